@@ -1,0 +1,1 @@
+"""The authority: keys, attestation, SPIFFE identities and their certificates."""

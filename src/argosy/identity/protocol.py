@@ -1,0 +1,55 @@
+"""What agent and authority say to each other: messages (JSON by msgspec) and method names.
+
+1. The agent connects to the *attestation socket* (Unix) and sends one line, `AttestRequest`. The server reads the
+   caller's user from the kernel (SO_PEERCRED) and answers with a short-lived token bound to that user, the trust
+   bundle and the addresses of the CA and xDS.
+2. It sends a CSR over gRPC (`SIGN`) to the CA port (server-authenticated TLS) with the token in metadata
+   `authorization: Bearer …`. What was proven (the Unix user) and the IdentityRegistration objects decide; what the
+   CSR claims never does: the CA takes only the public key from it.
+3. Renewals call the same method on the xDS port (mutual TLS): the current certificate is the proof, and only for
+   exactly its own identity and workload.
+
+The certificate: URI SAN = SPIFFE identity; DNS SAN = `<version>.<app>.<workload>.<namespace>.workload.mesh`, each a
+DNS label (see `dns_san`), assigned by the CA, so that the other side's metrics know the workload.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+SIGN = "/argosy.identity.v1.CertificateAuthority/Sign"
+SERVER_DNS_NAME = "argosy-server.istio-system.svc"
+"""DNS SAN of the control plane's own certificate; no workload can hold it (theirs end in `.workload.mesh`)."""
+WORKLOAD_DNS_SUFFIX = "workload.mesh"
+
+
+class AttestRequest(Struct, frozen=True):
+    protocol: int = 1
+
+
+class AttestResponse(Struct, frozen=True, kw_only=True):
+    token: str
+    expires_at: float  # Unix time
+    trust_domain: str
+    bundle: str  # PEM: the roots
+    ca_address: str  # host:port, server-authenticated TLS
+    xds_address: str  # host:port, mutual TLS
+    error: str = ""
+
+
+class SignRequest(Struct, frozen=True, kw_only=True):
+    csr: str  # PEM, ECDSA P-256
+    namespace: str
+    service_account: str
+    workload: str
+    app: str
+    version: str
+    ttl: int = 0  # seconds asked for; 0: the CA's default; never more than its maximum
+
+
+class SignResponse(Struct, frozen=True, kw_only=True):
+    chain: tuple[str, ...]  # PEM, leaf first, without the root
+    bundle: str  # PEM: the roots
+    not_before: float  # Unix time
+    not_after: float
+    renew_after: float  # Unix time: when to renew (a quarter of the lifetime: 12 h of 48 h)

@@ -1,0 +1,29 @@
+"""Facts: the units in which the model changes, and the reader that notes which of them a result was made from.
+
+A fact is (kind, name). Whatever reads the Snapshot does so through a `Reader`, which records each fact it gave out;
+so the reverse index fact -> resource is exact, and a dependency cannot be forgotten.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class FactKind(StrEnum):
+    HOSTS = "hosts"  # name "": the set of hostnames (a service was added or removed)
+    SERVICE = "service"  # name: hostname; ports, addresses, resolution, visibility, identities
+    ENDPOINTS = "endpoints"  # name: hostname; who serves it, and health
+    ROUTES = "routes"  # name: hostname; VirtualServices for it, of any namespace
+    DESTINATION = "destination"  # name: hostname; DestinationRules for it, of any namespace
+    GATEWAYS = "gateways"  # name "": Gateways and the VirtualServices bound to them
+    WORKLOAD = "workload"  # name: namespace/name; its own entry (ports, labels)
+    PEER_AUTHENTICATION = "peer-authentication"  # name: namespace
+    SELECTORS = "selectors"  # name "": the set of selectors that decide views (sourceLabels, workloadSelector)
+    SECRET = "secret"  # name: namespace/name  # noqa: S105
+    MESH = "mesh"  # name "": mesh settings
+
+
+class Fact(NamedTuple):
+    kind: FactKind
+    name: str = ""

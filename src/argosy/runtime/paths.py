@@ -1,0 +1,87 @@
+"""Where things live: the state directory (durable), and a short runtime directory (sockets).
+
+A Unix socket path holds 108 bytes, so sockets never live below the state directory: the runtime directory is short and
+derived from the state directory, so that any of our programs finds it.
+
+    D = --state-dir | $ARGOSY_STATE_DIR | $XDG_STATE_HOME/argosy | ~/.local/state/argosy
+        kubeconfig        client configuration (0600)
+        server.json       what a running server listens on (ServerInfo)
+        argosy.db         the store
+        ca/               root and issuing keys (0600)
+        agent/            the agent's own state, one folder a workload
+    R = $XDG_RUNTIME_DIR/argosy/<hash of D> | /tmp/argosy-<uid>/<hash of D>
+        attest.sock       the server's attestation socket
+        agent.sock        the agent's control socket
+        <workload>/…      sockets of each sidecar
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from msgspec import Struct
+
+from argosy.runtime.errors import Failure
+
+
+class ServerInfo(Struct, frozen=True, kw_only=True):
+    """What a running server listens on, written to `D/server.json` so that agents and commands find it."""
+
+    pid: int
+    version: str
+    trust_domain: str
+    roles: tuple[str, ...]
+    api: str = ""  # https://host:port
+    ca: str = ""  # host:port
+    xds: str = ""  # host:port
+    status: str = ""  # http://host:port of /healthz, /readyz, /metrics
+    attest_socket: str = ""
+
+
+def state_dir(chosen: str | os.PathLike[str] | None = None) -> Path:
+    """The state directory, absolute; not created."""
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if named := os.environ.get("ARGOSY_STATE_DIR"):
+        return Path(named).expanduser().absolute()
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser().absolute() / "argosy"
+
+
+def runtime_dir(state: Path) -> Path:
+    """The runtime directory that belongs to a state directory; not created."""
+    digest = hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:8]
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    root = Path(base) / "argosy" if base and len(base) < 40 and Path(base).is_dir() else Path(f"/tmp/argosy-{os.getuid()}")  # noqa: S108
+    return root / digest
+
+
+def private_dir(path: Path) -> Path:
+    """Creates a directory that only this user may enter. Raises Failure where another user owns it."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"cannot create {path}: {error.strerror}", "choose another with --state-dir") from error
+    status = path.stat()
+    if status.st_uid != os.getuid():
+        raise Failure(f"{path} belongs to another user (uid {status.st_uid})", "remove it, or set XDG_RUNTIME_DIR")
+    if status.st_mode & 0o077:
+        path.chmod(0o700)
+    return path
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Writes a file 0600 whole or not at all (a new file, then a rename)."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

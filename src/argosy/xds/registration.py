@@ -1,0 +1,83 @@
+"""What a workload's agent and the xDS server say to each other beside ADS, on the same mutual-TLS connection.
+
+One bidirectional stream a workload (`ATTEND`), JSON messages. The certificate of the connection decides namespace,
+service account and workload name; a message that claims another is refused. While the stream is open the workload
+counts as connected; once it is lost, a grace period runs.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+ATTEND = "/argosy.registration.v1.Registration/Attend"
+
+
+class Port(Struct, frozen=True, kw_only=True):
+    workload: int  # what policies and metrics speak of (and the service port where a Service is created)
+    bind: int
+    application: int
+    protocol: str = "http"  # http | http2 | grpc | tcp | tls
+
+
+class Register(Struct, frozen=True, kw_only=True, tag="register"):
+    """Creates or updates the WorkloadEntry (not announced yet), and the Service where there is none."""
+
+    protocol: int = 1
+    workload: str
+    namespace: str
+    service_account: str
+    service: str  # "" for none
+    address: str
+    labels: dict[str, str] = {}
+    ports: tuple[Port, ...] = ()
+    create_service: bool = True
+    locality: str = ""
+    network: str = ""
+
+
+class Announce(Struct, frozen=True, tag="announce"):
+    """The probe succeeds: the endpoint may receive traffic."""
+
+
+class Withdraw(Struct, frozen=True, tag="withdraw"):
+    """The endpoint must receive no more traffic; `reason` is for people (leaving, probe failed: …)."""
+
+    reason: str = ""
+
+
+class Leave(Struct, frozen=True, tag="leave"):
+    """The workload is gone: the entry leaves."""
+
+
+AgentMessage = Register | Announce | Withdraw | Leave
+
+
+class Registered(Struct, frozen=True, kw_only=True, tag="registered"):
+    entry: str  # namespace/name
+    created_service: str = ""  # namespace/name where one was created
+
+
+class Announced(Struct, frozen=True, kw_only=True, tag="announced"):
+    """Its subscribers acknowledged the endpoint, but for `missing` (bounded wait)."""
+
+    acknowledged: int
+    missing: tuple[str, ...] = ()
+
+
+class Withdrawn(Struct, frozen=True, kw_only=True, tag="withdrawn"):
+    """Its subscribers acknowledged that the endpoint is gone, but for `missing` (bounded wait)."""
+
+    acknowledged: int
+    missing: tuple[str, ...] = ()
+
+
+class Left(Struct, frozen=True, tag="left"):
+    pass
+
+
+class Refused(Struct, frozen=True, kw_only=True, tag="refused"):
+    field: str
+    message: str
+
+
+ServerMessage = Registered | Announced | Withdrawn | Left | Refused
