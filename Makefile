@@ -1,0 +1,35 @@
+# Two commands to know: `make demo` runs a live mesh, `make test` runs all the tests. Each sets up what it needs.
+.PHONY: demo test lint unit e2e test-long bench clean
+PY := .venv/bin/python
+ARGS ?=
+
+demo:
+	@scripts/setup run
+	@exec .venv/bin/argosy demo $(ARGS)
+
+test: lint unit e2e
+
+lint:
+	@scripts/setup test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
+	.venv/bin/mypy
+
+unit:
+	@scripts/setup test
+	$(PY) -m pytest -q -n 2 tests/unit tests/conformance -m "not long" $(ARGS)
+
+e2e:
+	@scripts/setup test
+	$(PY) -m pytest -q tests/e2e tests/servers -m "not long" $(ARGS)
+
+test-long: test
+	ARGOSY_LONG=1 $(PY) -m pytest -q tests -m long --timeout 1800 $(ARGS)
+
+bench:
+	@scripts/setup test
+	$(PY) -m bench $(ARGS)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
