@@ -15,7 +15,11 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 
 def machine() -> str:
     model = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.machine(),
     )
     memory = int(Path("/proc/meminfo").read_text().split()[1]) // 2**20
@@ -34,7 +38,11 @@ def section(name: str) -> str:
 
 def write(sections: dict[str, str]) -> None:
     """Replaces the sections measured now and keeps the others."""
-    text = RESULTS.read_text() if RESULTS.exists() else "# Results\n\nShared, noisy cores: trust ratios and counts before times.\n\n"
+    text = (
+        RESULTS.read_text()
+        if RESULTS.exists()
+        else "# Results\n\nShared, noisy cores: trust ratios and counts before times.\n\n"
+    )
     head, *old = text.split("\n## ")
     kept = {part.split("\n", 1)[0].strip(): "## " + part.rstrip() + "\n" for part in old}
     kept.update(sections)

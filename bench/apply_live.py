@@ -6,8 +6,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.processes import percentile
 from tests.e2e.mesh import Client, Mesh, running_mesh
+
+from bench.processes import percentile
 
 Row = tuple[str, str, str]
 CHANGES = 200
@@ -62,6 +63,14 @@ def run() -> list[Row]:
         mesh.apply(SUBSETS)
         took = changes(mesh, client)
         return [
-            (f"apply to live, p50 of {CHANGES} changes, 8 proxies", f"{percentile(took, 0.5):.0f} ms", "150 ms"),
-            (f"apply to live, p99 of {CHANGES} changes, 8 proxies", f"{percentile(took, 0.99):.0f} ms", "500 ms"),
+            (
+                f"apply to live, p50 of {CHANGES} changes, 8 proxies",
+                f"{percentile(took, 0.5):.0f} ms",
+                "150 ms",
+            ),
+            (
+                f"apply to live, p99 of {CHANGES} changes, 8 proxies",
+                f"{percentile(took, 0.99):.0f} ms",
+                "500 ms",
+            ),
         ]

@@ -29,7 +29,10 @@ def once() -> float:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             while time.monotonic() - began < 90:
-                with contextlib.suppress(OSError), opener.open(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                with (
+                    contextlib.suppress(OSError),
+                    opener.open(f"http://127.0.0.1:{port}/", timeout=5) as answer,
+                ):
                     if answer.status == 200 and b"reviews" in answer.read().lower():
                         return time.monotonic() - began
                 time.sleep(0.05)

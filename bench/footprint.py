@@ -10,8 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.processes import cpu, pss
 from tests.e2e.mesh import ARGOSY, free_port, until
+
+from bench.processes import cpu, pss
 
 Row = tuple[str, str, str]
 SECONDS = 20
@@ -31,7 +32,9 @@ def run() -> list[Row]:
             return json.loads(subprocess.check_output([ARGOSY, "ps", "-o", "json", *flags], env=environment))
 
         try:
-            workloads = until(lambda: [w for w in ps() if w["envoy_pid"]] if len(ps()) >= 8 else [], "the demo is up", 90)  # type: ignore[attr-defined,arg-type]
+            workloads = until(
+                lambda: [w for w in ps() if w["envoy_pid"]] if len(ps()) >= 8 else [], "the demo is up", 90
+            )  # type: ignore[attr-defined,arg-type]
             until(lambda: all(w["announced"] or not w["ports"] for w in ps()), "all are announced", 60)  # type: ignore[attr-defined]
             agent = ps("--agent")["pid"]  # type: ignore[index]
             server = json.loads((Path(state) / "server.json").read_text())["pid"]
@@ -44,7 +47,11 @@ def run() -> list[Row]:
                 ("server, memory (PSS)", f"{pss(server):.0f} MB", "150 MB"),
                 ("agent, memory (PSS)", f"{pss(agent):.0f} MB", "100 MB"),
                 ("each Envoy, memory (PSS), mean", f"{sum(map(pss, envoys)) / len(envoys):.0f} MB", "60 MB"),
-                (f"idle CPU of server, agent and {len(envoys)} Envoys", f"{sum(idle.values()):.1f} % of a core", "5 %"),
+                (
+                    f"idle CPU of server, agent and {len(envoys)} Envoys",
+                    f"{sum(idle.values()):.1f} % of a core",
+                    "5 %",
+                ),
                 ("… of which server / agent", f"{idle[server]:.1f} % / {idle[agent]:.1f} %", ""),
             ]
         finally:

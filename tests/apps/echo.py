@@ -46,7 +46,9 @@ class Http:
         else:
             body = await reader.readexactly(int(headers.get("content-length", "0")))
         if headers.get("upgrade", "").lower() == "websocket":
-            writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+            writer.write(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+            )
             while data := await reader.read(4096):
                 writer.write(data)
                 await writer.drain()

@@ -66,7 +66,9 @@ class Run:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-                raise AssertionError(f"{self.name} did not leave within {timeout} s:\n{self.output()}") from None
+                raise AssertionError(
+                    f"{self.name} did not leave within {timeout} s:\n{self.output()}"
+                ) from None
         return int(self.process.returncode)
 
 
@@ -117,7 +119,9 @@ class Mesh:
 
     # --- commands ---
 
-    def argosy(self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 60) -> str:
+    def argosy(
+        self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 60
+    ) -> str:
         done = subprocess.run(
             [ARGOSY, *arguments],
             env=self.environment(),
@@ -128,7 +132,9 @@ class Mesh:
             check=False,
         )
         if check:
-            assert done.returncode == 0, f"argosy {arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+            assert done.returncode == 0, (
+                f"argosy {arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
         return done.stdout if check else f"{done.returncode}\n{done.stdout}\n{done.stderr}"
 
     def apply(self, text: str, *flags: str) -> str:
@@ -294,7 +300,9 @@ class Client:
     port: int
     run: Run
 
-    def request(self, url: str, method: str = "GET", headers: dict[str, str] | None = None, body: bytes = b"") -> Response:
+    def request(
+        self, url: str, method: str = "GET", headers: dict[str, str] | None = None, body: bytes = b""
+    ) -> Response:
         """One request on a connection of its own."""
 
         async def once() -> Response:
@@ -306,7 +314,9 @@ class Client:
 
         return asyncio.run(once())
 
-    def many(self, url: str, count: int, workers: int = 8, headers: dict[str, str] | None = None) -> list[Response]:
+    def many(
+        self, url: str, count: int, workers: int = 8, headers: dict[str, str] | None = None
+    ) -> list[Response]:
         """`count` requests over `workers` kept connections."""
 
         async def go() -> list[Response]:
@@ -328,7 +338,14 @@ class Client:
 class Load:
     """Steady load in a thread: `with Load(port, url) as load: …` then look at `load.answers` and `load.failures`."""
 
-    def __init__(self, port: int, url: str, workers: int = 4, pause: float = 0.01, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        url: str,
+        workers: int = 4,
+        pause: float = 0.01,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         self.port, self.url, self.workers, self.pause, self.headers = port, url, workers, pause, headers
         self.answers: Counter[str] = Counter()
         self.failures: list[str] = []
@@ -347,7 +364,7 @@ class Load:
                     self.answers[answer.headers.get("x-served-by", "?")] += 1
                 else:
                     self.failures.append(f"{answer.status} {answer.body[:100]!r}")
-            except (OSError, asyncio.IncompleteReadError, TimeoutError, asyncio.TimeoutError) as error:
+            except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
                 self.failures.append(repr(error))
                 connection.close()
                 await asyncio.sleep(0.05)

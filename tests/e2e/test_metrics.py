@@ -6,7 +6,6 @@ import re
 import urllib.request
 
 import pytest
-
 from tests.e2e.mesh import Mesh, until
 
 pytestmark = pytest.mark.e2e
@@ -48,7 +47,10 @@ def test_both_sides_count_with_istios_labels(mesh: Mesh) -> None:
         "request_protocol": "http",
         "response_flags": "-",
     }
-    for name, reporter, policy in (("client", "source", "unknown"), ("reviews-v1", "destination", "mutual_tls")):
+    for name, reporter, policy in (
+        ("client", "source", "unknown"),
+        ("reviews-v1", "destination", "mutual_tls"),
+    ):
 
         def total(code: str, name: str = name, reporter: str = reporter) -> float:
             return sum(
@@ -64,17 +66,21 @@ def test_both_sides_count_with_istios_labels(mesh: Mesh) -> None:
         found = [
             labels
             for metric, labels, _ in samples
-            if metric == "istio_requests_total" and labels["response_code"] == "404" and labels["reporter"] == reporter
+            if metric == "istio_requests_total"
+            and labels["response_code"] == "404"
+            and labels["reporter"] == reporter
         ]
         assert len(found) == 1
         for label, value in {**common, "reporter": reporter, "connection_security_policy": policy}.items():
             assert found[0].get(label) == value, (reporter, label, found[0])
         until(
-            lambda n=name: {  # type: ignore[misc]
-                "istio_request_duration_milliseconds_bucket",
-                "istio_request_bytes_sum",
-                "istio_response_bytes_count",
-            }
-            <= {metric for metric, _, _ in scrape(mesh, n)},
+            lambda n=name: (
+                {  # type: ignore[misc]
+                    "istio_request_duration_milliseconds_bucket",
+                    "istio_request_bytes_sum",
+                    "istio_response_bytes_count",
+                }
+                <= {metric for metric, _, _ in scrape(mesh, n)}
+            ),
             "the histograms are there",
         )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.e2e.mesh import Load, Mesh, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -40,7 +39,13 @@ def alive(pid: int) -> bool:
 
 def resources_sent(mesh: Mesh) -> int:
     _, text = mesh.http_get(mesh.ports["status"], "/metrics")
-    return int(sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("argosy_xds_resources_sent_total")))
+    return int(
+        sum(
+            float(line.split()[-1])
+            for line in text.splitlines()
+            if line.startswith("argosy_xds_resources_sent_total")
+        )
+    )
 
 
 def test_the_server_is_killed_under_load_and_comes_back(mesh: Mesh) -> None:
@@ -71,7 +76,10 @@ def test_a_sidecar_that_dies_while_the_server_is_down_comes_back_serving(mesh: M
     for name in ("client", "reviews-v1"):
         before = workload(mesh, name)
         os.kill(before["envoy_pid"], signal.SIGKILL)
-        until(lambda n=name, b=before: workload(mesh, n)["envoy_pid"] not in (0, b["envoy_pid"]), "Envoy is restarted")  # type: ignore[misc]
+        until(
+            lambda n=name, b=before: workload(mesh, n)["envoy_pid"] not in (0, b["envoy_pid"]),
+            "Envoy is restarted",
+        )  # type: ignore[misc]
     until(lambda: client.request(URL).status == 200, "it serves from the last good configuration")
     assert workload(mesh, "reviews-v1")["restarts"] == 1
 
@@ -87,13 +95,18 @@ def test_the_agent_is_killed_and_a_new_one_adopts_the_same_envoy(mesh: Mesh) -> 
         load.at_least(100)
         os.kill(agent, signal.SIGKILL)
         load.at_least(200)
-        until(lambda: {w["name"]: w["envoy_pid"] for w in mesh.ps()} == before, "a new agent adopted both", 30)
+        until(
+            lambda: {w["name"]: w["envoy_pid"] for w in mesh.ps()} == before, "a new agent adopted both", 30
+        )
         load.at_least(100)
     assert load.failures == []
     assert json.loads(mesh.argosy("ps", "-o", "json", "--agent"))["pid"] != agent
     mesh.echo("reviews", "v2")
     mesh.announced("reviews", count=2)
-    until(lambda: client.request(URL).headers["x-served-by"] == "reviews-v2", "the adopted sidecar takes changes")
+    until(
+        lambda: client.request(URL).headers["x-served-by"] == "reviews-v2",
+        "the adopted sidecar takes changes",
+    )
 
 
 def test_argosy_run_is_killed_and_takes_its_application_with_it(mesh: Mesh) -> None:
@@ -105,8 +118,13 @@ def test_argosy_run_is_killed_and_takes_its_application_with_it(mesh: Mesh) -> N
     os.kill(run.process.pid, signal.SIGKILL)
     until(lambda: not alive(application), "the application died")
     until(
-        lambda: json.loads(mesh.argosy("get", "workloadentry", "-o", "json"))["items"] == []
-        or all("reviews" not in i["metadata"]["name"] for i in json.loads(mesh.argosy("get", "workloadentry", "-o", "json"))["items"]),
+        lambda: (
+            json.loads(mesh.argosy("get", "workloadentry", "-o", "json"))["items"] == []
+            or all(
+                "reviews" not in i["metadata"]["name"]
+                for i in json.loads(mesh.argosy("get", "workloadentry", "-o", "json"))["items"]
+            )
+        ),
         "the entry left",
         40,
     )

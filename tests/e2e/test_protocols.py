@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-
 from tests.e2e.mesh import Client, Mesh, until
 
 pytestmark = pytest.mark.e2e
@@ -20,7 +19,9 @@ def client(shared_mesh: Mesh) -> Client:
     shared_mesh.echo("store", protocol="tcp", port=5000)
     shared_mesh.echo("chat")
     shared_mesh.announced("inventory", "store", "chat")
-    return shared_mesh.client("client", "--upstream=inventory:9090", "--upstream=store:5000", "--upstream=chat:9080")
+    return shared_mesh.client(
+        "client", "--upstream=inventory:9090", "--upstream=store:5000", "--upstream=chat:9080"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,8 @@ def mesh(shared_mesh: Mesh) -> Iterator[Mesh]:
 def local(client: Client, upstream: str) -> int:
     """The local port of a declared upstream, as `argosy run` says it."""
     found = until(
-        lambda: re.search(rf"{re.escape(upstream)}\S*\s.*?127\.0\.0\.1:(\d+)", client.run.output()), f"{upstream} is named"
+        lambda: re.search(rf"{re.escape(upstream)}\S*\s.*?127\.0\.0\.1:(\d+)", client.run.output()),
+        f"{upstream} is named",
     )
     return int(found[1])
 
@@ -44,7 +46,9 @@ def unary(target: str, options: list[tuple[str, object]]) -> bytes:
 
 
 def test_grpc_by_the_proxy_variable(client: Client) -> None:
-    assert unary("dns:///inventory:9090", [("grpc.http_proxy", f"http://127.0.0.1:{client.port}")]) == b"hello"
+    assert (
+        unary("dns:///inventory:9090", [("grpc.http_proxy", f"http://127.0.0.1:{client.port}")]) == b"hello"
+    )
 
 
 def test_grpc_by_a_declared_upstream(client: Client) -> None:

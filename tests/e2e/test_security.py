@@ -14,7 +14,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-
 from tests.e2e.mesh import Connection, Load, Mesh, running_mesh, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -167,7 +166,9 @@ def test_identities_are_what_was_proven(mesh: Mesh) -> None:
     mesh.echo("reviews")
     client = mesh.client()
     mesh.announced("reviews")
-    answer = until(lambda: client.request(URL, headers={"x-forwarded-client-cert": "URI=spiffe://forged"}), "answered")
+    answer = until(
+        lambda: client.request(URL, headers={"x-forwarded-client-cert": "URI=spiffe://forged"}), "answered"
+    )
     seen = json.dumps(answer.json()["headers"])
     assert "spiffe://cluster.local/ns/default/sa/client" in seen
     assert "forged" not in seen

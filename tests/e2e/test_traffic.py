@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-
 from tests.e2e.mesh import Client, Mesh
 
 pytestmark = pytest.mark.e2e
@@ -55,7 +54,9 @@ def mesh(shared_mesh: Mesh, client: Client) -> Iterator[Mesh]:
 
 
 def served(client: Client, count: int, url: str = URL, headers: dict[str, str] | None = None) -> Counter[str]:
-    return Counter(a.headers.get("x-served-by", str(a.status)) for a in client.many(url, count, headers=headers))
+    return Counter(
+        a.headers.get("x-served-by", str(a.status)) for a in client.many(url, count, headers=headers)
+    )
 
 
 def test_without_rules_every_instance_is_used(mesh: Mesh, client: Client) -> None:
@@ -164,7 +165,11 @@ def test_faults_hit_their_share_of_requests(mesh: Mesh, client: Client) -> None:
 
 
 def test_a_timeout_ends_a_slow_request(mesh: Mesh, client: Client) -> None:
-    mesh.apply(virtual_service("  - {route: [{destination: {host: reviews}}], timeout: 200ms, retries: {attempts: 0}}"))
+    mesh.apply(
+        virtual_service(
+            "  - {route: [{destination: {host: reviews}}], timeout: 200ms, retries: {attempts: 0}}"
+        )
+    )
     assert client.request(URL, headers={"x-delay-ms": "2000"}).status == 504
     assert client.request(URL).status == 200
 
