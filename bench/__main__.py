@@ -23,7 +23,8 @@ def machine() -> str:
         platform.machine(),
     )
     memory = int(Path("/proc/meminfo").read_text().split()[1]) // 2**20
-    return f"{os.cpu_count()} cores ({model}), {memory} GiB, Linux {platform.release()}, Python {platform.python_version()}"
+    system = f"Linux {platform.release()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores ({model}), {memory} GiB, {system}"
 
 
 def section(name: str) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.mesh import ARGOSY, free_port, until
 
@@ -28,15 +29,15 @@ def run() -> list[Row]:
         )
         environment = {**os.environ, "ARGOSY_STATE_DIR": state}
 
-        def ps(*flags: str) -> object:
+        def ps(*flags: str) -> Any:
             return json.loads(subprocess.check_output([ARGOSY, "ps", "-o", "json", *flags], env=environment))
 
         try:
             workloads = until(
                 lambda: [w for w in ps() if w["envoy_pid"]] if len(ps()) >= 8 else [], "the demo is up", 90
-            )  # type: ignore[attr-defined,arg-type]
-            until(lambda: all(w["announced"] or not w["ports"] for w in ps()), "all are announced", 60)  # type: ignore[attr-defined]
-            agent = ps("--agent")["pid"]  # type: ignore[index]
+            )
+            until(lambda: all(w["announced"] or not w["ports"] for w in ps()), "all are announced", 60)
+            agent = ps("--agent")["pid"]
             server = json.loads((Path(state) / "server.json").read_text())["pid"]
             envoys = [w["envoy_pid"] for w in workloads]
             time.sleep(5)

@@ -1,4 +1,4 @@
-"""What does a request cost in both sidecars (CPU, latency), against a hand-written minimal pair of Envoys with mutual TLS?
+"""What does a request cost in both sidecars (CPU, latency), against a hand-written pair of Envoys with mutual TLS?
 
 The application is an Envoy that answers directly, so that it is never the bottleneck. The hand-written pair has no
 metrics, no policy, one route: the least that mutual TLS over HTTP/2 can cost. Pairs are measured in turns.

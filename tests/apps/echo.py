@@ -93,13 +93,13 @@ async def tcp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
         writer.close()
 
 
-class Echo(grpc.GenericRpcHandler):
+class Echo(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     """`/test.Echo/Unary` and `/test.Echo/Stream`: bytes back, with the name in trailing metadata."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:  # type: ignore[type-arg]
         if details.method == "/test.Echo/Unary":
             return grpc.unary_unary_rpc_method_handler(self.unary)
         if details.method == "/test.Echo/Stream":

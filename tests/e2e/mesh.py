@@ -1,4 +1,4 @@
-"""A real mesh for the end-to-end tests: the processes a user would start, on free ports, in a temporary state directory.
+"""A real mesh for the end-to-end tests: the processes a user would start, on free ports, in a temporary directory.
 
 Nothing here reaches into the program: it runs `argosy …` and sends requests.
 """
@@ -32,7 +32,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(condition: Callable[[], T], what: str, timeout: float = 30) -> T:
+def until(condition: Callable[[], T | None], what: str, timeout: float = 30) -> T:
     """Waits until `condition` gives something true; an exception of it counts as not yet."""
     deadline = time.monotonic() + timeout
     last: object = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
 
 import grpc
 import pytest
@@ -25,8 +24,8 @@ def client(shared_mesh: Mesh) -> Client:
 
 
 @pytest.fixture(scope="module")
-def mesh(shared_mesh: Mesh) -> Iterator[Mesh]:
-    yield shared_mesh
+def mesh(shared_mesh: Mesh) -> Mesh:
+    return shared_mesh
 
 
 def local(client: Client, upstream: str) -> int:
@@ -40,7 +39,7 @@ def local(client: Client, upstream: str) -> int:
 
 def unary(target: str, options: list[tuple[str, object]]) -> bytes:
     with grpc.insecure_channel(target, options=options) as channel:
-        call = channel.unary_unary("/test.Echo/Unary")
+        call = channel.unary_unary("/test.Echo/Unary", lambda sent: sent, lambda got: got)
         answer: bytes = call(b"hello", timeout=15, wait_for_ready=True)
         return answer
 
@@ -59,7 +58,7 @@ def test_grpc_streams_both_ways(client: Client) -> None:
     with grpc.insecure_channel(
         f"127.0.0.1:{local(client, 'inventory:9090')}", options=[("grpc.enable_http_proxy", 0)]
     ) as channel:
-        call = channel.stream_stream("/test.Echo/Stream")
+        call = channel.stream_stream("/test.Echo/Stream", lambda sent: sent, lambda got: got)
         assert list(call(iter([b"1", b"2", b"3"]), timeout=15)) == [b"1", b"2", b"3"]
 
 
