@@ -36,6 +36,11 @@ LINE_LIMIT = 4 << 20
 REATTACH_SECONDS = 10.0
 SOCKET = "agent.sock"
 
+
+class Message(Struct, frozen=True, tag_field="message"):
+    """One line; its field `message` says which."""
+
+
 # --- requests -------------------------------------------------------------------------------------------------------
 
 
@@ -53,7 +58,7 @@ class UpstreamRequest(Struct, frozen=True, kw_only=True):
     bind: int = 0  # local port on 127.0.0.1; 0: the agent chooses (`Started.upstreams` tells)
 
 
-class Start(Struct, frozen=True, kw_only=True, tag="start"):
+class Start(Message, frozen=True, kw_only=True, tag="start"):
     """Opens a lease for a new workload. `name` is a hint (a DNS label): where it is in use a number is appended."""
 
     protocol: int = PROTOCOL
@@ -73,7 +78,7 @@ class Start(Struct, frozen=True, kw_only=True, tag="start"):
     command: tuple[str, ...] = ()  # for people: what runs
 
 
-class Attach(Struct, frozen=True, kw_only=True, tag="attach"):
+class Attach(Message, frozen=True, kw_only=True, tag="attach"):
     """Opens the lease of a workload that lives already, after the agent restarted."""
 
     protocol: int = PROTOCOL
@@ -82,7 +87,7 @@ class Attach(Struct, frozen=True, kw_only=True, tag="attach"):
     app: AppStarted | None = None  # as sent before; None if it was not started yet, or has stopped
 
 
-class AppStarted(Struct, frozen=True, kw_only=True, tag="app-started"):
+class AppStarted(Message, frozen=True, kw_only=True, tag="app-started"):
     """`start_time` is field 22 of `/proc/PID/stat` (see `client.start_time`): a reused pid is not mistaken for it."""
 
     pid: int
@@ -90,33 +95,33 @@ class AppStarted(Struct, frozen=True, kw_only=True, tag="app-started"):
     start_time: int
 
 
-class AppStopped(Struct, frozen=True, kw_only=True, tag="app-stopped"):
+class AppStopped(Message, frozen=True, kw_only=True, tag="app-stopped"):
     code: int  # exit code; negative: the signal that ended it
 
 
-class Leave(Struct, frozen=True, kw_only=True, tag="leave"):
+class Leave(Message, frozen=True, kw_only=True, tag="leave"):
     """`patience`: how long active requests may take to finish, in seconds."""
 
     patience: float = 30.0
     reason: str = "leaving"
 
 
-class List(Struct, frozen=True, tag="list"):
+class List(Message, frozen=True, tag="list"):
     protocol: int = PROTOCOL
 
 
-class Stats(Struct, frozen=True, kw_only=True, tag="stats"):
+class Stats(Message, frozen=True, kw_only=True, tag="stats"):
     protocol: int = PROTOCOL
     name: str = ""  # "": every workload
 
 
-class Down(Struct, frozen=True, kw_only=True, tag="down"):
+class Down(Message, frozen=True, kw_only=True, tag="down"):
     protocol: int = PROTOCOL
     name: str = ""  # "": every workload
     patience: float = 30.0
 
 
-class Shutdown(Struct, frozen=True, kw_only=True, tag="shutdown"):
+class Shutdown(Message, frozen=True, kw_only=True, tag="shutdown"):
     """Takes every workload down, then ends the agent."""
 
     protocol: int = PROTOCOL
@@ -141,13 +146,13 @@ class BoundUpstream(Struct, frozen=True, kw_only=True):
     bind: int  # 127.0.0.1:bind leads to host:port
 
 
-class Progress(Struct, frozen=True, tag="progress"):
+class Progress(Message, frozen=True, tag="progress"):
     """What the agent does now, for people: `waiting for the certificate`."""
 
     what: str
 
 
-class Started(Struct, frozen=True, kw_only=True, tag="started"):
+class Started(Message, frozen=True, kw_only=True, tag="started"):
     """The workload has its identity and its ports; its sidecar is starting."""
 
     name: str
@@ -163,18 +168,18 @@ class Started(Struct, frozen=True, kw_only=True, tag="started"):
     app_log: str  # where the client may write what the application writes (`argosy logs`)
 
 
-class Registered(Struct, frozen=True, kw_only=True, tag="registered"):
+class Registered(Message, frozen=True, kw_only=True, tag="registered"):
     entry: str  # namespace/name of the WorkloadEntry
     created_service: str = ""  # namespace/name where one was created just now
 
 
-class Ready(Struct, frozen=True, kw_only=True, tag="ready"):
+class Ready(Message, frozen=True, kw_only=True, tag="ready"):
     """The sidecar serves: the application may start. `stale`: from the last good configuration, the server is away."""
 
     stale: bool = False
 
 
-class Health(Struct, frozen=True, kw_only=True, tag="health"):
+class Health(Message, frozen=True, kw_only=True, tag="health"):
     """The application's probe, and whether the mesh may send to it."""
 
     healthy: bool
@@ -182,30 +187,30 @@ class Health(Struct, frozen=True, kw_only=True, tag="health"):
     detail: str = ""  # `GET / on 127.0.0.1:9080: connection refused`
 
 
-class EnvoyRestarted(Struct, frozen=True, kw_only=True, tag="envoy-restarted"):
+class EnvoyRestarted(Message, frozen=True, kw_only=True, tag="envoy-restarted"):
     restarts: int
     reason: str  # `killed by SIGSEGV`
     pid: int
 
 
-class Warned(Struct, frozen=True, kw_only=True, tag="warned"):
+class Warned(Message, frozen=True, kw_only=True, tag="warned"):
     """Something a person should know; the workload goes on (a certificate not renewed, a rejected resource)."""
 
     what: str
     remedy: str = ""
 
 
-class StopApp(Struct, frozen=True, tag="stop-app"):
+class StopApp(Message, frozen=True, tag="stop-app"):
     """No request reaches the application any more: stop it now and answer `AppStopped`. Outbound still works."""
 
     reason: str = ""
 
 
-class Gone(Struct, frozen=True, tag="gone"):
+class Gone(Message, frozen=True, tag="gone"):
     """The workload left the mesh and its sidecar stopped. The end of a lease."""
 
 
-class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
+class Failed(Message, frozen=True, kw_only=True, tag="failed"):
     """As `runtime.errors.Failure`. The end of the connection."""
 
     what: str
@@ -259,7 +264,7 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
     log: str
 
 
-class Listed(Struct, frozen=True, kw_only=True, tag="listed"):
+class Listed(Message, frozen=True, kw_only=True, tag="listed"):
     agent: AgentStatus
     workloads: tuple[WorkloadStatus, ...]
 
@@ -297,12 +302,12 @@ class WorkloadStats(Struct, frozen=True, kw_only=True):
     traffic: tuple[Traffic, ...]
 
 
-class StatsAnswer(Struct, frozen=True, kw_only=True, tag="stats-answer"):
+class StatsAnswer(Message, frozen=True, kw_only=True, tag="stats-answer"):
     at: float  # Unix time
     workloads: tuple[WorkloadStats, ...]
 
 
-class DownAnswer(Struct, frozen=True, kw_only=True, tag="down-answer"):
+class DownAnswer(Message, frozen=True, kw_only=True, tag="down-answer"):
     names: tuple[str, ...]  # what has gone
 
 
