@@ -54,8 +54,16 @@ def runtime_dir(state: Path) -> Path:
     """The runtime directory that belongs to a state directory; not created."""
     digest = hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:8]
     base = os.environ.get("XDG_RUNTIME_DIR")
-    root = Path(base) / "argosy" if base and len(base) < 40 and Path(base).is_dir() else Path(f"/tmp/argosy-{os.getuid()}")  # noqa: S108
-    return root / digest
+    if base and len(base) < 40 and Path(base).is_dir():
+        return Path(base) / "argosy" / digest
+    return Path(f"/tmp/argosy-{os.getuid()}") / digest  # noqa: S108
+
+
+def make_runtime_dir(state: Path) -> Path:
+    """Creates the runtime directory. Its parent must be ours as well: who owns it could put another in its place."""
+    directory = runtime_dir(state)
+    private_dir(directory.parent)
+    return private_dir(directory)
 
 
 def private_dir(path: Path) -> Path:
@@ -66,7 +74,9 @@ def private_dir(path: Path) -> Path:
         raise Failure(f"cannot create {path}: {error.strerror}", "choose another with --state-dir") from error
     status = path.stat()
     if status.st_uid != os.getuid():
-        raise Failure(f"{path} belongs to another user (uid {status.st_uid})", "remove it, or set XDG_RUNTIME_DIR")
+        raise Failure(
+            f"{path} belongs to another user (uid {status.st_uid})", "remove it, or set XDG_RUNTIME_DIR"
+        )
     if status.st_mode & 0o077:
         path.chmod(0o700)
     return path
