@@ -1,0 +1,24 @@
+"""Options that several commands share, so that they are spelt and explained once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+StateDir = Annotated[
+    str,
+    typer.Option(
+        "--state-dir",
+        metavar="D",
+        envvar="ARGOSY_STATE_DIR",
+        help="The state directory of the mesh.",
+        show_default="~/.local/state/argosy",
+    ),
+]
+Namespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NS", help="The namespace.")]
+Files = Annotated[
+    list[str],
+    typer.Option("--filename", "-f", metavar="F", help="A file, a folder or - (standard input); repeats."),
+]
+Json = Annotated[str, typer.Option("--output", "-o", metavar="FORMAT", help="json, for programs.")]

@@ -1,0 +1,95 @@
+"""`argosy run`: a command as a workload of the mesh."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from argosy.cli.options import Namespace, StateDir
+
+
+def run(
+    command: Annotated[
+        list[str],
+        typer.Argument(metavar="-- CMD…", help="The application and its arguments.", show_default=False),
+    ],
+    service: Annotated[
+        str, typer.Option("--service", "-s", metavar="NAME", help="The service it is an instance of.")
+    ],
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", "-l", metavar="KEY=VALUE", help="A label (version=v1); repeats."),
+    ] = None,
+    port: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--port",
+            "-p",
+            metavar="PORT[:APP][/PROTOCOL]",
+            help="A port it serves. APP: where the application listens on 127.0.0.1 (default: PORT), or auto: $PORT and"
+            " {port} in the command tell it. PROTOCOL: http (default), http2, grpc, tcp, tls. Repeats; without any it is"
+            " a client only.",
+        ),
+    ] = None,
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--upstream",
+            "-u",
+            metavar="HOST:PORT[=LOCAL]",
+            help="A service to reach at a port of 127.0.0.1, for programs that know no proxy; repeats.",
+        ),
+    ] = None,
+    namespace: Namespace = "default",
+    service_account: Annotated[
+        str, typer.Option(metavar="NAME", help="Whose identity it has.", show_default="the service's name")
+    ] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="The workload's name.", show_default="service-version")
+    ] = "",
+    create_service: Annotated[
+        bool,
+        typer.Option("--create-service/--no-create-service", help="Create the Service where there is none."),
+    ] = True,
+    access_log: Annotated[
+        bool, typer.Option("--access-log", help="Log each request (argosy logs NAME).")
+    ] = False,
+    state_dir: StateDir = "",
+) -> None:
+    """Run a service in the mesh: with an identity, mutual TLS, routing and metrics, and no change to its code.
+
+    The application starts when its sidecar is ready; the exit code is the application's. Ctrl-C lets the mesh let go of
+    it first, and waits for its requests; a second one hurries.
+
+    [bold]Examples[/bold]
+
+    A web server:  argosy run --service web --port 8000 -- python3 -m http.server 8000 --bind 127.0.0.1
+
+    A second version, on a free port:  argosy run --service web --label version=v2 --port 8000:auto -- ./web {port}
+
+    A client:  argosy run --service me -- curl http://web:8000/
+    """
+    import asyncio
+
+    import msgspec
+
+    from argosy.agent.client import ensure_agent
+    from argosy.cli import run_spec
+    from argosy.cli.run_session import Session
+    from argosy.runtime.paths import state_dir as chosen
+
+    start = run_spec.start(
+        service=service,
+        name=name,
+        namespace=namespace,
+        service_account=service_account,
+        given_labels=label or (),
+        ports=port or (),
+        upstreams=upstream or (),
+        command=command,
+    )
+    start = msgspec.structs.replace(start, create_service=create_service, access_log=access_log)
+    state = chosen(state_dir)
+    ensure_agent(state)
+    raise typer.Exit(asyncio.run(Session(state, start).run()))
