@@ -1,0 +1,542 @@
+"""The server's side of one delta ADS stream, without I/O: requests in, responses out, time as an argument.
+
+Used by the server towards agents and by the agent towards Envoy. Rules:
+
+* At most one unacknowledged response per type. While it is out, changes only mark names as owed.
+* Make before break follows the tables in `types.py`: what names a cluster waits for the clusters, removals wait for
+  what may still name the removed. Waits for additions end after `hold` seconds; removals wait as long as it takes.
+* `follow`: once a cluster is sent, its endpoints must be subscribed and acknowledged before listeners and routes go.
+* A refused (name, version) is not sent again; the rest of a refused response is. Where a NACK names nobody, halves are
+  tried until the bad one is alone. A refused listener or route keeps the clusters that its last good version may name.
+* A name that does not exist is answered as removed, so that nobody waits for it. What a partial layer does not know yet
+  is not answered.
+* Positions (see `view.py`) answer "does the client run what this update brought, or something newer": `standing`.
+
+Protocol: https://www.envoyproxy.io/docs/envoy/v1.40.0/api-docs/xds_protocol#incremental-xds
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from enum import StrEnum
+
+from msgspec import Struct
+
+from argosy.xds.blame import mentioned
+from argosy.xds.subscription import NEVER, WILDCARD, Flight, Subscription
+from argosy.xds.types import FOLLOWED_BY, HELD_BY, ORDER, REMOVED_AFTER, Nack, Resource
+from argosy.xds.view import View
+from argosy.xds.wire import Request, Response
+
+HOLD = 10.0
+"""Seconds that additions wait for what they depend on."""
+
+
+class Standing(StrEnum):
+    """How a client stands to a resource."""
+
+    ACKNOWLEDGED = "acknowledged"
+    PENDING = "pending"
+    REJECTED = "rejected"
+    UNSUBSCRIBED = "unsubscribed"
+
+
+class TypeStatus(Struct, frozen=True, kw_only=True):
+    """One type of one stream, for people. `sent` and `acknowledged` are positions of views."""
+
+    type_url: str
+    subscribed: int
+    wildcard: bool
+    sent: int
+    acknowledged: int
+    synced: bool
+    rejected: dict[str, str]  # name -> version
+    nack: Nack | None
+
+
+class Stream:
+    """One stream over layers of views; a name in an earlier layer hides the same name in later ones."""
+
+    def __init__(
+        self, layers: Sequence[View], *, hold: float = HOLD, wake: Callable[[], None] | None = None
+    ) -> None:
+        self._layers = tuple(layers)
+        self._hold = hold
+        self._wake = wake
+        self._subscriptions: dict[str, Subscription] = {}
+        self._order: tuple[str, ...] = ()
+        self._follows: dict[tuple[str, str], tuple[str, float]] = {}  # (type, follow) -> (who, deadline)
+        self._nonce = 0
+        self.deadline: float | None = None
+        """When `next_response` may give something although nothing happened; valid after it gave None."""
+        self.resumed = 0
+        """Resources that were not sent because the client brought the same version along."""
+        self.sent_resources = 0
+        self.sent_removals = 0
+        for layer in self._layers:
+            layer.attach(self)
+
+    # -- what the views see of it
+
+    def changed(self, type_url: str, names: Collection[str]) -> None:
+        subscription = self._subscriptions.get(type_url)
+        if subscription is None:
+            return
+        if subscription.wildcard or not names or any(name in subscription.names for name in names):
+            self.mark_dirty()
+
+    def catch_up(self, type_url: str) -> None:
+        if subscription := self._subscriptions.get(type_url):
+            self._collect(type_url, subscription)
+
+    def mark_dirty(self) -> None:
+        """Something may have to be sent: the shell is woken."""
+        if self._wake is not None:
+            self._wake()
+
+    def on_wake(self, wake: Callable[[], None] | None) -> None:
+        """Who is told that something may have to be sent. Must be quick: it is called within a view's update."""
+        self._wake = wake
+
+    def close(self) -> None:
+        """The stream is over; it lets go of its views."""
+        self._wake = None
+        for layer in self._layers:
+            layer.detach(self)
+
+    # -- layers
+
+    @property
+    def layers(self) -> tuple[View, ...]:
+        return self._layers
+
+    def _find(self, type_url: str, name: str) -> Resource | None:
+        for layer in self._layers:
+            if (resource := layer.get(type_url, name)) is not None:
+                return resource
+        return None
+
+    def _knows(self, type_url: str) -> bool:
+        return all(layer.knows(type_url) for layer in self._layers)
+
+    def _absent(self, type_url: str, subscription: Subscription, name: str) -> bool:
+        """Whether a name that no layer has is known not to exist."""
+        if subscription.wildcard and self._knows(type_url):
+            return True
+        return all(layer.denies(type_url, name) for layer in self._layers)
+
+    def _names(self, type_url: str, layers: Iterable[View]) -> Iterator[str]:
+        for layer in layers:
+            yield from layer.names(type_url)
+
+    def _position(self, type_url: str) -> int:
+        return max((layer.position(type_url) for layer in self._layers), default=0)
+
+    def set_layers(self, layers: Sequence[View]) -> None:
+        """The proxy sees other views from now on: only what differs is sent."""
+        old, new = self._layers, tuple(layers)
+        for type_url, subscription in self._subscriptions.items():
+            self._collect(type_url, subscription)
+        kept = [layer for layer in old if layer in new]
+        moved = kept != [layer for layer in new if layer in old]
+        touched = (
+            [*old, *new]
+            if moved
+            else [*(one for one in old if one not in new), *(one for one in new if one not in old)]
+        )
+        candidates = {
+            type_url: self._touched(type_url, subscription, touched)
+            for type_url, subscription in self._subscriptions.items()
+        }
+        before = {
+            type_url: {name: self._find(type_url, name) for name in names}
+            for type_url, names in candidates.items()
+        }
+        for layer in old:
+            if layer not in new:
+                layer.detach(self)
+        self._layers = new
+        for layer in new:
+            layer.attach(self)
+        for type_url, subscription in self._subscriptions.items():
+            position = self._position(type_url)
+            for name, was in before[type_url].items():
+                resource = self._find(type_url, name)
+                if (was and was.version) != (resource and resource.version):
+                    self._owe_change(type_url, subscription, name)
+            subscription.seen = max(subscription.seen, position)
+        self.mark_dirty()
+
+    def _touched(self, type_url: str, subscription: Subscription, layers: Sequence[View]) -> set[str]:
+        if subscription.wildcard:
+            return set(self._names(type_url, layers))
+        return {name for name in subscription.names if any(layer.get(type_url, name) for layer in layers)}
+
+    # -- what came in
+
+    def on_request(self, request: Request, now: float) -> None:
+        """Takes in a request: an ACK or NACK of the response that is out, and changes of the subscription."""
+        type_url = request.type_url
+        subscription = self._subscriptions.get(type_url)
+        first = subscription is None
+        if subscription is None:
+            subscription = self._subscribe_type(type_url)
+        flight = subscription.flight
+        if flight is not None and request.response_nonce == flight.nonce:
+            subscription.flight = None
+            if request.HasField("error_detail"):
+                self._on_nack(type_url, subscription, flight, request.error_detail.message, now)
+            else:
+                self._on_ack(subscription, flight)
+        if first:
+            subscription.resume = dict(request.initial_resource_versions)
+        subscribe = list(request.resource_names_subscribe)
+        unsubscribe = list(request.resource_names_unsubscribe)
+        if first and not subscribe:
+            subscribe = [WILDCARD]  # legacy: a first request that names nothing asks for everything
+        if subscribe or unsubscribe:
+            self._on_change(type_url, subscription, subscribe, unsubscribe)
+
+    def _subscribe_type(self, type_url: str) -> Subscription:
+        subscription = self._subscriptions[type_url] = Subscription()
+        subscription.seen = self._position(type_url)
+        known = [one for one in ORDER if one in self._subscriptions]
+        self._order = (*known, *(one for one in self._subscriptions if one not in ORDER))
+        return subscription
+
+    def _on_change(
+        self, type_url: str, subscription: Subscription, subscribe: Sequence[str], unsubscribe: Sequence[str]
+    ) -> None:
+        self._collect(type_url, subscription)
+        was_wildcard = subscription.wildcard
+        subscription.change(subscribe, unsubscribe)
+        for name in subscribe:
+            if name != WILDCARD:
+                self._on_asked(type_url, subscription, name)
+        if subscription.wildcard:
+            for name in unsubscribe:  # still covered by the wildcard, or else the client must forget it
+                if name != WILDCARD:
+                    self._owe_change(type_url, subscription, name)
+        if subscription.wildcard and not was_wildcard:
+            subscription.greet = True
+            if self._knows(type_url):
+                self._on_known(type_url, subscription)
+
+    def _on_asked(self, type_url: str, subscription: Subscription, name: str) -> None:
+        """The client subscribed to the name, perhaps again: it gets it, or the answer that there is none."""
+        resource = self._find(type_url, name)
+        if resource is not None and subscription.resume.get(name) == resource.version:
+            del subscription.resume[name]
+            self.resumed += 1
+        elif resource is not None:
+            subscription.resume.pop(name, None)
+            subscription.owe(name, NEVER)
+        elif self._absent(type_url, subscription, name):
+            has_it = subscription.resume.pop(name, None) is not None
+            subscription.owe(name, 0 if has_it else NEVER)
+
+    def _on_known(self, type_url: str, subscription: Subscription) -> None:
+        """All names of a wildcard subscription are known now: what the client brought along is compared with them."""
+        for name in set(self._names(type_url, self._layers)):
+            resource = self._find(type_url, name)
+            if resource is None or name in subscription.owed:
+                continue
+            if subscription.resume.get(name) == resource.version:
+                self.resumed += 1
+            elif not (subscription.flight and name in subscription.flight.versions):
+                subscription.owe(name, NEVER)
+        for name in subscription.resume:
+            if self._find(type_url, name) is None:
+                subscription.owe(name, 0)
+        subscription.resume = {}
+
+    def _on_ack(self, subscription: Subscription, flight: Flight) -> None:
+        subscription.acknowledged = flight.position
+        if subscription.trials and not subscription.owed:
+            subscription.trials = []
+        for name in flight.versions:
+            if name in subscription.owed:
+                subscription.owed[name] = flight.position
+
+    def _on_nack(
+        self, type_url: str, subscription: Subscription, flight: Flight, message: str, now: float
+    ) -> None:
+        added = [name for name, version in flight.versions.items() if version is not None]
+        offenders = mentioned(message, added) or added
+        if len(offenders) == len(added) > 1 and not mentioned(message, added):
+            half = len(added) // 2
+            subscription.trials[:0] = [added[:half], added[half:]]
+            offenders = []
+        for name in offenders:
+            version = flight.versions[name]
+            if version is not None and subscription.wants(name):
+                subscription.rejected[name] = version
+            for follow, (who, _) in tuple(self._follows.items()):
+                if who == name and follow[0] == FOLLOWED_BY.get(type_url):
+                    del self._follows[follow]
+        subscription.nack = Nack(message=message, names=tuple(offenders or added), at=now)
+        if not added:
+            return  # only removals: there is nothing that could be kept back
+        for name in flight.versions:
+            if name not in offenders and subscription.wants(name):
+                subscription.owe(name, flight.known[name])
+        for name in flight.versions:
+            if name in subscription.owed:
+                subscription.owed[name] = min(subscription.owed[name], flight.known[name])
+
+    # -- what is owed
+
+    def _owe_change(self, type_url: str, subscription: Subscription, name: str) -> None:
+        """The name changed in some layer, as far as the client is concerned."""
+        if not subscription.wants(name):
+            return
+        resource = self._find(type_url, name)
+        if resource is None:
+            if self._absent(type_url, subscription, name):
+                subscription.resume.pop(name, None)
+                subscription.owe(name, subscription.seen)
+        elif name in subscription.resume:
+            if subscription.resume.pop(name) == resource.version:
+                self.resumed += 1
+            else:
+                subscription.owe(name, NEVER)
+        else:
+            subscription.owe(name, subscription.seen)
+
+    def _collect(self, type_url: str, subscription: Subscription) -> None:
+        """Turns changes of the layers into names that are owed."""
+        position = self._position(type_url)
+        if position > subscription.seen:
+            for index, layer in enumerate(self._layers):
+                hiding = self._layers[:index]
+                for name in layer.changed_since(type_url, subscription.seen):
+                    if not any(one.get(type_url, name) for one in hiding):
+                        self._owe_change(type_url, subscription, name)
+            subscription.seen = position
+        if subscription.greet and subscription.resume and self._knows(type_url):
+            self._on_known(type_url, subscription)
+
+    def _busy(self, type_url: str) -> bool:
+        subscription = self._subscriptions.get(type_url)
+        return subscription is not None and (subscription.flight is not None or bool(subscription.owed))
+
+    def _removals_wait(self, type_url: str) -> bool:
+        for other in REMOVED_AFTER.get(type_url, ()):
+            if self._busy(other):
+                return True
+            subscription = self._subscriptions.get(other)
+            if subscription is not None and subscription.rejected and type_url != other:
+                return True
+        return False
+
+    def _additions_wait(self, type_url: str, now: float) -> bool:
+        """Whether the type is held; moves `deadline` to where the hold ends."""
+        subscription = self._subscriptions[type_url]
+        if not (self._blocked(type_url) or (type_url in HELD_BY and self._awaits_follow(now))):
+            subscription.held_since = None
+            return False
+        if subscription.held_since is None:
+            subscription.held_since = now
+        end = subscription.held_since + self._hold
+        if now >= end:
+            return False
+        self.deadline = end if self.deadline is None else min(self.deadline, end)
+        return True
+
+    def _blocked(self, type_url: str) -> bool:
+        for other in HELD_BY.get(type_url, ()):
+            subscription = self._subscriptions.get(other)
+            if subscription is not None and (
+                subscription.flight is not None or subscription.held_since is not None
+            ):
+                return True
+        return False
+
+    def _awaits_follow(self, now: float) -> bool:
+        for (type_url, name), (_, deadline) in tuple(self._follows.items()):
+            settled = self.standing(type_url, name) in (Standing.ACKNOWLEDGED, Standing.REJECTED)
+            if settled or now >= deadline:
+                del self._follows[type_url, name]
+        return bool(self._follows)
+
+    # -- what goes out
+
+    def next_response(self, now: float) -> Response | None:
+        """The next response to send, or None; call it until None after every request and wake-up."""
+        self.deadline = None
+        for type_url, subscription in self._subscriptions.items():
+            if subscription.flight is None:
+                self._collect(type_url, subscription)
+        for type_url in self._order:
+            subscription = self._subscriptions[type_url]
+            if subscription.flight is None and (response := self._respond(type_url, subscription, now)):
+                return response
+        return None
+
+    def _respond(self, type_url: str, subscription: Subscription, now: float) -> Response | None:
+        if subscription.greet and not self._knows(type_url):
+            return None
+        if not subscription.owed and not subscription.greet:
+            subscription.held_since = None
+            return None
+        names: Collection[str] = subscription.owed
+        while subscription.trials:
+            names = [name for name in subscription.trials[0] if name in subscription.owed]
+            if names:
+                break
+            del subscription.trials[0]
+            names = subscription.owed
+        resources, removed = self._select(type_url, subscription, names)
+        if removed and self._removals_wait(type_url):
+            removed = [name for name in removed if subscription.owed[name] == NEVER]
+        if not resources and not removed and not subscription.greet:
+            subscription.held_since = None
+            return None
+        if self._additions_wait(type_url, now):
+            return None
+        return self._send(type_url, subscription, resources, removed, now)
+
+    def _select(
+        self, type_url: str, subscription: Subscription, names: Collection[str]
+    ) -> tuple[list[Resource], list[str]]:
+        """What of the owed names is to be added and what removed; refused versions and unknown names are not owed."""
+        resources: list[Resource] = []
+        removed: list[str] = []
+        for name in tuple(names):
+            resource = self._find(type_url, name)
+            if resource is None:
+                if self._absent(type_url, subscription, name):
+                    removed.append(name)
+                else:
+                    del subscription.owed[name]
+            elif subscription.rejected.get(name) == resource.version:
+                del subscription.owed[name]
+            else:
+                resources.append(resource)
+        return resources, removed
+
+    def _send(
+        self,
+        type_url: str,
+        subscription: Subscription,
+        resources: Sequence[Resource],
+        removed: Sequence[str],
+        now: float,
+    ) -> Response:
+        versions: dict[str, str | None] = {resource.name: resource.version for resource in resources}
+        versions.update(dict.fromkeys(removed))
+        known = {name: subscription.owed.pop(name) for name in versions}
+        for name in versions:
+            subscription.rejected.pop(name, None)
+        if subscription.trials:
+            del subscription.trials[0]
+        subscription.greet = False
+        subscription.held_since = None
+        self._nonce += 1
+        nonce = str(self._nonce)
+        subscription.flight = Flight(nonce, subscription.seen, now, versions, known)
+        subscription.sent = subscription.seen
+        self._expect_follows(type_url, resources, now)
+        self.sent_resources += len(resources)
+        self.sent_removals += len(removed)
+        return Response(
+            type_url=type_url,
+            nonce=nonce,
+            version=str(subscription.seen),
+            resources=tuple(resources),
+            removed=tuple(removed),
+        )
+
+    def _expect_follows(self, type_url: str, resources: Iterable[Resource], now: float) -> None:
+        following = FOLLOWED_BY.get(type_url)
+        if following is None:
+            return
+        for resource in resources:
+            follow = resource.follow
+            if follow is not None and self.standing(following, follow) is not Standing.ACKNOWLEDGED:
+                self._follows[following, follow] = (resource.name, now + self._hold)
+
+    # -- how the client stands
+
+    def standing(self, type_url: str, name: str, position: int | None = None) -> Standing:
+        """Whether the client runs what an update at `position` (what `View.update` gave) brought for the name, or
+        something newer; without `position`, whether it runs what the views hold now."""
+        subscription = self._subscriptions.get(type_url)
+        if subscription is None or not subscription.wants(name):
+            return Standing.UNSUBSCRIBED
+        resource = self._find(type_url, name)
+        if resource is not None and subscription.rejected.get(name) == resource.version:
+            return Standing.REJECTED
+        if name in subscription.resume or (subscription.greet and not self._knows(type_url)):
+            return Standing.PENDING
+        if resource is None and not self._absent(type_url, subscription, name):
+            return Standing.PENDING
+        known = self._known(type_url, subscription, name)
+        return (
+            Standing.ACKNOWLEDGED if known is None or (position and known >= position) else Standing.PENDING
+        )
+
+    def _known(self, type_url: str, subscription: Subscription, name: str) -> int | None:
+        """Up to which position the client is current for the name; None: up to now."""
+        flight = subscription.flight
+        if flight is not None and name in flight.known:
+            return flight.known[name]
+        if name in subscription.owed:
+            return subscription.owed[name]
+        changed = max((layer.changed_at(type_url, name) for layer in self._layers), default=0)
+        return subscription.seen if changed > subscription.seen else None
+
+    def is_current(self, type_url: str, names: Iterable[str]) -> bool:
+        """Whether the client runs what the views hold now, for those of the names that it subscribes to."""
+        good = (Standing.ACKNOWLEDGED, Standing.UNSUBSCRIBED)
+        return all(self.standing(type_url, name) in good for name in names)
+
+    def acknowledged(self, type_url: str, name: str) -> str | None:
+        """The version the client runs, where that is the current one; None where it is another, or none."""
+        resource = self._find(type_url, name)
+        if resource is None or self.standing(type_url, name) is not Standing.ACKNOWLEDGED:
+            return None
+        return resource.version
+
+    def subscribed(self, type_url: str) -> tuple[frozenset[str], bool]:
+        """(names asked for, whether everything is)."""
+        subscription = self._subscriptions.get(type_url)
+        return (subscription.names, subscription.wildcard) if subscription else (frozenset(), False)
+
+    def types(self) -> tuple[str, ...]:
+        return self._order
+
+    def nack(self, type_url: str, name: str) -> Nack | None:
+        """The last NACK of the type, where the name's current version is refused."""
+        subscription = self._subscriptions.get(type_url)
+        return subscription.nack if subscription and name in subscription.rejected else None
+
+    def settled(self) -> bool:
+        """Whether nothing is owed and nothing unacknowledged."""
+        for type_url, subscription in self._subscriptions.items():
+            if subscription.flight is None:
+                self._collect(type_url, subscription)
+        return not any(one.flight or one.owed or one.greet for one in self._subscriptions.values())
+
+    def status(self) -> tuple[TypeStatus, ...]:
+        """How each subscribed type stands, in the order of delivery."""
+        return tuple(self._status(type_url, self._subscriptions[type_url]) for type_url in self._order)
+
+    def _status(self, type_url: str, subscription: Subscription) -> TypeStatus:
+        count = (
+            len(set(self._names(type_url, self._layers)))
+            if subscription.wildcard
+            else len(subscription.names)
+        )
+        busy = subscription.flight is not None or bool(subscription.owed) or subscription.greet
+        current = self._position(type_url) <= subscription.seen
+        return TypeStatus(
+            type_url=type_url,
+            subscribed=count,
+            wildcard=subscription.wildcard,
+            sent=subscription.sent,
+            acknowledged=subscription.acknowledged,
+            synced=current and not busy and not subscription.rejected,
+            rejected=dict(subscription.rejected),
+            nack=subscription.nack,
+        )

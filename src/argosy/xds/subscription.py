@@ -1,0 +1,106 @@
+"""What a stream remembers of one type: what is asked for, what is owed, what is out, what was refused.
+
+Memory matters (10,000 streams): the set of names is shared between all that ask for the same, `seen` is one number,
+and the rest is empty while nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from weakref import WeakValueDictionary
+
+from argosy.xds.types import Nack
+
+WILDCARD = "*"
+NEVER = -1
+"""The position of a resource that the client was never told about (on this stream)."""
+
+_sets: WeakValueDictionary[frozenset[str], frozenset[str]] = WeakValueDictionary()
+
+
+def shared(names: Iterable[str]) -> frozenset[str]:
+    """The one frozenset of these names."""
+    wanted = frozenset(names)
+    return _sets.setdefault(wanted, wanted)
+
+
+class Flight:
+    """A response that is not acknowledged yet."""
+
+    __slots__ = ("known", "nonce", "position", "sent_at", "versions")
+
+    def __init__(
+        self,
+        nonce: str,
+        position: int,
+        sent_at: float,
+        versions: dict[str, str | None],
+        known: dict[str, int],
+    ) -> None:
+        self.nonce = nonce
+        self.position = position  # up to where the client is current once it acknowledges
+        self.sent_at = sent_at
+        self.versions = versions  # None: removed
+        self.known = known  # name -> up to where the client was current before
+
+
+class Subscription:
+    """One type on one stream."""
+
+    __slots__ = (
+        "acknowledged",
+        "flight",
+        "greet",
+        "held_since",
+        "nack",
+        "names",
+        "owed",
+        "rejected",
+        "resume",
+        "seen",
+        "sent",
+        "trials",
+        "wildcard",
+    )
+
+    def __init__(self) -> None:
+        self.wildcard = False
+        self.names: frozenset[str] = shared(())
+        self.seen = 0  # position up to which changes were looked at
+        self.owed: dict[str, int] = {}  # name -> position up to which the client is current
+        self.greet = False  # a new wildcard subscription is answered even if there is nothing
+        self.resume: dict[str, str] = {}  # versions the client brought along, of names not known yet
+        self.flight: Flight | None = None
+        self.trials: list[Collection[str]] = []  # groups to be sent alone: one of them is bad
+        self.rejected: dict[str, str] = {}  # name -> version that was refused
+        self.nack: Nack | None = None
+        self.held_since: float | None = None
+        self.sent = 0  # positions of the last response sent, and of the last acknowledged
+        self.acknowledged = 0
+
+    def wants(self, name: str) -> bool:
+        return self.wildcard or name in self.names
+
+    def owe(self, name: str, known: int) -> None:
+        """The client must be told about the name; `known`: up to where it is current."""
+        if self.flight is not None and name in self.flight.known:
+            known = self.flight.known[name]
+        self.owed[name] = min(known, self.owed.get(name, known))
+
+    def change(self, subscribe: Collection[str], unsubscribe: Collection[str]) -> None:
+        names = set(self.names)
+        names.difference_update(unsubscribe)
+        names.update(subscribe)
+        if WILDCARD in unsubscribe and WILDCARD not in subscribe:
+            self.wildcard = False
+        if WILDCARD in subscribe:
+            self.wildcard = True
+        names.discard(WILDCARD)
+        self.names = shared(names)
+        gone = [name for name in unsubscribe if not self.wants(name)]
+        if WILDCARD in unsubscribe and not self.wildcard:
+            gone += [name for name in (*self.owed, *self.rejected, *self.resume) if not self.wants(name)]
+        for name in gone:
+            self.owed.pop(name, None)
+            self.rejected.pop(name, None)
+            self.resume.pop(name, None)
