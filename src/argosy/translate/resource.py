@@ -17,7 +17,7 @@ SECRET = TYPE + "envoy.extensions.transport_sockets.tls.v3.Secret"
 TYPES = (CLUSTER, ENDPOINT, LISTENER, ROUTE, EXTENSION, SECRET)
 
 
-class Resource(Struct, frozen=True, weakref=True, gc=False):
+class Resource(Struct, frozen=True, weakref=True):
     """`frame` is a serialised `envoy.service.discovery.v3.Resource` (name, version, Any): a delta response is a join
     of frames. `follow` names the resource of the next type that Envoy will subscribe to when it takes this one (the
     ClusterLoadAssignment of an EDS cluster), or None; delivery waits for it before it sends what uses the cluster."""

@@ -1,0 +1,90 @@
+"""The HTTP connection manager: one network filter in which all HTTP happens.
+
+Routes always come by RDS and policies by ECDS, so that a listener changes only for ports, TLS and the order of filters.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from envoy.config.listener.v3 import listener_components_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import (
+    http_connection_manager_pb2 as manager_pb2,
+)
+from msgspec import Struct
+
+from argosy.translate import wire
+from argosy.translate.filters import access_log, order, stats
+
+NAME = "envoy.filters.network.http_connection_manager"
+SERVER_NAME = "istio-envoy"
+
+
+class Place(StrEnum):
+    """Where the connection manager stands; decides which filters it has and what it believes of a request."""
+
+    INBOUND = "INBOUND"
+    OUTBOUND = "OUTBOUND"  # to services alone
+    OUTBOUND_PROXY = "OUTBOUND_PROXY"  # to any host, CONNECT too
+    TUNNEL = "TUNNEL"  # inside a CONNECT: to any host
+    GATEWAY = "GATEWAY"
+
+
+class ConnectionManager(Struct, frozen=True, kw_only=True):
+    place: Place
+    route: str  # RouteConfiguration
+    stat_prefix: str
+    port: int = 0  # INBOUND: the workload port
+    service: str = ""  # INBOUND: the host that metrics name
+    own_addresses: tuple[str, ...] = ()  # OUTBOUND_PROXY, TUNNEL: what unknown hosts must not resolve to
+    log: access_log.AccessLog = access_log.OFF
+
+
+def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
+    out = manager_pb2.HttpConnectionManager(
+        stat_prefix=key.stat_prefix,
+        codec_type=manager_pb2.HttpConnectionManager.AUTO,
+        rds=manager_pb2.Rds(route_config_name=key.route, config_source=wire.ads()),
+        http_filters=_filters(key),
+        access_log=[*stats.http(_reporter(key)), *access_log.loggers(key.log, access_log.Layer.HTTP)],
+        server_name=SERVER_NAME,
+        use_remote_address=wire.true() if key.place is Place.GATEWAY else wire.false(),
+        normalize_path=wire.true(),
+        path_with_escaped_slashes_action=manager_pb2.HttpConnectionManager.KEEP_UNCHANGED,
+    )
+    out.upgrade_configs.add(upgrade_type="websocket")
+    if key.place is Place.OUTBOUND_PROXY:
+        out.upgrade_configs.add(upgrade_type="CONNECT")
+    out.http2_protocol_options.allow_connect = True  # WebSocket over HTTP/2 is an extended CONNECT
+    out.http_protocol_options.accept_http_10 = True
+    out.stream_idle_timeout.SetInParent()  # Istio: 0, a stream may be silent
+    match key.place:
+        case Place.INBOUND:
+            # What a caller says of itself is thrown away; what its certificate says is told to the application.
+            out.forward_client_cert_details = manager_pb2.HttpConnectionManager.SANITIZE_SET
+            out.set_current_client_cert_details.uri = True
+            out.server_header_transformation = manager_pb2.HttpConnectionManager.PASS_THROUGH
+        case Place.GATEWAY:
+            out.forward_client_cert_details = manager_pb2.HttpConnectionManager.SANITIZE_SET
+            out.set_current_client_cert_details.uri = True
+        case _:
+            pass
+    return listener_components_pb2.Filter(name=NAME, typed_config=wire.pack(out))
+
+
+def _filters(key: ConnectionManager) -> order.HttpFilters:
+    match key.place:
+        case Place.INBOUND:
+            return order.inbound(key.port)
+        case Place.OUTBOUND:
+            return order.outbound()
+        case Place.OUTBOUND_PROXY | Place.TUNNEL:
+            return order.outbound_proxy(key.own_addresses)
+        case Place.GATEWAY:
+            return order.gateway()
+
+
+def _reporter(key: ConnectionManager) -> stats.Reporter:
+    if key.place is Place.INBOUND:
+        return stats.Reporter(side=stats.Side.DESTINATION, service=key.service, port=key.port)
+    return stats.SOURCE

@@ -1,0 +1,25 @@
+"""Extension configurations (ECDS): policies that must apply at once, also on pooled connections."""
+
+from __future__ import annotations
+
+from envoy.config.core.v3 import extension_pb2
+from msgspec import Struct
+
+from argosy.model.ir import MtlsMode
+from argosy.translate import names, wire
+from argosy.translate.filters import peer_authentication as peer_authentication_filter
+from argosy.translate.generator import generator
+
+
+class PeerAuthenticationKey(Struct, frozen=True, kw_only=True):
+    port: int  # the workload port
+    mode: MtlsMode
+
+    @property
+    def name(self) -> str:
+        return names.peer_authentication(self.port)
+
+
+@generator
+def peer_authentication(key: PeerAuthenticationKey) -> extension_pb2.TypedExtensionConfig:
+    return wire.extension(key.name, peer_authentication_filter.config(key.mode))

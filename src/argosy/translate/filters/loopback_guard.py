@@ -1,0 +1,54 @@
+"""What the forward proxy must not reach: the loopback and the host's own addresses, judged by the *resolved* address.
+
+Without it any client of the proxy could reach what listens on the loopback for others (administration ports, the
+applications and inbound listeners of neighbours), past their policies. Requests to services of the mesh carry no
+saved address and pass.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from envoy.config.core.v3 import address_pb2
+from envoy.config.rbac.v3 import rbac_pb2
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as filter_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.extensions.rbac.matchers.upstream_ip_port.v3 import upstream_ip_port_matcher_pb2
+
+from argosy.translate import wire
+
+NAME = "argosy.loopback_guard"
+
+# Linux connects 0.0.0.0 and :: to the loopback, and an IPv4-mapped address to its IPv4 one.
+LOOPBACK = ("0.0.0.0/8", "127.0.0.0/8", "::/128", "::1/128", "::ffff:0.0.0.0/104", "::ffff:127.0.0.0/104")
+
+
+def http_filter(own_addresses: tuple[str, ...]) -> http_connection_manager_pb2.HttpFilter:
+    """Refuses (403) requests whose resolved address is the loopback or one of `own_addresses`."""
+    networks = [ipaddress.ip_network(network) for network in LOOPBACK]
+    networks += [ipaddress.ip_network(own) for own in own_addresses if _is_address(own)]
+    rules = rbac_pb2.Permission.Set(rules=[_reaches(network) for network in networks])
+    policy = rbac_pb2.Policy(
+        permissions=[rbac_pb2.Permission(or_rules=rules)], principals=[rbac_pb2.Principal(any=True)]
+    )
+    config = filter_pb2.RBAC(
+        rules=rbac_pb2.RBAC(action=rbac_pb2.RBAC.DENY, policies={"loopback": policy}),
+        rules_stat_prefix="loopback_guard_",
+    )
+    return http_connection_manager_pb2.HttpFilter(name=NAME, typed_config=wire.pack(config))
+
+
+def _reaches(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> rbac_pb2.Permission:
+    range_ = address_pb2.CidrRange(
+        address_prefix=str(network.network_address), prefix_len=wire.uint32(network.prefixlen)
+    )
+    matcher = upstream_ip_port_matcher_pb2.UpstreamIpPortMatcher(upstream_ip=range_)
+    return rbac_pb2.Permission(matcher=wire.extension("envoy.rbac.matchers.upstream_ip_port", matcher))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return not address.is_unspecified

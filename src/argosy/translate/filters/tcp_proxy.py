@@ -1,0 +1,39 @@
+"""Connections that are not HTTP: bytes to one cluster, or to several by weight."""
+
+from __future__ import annotations
+
+from envoy.config.listener.v3 import listener_components_pb2
+from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+from msgspec import Struct
+
+from argosy.translate import wire
+from argosy.translate.filters import access_log, stats
+
+NAME = "envoy.filters.network.tcp_proxy"
+
+Clusters = tuple[tuple[str, int], ...]
+"""Clusters with their weights, as configured."""
+
+
+class TcpProxy(Struct, frozen=True, kw_only=True):
+    stat_prefix: str
+    clusters: Clusters
+    reporter: stats.Reporter
+    idle_timeout: int | None = None
+    log: access_log.AccessLog = access_log.OFF
+
+
+def network_filter(key: TcpProxy) -> listener_components_pb2.Filter:
+    out = tcp_proxy_pb2.TcpProxy(
+        stat_prefix=key.stat_prefix,
+        access_log=[*stats.tcp(key.reporter), *access_log.loggers(key.log, access_log.Layer.TCP)],
+    )
+    out.access_log_options.flush_access_log_on_connected = True
+    if len(key.clusters) == 1:
+        out.cluster = key.clusters[0][0]
+    else:
+        for name, weight in key.clusters:
+            out.weighted_clusters.clusters.add(name=name, weight=weight)
+    if key.idle_timeout is not None:
+        out.idle_timeout.CopyFrom(wire.milliseconds(key.idle_timeout))
+    return listener_components_pb2.Filter(name=NAME, typed_config=wire.pack(out))

@@ -1,0 +1,127 @@
+"""Listeners for what comes to a workload: one a workload port (explicit), or `virtualInbound` for all (redirect).
+
+Filter chains by PeerAuthentication: STRICT has the mesh chain alone; PERMISSIVE recognises mesh traffic by its ALPN and
+takes plaintext, and TLS that is the application's own, beside it; DISABLE takes what comes as it is.
+"""
+
+from __future__ import annotations
+
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from msgspec import Struct
+
+from argosy.model.ir import MtlsMode
+from argosy.translate import connection_manager, names, tls, wire
+from argosy.translate.connection_manager import ConnectionManager, Place
+from argosy.translate.filters import access_log, listener, stats, tcp_proxy
+from argosy.translate.generator import generator
+from argosy.translate.http_or_tcp import Handling
+
+VIRTUAL_INBOUND_PORT = 15006
+PASSTHROUGH_SOURCE = "127.0.0.6"
+"""Redirect: passthrough connections to the application come from here, so that they are not captured again."""
+
+
+class InboundPort(Struct, frozen=True, kw_only=True):
+    port: int  # the workload port
+    handling: Handling
+    mode: MtlsMode
+    service: str = ""
+    log: access_log.AccessLog = access_log.OFF
+
+
+class InboundListenerKey(Struct, frozen=True, kw_only=True):
+    address: str
+    bind: int
+    inbound: InboundPort
+
+    @property
+    def name(self) -> str:
+        return names.inbound_listener(self.inbound.port)
+
+
+@generator
+def inbound_listener(key: InboundListenerKey) -> listener_pb2.Listener:
+    return listener_pb2.Listener(
+        name=key.name,
+        address=wire.address(key.address, key.bind),
+        traffic_direction=wire.INBOUND,
+        enable_reuse_port=wire.false(),
+        listener_filters=[] if key.inbound.mode is MtlsMode.DISABLE else [listener.tls_inspector()],
+        filter_chains=chains(key.inbound),
+    )
+
+
+class VirtualInboundKey(Struct, frozen=True, kw_only=True):
+    ports: tuple[InboundPort, ...] = ()
+    log: access_log.AccessLog = access_log.OFF
+
+    @property
+    def name(self) -> str:
+        return names.VIRTUAL_INBOUND
+
+
+@generator
+def virtual_inbound(key: VirtualInboundKey) -> listener_pb2.Listener:
+    out = listener_pb2.Listener(
+        name=key.name,
+        address=wire.address("0.0.0.0", VIRTUAL_INBOUND_PORT),  # noqa: S104  redirected connections come to any address
+        traffic_direction=wire.INBOUND,
+        enable_reuse_port=wire.false(),
+        listener_filters=[listener.original_destination(), listener.tls_inspector()],
+    )
+    for inbound in key.ports:
+        for chain in chains(inbound):
+            chain.name = f"{inbound.port}_{chain.name}"
+            chain.filter_chain_match.destination_port.value = inbound.port
+            out.filter_chains.append(chain)
+    passthrough = tcp_proxy.TcpProxy(
+        stat_prefix=names.INBOUND_PASSTHROUGH,
+        clusters=((names.INBOUND_PASSTHROUGH, 1),),
+        reporter=stats.Reporter(side=stats.Side.DESTINATION),
+        log=key.log,
+    )
+    out.default_filter_chain.name = "virtualInbound"
+    out.default_filter_chain.filters.append(tcp_proxy.network_filter(passthrough))
+    return out
+
+
+def chains(key: InboundPort) -> list[listener_components_pb2.FilterChain]:
+    handler = _handler(key)
+    if key.mode is MtlsMode.DISABLE:
+        return [listener_components_pb2.FilterChain(name="plaintext", filters=[handler])]
+    mesh = listener_components_pb2.FilterChain(
+        name="mtls", filters=[handler], transport_socket=tls.mesh_server()
+    )
+    mesh.filter_chain_match.transport_protocol = "tls"
+    if key.mode is MtlsMode.STRICT:
+        return [mesh]
+    mesh.filter_chain_match.application_protocols.append(names.MESH_ALPN)
+    plaintext = listener_components_pb2.FilterChain(name="plaintext", filters=[handler])
+    plaintext.filter_chain_match.transport_protocol = "raw_buffer"
+    other_tls = listener_components_pb2.FilterChain(name="tls", filters=[_bytes(key)])
+    other_tls.filter_chain_match.transport_protocol = "tls"
+    return [mesh, plaintext, other_tls]
+
+
+def _handler(key: InboundPort) -> listener_components_pb2.Filter:
+    if key.handling is Handling.TCP:
+        return _bytes(key)
+    manager = ConnectionManager(
+        place=Place.INBOUND,
+        route=names.inbound(key.port),
+        stat_prefix=f"inbound_{key.port}",
+        port=key.port,
+        service=key.service,
+        log=key.log,
+    )
+    return connection_manager.network_filter(manager)
+
+
+def _bytes(key: InboundPort) -> listener_components_pb2.Filter:
+    proxy = tcp_proxy.TcpProxy(
+        stat_prefix=names.inbound(key.port),
+        clusters=((names.inbound(key.port), 1),),
+        reporter=stats.Reporter(side=stats.Side.DESTINATION, service=key.service, port=key.port),
+        log=key.log,
+    )
+    return tcp_proxy.network_filter(proxy)

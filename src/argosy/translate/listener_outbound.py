@@ -1,0 +1,199 @@
+"""Listeners for what a workload sends.
+
+Explicit: `outbound_proxy` (the application's HTTP proxy), the internal listener behind its CONNECT, and one a declared
+upstream. Redirect: `virtualOutbound`, and one that does not bind for each port or virtual address.
+"""
+
+from __future__ import annotations
+
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from msgspec import Struct
+
+from argosy.translate import connection_manager, names, wire
+from argosy.translate.connection_manager import ConnectionManager, Place
+from argosy.translate.filters import access_log, listener, stats, tcp_proxy
+from argosy.translate.generator import generator
+from argosy.translate.http_or_tcp import Handling
+
+VIRTUAL_OUTBOUND_PORT = 15001
+LOOPBACK = "127.0.0.1"
+WILDCARD = "0.0.0.0"  # noqa: S104  the name of a listener that does not bind
+
+
+class OutboundProxyKey(Struct, frozen=True, kw_only=True):
+    """The application's HTTP proxy."""
+
+    port: int
+    own_addresses: tuple[str, ...] = ()
+    log: access_log.AccessLog = access_log.OFF
+
+    @property
+    def name(self) -> str:
+        return names.OUTBOUND_PROXY
+
+
+@generator
+def outbound_proxy(key: OutboundProxyKey) -> listener_pb2.Listener:
+    manager = ConnectionManager(
+        place=Place.OUTBOUND_PROXY,
+        route=names.HTTP_PROXY,
+        stat_prefix=names.OUTBOUND_PROXY,
+        own_addresses=key.own_addresses,
+        log=key.log,
+    )
+    return _bound(key.name, key.port, connection_manager.network_filter(manager))
+
+
+class ConnectHttpKey(Struct, frozen=True, kw_only=True):
+    """What comes out of a CONNECT to an HTTP port: the same routes."""
+
+    own_addresses: tuple[str, ...] = ()
+    log: access_log.AccessLog = access_log.OFF
+
+    @property
+    def name(self) -> str:
+        return names.CONNECT_HTTP
+
+
+@generator
+def connect_http(key: ConnectHttpKey) -> listener_pb2.Listener:
+    manager = ConnectionManager(
+        place=Place.TUNNEL,
+        route=names.HTTP_PROXY,
+        stat_prefix=names.CONNECT_HTTP,
+        own_addresses=key.own_addresses,
+        log=key.log,
+    )
+    out = listener_pb2.Listener(
+        name=key.name,
+        traffic_direction=wire.OUTBOUND,
+        filter_chains=[
+            listener_components_pb2.FilterChain(filters=[connection_manager.network_filter(manager)])
+        ],
+    )
+    out.internal_listener.SetInParent()
+    return out
+
+
+class UpstreamListenerKey(Struct, frozen=True, kw_only=True):
+    """A declared upstream. `clusters` is for TCP; HTTP has its own RouteConfiguration."""
+
+    host: str  # as declared
+    port: int
+    bind: int
+    handling: Handling
+    clusters: tcp_proxy.Clusters = ()
+    idle_timeout: int | None = None
+    log: access_log.AccessLog = access_log.OFF
+
+    @property
+    def name(self) -> str:
+        return names.upstream_listener(self.host, self.port)
+
+
+@generator
+def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
+    if key.handling is Handling.HTTP:
+        route = names.upstream_route(key.host, key.port)
+        manager = ConnectionManager(
+            place=Place.OUTBOUND, route=route, stat_prefix=f"upstream_{key.host}_{key.port}", log=key.log
+        )
+        return _bound(key.name, key.bind, connection_manager.network_filter(manager))
+    proxy = tcp_proxy.TcpProxy(
+        stat_prefix=f"upstream_{key.host}_{key.port}",
+        clusters=key.clusters,
+        reporter=stats.SOURCE,
+        idle_timeout=key.idle_timeout,
+        log=key.log,
+    )
+    return _bound(key.name, key.bind, tcp_proxy.network_filter(proxy))
+
+
+class VirtualOutboundKey(Struct, frozen=True, kw_only=True):
+    cluster: str  # of what no other listener takes: passthrough or black hole
+    log: access_log.AccessLog = access_log.OFF
+
+    @property
+    def name(self) -> str:
+        return names.VIRTUAL_OUTBOUND
+
+
+@generator
+def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
+    proxy = tcp_proxy.TcpProxy(
+        stat_prefix=key.cluster, clusters=((key.cluster, 1),), reporter=stats.SOURCE, log=key.log
+    )
+    return listener_pb2.Listener(
+        name=key.name,
+        address=wire.address(WILDCARD, VIRTUAL_OUTBOUND_PORT),
+        traffic_direction=wire.OUTBOUND,
+        enable_reuse_port=wire.false(),
+        use_original_dst=wire.true(),
+        filter_chains=[
+            listener_components_pb2.FilterChain(
+                name="virtualOutbound-catchall-tcp", filters=[tcp_proxy.network_filter(proxy)]
+            )
+        ],
+    )
+
+
+class CapturedListenerKey(Struct, frozen=True, kw_only=True):
+    """Redirect: connections to `address:port`. HTTP by the routes of the port, TCP to `clusters`."""
+
+    address: str
+    port: int
+    handling: Handling
+    clusters: tcp_proxy.Clusters = ()
+    idle_timeout: int | None = None
+    log: access_log.AccessLog = access_log.OFF
+
+    @property
+    def name(self) -> str:
+        return f"{self.address}_{self.port}"
+
+
+@generator
+def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
+    out = listener_pb2.Listener(
+        name=key.name,
+        address=wire.address(key.address, key.port),
+        traffic_direction=wire.OUTBOUND,
+        enable_reuse_port=wire.false(),
+        bind_to_port=wire.false(),
+    )
+    route = str(key.port)
+    manager = ConnectionManager(
+        place=Place.OUTBOUND, route=route, stat_prefix=f"outbound_{key.name}", log=key.log
+    )
+    proxy = tcp_proxy.TcpProxy(
+        stat_prefix=f"outbound_{key.name}",
+        clusters=key.clusters,
+        reporter=stats.SOURCE,
+        idle_timeout=key.idle_timeout,
+        log=key.log,
+    )
+    match key.handling:
+        case Handling.HTTP:
+            out.filter_chains.add(filters=[connection_manager.network_filter(manager)])
+        case Handling.DETECT:
+            out.listener_filters.append(listener.http_inspector())
+            # Istio's protocolDetectionTimeout is 0: where the server speaks first, wait no longer than a moment.
+            out.listener_filters_timeout.nanos = 100_000_000
+            out.continue_on_listener_filters_timeout = True
+            chain = out.filter_chains.add(filters=[connection_manager.network_filter(manager)])
+            chain.filter_chain_match.application_protocols.extend(("http/1.0", "http/1.1", "h2c"))
+            out.default_filter_chain.filters.append(tcp_proxy.network_filter(proxy))
+        case _:
+            out.filter_chains.add(filters=[tcp_proxy.network_filter(proxy)])
+    return out
+
+
+def _bound(name: str, port: int, handler: listener_components_pb2.Filter) -> listener_pb2.Listener:
+    """Never with SO_REUSEPORT: two Envoys of one user would share the port's traffic without a word."""
+    return listener_pb2.Listener(
+        name=name,
+        address=wire.address(LOOPBACK, port),
+        traffic_direction=wire.OUTBOUND,
+        enable_reuse_port=wire.false(),
+        filter_chains=[listener_components_pb2.FilterChain(filters=[handler])],
+    )

@@ -1,0 +1,178 @@
+"""RouteConfigurations: virtual hosts and their ordered routes, joined from fragments.
+
+A virtual host is built once per key and kept as bytes; a RouteConfiguration of 10,000 of them is a join.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from msgspec import Struct
+
+from argosy.model.ir import DirectResponse, HashPolicy, Redirect, Route
+from argosy.translate import names
+from argosy.translate.filters import cors, fault
+from argosy.translate.generator import Encoded, Fragment, fragment, generator
+from argosy.translate.match import route_match
+from argosy.translate.route_action import (
+    HeaderTarget,
+    direct_response,
+    forward,
+    header_ops,
+    no_timeout,
+    redirect,
+)
+
+MAX_DIRECT_RESPONSE = 1_048_576  # Istio's; Envoy's own 4096 refuses the whole RouteConfiguration
+
+
+class Tunnel(StrEnum):
+    """What `CONNECT host:port` of a virtual host leads to."""
+
+    NONE = "NONE"  # no CONNECT here
+    HTTP = "HTTP"  # the internal listener with the full HTTP stack
+    TCP = "TCP"  # the cluster, as bytes
+
+
+class VirtualHostKey(Struct, frozen=True, kw_only=True):
+    name: str
+    domains: tuple[str, ...]
+    routes: tuple[Route, ...] = ()
+    port: int = 0  # of requests, where a redirect keeps it
+    hashes: tuple[tuple[str, HashPolicy], ...] = ()  # cluster -> what its consistent hash hashes
+    tunnel: Tunnel = Tunnel.NONE
+    tunnel_clusters: tuple[tuple[str, int], ...] = ()
+    authority: str = ""  # what requests without a rewrite of their own are sent with
+    require_tls: str = ""  # "ALL": plaintext is redirected to https
+
+
+@fragment(2)  # Envoy: RouteConfiguration.virtual_hosts = 2
+def virtual_host(key: VirtualHostKey) -> route_components_pb2.VirtualHost:
+    out = route_components_pb2.VirtualHost(
+        name=key.name, domains=key.domains, include_request_attempt_count=True
+    )
+    if key.require_tls:
+        out.require_tls = route_components_pb2.VirtualHost.ALL
+    if key.tunnel is Tunnel.HTTP:
+        out.routes.append(connect(((names.CONNECT_HTTP, 1),)))
+    elif key.tunnel is Tunnel.TCP:
+        out.routes.append(connect(key.tunnel_clusters))
+    out.routes.extend(http_route(item, key) for item in key.routes)
+    return out
+
+
+def connect(clusters: tuple[tuple[str, int], ...]) -> route_components_pb2.Route:
+    """CONNECT, ended here: its bytes go to the cluster."""
+    out = route_components_pb2.Route(name="connect")
+    out.match.connect_matcher.SetInParent()
+    if len(clusters) == 1:
+        out.route.cluster = clusters[0][0]
+    else:
+        for name, weight in clusters:
+            out.route.weighted_clusters.clusters.add(name=name).weight.value = weight
+    out.route.upgrade_configs.add(upgrade_type="CONNECT").connect_config.SetInParent()
+    no_timeout(out.route)
+    out.route.idle_timeout.SetInParent()  # 0: a tunnel may be silent for as long as its ends like
+    return out
+
+
+def http_route(item: Route, key: VirtualHostKey) -> route_components_pb2.Route:
+    out = route_components_pb2.Route(name=item.name or "default", match=route_match(item.match))
+    target = HeaderTarget(out)
+    if item.headers is not None:
+        header_ops(item.headers, target)
+    match item.action:
+        case Redirect() as action:
+            out.redirect.CopyFrom(redirect(action, key.port))
+        case DirectResponse() as action:
+            out.direct_response.CopyFrom(direct_response(action))
+        case action:
+            out.route.CopyFrom(forward(action, item.match, dict(key.hashes), target))
+            authority = (action.rewrite.authority if action.rewrite else None) or target.host or key.authority
+            if authority:
+                out.route.host_rewrite_literal = authority
+                out.route.append_x_forwarded_host = bool(action.rewrite and action.rewrite.authority)
+    if item.fault is not None:
+        out.typed_per_filter_config[fault.NAME].CopyFrom(fault.per_route(item.fault))
+    if item.cors is not None:
+        out.typed_per_filter_config[cors.NAME].CopyFrom(cors.per_route(item.cors))
+    return out
+
+
+class InboundRouteKey(Struct, frozen=True, kw_only=True):
+    """The routes of a workload port: everything to its application."""
+
+    port: int
+
+    @property
+    def name(self) -> str:
+        return names.inbound(self.port)
+
+
+@generator
+def inbound_routes(key: InboundRouteKey) -> route_pb2.RouteConfiguration:
+    out = route_pb2.RouteConfiguration(name=key.name)
+    host = out.virtual_hosts.add(name=f"inbound|http|{key.port}", domains=["*"])
+    item = host.routes.add(name="default")
+    item.match.prefix = "/"
+    item.route.cluster = names.inbound(key.port)
+    no_timeout(item.route)
+    return out
+
+
+class CatchAll(StrEnum):
+    """What becomes of requests to hosts that no virtual host names."""
+
+    NONE = "NONE"  # 404
+    ALLOW_ANY = "ALLOW_ANY"
+    BLOCK_ALL = "BLOCK_ALL"
+
+
+class RouteConfigurationKey(Struct, frozen=True, kw_only=True):
+    name: str
+    virtual_hosts: tuple[Fragment, ...] = ()
+    catch_all: CatchAll = CatchAll.NONE
+    tunnel: Tunnel = Tunnel.NONE  # whether the catch-all answers CONNECT too
+
+
+@generator
+def route_configuration(key: RouteConfigurationKey) -> Encoded:
+    head = route_pb2.RouteConfiguration(name=key.name)
+    head.validate_clusters.value = False
+    head.max_direct_response_body_size_bytes.value = MAX_DIRECT_RESPONSE
+    hosts = list(key.virtual_hosts)
+    if key.catch_all is not CatchAll.NONE:
+        hosts.append(catch_all(CatchAllKey(kind=key.catch_all, tunnel=key.tunnel)))
+    data = head.SerializeToString(deterministic=True) + b"".join(host.data for host in hosts)
+    return Encoded(route_pb2.RouteConfiguration.DESCRIPTOR.full_name, data)
+
+
+class CatchAllKey(Struct, frozen=True, kw_only=True):
+    kind: CatchAll
+    tunnel: Tunnel
+
+    @property
+    def name(self) -> str:
+        return "allow_any" if self.kind is CatchAll.ALLOW_ANY else "block_all"
+
+
+@fragment(2)
+def catch_all(key: CatchAllKey) -> route_components_pb2.VirtualHost:
+    """Names and meaning: Istio's `allow_any` and `block_all` (502)."""
+    out = route_components_pb2.VirtualHost(name=key.name, domains=["*"], include_request_attempt_count=True)
+    rest = route_components_pb2.Route(name=key.name)
+    rest.match.prefix = "/"
+    if key.kind is CatchAll.ALLOW_ANY:
+        if key.tunnel is not Tunnel.NONE:
+            out.routes.append(connect(((names.PASSTHROUGH, 1),)))
+        rest.route.cluster = names.PASSTHROUGH
+        no_timeout(rest.route)
+    else:
+        if key.tunnel is not Tunnel.NONE:
+            refused = out.routes.add(name=key.name)
+            refused.match.connect_matcher.SetInParent()
+            refused.direct_response.status = 502
+        rest.direct_response.status = 502
+    out.routes.append(rest)
+    return out
