@@ -11,15 +11,17 @@ from typing import NamedTuple
 
 
 class FactKind(StrEnum):
-    HOSTS = "hosts"  # name "": the set of hostnames (a service was added or removed)
+    HOSTS = (
+        "hosts"  # name "": the set of hostnames (a service came or went); "virtual": hosts of VirtualServices
+    )
     SERVICE = "service"  # name: hostname; ports, addresses, resolution, visibility, identities
     ENDPOINTS = "endpoints"  # name: hostname; who serves it, and health
-    ROUTES = "routes"  # name: hostname; VirtualServices for it, of any namespace
-    DESTINATION = "destination"  # name: hostname; DestinationRules for it, of any namespace
-    GATEWAYS = "gateways"  # name "": Gateways and the VirtualServices bound to them
+    ROUTES = "routes"  # name: host as configuration writes it (maybe `*.suffix`); VirtualServices for it
+    DESTINATION = "destination"  # name: host as configuration writes it; DestinationRules for it
+    GATEWAYS = "gateways"  # name "": the Gateways; namespace/name: the VirtualServices bound to that Gateway
     WORKLOAD = "workload"  # name: namespace/name; its own entry (ports, labels)
     PEER_AUTHENTICATION = "peer-authentication"  # name: namespace
-    SELECTORS = "selectors"  # name "": the set of selectors that decide views (sourceLabels, workloadSelector)
+    SELECTORS = "selectors"  # name "": the selectors that decide scopes (sourceLabels, workloadSelector)
     SECRET = "secret"  # name: namespace/name  # noqa: S105
     MESH = "mesh"  # name "": mesh settings
 

@@ -62,7 +62,7 @@ class ServicePort(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Service(Struct, frozen=True, kw_only=True):
-    """One host of the mesh. `hostname` is the full name (`reviews.default.svc.cluster.local`) or a ServiceEntry host."""
+    """One host of the mesh. `hostname` is the full name (`reviews.default.svc.cluster.local`) or a ServiceEntry's."""
 
     hostname: str
     name: str
@@ -73,7 +73,7 @@ class Service(Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()  # virtual addresses (ClusterIP, ServiceEntry.addresses)
     headless: bool = False
     export_to: tuple[str, ...] = ("*",)  # namespaces, "." already resolved; "*" all; "~" none
-    subject_alt_names: tuple[str, ...] = ()  # identities the service may run as, as URIs; () = derive from endpoints
+    subject_alt_names: tuple[str, ...] = ()  # identities it may run as, as URIs; () = derive from endpoints
     labels: Pairs = ()
     created: str = ""  # RFC 3339; the older object wins a conflict
     kubernetes: bool = True  # a v1 Service (short names resolve), not a ServiceEntry
@@ -285,6 +285,13 @@ class RouteTable(Struct, frozen=True):
     routes: tuple[Route, ...]
 
 
+class TlsRoute(Struct, frozen=True):
+    """Where connections go by the name in their TLS hello (exact or `*.suffix`; ANY); the first match decides."""
+
+    sni_hosts: tuple[str, ...]
+    destinations: tuple[WeightedDestination, ...]
+
+
 # --- destinations ---------------------------------------------------------------------------------------------------
 
 
@@ -384,7 +391,8 @@ class DestinationPolicy(Struct, frozen=True, kw_only=True):
 
 
 class GatewayTls(Struct, frozen=True, kw_only=True):
-    mode: str = "PASSTHROUGH"  # PASSTHROUGH | SIMPLE | MUTUAL | AUTO_PASSTHROUGH | ISTIO_MUTUAL | OPTIONAL_MUTUAL
+    # PASSTHROUGH | SIMPLE | MUTUAL | AUTO_PASSTHROUGH | ISTIO_MUTUAL | OPTIONAL_MUTUAL
+    mode: str = "PASSTHROUGH"
     https_redirect: bool = False
     credential_name: str = ""
     server_certificate: str = ""
@@ -433,5 +441,12 @@ class Mesh(Struct, frozen=True, kw_only=True):
     access_log_json: bool = True
     default_retry: RetryPolicy | None = RetryPolicy(
         attempts=2,
-        retry_on=("connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes", "503"),
+        retry_on=(
+            "connect-failure",
+            "refused-stream",
+            "unavailable",
+            "cancelled",
+            "retriable-status-codes",
+            "503",
+        ),
     )

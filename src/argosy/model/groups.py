@@ -1,0 +1,53 @@
+"""Rules grouped under what they are for (a host, a gateway, a namespace), the oldest first in each group."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Generic, Protocol, TypeVar
+
+
+class Aged(Protocol):
+    @property
+    def age(self) -> tuple[str, str, str]:
+        """Sorts the oldest first, and is unique within a kind."""
+
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R", bound=Aged)
+
+
+def _age(rule: Aged) -> tuple[str, str, str]:
+    return rule.age
+
+
+class Groups(Generic[K, R]):
+    """The tuple of a group is a value: it is replaced, never changed."""
+
+    __slots__ = ("_groups",)
+
+    def __init__(self) -> None:
+        self._groups: dict[K, tuple[R, ...]] = {}
+
+    def get(self, key: K) -> tuple[R, ...]:
+        return self._groups.get(key, ())
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._groups)
+
+    def replace(self, old: R | None, before: Iterable[K], new: R | None, after: Iterable[K]) -> bool:
+        """Takes `old` out of the groups `before` and puts `new` into `after`. Whether groups appeared or vanished."""
+        touched = set(before) | set(after)
+        existed = {key for key in touched if key in self._groups}
+        for key in before:
+            rest = tuple(rule for rule in self._groups[key] if rule is not old)
+            if rest:
+                self._groups[key] = rest
+            else:
+                del self._groups[key]
+        if new is not None:
+            for key in after:
+                rules = list(self._groups.get(key, ()))
+                bisect.insort(rules, new, key=_age)
+                self._groups[key] = tuple(rules)
+        return existed != {key for key in touched if key in self._groups}

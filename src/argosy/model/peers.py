@@ -1,0 +1,40 @@
+"""Which connections a workload takes: the mode that PeerAuthentications give it.
+
+Facts (Istio): the policy of the workload (by selector) goes before its namespace's, that before the root namespace's,
+and without any it is PERMISSIVE; of several on one level the oldest counts; UNSET inherits; a port's mode counts only
+in a policy with a selector, where UNSET takes the policy's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from argosy.model import ir
+from argosy.model.rules import PeerAuthenticationRule
+
+
+def mode(
+    *,
+    mesh_wide: Sequence[PeerAuthenticationRule],
+    own: Sequence[PeerAuthenticationRule],
+    labels: frozenset[tuple[str, str]],
+    port: int,
+) -> ir.MtlsMode:
+    """`mesh_wide`: the policies of the root namespace; `own`: of the workload's. Both the oldest first."""
+    found = ir.MtlsMode.PERMISSIVE
+    for rule in (_whole(mesh_wide), _whole(own), _selecting(own, labels)):
+        if rule is not None and rule.mode is not None:
+            found = rule.mode
+    selecting = _selecting(own, labels)
+    by_port = dict(selecting.ports).get(port) if selecting is not None else None
+    return by_port or found
+
+
+def _whole(rules: Iterable[PeerAuthenticationRule]) -> PeerAuthenticationRule | None:
+    return next((rule for rule in rules if rule.labels is None), None)
+
+
+def _selecting(
+    rules: Iterable[PeerAuthenticationRule], labels: frozenset[tuple[str, str]]
+) -> PeerAuthenticationRule | None:
+    return next((rule for rule in rules if rule.labels is not None and labels.issuperset(rule.labels)), None)

@@ -1,0 +1,225 @@
+"""The Reader: every answer out of the Snapshot, and the facts it was made from.
+
+Rule: nothing is read past it, so `facts` is exact: as long as none of them changes, every answer stays the same.
+A question about a host reads the facts of all the names that configuration may write for it (itself and each
+wildcard), so that a rule that comes later is noticed too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from argosy.model import destinations, gateways, ir, peers, routing
+from argosy.model.delegates import merged
+from argosy.model.facts import Fact, FactKind
+from argosy.model.hostnames import MESH_GATEWAY, patterns, visible_from
+from argosy.model.routing import Place
+from argosy.model.rules import HttpRule, L4Match, VirtualServiceRule
+from argosy.model.scope import ProxyType, Scope, Selector
+from argosy.model.snapshot import GATEWAYS, HOSTS, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
+
+
+@lru_cache(maxsize=65536)
+def _host_facts(kind: FactKind, hostname: str) -> tuple[Fact, ...]:
+    return tuple(_fact(kind, pattern) for pattern in patterns(hostname))
+
+
+@lru_cache(maxsize=65536)
+def _fact(kind: FactKind, name: str) -> Fact:
+    """One object per fact: a reverse index holds each many times."""
+    return Fact(kind, name)
+
+
+class Reader:
+    """Short-lived: one for each result whose dependencies are to be known."""
+
+    __slots__ = ("_snapshot", "facts")
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self.facts: set[Fact] = set()
+
+    # --- what there is ----------------------------------------------------------------------------------------------
+
+    def hosts(self) -> tuple[str, ...]:
+        """All hostnames of services, sorted, visible or not."""
+        self.facts.add(HOSTS)
+        return self._snapshot.sorted_hosts()
+
+    def virtual_hosts(self) -> tuple[str, ...]:
+        """Hosts that VirtualServices for sidecars name and no service has (wildcards too), sorted."""
+        self.facts.update((HOSTS, VIRTUAL_HOSTS))
+        services = self._snapshot.services
+        return tuple(sorted(host for host in self._snapshot.routes_by_host if host not in services))
+
+    def service(self, hostname: str) -> ir.Service | None:
+        self.facts.add(_fact(FactKind.SERVICE, hostname))
+        return self._snapshot.services.get(hostname)
+
+    def endpoints(self, hostname: str) -> tuple[ir.Endpoint, ...]:
+        """Healthy or not, in a stable order."""
+        self.facts.add(_fact(FactKind.ENDPOINTS, hostname))
+        return self._snapshot.endpoints.get(hostname, ())
+
+    def mesh(self) -> ir.Mesh:
+        self.facts.add(MESH)
+        return self._snapshot.mesh
+
+    def workload(self, namespace: str, name: str) -> ir.Workload | None:
+        self.facts.add(_fact(FactKind.WORKLOAD, f"{namespace}/{name}"))
+        return self._snapshot.workloads.get((namespace, name))
+
+    def secret(self, namespace: str, name: str) -> ir.Pairs | None:
+        """Its data as stored (base64)."""
+        self.facts.add(_fact(FactKind.SECRET, f"{namespace}/{name}"))
+        return self._snapshot.secrets.get((namespace, name))
+
+    def selectors(self, namespace: str, labels: ir.Pairs) -> tuple[Selector, ...]:
+        """The selectors in use that match a proxy of these labels."""
+        self.facts.add(SELECTORS)
+        return self._snapshot.selectors.matching(namespace, labels)
+
+    def visible(self, scope: Scope, hostname: str) -> bool:
+        service = self.service(hostname)
+        return service is not None and visible_from(service.export_to, scope.namespace)
+
+    # --- routes -----------------------------------------------------------------------------------------------------
+
+    def route_table(self, scope: Scope, hostname: str, port: int) -> ir.RouteTable | None:
+        """The HTTP routes of sidecars for a host and service port; None where no VirtualService has any."""
+        place = Place(scope, MESH_GATEWAY, port)
+        for rule in self._virtual_services(scope, hostname):
+            routes = routing.http_routes(self._http_rules(rule), place, self)
+            if routes:
+                return ir.RouteTable(routes)
+        return None
+
+    def tcp_destinations(
+        self, scope: Scope, hostname: str, port: int
+    ) -> tuple[ir.WeightedDestination, ...] | None:
+        """Where TCP connections of sidecars to a host and service port go; None where no VirtualService says."""
+        place = Place(scope, MESH_GATEWAY, port)
+
+        def reaches(match: L4Match) -> bool:
+            if not match.subnets:
+                return True
+            service = self.service(hostname)
+            return service is not None and routing.reaches(match, service.addresses)
+
+        for rule in self._virtual_services(scope, hostname):
+            for found, _ in routing.l4_matches(rule.tcp, place, reaches):
+                return routing.resolved(found.targets, port, self)
+        return None
+
+    def tls_routes(self, scope: Scope, hostname: str, port: int) -> tuple[ir.TlsRoute, ...]:
+        """Where TLS connections of sidecars to a host and service port go, by server name; () where no VirtualService
+        says. Matches by destination subnets hold for every address."""
+        place = Place(scope, MESH_GATEWAY, port)
+        for rule in self._virtual_services(scope, hostname):
+            found = tuple(
+                ir.TlsRoute(match.sni_hosts, routing.resolved(tls.targets, port, self))
+                for tls, match in routing.l4_matches(rule.tls, place, lambda match: True)
+            )
+            if found:
+                return found
+        return ()
+
+    def _virtual_services(self, scope: Scope, hostname: str) -> Iterator[VirtualServiceRule]:
+        """Those for a host that the scope sees: the most specific host first, then the oldest."""
+        self.facts.update(_host_facts(FactKind.ROUTES, hostname))
+        for pattern in patterns(hostname):
+            for rule in self._snapshot.routes_by_host.get(pattern):
+                if visible_from(rule.export_to, scope.namespace):
+                    yield rule
+
+    def _http_rules(self, rule: VirtualServiceRule) -> Iterator[HttpRule]:
+        """Its HTTP rules with those of its delegates in place. A delegate's change is a change of its roots."""
+        for http in rule.http:
+            if http.delegate is None:
+                yield http
+                continue
+            delegate = self._snapshot.virtual_services.get((http.delegate.namespace, http.delegate.name))
+            if (
+                delegate is not None
+                and not delegate.hosts
+                and visible_from(delegate.export_to, rule.namespace)
+            ):
+                yield from merged(http, delegate.http)
+
+    # --- destinations -----------------------------------------------------------------------------------------------
+
+    def destination(self, scope: Scope, hostname: str) -> ir.DestinationPolicy | None:
+        """What DestinationRules say of a host, as seen by the scope; None where none does.
+
+        Facts (Istio): of the client's namespace (unless that is the root namespace), then the service's, then the root
+        namespace, the first with a rule decides, there the most specific host; rules of another namespace must be
+        exported to the client's.
+        """
+        self.facts.update(_host_facts(FactKind.DESTINATION, hostname))
+        candidates = [rule for p in patterns(hostname) for rule in self._snapshot.rules_by_host.get(p)]
+        if not candidates:
+            return None
+        service, root = self.service(hostname), self.mesh().root_namespace
+        for namespace in destinations.lookup_order(scope.namespace, service, root):
+            own = [rule for rule in candidates if rule.namespace == namespace]
+            for pattern in dict.fromkeys(rule.host for rule in own):
+                rules = destinations.applicable((rule for rule in own if rule.host == pattern), scope)
+                if rules:
+                    return destinations.merge(hostname, rules)
+        return None
+
+    # --- edge -------------------------------------------------------------------------------------------------------
+
+    def gateway_servers(self, scope: Scope) -> tuple[ir.GatewayServer, ...]:
+        """The servers of the Gateways that select the scope's proxies: the oldest Gateway first, as written."""
+        if scope.type != ProxyType.ROUTER:
+            return ()
+        self.facts.add(GATEWAYS)
+        by_selector = self._snapshot.gateways_by_selector
+        rules = [rule for key in ("", *scope.matched) for rule in by_selector.get(key)]
+        return tuple(server for rule in sorted(rules, key=lambda rule: rule.age) for server in rule.servers)
+
+    def gateway_hosts(self, scope: Scope, gateway: str, port: int) -> tuple[ir.GatewayHost, ...]:
+        """The routes of the VirtualServices bound to a Gateway (`namespace/name`), for the hosts that its servers on
+        this port serve, sorted by host.
+
+        Facts (Istio): VirtualServices that share a host at a gateway are joined, the oldest first, and what takes
+        everything comes last.
+        """
+        self.facts.update((GATEWAYS, _fact(FactKind.GATEWAYS, gateway)))
+        namespace, _, name = gateway.partition("/")
+        rule = self._snapshot.gateways.get((namespace, name))
+        if rule is None:
+            return ()
+        place = Place(scope, gateway, port)
+        found: dict[str, list[ir.Route]] = {}
+        for bound in self._snapshot.routes_by_gateway.get(gateway):
+            if not visible_from(bound.export_to, scope.namespace):
+                continue
+            hosts = gateways.served_hosts(rule, port, bound)
+            if not hosts:
+                continue
+            routes = routing.http_routes(self._http_rules(bound), place, self)
+            for host in hosts:
+                if routes:
+                    found.setdefault(host, []).extend(routes)
+        return tuple(
+            ir.GatewayHost(host, ir.RouteTable(gateways.ordered(routes)))
+            for host, routes in sorted(found.items())
+        )
+
+    # --- policy -----------------------------------------------------------------------------------------------------
+
+    def peer_mtls(self, namespace: str, labels: ir.Pairs, workload_port: int) -> ir.MtlsMode:
+        """Which connections the workload takes on a port."""
+        root = self.mesh().root_namespace
+        self.facts.add(_fact(FactKind.PEER_AUTHENTICATION, namespace))
+        self.facts.add(_fact(FactKind.PEER_AUTHENTICATION, root))
+        by_namespace = self._snapshot.policies_by_namespace
+        return peers.mode(
+            mesh_wide=by_namespace.get(root),
+            own=by_namespace.get(namespace),
+            labels=frozenset(labels),
+            port=workload_port,
+        )

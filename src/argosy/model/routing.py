@@ -1,0 +1,195 @@
+"""Rules of VirtualServices to the routes that one class of proxies sees: what depended on the proxy is decided here.
+
+Facts (Istio): one route for each match (ANY of them); a match for another port, gateway, namespace or other labels is
+left out; after a route that takes everything nothing follows; a destination without a port is the service's only
+port, else the port of the request.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from argosy.model import ir
+from argosy.model.hostnames import MESH_GATEWAY
+from argosy.model.rules import (
+    HttpMatch,
+    HttpRule,
+    L4Match,
+    L4Rule,
+    Source,
+    Target,
+    WeightedTarget,
+)
+from argosy.model.scope import Scope
+
+
+class Surroundings(Protocol):
+    """What the rules of one object need of the rest of the model."""
+
+    def service(self, hostname: str) -> ir.Service | None: ...
+
+    def destination(self, scope: Scope, hostname: str) -> ir.DestinationPolicy | None: ...
+
+    def mesh(self) -> ir.Mesh: ...
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a route stands: who asks, through which gateway (`mesh` for sidecars), on which port."""
+
+    scope: Scope
+    gateway: str
+    port: int
+
+
+def holds(source: Source, place: Place) -> bool:
+    if source.port and source.port != place.port:
+        return False
+    if source.gateways and place.gateway not in source.gateways:
+        return False
+    if place.gateway != MESH_GATEWAY and source.gateways:
+        return True  # labels and namespace of a match speak of sidecars
+    if source.namespace and source.namespace != place.scope.namespace:
+        return False
+    selector = source.selector
+    return selector is None or selector.id in place.scope.matched
+
+
+# --- HTTP -----------------------------------------------------------------------------------------------------------
+
+
+def http_routes(rules: Iterable[HttpRule], place: Place, model: Surroundings) -> tuple[ir.Route, ...]:
+    found: list[ir.Route] = []
+    for rule in rules:
+        for match in rule.matches or (HttpMatch(),):
+            if not holds(match.source, place):
+                continue
+            route = _route(rule, match, place, model)
+            found.append(route)
+            if takes_everything(route.match):
+                return tuple(found)
+    return tuple(found)
+
+
+def takes_everything(match: ir.RouteMatch) -> bool:
+    if match.headers or match.query or match.scheme or match.method or match.authority:
+        return False
+    uri = match.uri
+    return uri is None or (uri.kind, uri.value) in _EVERY_PATH
+
+
+_EVERY_PATH = (
+    (ir.MatchKind.PREFIX, ""),
+    (ir.MatchKind.PREFIX, "/"),
+    (ir.MatchKind.PATH_PREFIX, "/"),
+    (ir.MatchKind.REGEX, ".*"),
+)
+
+
+def _route(rule: HttpRule, match: HttpMatch, place: Place, model: Surroundings) -> ir.Route:
+    return ir.Route(
+        match=match.match,
+        action=_action(rule, place, model),
+        name=f"{rule.name}.{match.name}" if match.name else rule.name,
+        fault=rule.fault,
+        headers=rule.headers,
+        cors=rule.cors,
+    )
+
+
+def _action(
+    rule: HttpRule, place: Place, model: Surroundings
+) -> ir.Forward | ir.Redirect | ir.DirectResponse:
+    if rule.redirect is not None:
+        return rule.redirect
+    if rule.direct is not None:
+        return rule.direct
+    destinations = resolved(rule.targets, place.port, model)
+    hashes = _hashes(destinations, place.scope, model)
+    return ir.Forward(
+        destinations=destinations,
+        timeout=rule.timeout,
+        retry=_retry(rule.retry, hashes, model),
+        rewrite=rule.rewrite,
+        mirrors=tuple(
+            ir.Mirror(_destination(mirror.target, place.port, model), mirror.percent)
+            for mirror in rule.mirrors
+        ),
+        hash=hashes,
+    )
+
+
+def _retry(
+    written: ir.RetryPolicy | None, hashes: tuple[ir.HashPolicy, ...], model: Surroundings
+) -> ir.RetryPolicy | None:
+    """Consistent hashing leads every attempt to the same host: there the default does not avoid earlier ones."""
+    if written is not None:
+        return written if written.attempts > 0 else None
+    default = model.mesh().default_retry
+    if default is not None and hashes:
+        return msgspec.structs.replace(default, ignore_previous_hosts=False)
+    return default
+
+
+def _hashes(
+    destinations: Iterable[ir.WeightedDestination], scope: Scope, model: Surroundings
+) -> tuple[ir.HashPolicy, ...]:
+    found: dict[ir.HashPolicy, None] = {}
+    for item in destinations:
+        policy = model.destination(scope, item.destination.host)
+        if policy is None:
+            continue
+        chosen = policy.policy(item.destination.subset, item.destination.port).hash
+        if chosen is not None:
+            found[chosen] = None
+    return tuple(found)
+
+
+# --- destinations ---------------------------------------------------------------------------------------------------
+
+
+def resolved(
+    targets: Iterable[WeightedTarget], port: int, model: Surroundings
+) -> tuple[ir.WeightedDestination, ...]:
+    return tuple(
+        ir.WeightedDestination(_destination(item.target, port, model), item.weight, item.headers)
+        for item in targets
+    )
+
+
+def _destination(target: Target, port: int, model: Surroundings) -> ir.Destination:
+    if target.port is not None:
+        return ir.Destination(target.host, target.port, target.subset)
+    service = model.service(target.host)
+    if service is not None and len(service.ports) == 1:
+        port = service.ports[0].number
+    return ir.Destination(target.host, port, target.subset)
+
+
+# --- TCP and TLS ----------------------------------------------------------------------------------------------------
+
+
+def l4_matches(
+    rules: Sequence[L4Rule], place: Place, accepts: Callable[[L4Match], bool]
+) -> Iterator[tuple[L4Rule, L4Match]]:
+    """Each (rule, match) that holds at `place`, in order."""
+    for rule in rules:
+        for match in rule.matches or (L4Match(),):
+            if holds(match.source, place) and accepts(match):
+                yield rule, match
+
+
+def reaches(match: L4Match, addresses: Sequence[str]) -> bool:
+    """Whether traffic to any of `addresses` (IP or CIDR) is meant; a match without subnets means all."""
+    if not match.subnets:
+        return True
+    wanted = [ipaddress.ip_network(subnet, strict=False) for subnet in match.subnets]
+    networks = [ipaddress.ip_network(address, strict=False) for address in addresses]
+    return any(
+        network.version == subnet.version and network.subnet_of(subnet)  # type: ignore[arg-type]
+        for network in networks
+        for subnet in wanted
+    )

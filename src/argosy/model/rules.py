@@ -1,0 +1,170 @@
+"""Configuration lowered as far as one object alone allows: what the Snapshot keeps.
+
+What depends on the calling proxy (source labels, gateways, port) or on other objects (a destination's port, a
+delegate, mesh defaults) is still open here; `routing`, `destinations` and `gateways` close it for a scope.
+Rule: equal structs mean the same; an object that lowers to what is already there changes nothing.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from argosy.model import ir
+from argosy.model.scope import Selector, SelectorUse
+
+
+class Target(Struct, frozen=True, gc=False):
+    """A destination as written, its host in full; `port` None: to be inferred from the service."""
+
+    host: str
+    port: int | None = None
+    subset: str = ""
+
+
+class WeightedTarget(Struct, frozen=True):
+    target: Target
+    weight: int = 1
+    headers: ir.HeaderOps | None = None
+
+
+class MirrorTarget(Struct, frozen=True):
+    target: Target
+    percent: float = 100.0
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """Which proxies a match is for. ALL of what is set must hold."""
+
+    port: int = 0  # 0: every port
+    gateways: tuple[str, ...] = ()  # (): those of the VirtualService
+    labels: ir.Pairs = ()
+    namespace: str = ""
+
+    @property
+    def selector(self) -> Selector | None:
+        return Selector(SelectorUse.SOURCE, self.labels) if self.labels else None
+
+
+class HttpMatch(Struct, frozen=True, kw_only=True):
+    name: str = ""
+    match: ir.RouteMatch = ir.RouteMatch()
+    source: Source = Source()
+
+
+class Delegation(Struct, frozen=True):
+    namespace: str
+    name: str
+
+
+class HttpRule(Struct, frozen=True, kw_only=True):
+    """One HTTPRoute. ANY of `matches` must hold; none at all matches everything. Exactly one of `targets`, `redirect`,
+    `direct` and `delegate` is there."""
+
+    name: str = ""
+    matches: tuple[HttpMatch, ...] = ()
+    targets: tuple[WeightedTarget, ...] = ()
+    redirect: ir.Redirect | None = None
+    direct: ir.DirectResponse | None = None
+    delegate: Delegation | None = None
+    timeout: int | None = None
+    retry: ir.RetryPolicy | None = None  # attempts 0: no retries; None: the mesh's default
+    rewrite: ir.Rewrite | None = None
+    mirrors: tuple[MirrorTarget, ...] = ()
+    fault: ir.Fault | None = None
+    headers: ir.HeaderOps | None = None
+    cors: ir.Cors | None = None
+
+
+class L4Match(Struct, frozen=True, kw_only=True):
+    source: Source = Source()
+    subnets: tuple[str, ...] = ()  # destination networks, ANY
+    sni_hosts: tuple[str, ...] = ()  # tls only, ANY
+
+
+class L4Rule(Struct, frozen=True):
+    """One TCPRoute or TLSRoute. ANY of `matches`; none at all matches everything."""
+
+    matches: tuple[L4Match, ...]
+    targets: tuple[WeightedTarget, ...]
+
+
+class VirtualServiceRule(Struct, frozen=True, kw_only=True):
+    namespace: str
+    name: str
+    created: str = ""
+    hosts: tuple[str, ...] = ()  # in full, in the order written; (): a delegate
+    gateways: tuple[str, ...] = ()  # `mesh` or namespace/name
+    export_to: tuple[str, ...] = ("*",)
+    http: tuple[HttpRule, ...] = ()
+    tcp: tuple[L4Rule, ...] = ()
+    tls: tuple[L4Rule, ...] = ()
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        """Sorts the oldest first; of the same age by name. Facts: Istio's order of configuration."""
+        return (self.created, self.name, self.namespace)
+
+
+class PolicyParts(Struct, frozen=True, kw_only=True):
+    """A trafficPolicy with what was written and nothing else, so that a subset can inherit field by field."""
+
+    load_balancer: BalancerParts | None = None
+    connection_pool: ir.ConnectionPool | None = None
+    outlier: ir.OutlierDetection | None = None
+    tls: ir.ClientTls | None = None
+    ports: tuple[
+        tuple[int, PolicyParts], ...
+    ] = ()  # portLevelSettings, sorted by port, their own `ports` empty
+
+
+class BalancerParts(Struct, frozen=True, kw_only=True):
+    kind: ir.LoadBalancer = ir.LoadBalancer.LEAST_REQUEST
+    hash: ir.HashPolicy | None = None
+    minimum_ring_size: int | None = None
+    warmup: int | None = None
+
+
+class SubsetRule(Struct, frozen=True):
+    name: str
+    labels: ir.Pairs
+    policy: PolicyParts | None = None
+
+
+class DestinationRuleRule(Struct, frozen=True, kw_only=True):
+    namespace: str
+    name: str
+    host: str
+    created: str = ""
+    export_to: tuple[str, ...] = ("*",)
+    selector: Selector | None = None
+    policy: PolicyParts | None = None
+    subsets: tuple[SubsetRule, ...] = ()
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        return (self.created, self.name, self.namespace)
+
+
+class GatewayRule(Struct, frozen=True, kw_only=True):
+    namespace: str
+    name: str
+    created: str = ""
+    selector: Selector | None = None  # None: every gateway proxy
+    servers: tuple[ir.GatewayServer, ...] = ()
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        return (self.created, self.name, self.namespace)
+
+
+class PeerAuthenticationRule(Struct, frozen=True, kw_only=True):
+    namespace: str
+    name: str
+    created: str = ""
+    labels: ir.Pairs | None = None  # None: the whole namespace (of the root namespace: the mesh)
+    mode: ir.MtlsMode | None = None  # None: inherited
+    ports: tuple[tuple[int, ir.MtlsMode | None], ...] = ()  # workload ports, sorted
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        return (self.created, self.name, self.namespace)
