@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+
+from argosy.runtime.errors import Failure
 
 StateDir = Annotated[
     str,
@@ -21,4 +24,10 @@ Files = Annotated[
     list[str],
     typer.Option("--filename", "-f", metavar="F", help="A file, a folder or - (standard input); repeats."),
 ]
-Json = Annotated[str, typer.Option("--output", "-o", metavar="FORMAT", help="json, for programs.")]
+Output = Annotated[str, typer.Option("--output", "-o", metavar="FORMAT", help="table, or json for programs.")]
+
+
+def chosen_output(given: str, allowed: Sequence[str]) -> str:
+    if given not in allowed:
+        raise Failure(f"--output {given}: not a format", f"one of {', '.join(allowed)}", code=2)
+    return given
