@@ -1,0 +1,183 @@
+"""A workload's certificate: proven and asked for at the start, renewed long before it ends.
+
+Rule: a renewal that fails is tried again, at first soon, then seldom, for as long as the certificate lives and after;
+what a person should know is told before it bites, once, and when it is over. The first proof is the Unix user (the
+server's attestation socket); a renewal's proof is the certificate of now, and where that has ended, the user again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from argosy.agent.link import Link
+from argosy.identity import client as identity
+from argosy.identity.client import Refused, Svid, Unreachable
+from argosy.identity.protocol import AttestResponse, SignRequest
+from argosy.runtime.errors import Failure
+from argosy.runtime.log import logger
+from argosy.runtime.paths import ServerInfo, runtime_dir
+
+FIRST_RETRY, LONGEST_RETRY = 1.0, 300.0
+
+log = logger("agent")
+
+
+class Subject(Struct, frozen=True, kw_only=True):
+    """Whom a certificate is asked for."""
+
+    namespace: str
+    service_account: str
+    workload: str
+    app: str
+    version: str
+
+    def request(self, csr: str) -> SignRequest:
+        return SignRequest(
+            csr=csr,
+            namespace=self.namespace,
+            service_account=self.service_account,
+            workload=self.workload,
+            app=self.app,
+            version=self.version,
+        )
+
+
+def server_info(state: Path) -> ServerInfo | None:
+    """What the server of this host wrote last; it may have stopped since."""
+    try:
+        return msgspec.json.decode((state / "server.json").read_bytes(), type=ServerInfo)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+async def prove(state: Path) -> AttestResponse:
+    """Proves this process's user to the server of this host. Raises Unreachable, Refused."""
+    info = server_info(state)
+    socket = info.attest_socket if info and info.attest_socket else str(runtime_dir(state) / "attest.sock")
+    return await identity.attest(socket)
+
+
+async def issue(proof: AttestResponse, subject: Subject) -> Svid:
+    """A new key and its certificate, by the token of a proof. Raises Unreachable, Refused."""
+    key, csr = identity.new_key_and_csr()
+    async with identity.channel(proof.ca_address, proof.bundle) as channel:
+        return identity.svid(await identity.sign(channel, subject.request(csr), proof.token), key)
+
+
+async def first(
+    state: Path, subject: Subject, progress: Callable[[str], Awaitable[None]], patience: float
+) -> Svid:
+    """A certificate from nothing; waits `patience` seconds for a control plane that does not answer yet.
+
+    Raises Failure: what was tried, and the remedy.
+    """
+    deadline = time.monotonic() + patience
+    waiting = False
+    while True:
+        try:
+            return await issue(await prove(state), subject)
+        except Unreachable as failure:
+            if time.monotonic() > deadline:
+                raise Failure(failure.what, "start the server: argosy server") from failure
+            if not waiting:
+                waiting = True
+                await progress(f"waiting for the control plane ({failure.what})")
+        await asyncio.sleep(0.2)
+
+
+def wait_before_renewal(svid: Svid, now: float, chance: float) -> float:
+    """Seconds until a renewal is due: at `renew_after`, up to a tenth of the remaining life later, so that workloads
+    that started together do not renew together. `chance` is in [0, 1)."""
+    spread = max(0.0, svid.not_after - svid.renew_after) * 0.1 * chance
+    return max(0.0, svid.renew_after + spread - now)
+
+
+def wait_before_retry(attempt: int, svid: Svid, now: float, chance: float) -> float:
+    """Seconds before the attempt after `attempt` failures: doubling, but at least ten in what life is left."""
+    left = max(0.0, svid.not_after - now)
+    wait = min(FIRST_RETRY * 2.0 ** min(attempt - 1, 20), LONGEST_RETRY, max(left / 10, FIRST_RETRY))
+    return wait * (0.5 + chance / 2)
+
+
+class Certificate:
+    """Keeps one workload's certificate fresh; `renewed` is told of each new one, `warn` of what a person should know."""
+
+    def __init__(
+        self,
+        state: Path,
+        subject: Subject,
+        svid: Svid,
+        link: Link,
+        renewed: Callable[[Svid], Awaitable[None]],
+        warn: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        self._state = state
+        self._subject = subject
+        self._link = link
+        self._renewed = renewed
+        self._warn = warn
+        self.svid = svid
+        self.problem = ""
+
+    async def run(self) -> None:
+        """Renews for ever."""
+        while True:
+            await asyncio.sleep(wait_before_renewal(self.svid, time.time(), random.random()))  # noqa: S311
+            await self._renew()
+
+    async def _renew(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                self.svid = await self._asked()
+            except Failure as failure:
+                attempt += 1
+                await self._failed(attempt, failure)
+                chance = random.random()  # noqa: S311
+                await asyncio.sleep(wait_before_retry(attempt, self.svid, time.time(), chance))
+                continue
+            self.problem = ""
+            log.info("certificate renewed", workload=self._subject.workload, until=int(self.svid.not_after))
+            await self._renewed(self.svid)
+            return
+
+    async def _asked(self) -> Svid:
+        if time.time() < self.svid.not_after:
+            try:
+                return await self._by_certificate()
+            except Refused as refusal:
+                # The proof of now is not taken (another root, a new database): the user is still who it was.
+                log.warning("renewal refused", workload=self._subject.workload, reason=refusal.what)
+        return await issue(await prove(self._state), self._subject)
+
+    async def _by_certificate(self) -> Svid:
+        key, csr = identity.new_key_and_csr()
+        try:
+            async with self._link.open() as channel:
+                return identity.svid(await identity.sign(channel, self._subject.request(csr)), key)
+        except (OSError, ValueError) as error:
+            raise Unreachable(f"no connection to the control plane: {error}") from error
+
+    async def _failed(self, attempt: int, failure: Failure) -> None:
+        left = self.svid.not_after - time.time()
+        self.problem = failure.what
+        if attempt == 1:
+            log.warning("certificate not renewed", workload=self._subject.workload, reason=failure.what)
+        if attempt == 2:
+            when = f"in {_span(left)}" if left > 0 else f"{_span(-left)} ago"
+            verb = "ends" if left > 0 else "ended"
+            await self._warn(
+                f"the certificate {verb} {when} and cannot be renewed: {failure.what}", failure.remedy
+            )
+
+
+def _span(seconds: float) -> str:
+    hours, minutes = divmod(int(seconds) // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{int(seconds)} s"

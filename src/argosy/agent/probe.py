@@ -1,0 +1,133 @@
+"""Whether the application answers: asked before it is announced, and for as long as it is.
+
+HTTP: `GET /`, any answer below 500. gRPC: `grpc.health.v1.Health/Check`; a server that does not implement it, but
+answers as gRPC, counts as healthy. TCP (and TLS): a connection is accepted. Asked on 127.0.0.1, at the application's
+own port, not through the sidecar.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import grpc
+import h11
+from msgspec import Struct
+
+FAILURES = 3  # this many in a row are a failure
+PERIOD = 3.0  # seconds between probes of a healthy application
+RETRY = 1.0  # after a failed probe
+FIRST = 0.1  # while it starts; doubles up to RETRY
+TIMEOUT = 2.0
+_SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
+
+
+class Target(Struct, frozen=True):
+    port: int
+    protocol: str  # http | http2 | grpc | tcp | tls
+
+
+class Verdict(Struct, frozen=True):
+    healthy: bool
+    detail: str
+
+
+Ask = Callable[[Target], Awaitable[str]]
+
+
+async def ask(target: Target, timeout: float = TIMEOUT) -> str:
+    """One probe: "" where it succeeds, else why it failed."""
+    try:
+        async with asyncio.timeout(timeout):
+            if target.protocol == "http":
+                return await _http(target.port)
+            if target.protocol == "grpc":
+                return await _grpc(target.port)
+            return await _connects(target.port)
+    except TimeoutError:
+        return f"no answer within {timeout:.0f} s"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+
+
+async def _connects(port: int) -> str:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    return ""
+
+
+async def _http(port: int) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        connection = h11.Connection(h11.CLIENT)
+        headers = [("host", f"localhost:{port}"), ("user-agent", "argosy-probe/1"), ("connection", "close")]
+        for event in (h11.Request(method="GET", target="/", headers=headers), h11.EndOfMessage()):
+            writer.write(connection.send(event) or b"")
+        while True:
+            happened = connection.next_event()
+            if happened is h11.NEED_DATA:
+                connection.receive_data(await reader.read(1 << 16))
+            elif isinstance(happened, h11.Response):
+                return "" if happened.status_code < 500 else f"status {happened.status_code}"
+            elif isinstance(happened, h11.ConnectionClosed | h11.EndOfMessage):
+                return "closed without an answer"
+    except h11.RemoteProtocolError as error:
+        return f"not HTTP: {error}"
+    finally:
+        writer.close()
+
+
+async def _grpc(port: int) -> str:
+    options = [
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_retries", 0),
+    ]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check", request_serializer=None, response_deserializer=None
+        )
+        try:
+            answer: bytes = await check(b"")
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return ""
+            return f"{error.code().name}: {error.details()}"
+    return "" if answer == _SERVING else "its health service does not say SERVING"
+
+
+async def watch(
+    targets: tuple[Target, ...],
+    tell: Callable[[Verdict], Awaitable[None]],
+    *,
+    ask: Ask = ask,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Probes for ever; tells each change of the verdict, the first success included. ALL targets must answer.
+
+    Without targets (a client) there is nothing to say.
+    """
+    if not targets:
+        return
+    healthy, failures, pause, told = False, 0, FIRST, ""
+    while True:
+        problems = [f"{_name(target)}: {problem}" for target in targets if (problem := await ask(target))]
+        if not problems:
+            if not healthy:
+                await tell(Verdict(True, ""))
+            healthy, failures, pause, told = True, 0, FIRST, ""
+            await sleep(PERIOD)
+            continue
+        failures += 1
+        detail = "; ".join(problems)
+        if failures >= FAILURES and (healthy or detail != told):
+            healthy, told = False, detail
+            await tell(Verdict(False, detail))
+        await sleep(RETRY if healthy else pause)
+        pause = min(pause * 2, RETRY)
+
+
+def _name(target: Target) -> str:
+    if target.protocol == "http":
+        return f"GET / on 127.0.0.1:{target.port}"
+    return f"{target.protocol} on 127.0.0.1:{target.port}"
