@@ -1,0 +1,32 @@
+"""What stores say when they refuse: one wording for all of them."""
+
+from __future__ import annotations
+
+from argosy.store.base import AlreadyExists, Compacted, Conflict, Key, NotFound
+
+
+def describe(key: Key) -> str:
+    return f"{key.resource} {key.namespace}/{key.name}" if key.namespace else f"{key.resource} {key.name}"
+
+
+def exists(key: Key) -> AlreadyExists:
+    return AlreadyExists(f"{describe(key)} already exists")
+
+
+def missing(key: Key) -> NotFound:
+    return NotFound(f"{describe(key)} does not exist")
+
+
+def changed(key: Key, revision: int, expected: int) -> Conflict:
+    return Conflict(
+        f"{describe(key)} is at revision {revision}, not {expected}: read it again, then repeat the change"
+    )
+
+
+def cut(floor: int, after: int) -> Compacted:
+    return Compacted(f"the event log begins after revision {floor}, not {after}: list again")
+
+
+def ahead(latest: int, after: int) -> Compacted:
+    """Of another history (a backup was put back): what came after it there says nothing about here."""
+    return Compacted(f"revision {after} is newer than the store ({latest}): list again")

@@ -1,0 +1,102 @@
+"""The newest events in memory, shared by all the watchers of a store.
+
+Rule: a watcher is a cursor, never a queue: one that does not read costs nothing and holds nobody up. The tail holds
+exactly the events with `floor < revision <= latest`, in order. What lies at or below `floor` must be read elsewhere
+(the event log of the file) or is gone (the memory store).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+from argosy.store.base import Event, StoreError
+
+CHUNK = 256
+"""Events a watcher takes at once."""
+
+
+class Tail:
+    """Events since `floor`, at least the last `keep` of them once there are so many."""
+
+    def __init__(self, floor: int, keep: int) -> None:
+        self.floor = floor
+        self.latest = floor
+        self.watchers = 0
+        self._keep = keep
+        self._events: list[Event] = []
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._failure: StoreError | None = None
+
+    def extend(self, events: Sequence[Event]) -> None:
+        """Appends events in order of revision, all newer than `latest`."""
+        if not events:
+            return
+        self._events.extend(events)
+        self.latest = events[-1].stored.revision
+        # Cut rarely: a cut moves every event that stays.
+        if len(self._events) > self._keep + max(64, self._keep // 8):
+            cut = len(self._events) - self._keep
+            self.floor = self._events[cut - 1].stored.revision
+            del self._events[:cut]
+        self._wake()
+
+    def reset(self, latest: int) -> None:
+        """Forgets everything up to `latest`; watchers that are behind find out when they read elsewhere."""
+        self._events.clear()
+        self.floor = self.latest = latest
+        self._wake()
+
+    def fail(self, failure: StoreError) -> None:
+        """Ends every watch with `failure`."""
+        self._failure = failure
+        self._wake()
+
+    def since(self, revision: int) -> Sequence[Event] | None:
+        """The next events after `revision`, at most CHUNK; None where the tail does not reach back to it."""
+        if revision < self.floor:
+            return None
+        start = bisect_right(self._events, revision, key=_revision)
+        return self._events[start : start + CHUNK]
+
+    async def changed(self, seen: int) -> None:
+        """Waits for an event newer than `seen`. Raises what the tail failed with."""
+        while self._failure is None and self.latest <= seen:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiting.discard(waiter)
+        if self._failure is not None:
+            raise self._failure
+
+    def _wake(self) -> None:
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+async def follow(
+    tail: Tail, after: int, resource: str | None, older: Callable[[int], Awaitable[Sequence[Event]]]
+) -> AsyncIterator[Event]:
+    """Events after a revision, for ever: from the tail, or from `older` where the tail does not reach back.
+
+    `older(revision)` gives the next events after `revision` (some, where there are any) or raises Compacted.
+    """
+    position = after
+    while True:
+        events = tail.since(position)
+        if events is None:
+            events = await older(position)
+        for event in events:
+            position = event.stored.revision
+            if resource is None or event.stored.key.resource == resource:
+                yield event
+        if not events:
+            await tail.changed(position)
+
+
+def _revision(event: Event) -> int:
+    return event.stored.revision

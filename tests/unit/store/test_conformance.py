@@ -1,0 +1,339 @@
+"""What every store does: the rules of `argosy.store.base`, on each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from argosy.store.base import (
+    AlreadyExists,
+    Compacted,
+    Conflict,
+    Event,
+    EventType,
+    Key,
+    NotFound,
+    Store,
+    StoreError,
+    Unavailable,
+)
+
+ROUTES, SERVICES = "networking.istio.io/virtualservices", "/services"
+REVIEWS = Key(ROUTES, "shop", "reviews")
+Maker = Callable[..., Awaitable[Store]]
+
+
+async def take(events: AsyncIterator[Event], count: int) -> list[Event]:
+    """The next `count` events, within a bound."""
+    found: list[Event] = []
+    async with asyncio.timeout(20):
+        while len(found) < count:
+            found.append(await anext(events))
+    return found
+
+
+@contextlib.asynccontextmanager
+async def watching(
+    store: Store, after: int, resource: str | None = None
+) -> AsyncIterator[AsyncIterator[Event]]:
+    events = store.watch(after, resource)
+    try:
+        yield events
+    finally:
+        await events.aclose()  # type: ignore[attr-defined]  # an async generator in both stores
+
+
+async def test_what_was_created_is_there(store: Store) -> None:
+    made = await store.create(REVIEWS, b"{}")
+    assert made.key == REVIEWS
+    assert made.body == b"{}"
+    assert await store.get(REVIEWS) == made
+
+
+async def test_what_was_never_created_is_not_there(store: Store) -> None:
+    assert await store.get(REVIEWS) is None
+    with pytest.raises(NotFound, match=r"virtualservices shop/reviews does not exist"):
+        await store.update(REVIEWS, b"{}")
+    with pytest.raises(NotFound):
+        await store.delete(REVIEWS)
+
+
+async def test_a_name_is_taken_until_it_is_deleted(store: Store) -> None:
+    first = await store.create(REVIEWS, b"1")
+    with pytest.raises(AlreadyExists, match="virtualservices shop/reviews"):
+        await store.create(REVIEWS, b"2")
+    assert await store.get(REVIEWS) == first
+    await store.delete(REVIEWS)
+    assert (await store.create(REVIEWS, b"3")).revision > first.revision + 1
+
+
+async def test_each_write_takes_the_next_revision_of_the_whole_store(store: Store) -> None:
+    first = await store.create(REVIEWS, b"1")
+    second = await store.create(Key(SERVICES, "shop", "reviews"), b"2")
+    third = await store.update(REVIEWS, b"3")
+    fourth = await store.delete(REVIEWS)
+    revisions = [first.revision, second.revision, third.revision, fourth.revision]
+    assert revisions == list(range(first.revision, first.revision + 4))
+    assert fourth.body == b"3"
+    assert (await store.list()).revision == fourth.revision
+
+
+async def test_a_refused_write_takes_no_revision(store: Store) -> None:
+    made = await store.create(REVIEWS, b"1")
+    for attempt in (
+        store.create(REVIEWS, b"2"),
+        store.update(REVIEWS, b"2", expected=made.revision + 1),
+        store.delete(Key(ROUTES, "shop", "other")),
+    ):
+        with pytest.raises(StoreError):
+            await attempt
+    assert (await store.list()).revision == made.revision
+
+
+async def test_an_update_with_the_revision_read_succeeds_and_with_another_conflicts(store: Store) -> None:
+    made = await store.create(REVIEWS, b"1")
+    changed = await store.update(REVIEWS, b"2", expected=made.revision)
+    with pytest.raises(Conflict, match=f"is at revision {changed.revision}, not {made.revision}"):
+        await store.update(REVIEWS, b"3", expected=made.revision)
+    with pytest.raises(Conflict):
+        await store.delete(REVIEWS, expected=made.revision)
+    assert await store.get(REVIEWS) == changed
+    assert (await store.update(REVIEWS, b"4")).body == b"4"
+    assert (await store.delete(REVIEWS, expected=changed.revision + 1)).body == b"4"
+
+
+async def test_of_many_that_compare_and_swap_at_once_one_wins(store: Store) -> None:
+    made = await store.create(REVIEWS, b"0")
+    outcomes = await asyncio.gather(
+        *(store.update(REVIEWS, str(i).encode(), expected=made.revision) for i in range(40)),
+        return_exceptions=True,
+    )
+    won = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    assert len(won) == 1
+    assert all(isinstance(outcome, Conflict) for outcome in outcomes if outcome is not won[0])
+    assert await store.get(REVIEWS) == won[0]
+
+
+async def test_a_counter_incremented_by_many_loses_no_increment(store: Store) -> None:
+    await store.create(REVIEWS, b"0")
+
+    async def increment() -> None:
+        while True:
+            now = await store.get(REVIEWS)
+            assert now is not None
+            with contextlib.suppress(Conflict):
+                await store.update(REVIEWS, str(int(now.body) + 1).encode(), expected=now.revision)
+                return
+
+    await asyncio.gather(*(increment() for _ in range(25)))
+    final = await store.get(REVIEWS)
+    assert final is not None
+    assert final.body == b"25"
+
+
+@pytest.mark.parametrize(
+    ("resource", "namespace", "names"),
+    [
+        (ROUTES, None, ["a/x", "a/y", "b/x"]),
+        (ROUTES, "a", ["a/x", "a/y"]),
+        (ROUTES, "c", []),
+        (None, "a", ["a/x", "a/x", "a/y"]),
+        (None, None, ["/a", "a/x", "a/x", "a/y", "b/x"]),
+        (None, "", ["/a"]),
+        ("/nothing", None, []),
+    ],
+)
+async def test_a_list_is_what_was_asked_for_sorted_by_key(
+    store: Store, resource: str | None, namespace: str | None, names: list[str]
+) -> None:
+    keys = [Key(ROUTES, "b", "x"), Key(ROUTES, "a", "y"), Key(ROUTES, "a", "x"), Key(SERVICES, "a", "x")]
+    for key in [*keys, Key("/namespaces", "", "a")]:
+        await store.create(key, key.name.encode())
+    listing = await store.list(resource, namespace)
+    assert [f"{item.key.namespace}/{item.key.name}" for item in listing.items] == names
+    assert [item.key for item in listing.items] == sorted(item.key for item in listing.items)
+
+
+async def test_a_watch_from_a_list_misses_nothing_and_repeats_nothing(store: Store) -> None:
+    await store.create(REVIEWS, b"before")
+    listing = await store.list()
+    made = await store.create(Key(SERVICES, "shop", "reviews"), b"1")
+    async with watching(store, listing.revision) as events:
+        changed = await store.update(REVIEWS, b"2")
+        gone = await store.delete(made.key)
+        assert await take(events, 3) == [
+            Event(EventType.ADDED, made),
+            Event(EventType.MODIFIED, changed),
+            Event(EventType.DELETED, gone),
+        ]
+
+
+async def test_a_watch_of_one_resource_sees_that_one(store: Store) -> None:
+    async with watching(store, 0, SERVICES) as events:
+        await store.create(REVIEWS, b"1")
+        made = await store.create(Key(SERVICES, "shop", "reviews"), b"2")
+        assert await take(events, 1) == [Event(EventType.ADDED, made)]
+
+
+async def test_every_watcher_sees_each_change_once_in_order_under_concurrent_writers(store: Store) -> None:
+    """Eight writers, watchers that begin at different moments and read at different speeds."""
+    writers, each = 8, 50
+    total = writers * each
+
+    async def write(writer: int) -> None:
+        for turn in range(each):
+            await store.create(Key(ROUTES, f"n{writer}", f"o{turn}"), b"x" * turn)
+
+    async def watch(seed: int) -> list[int]:
+        pace = random.Random(seed)
+        listing = await store.list()
+        seen = sorted(item.revision for item in listing.items)
+        async with watching(store, listing.revision) as events:
+            while len(seen) < total:
+                seen += [event.stored.revision for event in await take(events, 1)]
+                if pace.random() < 0.05:
+                    await asyncio.sleep(pace.random() / 100)
+        return seen
+
+    results = await asyncio.gather(*(write(i) for i in range(writers)), *(watch(i) for i in range(6)))
+    for seen in results[writers:]:
+        assert seen == list(range(1, total + 1))
+
+
+async def test_a_watcher_that_fell_behind_the_memory_of_the_others_still_sees_everything(
+    store: Store,
+) -> None:
+    """More events than the shared tail holds, while one watcher sleeps."""
+    async with watching(store, 0) as slow, watching(store, 0) as quick:
+        first = await store.create(REVIEWS, b"0")
+        assert await take(slow, 1) == await take(quick, 1) == [Event(EventType.ADDED, first)]
+        for batch in range(15):
+            await asyncio.gather(*(store.create(Key(ROUTES, f"b{batch}", f"o{i}"), b"") for i in range(200)))
+        for events in (quick, slow):
+            assert [e.stored.revision for e in await take(events, 3000)] == list(range(2, 3002))
+
+
+async def test_a_watch_before_the_log_begins_is_refused(make_store: Maker) -> None:
+    store = await make_store(keep_events=100)
+    await store.create(REVIEWS, b"0")
+    for turn in range(400):
+        await store.update(REVIEWS, str(turn).encode())
+    async with watching(store, 1) as events:
+        with pytest.raises(Compacted, match="list again"):
+            await anext(events)
+    newest = (await store.list()).revision
+    async with watching(store, newest - 100) as events:
+        assert [e.stored.revision for e in await take(events, 100)] == list(range(newest - 99, newest + 1))
+
+
+async def test_a_watcher_that_the_log_leaves_behind_is_told(make_store: Maker) -> None:
+    store = await make_store(keep_events=100)
+    await store.create(REVIEWS, b"0")
+    async with watching(store, 0) as events:
+        await take(events, 1)
+        for turn in range(3000):
+            await store.update(REVIEWS, str(turn).encode())
+        with pytest.raises(Compacted):
+            await take(events, 3000)
+
+
+async def test_a_watch_from_a_revision_of_the_future_is_refused(store: Store) -> None:
+    async with watching(store, 7) as events:
+        with pytest.raises(Compacted, match="newer than the store"):
+            await anext(events)
+
+
+async def test_a_cancelled_watch_leaves_nothing(store: Store) -> None:
+    before = len(asyncio.all_tasks())
+
+    async def watch() -> None:
+        async for _ in store.watch(0):
+            pass
+
+    tasks = [asyncio.create_task(watch()) for _ in range(5)]
+    await store.create(REVIEWS, b"1")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(10):
+        while len(asyncio.all_tasks()) > before:
+            await asyncio.sleep(0.01)
+    tail = store._tail  # type: ignore[attr-defined]
+    assert tail is None or (tail.watchers == 0 and not tail._waiting)
+
+
+async def test_a_closed_store_ends_its_watches_and_refuses(store: Store) -> None:
+    async with watching(store, 0) as events:
+        await store.create(REVIEWS, b"1")
+        await take(events, 1)
+        pending = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)
+        await store.close()
+        with pytest.raises(Unavailable, match="closed"):
+            async with asyncio.timeout(10):
+                await pending
+    for attempt in (store.get(REVIEWS), store.list(), store.create(REVIEWS, b""), store.delete(REVIEWS)):
+        with pytest.raises(Unavailable, match="closed"):
+            await attempt
+    await store.close()
+
+
+Step = tuple[str, str, str, bool]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["create", "update", "delete"]),
+        st.sampled_from(["a", "b"]),
+        st.sampled_from(["x", "y"]),
+        st.booleans(),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+async def test_any_sequence_of_writes_agrees_with_a_plain_dictionary(
+    make_store: Maker, steps: list[Step]
+) -> None:
+    store = await make_store()
+    plain: dict[Key, tuple[int, bytes]] = {}
+    revision = 0
+    for turn, (verb, namespace, name, stale) in enumerate(steps):
+        key, body = Key(ROUTES, namespace, name), str(turn).encode()
+        there = plain.get(key)
+        expected = (there[0] - 1 if stale else there[0]) if there else None
+        allowed = there is None if verb == "create" else there is not None and not stale
+        try:
+            if verb == "create":
+                done = await store.create(key, body)
+            elif verb == "update":
+                done = await store.update(key, body, expected)
+            else:
+                done = await store.delete(key, expected)
+        except StoreError:
+            assert not allowed
+            continue
+        assert allowed
+        revision += 1
+        assert done.revision == revision
+        if verb == "delete":
+            del plain[key]
+        else:
+            plain[key] = (revision, body)
+    listing = await store.list()
+    assert {item.key: (item.revision, item.body) for item in listing.items} == plain
+    assert listing.revision == revision
+    replayed: dict[Key, tuple[int, bytes]] = {}
+    async with watching(store, 0) as events:
+        for event in await take(events, revision):
+            if event.type is EventType.DELETED:
+                del replayed[event.stored.key]
+            else:
+                replayed[event.stored.key] = (event.stored.revision, event.stored.body)
+    assert replayed == plain
