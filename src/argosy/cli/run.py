@@ -27,9 +27,9 @@ def run(
             "--port",
             "-p",
             metavar="PORT[:APP][/PROTOCOL]",
-            help="A port it serves. APP: where the application listens on 127.0.0.1 (default: PORT), or auto: $PORT and"
-            " {port} in the command tell it. PROTOCOL: http (default), http2, grpc, tcp, tls. Repeats; without any it is"
-            " a client only.",
+            help="A port it serves. APP: where the application listens on 127.0.0.1 (default: PORT), or auto: $PORT"
+            " and {port} in the command tell it. PROTOCOL: http (default), http2, grpc, tcp, tls. Repeats; without any"
+            " it is a client only.",
         ),
     ] = None,
     upstream: Annotated[

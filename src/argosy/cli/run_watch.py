@@ -56,15 +56,37 @@ def parse(table: str) -> Iterable[Socket]:
 
 def tree(pid: int, proc: Path = Path("/proc")) -> list[int]:
     """A process and all its descendants that live."""
+    quick = (proc / str(pid) / "task" / str(pid) / "children").exists()
+    by_parent = {} if quick else _parents(proc)
     found, left = [], [pid]
     while left:
         one = left.pop()
         found.append(one)
-        try:
-            for task in (proc / str(one) / "task").iterdir():
-                left += [int(child) for child in (task / "children").read_text().split()]
-        except OSError:
-            continue  # gone meanwhile
+        left += _children(one, proc) if quick else by_parent.get(one, [])
+    return found
+
+
+def _children(pid: int, proc: Path) -> list[int]:
+    """By /proc/PID/task/TID/children, where the kernel has it (CONFIG_PROC_CHILDREN)."""
+    found: list[int] = []
+    try:
+        for task in (proc / str(pid) / "task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
+    except OSError:
+        pass  # gone meanwhile
+    return found
+
+
+def _parents(proc: Path) -> dict[int, list[int]]:
+    """The children of every process, by the parent that each names (field 4 of /proc/PID/stat)."""
+    found: dict[int, list[int]] = {}
+    for folder in proc.iterdir():
+        if folder.name.isdigit():
+            try:
+                stat = (folder / "stat").read_text()
+            except OSError:
+                continue
+            found.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(folder.name))
     return found
 
 
@@ -75,17 +97,21 @@ def sockets(pids: Iterable[int], proc: Path = Path("/proc")) -> list[Socket]:
     for pid in pids:
         folder = proc / str(pid)
         try:
+            handles = list((folder / "fd").iterdir())
             namespace = str((folder / "ns" / "net").readlink())
-            for handle in (folder / "fd").iterdir():
-                target = str(handle.readlink())
-                if target.startswith("socket:["):
-                    inodes.add(target[8:-1])
             if namespace not in tables:
                 tables[namespace] = (folder / "net" / "tcp").read_text()
                 six = folder / "net" / "tcp6"
                 tables[namespace + "/6"] = six.read_text() if six.exists() else ""
         except OSError:
-            continue
+            continue  # gone meanwhile, or another user's
+        for handle in handles:
+            try:
+                target = str(handle.readlink())
+            except OSError:
+                continue  # closed meanwhile
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
     return [s for table in tables.values() for s in parse(table) if s.inode in inodes]
 
 

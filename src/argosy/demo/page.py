@@ -64,8 +64,8 @@ def fragment(page: Mapping[str, object]) -> str:
 <section class="card reviews {escape(version)}">{reviewers(reviews)}</section>
 </div>
 <section class="card"><h2>How this page came about</h2>
-<table><thead><tr><th>caller</th><th>its proven identity</th><th></th><th>service</th><th class="n">took</th></tr></thead>
-<tbody>{"".join(hops(page))}</tbody></table></section>"""
+<table><thead><tr><th>caller</th><th>its proven identity</th><th></th><th>service</th><th class="n">took</th></tr>
+</thead><tbody>{"".join(hops(page))}</tbody></table></section>"""
 
 
 def product(catalog: Mapping[str, object]) -> str:
