@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 class FactKind(StrEnum):
     HOSTS = (
-        "hosts"  # name "": the set of hostnames (a service came or went); "virtual": hosts of VirtualServices
+        "hosts"  # name "": the set of hostnames (services); "virtual": those that only VirtualServices name
     )
     SERVICE = "service"  # name: hostname; ports, addresses, resolution, visibility, identities
     ENDPOINTS = "endpoints"  # name: hostname; who serves it, and health

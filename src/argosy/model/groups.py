@@ -35,8 +35,8 @@ class Groups(Generic[K, R]):
     def __iter__(self) -> Iterator[K]:
         return iter(self._groups)
 
-    def replace(self, old: R | None, before: Iterable[K], new: R | None, after: Iterable[K]) -> bool:
-        """Takes `old` out of the groups `before` and puts `new` into `after`. Whether groups appeared or vanished."""
+    def replace(self, old: R | None, before: Iterable[K], new: R | None, after: Iterable[K]) -> set[K]:
+        """Takes `old` out of the groups `before`, puts `new` into `after`. The groups that appeared or vanished."""
         touched = set(before) | set(after)
         existed = {key for key in touched if key in self._groups}
         for key in before:
@@ -50,4 +50,4 @@ class Groups(Generic[K, R]):
                 rules = list(self._groups.get(key, ()))
                 bisect.insort(rules, new, key=_age)
                 self._groups[key] = tuple(rules)
-        return existed != {key for key in touched if key in self._groups}
+        return existed ^ {key for key in touched if key in self._groups}

@@ -49,7 +49,7 @@ class Reader:
 
     def virtual_hosts(self) -> tuple[str, ...]:
         """Hosts that VirtualServices for sidecars name and no service has (wildcards too), sorted."""
-        self.facts.update((HOSTS, VIRTUAL_HOSTS))
+        self.facts.add(VIRTUAL_HOSTS)
         services = self._snapshot.services
         return tuple(sorted(host for host in self._snapshot.routes_by_host if host not in services))
 

@@ -111,8 +111,7 @@ class Snapshot:
         self.services[hostname] = service
         facts = {Fact(FactKind.SERVICE, hostname)}
         if old is None:
-            self._sorted_hosts = None
-            facts.add(HOSTS)
+            facts |= self._hosts_changed(hostname)
         return facts
 
     def remove_service(self, hostname: str) -> set[Fact]:
@@ -121,8 +120,11 @@ class Snapshot:
         if self.services.pop(hostname, None) is None:
             return facts
         self._set_origin(hostname, (), None)
+        return facts | {Fact(FactKind.SERVICE, hostname)} | self._hosts_changed(hostname)
+
+    def _hosts_changed(self, hostname: str) -> set[Fact]:
         self._sorted_hosts = None
-        return facts | {Fact(FactKind.SERVICE, hostname), HOSTS}
+        return {HOSTS, VIRTUAL_HOSTS} if self.routes_by_host.get(hostname) else {HOSTS}
 
     def put_endpoints(self, hostname: str, endpoints: tuple[ir.Endpoint, ...]) -> set[Fact]:
         if self.endpoints.get(hostname, ()) == endpoints:
@@ -203,7 +205,7 @@ class Snapshot:
         _store(self.virtual_services, key, new)
         before, after = _mesh_hosts(old), _mesh_hosts(new)
         facts = {Fact(FactKind.ROUTES, host) for host in _changed(old, new, before, after)}
-        if self.routes_by_host.replace(old, before, new, after):
+        if self.routes_by_host.replace(old, before, new, after) - self.services.keys():
             facts.add(VIRTUAL_HOSTS)
         before, after = _edge_gateways(old), _edge_gateways(new)
         self.routes_by_gateway.replace(old, before, new, after)

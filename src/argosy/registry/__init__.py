@@ -1,4 +1,5 @@
-"""Who runs where: the Registry protocol and one module per platform.
+"""Who runs where: services, endpoints and workloads, as the model's own structs, one module per platform.
 
-Rule of the room: a registry gives the model's own structs (services and endpoints).
+Rule: a registry says what changed, in whole values (`argosy.model.updates.RegistryUpdate`), and nothing of routing or
+policy. `base` is what every platform's registry gives; `objects` makes the same out of stored objects, without I/O.
 """

@@ -1,0 +1,394 @@
+"""The registry of stored objects: Service, ServiceEntry and WorkloadEntry in, updates of the model out. No I/O.
+
+Rules:
+* A change costs what it changes: one WorkloadEntry touches only the services of its namespace that select it (found by
+  one label of their selector), and only its own endpoints are made anew.
+* A hostname has one service. Several ServiceEntries of one namespace that claim it are joined, each with its ports;
+  otherwise the owner is the Service, or the oldest, and the others stand in `shadowed`.
+* An object that cannot be lowered stands in `rejected`; what it said before stays in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TypeVar
+
+import msgspec
+
+from argosy.model import ir
+from argosy.model.protocols import parse_protocol
+from argosy.model.updates import Ref, RegistryUpdate
+from argosy.registry.hosts import Claim, endpoints_of, lower_service, lower_service_entry, reached
+from argosy.registry.workloads import Entry, SidecarPort, lower_entry
+from argosy.resources.core import Service
+from argosy.resources.meta import Object
+from argosy.resources.networking import ServiceEntry, WorkloadEntry
+
+K = TypeVar("K")
+M = TypeVar("M")
+Name = tuple[str, str]
+ClaimKey = tuple[Ref, str]
+"""A claim: the object and the hostname."""
+
+Label = tuple[str, str]
+ANY_LABEL: Label = ("", "")
+"""The bucket of selectors without labels, which select everything in their namespace."""
+
+
+class ObjectRegistry:
+    def __init__(self, *, domain_suffix: str = "cluster.local", trust_domain: str = "cluster.local") -> None:
+        self.rejected: dict[Ref, str] = {}
+        self.shadowed: dict[str, tuple[Ref, ...]] = {}  # hostname -> objects that claim it in vain
+        self._domain_suffix = domain_suffix
+        self._trust_domain = trust_domain
+        self._objects: dict[Ref, tuple[Claim, ...]] = {}
+        self._hosts: dict[str, dict[Ref, Claim]] = {}
+        self._entries: dict[Name, Entry] = {}
+        self._selecting: dict[str, dict[Label, set[ClaimKey]]] = {}  # namespace -> label of the selector
+        self._labelled: dict[str, dict[Label, set[str]]] = {}  # namespace -> label -> names of entries
+        self._selected: dict[ClaimKey, set[str]] = {}
+        self._selectors_of: dict[Name, set[ClaimKey]] = {}
+        self._owned: dict[
+            ClaimKey, tuple[ir.ServicePort, ...]
+        ] = {}  # what a claim gives to its host; none: in vain
+        self._claimants: dict[str, tuple[Ref, ...]] = {}  # hostname -> who claimed it when last told
+        self._made: dict[
+            str, dict[tuple[Ref, str], tuple[ir.Endpoint, ...]]
+        ] = {}  # hostname -> (object, entry)
+        self._services: dict[str, ir.Service] = {}  # as last told
+        self._endpoints: dict[str, tuple[ir.Endpoint, ...]] = {}
+        self._workloads: dict[Name, ir.Workload] = {}
+        self._dirty_hosts: set[str] = set()
+        self._dirty_endpoints: set[str] = set()
+        self._dirty_workloads: set[Name] = set()
+
+    # --- changes ----------------------------------------------------------------------------------------------------
+
+    def upsert(self, obj: Object) -> RegistryUpdate:
+        """Takes a Service, ServiceEntry or WorkloadEntry; other kinds change nothing."""
+        return self.upsert_all((obj,))
+
+    def upsert_all(self, objects: Iterable[Object]) -> RegistryUpdate:
+        """As one update: what several objects change together is computed once."""
+        for obj in objects:
+            self._stage(obj)
+        return self._flush()
+
+    def remove(self, kind: str, namespace: str, name: str) -> RegistryUpdate:
+        self.rejected.pop((kind, namespace, name), None)
+        if kind == "WorkloadEntry":
+            self._set_entry((namespace, name), None)
+        else:
+            self._set_claims((kind, namespace, name), ())
+        return self._flush()
+
+    def _stage(self, obj: Object) -> None:
+        ref = (obj.kind, obj.metadata.namespace, obj.metadata.name)
+        try:
+            if isinstance(obj, WorkloadEntry):
+                entry = lower_entry(obj)
+            elif isinstance(obj, Service):
+                claims = lower_service(
+                    obj, domain_suffix=self._domain_suffix, trust_domain=self._trust_domain
+                )
+            elif isinstance(obj, ServiceEntry):
+                claims = lower_service_entry(obj)
+            else:
+                return
+        except ValueError as error:
+            self.rejected[ref] = f"{obj.label}: {error}"
+            return
+        self.rejected.pop(ref, None)
+        if isinstance(obj, WorkloadEntry):
+            self._set_entry(ref[1:], entry)
+        else:
+            self._set_claims(ref, claims)
+
+    # --- workloads --------------------------------------------------------------------------------------------------
+
+    def _set_entry(self, name: Name, new: Entry | None) -> None:
+        old = self._entries.get(name)
+        if old == new:
+            return
+        namespace, short = name
+        if new is None:
+            del self._entries[name]
+        else:
+            self._entries[name] = new
+        before = frozenset(old.labels) if old else frozenset()
+        after = frozenset(new.labels) if new else frozenset()
+        by_label = self._labelled.setdefault(namespace, {})
+        for label in after - before:
+            by_label.setdefault(label, set()).add(short)
+        for label in before - after:
+            _discard(by_label, label, short)
+        selecting = set(self._claims_for(new)) if new else set()
+        for key in self._selectors_of.get(name, set()) - selecting:
+            self._selected[key].discard(short)
+            self._forget(key, short)
+        for key in selecting:
+            self._selected[key].add(short)
+            self._make(key, short)
+        if selecting:
+            self._selectors_of[name] = selecting
+        else:
+            self._selectors_of.pop(name, None)
+        self._dirty_workloads.add(name)
+
+    def _claims_for(self, entry: Entry) -> Iterator[ClaimKey]:
+        """The claims whose selector matches: only those in the buckets of its labels are looked at."""
+        buckets = self._selecting.get(entry.namespace, {})
+        labels = frozenset(entry.labels)
+        for label in (ANY_LABEL, *entry.labels):
+            for ref, hostname in buckets.get(label, ()):
+                selector = self._hosts[hostname][ref].selector
+                if selector is not None and labels.issuperset(selector):
+                    yield ref, hostname
+
+    def _entries_for(self, claim: Claim) -> set[str]:
+        if claim.selector is None:
+            return set()
+        namespace = claim.service.namespace
+        if not claim.selector:
+            return {name for owner, name in self._entries if owner == namespace}
+        by_label = self._labelled.get(namespace, {})
+        return set.intersection(*(by_label.get(label, set()) for label in claim.selector))
+
+    # --- services ---------------------------------------------------------------------------------------------------
+
+    def _set_claims(self, ref: Ref, new: tuple[Claim, ...]) -> None:
+        old = self._objects.get(ref, ())
+        if old == new:
+            return
+        for claim in old:
+            self._drop_claim(claim)
+        for claim in new:
+            self._add_claim(claim)
+        if new:
+            self._objects[ref] = new
+        else:
+            self._objects.pop(ref, None)
+
+    def _add_claim(self, claim: Claim) -> None:
+        hostname, namespace = claim.service.hostname, claim.service.namespace
+        key = (claim.ref, hostname)
+        self._hosts.setdefault(hostname, {})[claim.ref] = claim
+        self._dirty_hosts.add(hostname)
+        if claim.selector is None:
+            return
+        bucket = claim.selector[0] if claim.selector else ANY_LABEL
+        self._selecting.setdefault(namespace, {}).setdefault(bucket, set()).add(key)
+        names = self._selected[key] = self._entries_for(claim)
+        for name in names:
+            self._selectors_of.setdefault((namespace, name), set()).add(key)
+            self._dirty_workloads.add((namespace, name))
+
+    def _drop_claim(self, claim: Claim) -> None:
+        hostname, namespace = claim.service.hostname, claim.service.namespace
+        key = (claim.ref, hostname)
+        claims = self._hosts[hostname]
+        del claims[claim.ref]
+        if not claims:
+            del self._hosts[hostname]
+        self._dirty_hosts.add(hostname)
+        if claim.selector is None:
+            return
+        _discard(self._selecting[namespace], claim.selector[0] if claim.selector else ANY_LABEL, key)
+        for name in self._selected.pop(key):
+            _discard(self._selectors_of, (namespace, name), key)
+            self._dirty_workloads.add((namespace, name))
+
+    # --- endpoints --------------------------------------------------------------------------------------------------
+
+    def _make(self, key: ClaimKey, name: str) -> None:
+        """One workload's endpoints of one claim. A host that is dirty as a whole is made anew when told."""
+        ref, hostname = key
+        ports = self._owned.get(key)
+        if ports is None or hostname in self._dirty_hosts:
+            return
+        claim = self._hosts[hostname][ref]
+        entry = self._entries[claim.service.namespace, name]
+        self._made[hostname][ref, name] = endpoints_of(claim, ports, entry)
+        self._dirty_endpoints.add(hostname)
+
+    def _forget(self, key: ClaimKey, name: str) -> None:
+        ref, hostname = key
+        if self._made.get(hostname, {}).pop((ref, name), None) is not None:
+            self._dirty_endpoints.add(hostname)
+
+    def _make_all(self, hostname: str, owners: tuple[Claim, ...]) -> None:
+        made = self._made[hostname] = {}
+        for claim in owners:
+            key = (claim.ref, hostname)
+            ports = self._owned[key]
+            inline = (endpoints_of(claim, ports, entry) for entry in claim.inline)
+            made[claim.ref, ""] = tuple(chain.from_iterable(inline))
+            for name in self._selected.get(key, ()):
+                entry = self._entries[claim.service.namespace, name]
+                made[claim.ref, name] = endpoints_of(claim, ports, entry)
+        self._dirty_endpoints.add(hostname)
+
+    # --- telling ----------------------------------------------------------------------------------------------------
+
+    def _flush(self) -> RegistryUpdate:
+        services: list[ir.Service] = []
+        removed: list[str] = []
+        origins: list[tuple[str, tuple[Ref, ...]]] = []
+        for hostname in sorted(self._dirty_hosts):
+            owners = self._settle(hostname)
+            if not owners:
+                removed += [hostname] if self._services.pop(hostname, None) is not None else []
+                continue
+            self._make_all(hostname, owners)
+            service = _union([(claim.service, self._owned[claim.ref, hostname]) for claim in owners])
+            if self._services.get(hostname) != service:
+                self._services[hostname] = service
+                services.append(service)
+                origins.append((hostname, tuple(claim.ref for claim in owners)))
+        endpoints = tuple(
+            (hostname, self._endpoints[hostname])
+            for hostname in sorted(self._dirty_endpoints)
+            if self._collect(hostname)
+        )
+        workloads: list[ir.Workload] = []
+        gone: list[Name] = []
+        for name in sorted(self._dirty_workloads):
+            workload = self._workload(name)
+            if workload is None:
+                gone += [name] if self._workloads.pop(name, None) is not None else []
+            elif self._workloads.get(name) != workload:
+                self._workloads[name] = workload
+                workloads.append(workload)
+        self._dirty_hosts.clear()
+        self._dirty_endpoints.clear()
+        self._dirty_workloads.clear()
+        return RegistryUpdate(
+            services=tuple(services),
+            removed_services=tuple(removed),
+            endpoints=endpoints,
+            workloads=tuple(workloads),
+            removed_workloads=tuple(gone),
+            origins=tuple(origins),
+        )
+
+    def _settle(self, hostname: str) -> tuple[Claim, ...]:
+        """Decides who owns a host, and which ports each gives; () where nobody claims it any more."""
+        for ref in self._claimants.pop(hostname, ()):
+            self._owned.pop((ref, hostname), None)
+        claims = sorted(self._hosts.get(hostname, {}).values(), key=lambda claim: claim.rank)
+        shares = shared(claims)
+        vain = tuple(claim.ref for claim, ports in shares if ports is None)
+        self.shadowed.pop(hostname, None)
+        if vain:
+            self.shadowed[hostname] = vain
+        if not claims:
+            self._made.pop(hostname, None)
+            self._endpoints.pop(hostname, None)
+            self._dirty_endpoints.discard(hostname)
+            return ()
+        self._claimants[hostname] = tuple(claim.ref for claim in claims)
+        for claim, ports in shares:
+            if ports is not None:
+                self._owned[claim.ref, hostname] = ports
+        return tuple(claim for claim, ports in shares if ports is not None)
+
+    def _collect(self, hostname: str) -> bool:
+        """Joins the endpoints of a host in a stable order; whether they differ from what was last told."""
+        made = self._made[hostname]
+        endpoints = tuple(chain.from_iterable(made[key] for key in sorted(made)))
+        if self._endpoints.get(hostname, ()) == endpoints:
+            return False
+        self._endpoints[hostname] = endpoints
+        return True
+
+    def _workload(self, name: Name) -> ir.Workload | None:
+        entry = self._entries.get(name)
+        if entry is None:
+            return None
+        reaching: dict[int, list[tuple[str, int, ir.ServicePort]]] = {}
+        for ref, hostname in self._selectors_of.get(name, ()):
+            claim, ports = self._hosts[hostname][ref], self._owned.get((ref, hostname), ())
+            for port, target in zip(claim.service.ports, claim.targets, strict=True):
+                number = reached(claim, port, target, entry)
+                if number is not None and port in ports:
+                    reaching.setdefault(number, []).append((hostname, port.number, port))
+        bound = entry.sidecar
+        if bound is None:
+            numbers = sorted({number for _, number in entry.ports} | reaching.keys())
+            bound = tuple(SidecarPort(number, number, number) for number in numbers)
+        return ir.Workload(
+            name=entry.name,
+            namespace=entry.namespace,
+            service_account=entry.service_account or "default",
+            address=entry.address,
+            labels=entry.labels,
+            ports=tuple(_workload_port(port, reaching.get(port.workload, ()), entry) for port in bound),
+            network=entry.network,
+            locality=entry.locality,
+        )
+
+
+def shared(claims: list[Claim]) -> tuple[tuple[Claim, tuple[ir.ServicePort, ...] | None], ...]:
+    """Of the claims to one host, the best first: the ports that each gives; None for a claim in vain."""
+    shares: list[tuple[Claim, tuple[ir.ServicePort, ...] | None]] = []
+    numbers: set[int] = set()
+    names: set[str] = set()
+    for claim in claims:
+        given: tuple[ir.ServicePort, ...] | None = None
+        if claim is claims[0]:
+            given = claim.service.ports
+        elif _joins(claims[0].service, claim.service):
+            given = (
+                tuple(p for p in claim.service.ports if p.number not in numbers and p.name not in names)
+                or None
+            )
+        shares.append((claim, given))
+        numbers |= {port.number for port in given or ()}
+        names |= {port.name for port in given or ()}
+    return tuple(shares)
+
+
+def _union(shares: list[tuple[ir.Service, tuple[ir.ServicePort, ...]]]) -> ir.Service:
+    first = shares[0][0]
+    if len(shares) == 1:
+        return first
+    addresses = dict.fromkeys(chain.from_iterable(service.addresses for service, _ in shares))
+    ports = chain.from_iterable(ports for _, ports in shares)
+    return msgspec.structs.replace(first, ports=tuple(ports), addresses=tuple(addresses))
+
+
+def _joins(first: ir.Service, other: ir.Service) -> bool:
+    return (
+        not first.kubernetes
+        and not other.kubernetes
+        and (first.namespace, first.resolution, first.external, first.export_to)
+        == (other.namespace, other.resolution, other.external, other.export_to)
+    )
+
+
+def _workload_port(
+    port: SidecarPort, reaching: Iterable[tuple[str, int, ir.ServicePort]], entry: Entry
+) -> ir.WorkloadPort:
+    services = sorted(reaching, key=lambda item: item[:2])
+    named = next((name for name, number in entry.ports if number == port.workload), "")
+    protocol = parse_protocol(port.protocol)
+    if not port.protocol and services:
+        protocol = services[0][2].protocol
+    return ir.WorkloadPort(
+        name=named or (services[0][2].name if services else ""),
+        workload=port.workload,
+        bind=port.bind,
+        application=port.application,
+        protocol=protocol,
+        service_hosts=tuple(hostname for hostname, _, _ in services),
+        service_ports=tuple(number for _, number, _ in services),
+    )
+
+
+def _discard(groups: dict[K, set[M]], group: K, member: M) -> None:
+    """Takes a member out of a group; an empty group goes."""
+    members = groups[group]
+    members.discard(member)
+    if not members:
+        del groups[group]
