@@ -1,0 +1,97 @@
+"""Kinds of `networking.istio.io`: how traffic flows. Served as v1, v1beta1 and v1alpha3, which are the same.
+
+Every field of Istio's API is described here once. Durations and enumerations are texts as people write them;
+`None` is "not set" where that differs from the zero value.
+"""
+
+from __future__ import annotations
+
+from argosy.resources.networking.destination_rule import (
+    ClientTLSSettings,
+    ConnectionPoolSettings,
+    ConsistentHash,
+    DestinationRule,
+    DestinationRuleSpec,
+    LoadBalancerSettings,
+    LocalityLoadBalancerSetting,
+    OutlierDetection,
+    PortTrafficPolicy,
+    Subset,
+    TrafficPolicy,
+    ZoneAwareLoadBalancerSetting,
+)
+from argosy.resources.networking.gateway import Gateway, GatewaySpec, Port, Server, ServerTLSSettings
+from argosy.resources.networking.service_entry import (
+    ServiceEntry,
+    ServiceEntrySpec,
+    ServicePort,
+    WorkloadEntry,
+    WorkloadEntrySpec,
+    WorkloadSelector,
+)
+from argosy.resources.networking.virtual_service import (
+    CorsPolicy,
+    Destination,
+    Headers,
+    HTTPFaultInjection,
+    HTTPMatchRequest,
+    HTTPRedirect,
+    HTTPRetry,
+    HTTPRewrite,
+    HTTPRoute,
+    HTTPRouteDestination,
+    L4MatchAttributes,
+    Percent,
+    RouteDestination,
+    StringMatch,
+    TCPRoute,
+    TLSMatchAttributes,
+    TLSRoute,
+    VirtualService,
+    VirtualServiceSpec,
+)
+
+__all__ = [
+    "ClientTLSSettings",
+    "ConnectionPoolSettings",
+    "ConsistentHash",
+    "CorsPolicy",
+    "Destination",
+    "DestinationRule",
+    "DestinationRuleSpec",
+    "Gateway",
+    "GatewaySpec",
+    "HTTPFaultInjection",
+    "HTTPMatchRequest",
+    "HTTPRedirect",
+    "HTTPRetry",
+    "HTTPRewrite",
+    "HTTPRoute",
+    "HTTPRouteDestination",
+    "Headers",
+    "L4MatchAttributes",
+    "LoadBalancerSettings",
+    "LocalityLoadBalancerSetting",
+    "OutlierDetection",
+    "Percent",
+    "Port",
+    "PortTrafficPolicy",
+    "RouteDestination",
+    "Server",
+    "ServerTLSSettings",
+    "ServiceEntry",
+    "ServiceEntrySpec",
+    "ServicePort",
+    "StringMatch",
+    "Subset",
+    "TCPRoute",
+    "TLSMatchAttributes",
+    "TLSRoute",
+    "TrafficPolicy",
+    "VirtualService",
+    "VirtualServiceSpec",
+    "WorkloadEntry",
+    "WorkloadEntrySpec",
+    "WorkloadSelector",
+    "ZoneAwareLoadBalancerSetting",
+]

@@ -1,0 +1,47 @@
+"""What `argosy validate` answers: one entry per object, in the form the conformance suites read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from argosy.resources.kinds import kind_of_group
+from argosy.resources.loading import Document
+from argosy.resources.problem import Problem
+from argosy.resources.validation import validate
+
+Entry = dict[str, Any]
+
+
+def report(documents: Iterable[Document]) -> list[Entry]:
+    """`skipped` marks objects whose kind is not the mesh's: they are neither valid nor invalid."""
+    return [_entry(document) for document in documents]
+
+
+def _entry(document: Document) -> Entry:
+    obj = document.object
+    fields = obj if isinstance(obj, dict) else {}
+    meta = fields.get("metadata")
+    meta = meta if isinstance(meta, dict) else {}
+    entry: Entry = {
+        "file": document.source,
+        "index": document.index,
+        "apiVersion": fields.get("apiVersion"),
+        "kind": fields.get("kind"),
+        "namespace": meta.get("namespace"),
+        "name": meta.get("name"),
+    }
+    api_version, kind = fields.get("apiVersion"), fields.get("kind")
+    named = isinstance(api_version, str) and isinstance(kind, str) and api_version and kind
+    if named and kind_of_group(str(api_version), str(kind)) is None:
+        return entry | {"skipped": True, "valid": True, "errors": [], "warnings": []}
+    verdict = validate(obj)
+    return entry | {
+        "valid": verdict.valid,
+        "errors": [_problem(p) for p in verdict.errors],
+        "warnings": [_problem(p) for p in verdict.warnings],
+    }
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    return {"field": problem.field, "message": problem.message}

@@ -1,0 +1,166 @@
+"""Checks objects against the JSON schema of their kind, and says what is wrong in words: field, value, remedy.
+
+Schemas come from the structs (`kinds.json_schema`) and are compiled at the first use of each kind.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+
+from argosy.resources.kinds import Kind, json_schema
+from argosy.resources.problem import Problem
+
+MAX_DEPTH = 64
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WORDS = {"object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number", "number": "a number"}
+_WORDS |= {"boolean": "true or false", "null": "null"}
+_TOLERATED = ("status",)  # written by machines of any version
+
+
+class Result(msgspec.Struct, frozen=True):
+    wrong: tuple[Problem, ...] = ()  # of the wrong type or out of range, missing
+    unknown: tuple[Problem, ...] = ()  # fields the kind does not have
+    tolerated: tuple[Problem, ...] = ()  # such fields where machines write
+
+
+def check(kind: Kind, obj: dict[str, Any]) -> Result:
+    """`obj` must have passed `shape`."""
+    schema = json_schema(kind)
+    wrong: list[Problem] = []
+    unknown: list[Problem] = []
+    tolerated: list[Problem] = []
+    secret = kind.resource == "/secrets"
+    for error in _validator(kind).iter_errors(without_nulls(obj, schema, schema["$defs"])):
+        path = list(error.instance_path)
+        if error.kind.name == "additionalProperties":
+            for name in error.kind.unexpected:
+                known = _properties(schema, path)
+                into = tolerated if path[:1] and path[0] in _TOLERATED else unknown
+                into.append(Problem(join([*path, name]), _unknown_field(name, known)))
+        else:
+            wrong.append(_problem(path, error, secret))
+    return Result(tuple(wrong), tuple(unknown), tuple(tolerated))
+
+
+def shape(value: Any) -> str | None:
+    """What makes a value unfit to be looked at: nesting, keys that are not text, values JSON does not have."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            return f"is nested more than {MAX_DEPTH} deep; flatten it"
+        following: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                for key in item:
+                    if not isinstance(key, str):
+                        return f"key {key!r} is not text; quote it"
+                following += item.values()
+            elif isinstance(item, (list, tuple)):
+                following += item
+            elif not (item is None or isinstance(item, (str, int, float))):
+                return f"has a value of type {type(item).__name__}, which JSON does not have"
+            elif isinstance(item, str) and not item.isascii() and not _encodes(item):
+                return "has text that is not Unicode (a lone surrogate); remove it"
+            elif isinstance(item, float) and item - item != 0:
+                return f"has the number {item}, which JSON does not have"
+            elif isinstance(item, int) and not -(2**63) <= item < 2**64:
+                return "has a whole number of more than 64 bits; write a smaller one"
+        level = following
+    return None
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def without_nulls(value: Any, schema: dict[str, Any], defs: dict[str, Any]) -> Any:
+    """A field that is null is a field that is not set; an entry of a map that is null stays, and is an error."""
+    if "$ref" in schema:
+        schema = defs[schema["$ref"].rpartition("/")[2]]
+    if isinstance(value, dict):
+        fields = schema.get("properties")
+        if fields is not None:
+            return {
+                k: without_nulls(v, fields[k], defs) if k in fields else v for k, v in value.items() if v is not None
+            }
+        entries = schema.get("additionalProperties")
+        if isinstance(entries, dict):
+            return {k: without_nulls(v, entries, defs) for k, v in value.items()}
+    elif isinstance(value, (list, tuple)) and isinstance(schema.get("items"), dict):
+        items = schema["items"]
+        return [without_nulls(v, items, defs) for v in value]
+    return value
+
+
+def join(path: list[str | int]) -> str:
+    """`spec.http[1].headers['x-a']`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif _PLAIN.fullmatch(part):
+            text += f".{part}" if text else part
+        else:
+            text += f"[{part!r}]"
+    return text
+
+
+@cache
+def _validator(kind: Kind) -> Any:
+    return jsonschema_rs.validator_for(json_schema(kind))
+
+
+def _properties(schema: dict[str, Any], path: list[str | int]) -> tuple[str, ...]:
+    """The fields of the struct at a path."""
+    defs, node = schema["$defs"], schema
+    for part in path:
+        node = defs[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+        if isinstance(part, int):
+            node = node.get("items", {})
+        else:
+            fields, entries = node.get("properties", {}), node.get("additionalProperties")
+            node = fields.get(part) or (entries if isinstance(entries, dict) else {})
+    node = defs[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+    return tuple(node.get("properties", ()))
+
+
+def _unknown_field(name: str, known: tuple[str, ...]) -> str:
+    flat = name.replace("_", "").replace("-", "").lower()
+    for candidate in known:
+        if candidate.lower() == flat:
+            return f"is not a field; did you mean {candidate}?"
+    return f"is not a field; the fields here are {', '.join(known)}" if known else "is not a field; remove it"
+
+
+def _problem(path: list[str | int], error: Any, secret: bool) -> Problem:
+    kind, value = error.kind, "the value" if secret else _shown(error.instance)
+    match kind.name:
+        case "required":
+            return Problem(join([*path, kind.property]), "is missing; give it")
+        case "type":
+            wanted = " or ".join(_WORDS.get(t, t) for t in kind.types)
+            return Problem(join(path), f"{value} is not {wanted}")
+        case "enum":
+            options = kind.options if isinstance(kind.options, list) else [kind.options]
+            return Problem(join(path), f"{value} is not one of {', '.join(map(str, options))}")
+        case "minimum":
+            return Problem(join(path), f"{value} is less than {kind.limit}; give {kind.limit} or more")
+        case "maximum":
+            return Problem(join(path), f"{value} is more than {kind.limit}; give {kind.limit} or less")
+        case _:
+            return Problem(join(path), "is not as its kind says" if secret else str(error.message)[:200])
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,82 @@
+"""HTTP header names and values, and the operations on them.
+
+# Envoy: custom request/response headers (values are format strings: `%VAR%`, `%VAR(arg):10%`, `%%` is a percent sign)
+"""
+
+from __future__ import annotations
+
+import re
+
+from argosy.resources.networking.virtual_service import HeaderOperations, Headers
+from argosy.resources.semantics import names
+from argosy.resources.semantics.findings import Findings
+
+_NAME = re.compile(r"[-_A-Za-z0-9]+")
+_CLAIM = re.compile(r"@request\.auth\.claims(?:\..+|(?:\[[^\[\]]+\])+)", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_VARIABLE = r"%(?!%)[^%(]*(?:\((?:\\.|[^\\)])*\)(?::\d+)? *)?%"
+_FORMAT = re.compile(rf"(?:[^%]|%%|{_VARIABLE})*", re.DOTALL)
+
+
+def name(text: str) -> str | None:
+    if not text:
+        return "a header name is empty; name the header"
+    return None if _NAME.fullmatch(text) else f"{names.shown(text)} is not a header name"
+
+
+def name_or_any(text: str) -> str | None:
+    return None if text == "*" else name(text)
+
+
+def name_or_claim(text: str) -> str | None:
+    """A header, or `@request.auth.claims.NAME`: a claim of the request's token."""
+    return None if is_claim(text) else name(text)
+
+
+def is_claim(text: str) -> bool:
+    return _CLAIM.fullmatch(text) is not None
+
+
+def is_authority(text: str) -> bool:
+    return text.lower() in (":authority", "host")
+
+
+def check_operations(path: str, headers: Headers | None, findings: Findings) -> None:
+    if headers is None:
+        return
+    if headers.request is not None:
+        _check(f"{path}.request", headers.request, (":authority", "host"), findings)
+    if headers.response is not None:
+        _check(f"{path}.response", headers.response, (), findings)
+
+
+def _check(path: str, operations: HeaderOperations, settable: tuple[str, ...], findings: Findings) -> None:
+    for verb, values in (("set", operations.set), ("add", operations.add)):
+        for header, value in values.items():
+            at = f"{path}.{verb}[{header!r}]"
+            findings.error(at, _operand(header, settable))
+            findings.error(at, _value(value))
+    for i, header in enumerate(operations.remove):
+        findings.error(f"{path}.remove[{i}]", _operand(header, ()))
+
+
+def _operand(header: str, settable: tuple[str, ...]) -> str | None:
+    if not header:
+        return "a header name is empty; name the header"
+    if header.lower() in settable:
+        return None
+    if header.lower() == "host":
+        return f"{header!r} cannot be changed here; use rewrite.authority or headers.request.set"
+    if header.startswith(":"):
+        return f"{names.shown(header)} is a pseudo-header, which cannot be changed; use rewrite or redirect"
+    if _CONTROL.search(header) or " " in header:
+        return f"{names.shown(header)} is not a header name"
+    return None
+
+
+def _value(value: str) -> str | None:
+    if _CONTROL.search(value):
+        return f"{names.shown(value)} has control characters; remove them"
+    if not _FORMAT.fullmatch(value):
+        return f"{names.shown(value)} has a '%' that begins no %VARIABLE%; write '%%' for a percent sign"
+    return None

@@ -1,0 +1,10 @@
+"""Namespace: nothing beyond its metadata."""
+
+from __future__ import annotations
+
+from argosy.resources.core import Namespace
+from argosy.resources.semantics.findings import Findings
+
+
+def check(obj: Namespace, findings: Findings) -> None:
+    """Its name is checked with the metadata."""

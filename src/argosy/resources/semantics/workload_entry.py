@@ -1,0 +1,38 @@
+"""WorkloadEntry: one workload's address and ports, alone or within a ServiceEntry.
+
+# Istio: ValidateWorkloadEntry, CRD rules
+"""
+
+from __future__ import annotations
+
+from argosy.resources.networking.service_entry import WorkloadEntry, WorkloadEntrySpec
+from argosy.resources.semantics import names
+from argosy.resources.semantics.findings import Findings
+
+
+def check(obj: WorkloadEntry, findings: Findings) -> None:
+    spec = obj.spec
+    check_entry("spec", spec, findings)
+    if spec.address and not names.is_unix(spec.address) and not names.is_ip(spec.address):
+        wrong = names.fqdn(spec.address)
+        findings.error(
+            "spec.address", f"{names.shown(spec.address)} is neither an IP address nor a host name" if wrong else None
+        )
+
+
+def check_entry(path: str, entry: WorkloadEntrySpec, findings: Findings) -> None:
+    """What holds wherever an entry stands; which kinds of address are right depends on that."""
+    if not entry.address:
+        if entry.network:
+            findings.warn(f"{path}.address", f"is missing: traffic goes through the gateway of {entry.network!r}")
+        else:
+            findings.error(f"{path}.address", "is missing; give an IP address, a host name, or unix:// and a path")
+    if names.is_unix(entry.address):
+        findings.error(f"{path}.address", names.unix_address(entry.address))
+        if entry.ports:
+            findings.error(f"{path}.ports", "has no meaning for a Unix socket; remove it")
+    for name, number in entry.ports.items():
+        findings.error(f"{path}.ports", names.dns_label(name))
+        findings.error(f"{path}.ports[{name!r}]", names.port(number))
+    for wrong in names.labels(entry.labels):
+        findings.error(f"{path}.labels", wrong)

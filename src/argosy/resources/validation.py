@@ -1,0 +1,75 @@
+"""The one door for objects: schema first, then what a schema cannot say. It answers, and never raises.
+
+What is refused here changes nothing; what passes here the model can lower.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from argosy.resources import schema
+from argosy.resources.kinds import KINDS, Kind, decode_as, kind_of, kind_of_group
+from argosy.resources.problem import Problem
+from argosy.resources.semantics import check_of, metadata
+from argosy.resources.semantics.findings import Findings
+
+__all__ = ["Problem", "Verdict", "validate"]
+
+
+class Verdict(Struct, frozen=True):
+    kind: Kind | None  # None: not one of ours
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        return not self.errors
+
+
+def validate(obj: Any, *, strict: bool = True) -> Verdict:
+    """`strict`: fields the kind does not have are errors; otherwise warnings."""
+    unfit = schema.shape(obj)
+    if unfit is not None:
+        return _refused("", unfit)
+    if not isinstance(obj, dict):
+        return _refused("", "is not an object; write a mapping with apiVersion, kind, metadata and spec")
+    for field in ("apiVersion", "kind"):
+        if not isinstance(obj.get(field), str) or not obj[field]:
+            return _refused(field, "is missing; say what the object is")
+    kind = kind_of(obj["apiVersion"], obj["kind"])
+    if kind is None:
+        return _unserved(obj["apiVersion"], obj["kind"])
+    found = schema.check(kind, obj)
+    findings = Findings()
+    findings.errors += found.wrong
+    findings.warnings += found.tolerated
+    (findings.errors if strict else findings.warnings).extend(found.unknown)
+    if not found.wrong:
+        _semantics(kind, obj, findings)
+    return Verdict(kind, tuple(findings.errors), tuple(findings.warnings))
+
+
+def _semantics(kind: Kind, obj: dict[str, Any], findings: Findings) -> None:
+    try:
+        typed = decode_as(kind, obj)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        findings.error(path.rstrip("`").lstrip("."), message)
+        return
+    metadata.check(kind, typed.metadata, findings)
+    check_of(kind)(typed, findings)
+
+
+def _unserved(api_version: str, name: str) -> Verdict:
+    known = kind_of_group(api_version, name)
+    if known is not None:
+        return _refused("apiVersion", f"{api_version[:80]!r} is not served; use {' or '.join(known.api_versions)}")
+    served = ", ".join(k.kind for k in KINDS)
+    return _refused("kind", f"{name[:80]!r} of {api_version[:80]!r} is not served; the kinds are {served}")
+
+
+def _refused(field: str, message: str) -> Verdict:
+    return Verdict(None, (Problem(field, message),))
