@@ -107,7 +107,7 @@ def wait_before_retry(attempt: int, svid: Svid, now: float, chance: float) -> fl
 
 
 class Certificate:
-    """Keeps one workload's certificate fresh; `renewed` is told of each new one, `warn` of what a person should know."""
+    """Keeps one workload's certificate fresh. `renewed` is told of each new one, `warn` what a person should know."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """One mutual-TLS connection a workload to the control plane, shared by ADS, registration and renewals.
 
-A channel is thrown away when an attempt on it ended, so that the next one connects at once and to where the server is now;
-and when the certificate was renewed. It closes when its last user has let go.
+A channel is thrown away when an attempt on it failed, so that the next one connects at once and to where the server is
+now; and when the certificate was renewed. It closes when its last user has let go.
 """
 
 from __future__ import annotations
@@ -39,10 +39,16 @@ class Link:
         self._users[channel] = self._users.get(channel, 0) + 1
         try:
             yield channel
+        except BaseException:
+            self._drop(channel)
+            raise
         finally:
-            if self._channel is channel:
-                self._channel = None
             self._users[channel] -= 1
             if not self._users[channel]:
                 del self._users[channel]
-                await channel.close()
+                self._drop(channel)
+                await channel.close(None)
+
+    def _drop(self, channel: grpc.aio.Channel) -> None:
+        if self._channel is channel:
+            self._channel = None
