@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from argosy.xds.blame import mentioned
 from argosy.xds.subscription import NEVER, WILDCARD, Flight, Subscription
-from argosy.xds.types import FOLLOWED_BY, HELD_BY, ORDER, REMOVED_AFTER, Nack, Resource
+from argosy.xds.types import FOLLOWED_BY, HELD_BY, ORDER, REMOVED_AFTER, UNANSWERED, Nack, Resource
 from argosy.xds.view import View
 from argosy.xds.wire import Request, Response
 
@@ -233,7 +233,8 @@ class Stream:
             subscription.owe(name, NEVER)
         elif self._absent(type_url, subscription, name):
             has_it = subscription.resume.pop(name, None) is not None
-            subscription.owe(name, 0 if has_it else NEVER)
+            if has_it or type_url not in UNANSWERED:
+                subscription.owe(name, 0 if has_it else NEVER)
 
     def _on_known(self, type_url: str, subscription: Subscription) -> None:
         """All names of a wildcard subscription are known now: what the client brought along is compared with them."""
@@ -451,10 +452,21 @@ class Stream:
         following = FOLLOWED_BY.get(type_url)
         if following is None:
             return
+        endpoints = self._subscriptions.get(following)
         for resource in resources:
             follow = resource.follow
             if follow is not None and self.standing(following, follow) is not Standing.ACKNOWLEDGED:
                 self._follows[following, follow] = (resource.name, now + self._hold)
+            if endpoints is not None and endpoints.wants(follow or resource.name):
+                self._repeat(following, endpoints, follow or resource.name)
+
+    def _repeat(self, type_url: str, subscription: Subscription, name: str) -> None:
+        """A changed cluster is warm only once its endpoints came again, which Envoy does not ask for."""
+        if self._find(type_url, name) is not None:
+            known = self._known(type_url, subscription, name)
+            subscription.owe(name, subscription.seen if known is None else known)
+        elif self._absent(type_url, subscription, name):
+            subscription.owe(name, NEVER)
 
     # -- how the client stands
 

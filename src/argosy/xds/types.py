@@ -45,6 +45,9 @@ REMOVED_AFTER: dict[str, tuple[str, ...]] = {
 FOLLOWED_BY: dict[str, str] = {CLUSTER: ENDPOINT}
 """Type -> type of the resource that `Resource.follow` names."""
 
+UNANSWERED = frozenset({EXTENSION, ROUTE})
+"""Types of which a name that does not exist is not answered as removed."""
+
 
 class Resource(Protocol):
     """`frame` is a serialised `envoy.service.discovery.v3.Resource`. `follow` names the resource of the next type

@@ -159,6 +159,10 @@ class PartialView(View):
             for watcher in tuple(self._watchers):
                 watcher.changed(type_url, ())
 
+    def unsettle(self, type_url: str) -> None:
+        """Not all names of the type are kept any more."""
+        self._settled.discard(type_url)
+
     def deny(self, type_url: str, names: Iterable[str]) -> None:
         """The names do not exist: whoever asks for one is told so."""
         denied = self._denied.setdefault(type_url, set())

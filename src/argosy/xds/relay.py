@@ -1,0 +1,452 @@
+"""The agent's heart, without I/O: what the server sends is cached, served to Envoy, and acknowledged once Envoy has.
+
+Upstream it is a `Client` (an `Exchange` for `connection.Connection`), downstream one `Session` per stream of Envoy.
+
+* Envoy's subscriptions are asked for upstream. What an earlier Envoy asked for is kept until the new one has settled.
+* The server's response is acknowledged once Envoy acknowledged everything in it that it subscribes to; at once where no
+  Envoy is connected, but then it is not *confirmed*. Where Envoy refused some, the server gets Envoy's words.
+* A refused resource is replaced in the cache by the last confirmed one, so that a restarted Envoy gets what works; the
+  refused version, should the server send it again, is refused without asking Envoy.
+* The server's order is kept: it sends the next type when this one is acknowledged, and that is when Envoy has it.
+* Local secrets (own key and roots) are a view of their own in front; their names are never asked upstream.
+* `acknowledged_state` is what Envoy confirmed, without secrets: for the disk. `restore` serves it with no server there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+import msgspec
+from msgspec import Struct
+
+from argosy.xds import wire
+from argosy.xds.blame import mentions
+from argosy.xds.client import Client
+from argosy.xds.stream import HOLD, Standing, Stream, TypeStatus
+from argosy.xds.subscription import WILDCARD
+from argosy.xds.types import SECRET, CachedResource, Resource
+from argosy.xds.view import PartialView, View
+from argosy.xds.wire import Node, Received, Request, Response
+
+LOCAL_SECRETS = frozenset({"default", "ROOTCA"})
+SETTLE = 30.0
+"""Seconds after which an Envoy that owes no answer counts as settled: what it has not asked for is let go."""
+STATE_FORMAT = 1
+
+
+class StateError(Exception):
+    """A saved state that cannot be used; the message says why."""
+
+
+class _SavedType(Struct, array_like=True):
+    type_url: str
+    wildcard: bool
+    frames: list[bytes]
+    absent: list[str]  # names that do not exist, so that nobody waits for them
+
+
+class _Saved(Struct, array_like=True):
+    format: int
+    types: list[_SavedType]
+
+
+class _Pending(Struct):
+    """A response of the server that is not answered yet."""
+
+    nonce: str
+    names: set[str]  # not decided by Envoy yet
+    refusals: dict[str, str]  # name -> Envoy's words
+
+
+class _Refusal(Struct, frozen=True):
+    version: str
+    message: str
+
+
+class Relay:
+    """One workload's cache between the server and its Envoy."""
+
+    def __init__(
+        self,
+        node: Node,
+        local: View,
+        *,
+        local_names: Collection[str] = LOCAL_SECRETS,
+        hold: float = HOLD,
+        settle: float = SETTLE,
+        on_status: Callable[[], None] | None = None,
+    ) -> None:
+        self.cache = PartialView()
+        self.client = Client(node, self._upstream_versions)
+        self.dirty = False
+        """Whether `acknowledged_state` would differ from when it was last called."""
+        self.stale = False
+        """Whether what is served comes from a restored state that no server has confirmed since."""
+        self._local = local
+        self._local_names = frozenset(local_names)
+        self._hold = hold
+        self._settle_after = settle
+        self._on_status = on_status
+        self._stream: Stream | None = None
+        self._since = 0.0  # when the first request of the present Envoy came
+        self._settled = False
+        self._overdue = False
+        self._mirrored: dict[str, tuple[frozenset[str], bool]] = {}
+        self._good: dict[str, dict[str, CachedResource]] = {}  # confirmed by Envoy
+        self._unconfirmed: dict[str, set[str]] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._answered: dict[str, dict[str, str]] = {}  # name -> version acknowledged upstream
+        self._refused: dict[tuple[str, str], _Refusal] = {}
+        self._wake_upstream: Callable[[], None] | None = None
+
+    # -- upstream: an Exchange
+
+    def upstream_connected(self, wake: Callable[[], None]) -> None:
+        self._wake_upstream = wake
+        self._pending.clear()  # their nonces died with the old stream; the server sends again what was not answered
+        self.client.connected()
+
+    def upstream_disconnected(self) -> None:
+        self._wake_upstream = None
+        self.client.disconnected()
+        self._pending.clear()
+
+    def next_request(self) -> Request | None:
+        return self.client.next_request()
+
+    def _upstream_versions(self, type_url: str) -> Mapping[str, str]:
+        """What the server need not send again: what is cached and was acknowledged to it."""
+        answered = self._answered.get(type_url, {})
+        return {
+            name: version
+            for name, version in answered.items()
+            if (resource := self.cache.get(type_url, name)) is not None and resource.version == version
+        }
+
+    def on_response(self, received: Received, now: float) -> None:
+        """Caches what the server sent and passes it on to Envoy."""
+        type_url = received.type_url
+        self.client.on_response(received)
+        self.stale = False
+        wanted = self.client.subscribed(type_url)
+        everything = WILDCARD in wanted
+        refusals: dict[str, str] = {}
+        upserts: list[CachedResource] = []
+        for resource in received.resources:
+            refusal = self._refused.get((type_url, resource.name))
+            if refusal is not None and refusal.version == resource.version:
+                refusals[resource.name] = refusal.message
+            elif everything or resource.name in wanted:
+                upserts.append(resource)
+                self._refused.pop((type_url, resource.name), None)
+        removed = [name for name in received.removed if everything or name in wanted]
+        for name in removed:
+            self._refused.pop((type_url, name), None)
+        names = {resource.name for resource in upserts} | set(removed)
+        self._unconfirmed.setdefault(type_url, set()).update(names)
+        self._pending[type_url] = _Pending(received.nonce, set(names), refusals)
+        self.cache.update(type_url, upserts, removed)
+        if everything:
+            self.cache.settle(type_url)
+        self._decide(type_url)
+        self._answer(type_url)
+
+    def _version(self, type_url: str, name: str) -> str | None:
+        resource = self.cache.get(type_url, name)
+        return resource.version if resource else None
+
+    # -- Envoy's verdict
+
+    def _decide(self, type_url: str) -> None:
+        """Looks at how Envoy stands to what is not confirmed."""
+        unconfirmed = self._unconfirmed.get(type_url)
+        stream = self._stream
+        if not unconfirmed or stream is None:
+            return
+        for name in tuple(unconfirmed):
+            standing = stream.standing(type_url, name)
+            if standing is Standing.ACKNOWLEDGED:
+                unconfirmed.discard(name)
+                self._confirm(type_url, name)
+            elif standing is Standing.REJECTED:
+                unconfirmed.discard(name)
+                self._refuse(type_url, name, stream)
+
+    def _confirm(self, type_url: str, name: str) -> None:
+        resource = self.cache.get(type_url, name)
+        good = self._good.setdefault(type_url, {})
+        if resource is None:
+            if good.pop(name, None) is not None:
+                self.dirty = True
+            self.dirty |= name in self.cache.denied(type_url)
+        elif name not in good or good[name].version != resource.version:
+            good[name] = _kept(resource)
+            self.dirty = True
+
+    def _refuse(self, type_url: str, name: str, stream: Stream) -> None:
+        resource = self.cache.get(type_url, name)
+        nack = stream.nack(type_url, name)
+        if resource is None or nack is None:
+            return
+        self._refused[type_url, name] = _Refusal(resource.version, nack.message)
+        if pending := self._pending.get(type_url):
+            pending.refusals[name] = nack.message
+        good = self._good.get(type_url, {}).get(name)
+        if good is not None:
+            self.cache.update(type_url, [good])
+        else:
+            self.cache.forget(type_url, [name])
+
+    def _answer(self, type_url: str) -> None:
+        """Answers the server's response once nothing in it waits for Envoy."""
+        pending = self._pending.get(type_url)
+        if pending is None:
+            return
+        unconfirmed = self._unconfirmed.get(type_url, set())
+        stream = self._stream
+        for name in tuple(pending.names):
+            if (
+                name in unconfirmed
+                and stream
+                and stream.standing(type_url, name) is not Standing.UNSUBSCRIBED
+            ):
+                continue
+            pending.names.discard(name)
+            self._note_answered(type_url, name, pending)
+        if pending.names:
+            return
+        del self._pending[type_url]
+        if pending.refusals:
+            self.client.nack(type_url, pending.nonce, _words(pending.refusals))
+        else:
+            self.client.ack(type_url, pending.nonce)
+        if self._wake_upstream:
+            self._wake_upstream()
+        if self._on_status:
+            self._on_status()
+
+    def _note_answered(self, type_url: str, name: str, pending: _Pending) -> None:
+        answered = self._answered.setdefault(type_url, {})
+        version = self._version(type_url, name)
+        if version is None:
+            answered.pop(name, None)
+        elif name not in pending.refusals:
+            answered[name] = version
+
+    # -- downstream: sessions for Envoy
+
+    def session(self) -> RelaySession:
+        """The machine for a new stream of Envoy; it replaces an older one."""
+        return RelaySession(self)
+
+    def attach(self, stream: Stream) -> None:
+        """A stream of Envoy begins; an older one is dead, though nobody may have said so yet."""
+        if self._stream is not None:
+            self.detach(self._stream)
+        self._stream = stream
+        self._settled = self._overdue = False
+        self._since = -1.0
+        self._mirrored = {}
+
+    def detach(self, stream: Stream) -> None:
+        """Envoy is gone: what waits for it is answered as cached, and stays unconfirmed."""
+        stream.close()
+        if stream is not self._stream:
+            return
+        self._stream = None
+        for type_url in tuple(self._pending):
+            self._answer(type_url)
+
+    def on_downstream(self, stream: Stream, request: Request, now: float) -> None:
+        """A request of Envoy: a verdict, or a change of what it wants."""
+        stream.on_request(request, now)
+        if stream is not self._stream:
+            return
+        if self._since < 0:
+            self._since = now
+        type_url = request.type_url
+        self._decide(type_url)
+        self._answer(type_url)
+        self._mirror(stream, type_url)
+        self.settle(now)
+        if self._on_status:
+            self._on_status()
+
+    def _mirror(self, stream: Stream, type_url: str) -> None:
+        """Asks upstream for what Envoy asks for."""
+        wanted = stream.subscribed(type_url)
+        if self._mirrored.get(type_url) == wanted:
+            return
+        self._mirrored[type_url] = wanted
+        names, everything = wanted
+        ask = set(names) | ({WILDCARD} if everything else set())
+        if type_url == SECRET:
+            ask -= self._local_names
+        self.client.subscribe(type_url, ask)
+        if self._settled:
+            self._let_go(type_url, self.client.subscribed(type_url) - ask)
+        if self._wake_upstream:
+            self._wake_upstream()
+
+    def settle(self, now: float) -> None:
+        """Once a new Envoy has asked for what it needs, what only its predecessor needed is let go."""
+        stream = self._stream
+        if stream is None or self._settled or self._since < 0 or now < self._since + self._settle_after:
+            return
+        if not stream.settled():
+            self._overdue = True  # the next request of Envoy tries again
+            return
+        self._settled = True
+        for type_url in self.client.types():
+            names, everything = stream.subscribed(type_url)
+            wanted = set(names) | ({WILDCARD} if everything else set())
+            self._let_go(type_url, self.client.subscribed(type_url) - wanted)
+
+    def settle_deadline(self) -> float | None:
+        """When `settle` is to be called."""
+        if self._stream is None or self._settled or self._overdue or self._since < 0:
+            return None
+        return self._since + self._settle_after
+
+    def _let_go(self, type_url: str, names: Collection[str]) -> None:
+        if not names:
+            return
+        self.client.unsubscribe(type_url, names)
+        rest = self.client.subscribed(type_url)
+        if WILDCARD in rest:
+            return  # the wildcard still covers them
+        gone = set(names) - {WILDCARD}
+        if WILDCARD in names:
+            self.cache.unsettle(type_url)
+            gone |= set(self.cache.names(type_url)) - rest
+        self.cache.forget(type_url, gone)
+        good, unconfirmed = self._good.get(type_url, {}), self._unconfirmed.get(type_url, set())
+        for name in gone:
+            self.dirty |= good.pop(name, None) is not None
+            unconfirmed.discard(name)
+            self._answered.get(type_url, {}).pop(name, None)
+            self._refused.pop((type_url, name), None)
+        self._answer(type_url)
+        if self._wake_upstream:
+            self._wake_upstream()
+
+    # -- what people and the disk see
+
+    def new_stream(self) -> Stream:
+        return Stream([self._local, self.cache], hold=self._hold)
+
+    @property
+    def connected(self) -> bool:
+        """Whether an Envoy is connected."""
+        return self._stream is not None
+
+    def is_idle(self) -> bool:
+        """Whether Envoy has everything that is cached, and the server every answer."""
+        return not self._pending and self._stream is not None and self._stream.settled()
+
+    def status(self) -> tuple[TypeStatus, ...]:
+        """How Envoy stands, per type."""
+        return self._stream.status() if self._stream else ()
+
+    def refused(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """(type, name) -> (version, Envoy's words) of what is refused at present."""
+        return {key: (one.version, one.message) for key, one in self._refused.items()}
+
+    def acknowledged_state(self) -> bytes:
+        """What Envoy confirmed, without secrets; `restore` takes it. Clears `dirty`."""
+        self.dirty = False
+        saved = []
+        for type_url in sorted(self.client.types()):
+            if type_url == SECRET:
+                continue
+            good = self._good.get(type_url, {})
+            saved.append(
+                _SavedType(
+                    type_url=type_url,
+                    wildcard=WILDCARD in self.client.subscribed(type_url),
+                    frames=[good[name].frame for name in sorted(good)],
+                    absent=sorted(
+                        set(self.cache.denied(type_url)) & self.client.subscribed(type_url) - good.keys()
+                    ),
+                )
+            )
+        return msgspec.msgpack.encode(_Saved(STATE_FORMAT, saved))
+
+    def restore(self, data: bytes) -> None:
+        """Fills the empty cache from a saved state, before anyone is connected. Raises StateError."""
+        try:
+            form = msgspec.msgpack.decode(data, type=list[msgspec.Raw])
+            number = msgspec.msgpack.decode(form[0], type=int)
+        except (msgspec.DecodeError, IndexError) as error:
+            raise StateError(
+                f"the saved state is damaged: {error}; it is fetched again from the server"
+            ) from error
+        if number != STATE_FORMAT:
+            raise StateError(
+                f"the saved state has format {number}, this version reads {STATE_FORMAT}; "
+                "start the version that wrote it, or remove the file to fetch it again"
+            )
+        try:
+            saved = msgspec.msgpack.decode(data, type=_Saved)
+            cached = [(one, [wire.cached(frame) for frame in one.frames]) for one in saved.types]
+        except (msgspec.DecodeError, wire.Malformed) as error:
+            raise StateError(
+                f"the saved state is damaged: {error}; it is fetched again from the server"
+            ) from error
+        for one, resources in cached:
+            self._restore_type(one, resources)
+        self.stale = True
+
+    def _restore_type(self, saved: _SavedType, resources: Iterable[CachedResource]) -> None:
+        type_url = saved.type_url
+        good = self._good.setdefault(type_url, {})
+        good.update({resource.name: resource for resource in resources})
+        self._answered[type_url] = {name: resource.version for name, resource in good.items()}
+        self.cache.update(type_url, good.values())
+        self.cache.deny(type_url, saved.absent)
+        if saved.wildcard:
+            self.client.subscribe(type_url, [WILDCARD])
+            self.cache.settle(type_url)
+        else:
+            self.client.subscribe(type_url, [*good, *saved.absent])
+
+
+class RelaySession:
+    """The `Session` of one stream of Envoy."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self.stream = relay.new_stream()
+
+    @property
+    def deadline(self) -> float | None:
+        moments = [at for at in (self.stream.deadline, self._relay.settle_deadline()) if at is not None]
+        return min(moments, default=None)
+
+    def connected(self, wake: Callable[[], None]) -> None:
+        self.stream.on_wake(wake)
+        self._relay.attach(self.stream)
+
+    def on_request(self, request: Request, now: float) -> None:
+        self._relay.on_downstream(self.stream, request, now)
+
+    def next_response(self, now: float) -> Response | None:
+        self._relay.settle(now)
+        return self.stream.next_response(now)
+
+    def disconnected(self) -> None:
+        self._relay.detach(self.stream)
+
+
+def _kept(resource: Resource) -> CachedResource:
+    return CachedResource(resource.name, resource.version, resource.frame, resource.follow)
+
+
+def _words(refusals: Mapping[str, str]) -> str:
+    """Envoy's words, each with the name in it that the server looks for."""
+    words = []
+    for name, message in sorted(refusals.items()):
+        text = message if mentions(message, name) else f"{name}: {message}"
+        if text not in words:
+            words.append(text)
+    return "\n".join(words)
