@@ -22,6 +22,12 @@ def outbound(host: str, port: int, subset: str = "") -> str:
     return f"outbound|{port}|{subset}|{host}"
 
 
+def of_outbound(name: str) -> tuple[str, int, str]:
+    """(host, port, subset) of an outbound cluster."""
+    _, port, subset, host = name.split("|")
+    return host, int(port), subset
+
+
 def inbound(port: int) -> str:
     """Cluster and RouteConfiguration of a workload port."""
     return f"inbound|{port}||"

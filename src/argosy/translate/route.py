@@ -10,7 +10,7 @@ from enum import StrEnum
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from msgspec import Struct
 
-from argosy.model.ir import DirectResponse, HashPolicy, Redirect, Route
+from argosy.model.ir import DirectResponse, Redirect, Route
 from argosy.translate import names
 from argosy.translate.filters import cors, fault
 from argosy.translate.generator import Encoded, Fragment, fragment, generator
@@ -40,7 +40,6 @@ class VirtualHostKey(Struct, frozen=True, kw_only=True):
     domains: tuple[str, ...]
     routes: tuple[Route, ...] = ()
     port: int = 0  # of requests, where a redirect keeps it
-    hashes: tuple[tuple[str, HashPolicy], ...] = ()  # cluster -> what its consistent hash hashes
     tunnel: Tunnel = Tunnel.NONE
     tunnel_clusters: tuple[tuple[str, int], ...] = ()
     authority: str = ""  # what requests without a rewrite of their own are sent with
@@ -88,7 +87,7 @@ def http_route(item: Route, key: VirtualHostKey) -> route_components_pb2.Route:
         case DirectResponse() as action:
             out.direct_response.CopyFrom(direct_response(action))
         case action:
-            out.route.CopyFrom(forward(action, item.match, dict(key.hashes), target))
+            out.route.CopyFrom(forward(action, item.match, target))
             authority = (action.rewrite.authority if action.rewrite else None) or target.host or key.authority
             if authority:
                 out.route.host_rewrite_literal = authority
@@ -134,6 +133,7 @@ class RouteConfigurationKey(Struct, frozen=True, kw_only=True):
     virtual_hosts: tuple[Fragment, ...] = ()
     catch_all: CatchAll = CatchAll.NONE
     tunnel: Tunnel = Tunnel.NONE  # whether the catch-all answers CONNECT too
+    ignore_port: bool = False  # whether `host:port` is matched as `host`
 
 
 @generator
@@ -141,6 +141,7 @@ def route_configuration(key: RouteConfigurationKey) -> Encoded:
     head = route_pb2.RouteConfiguration(name=key.name)
     head.validate_clusters.value = False
     head.max_direct_response_body_size_bytes.value = MAX_DIRECT_RESPONSE
+    head.ignore_port_in_host_matching = key.ignore_port
     hosts = list(key.virtual_hosts)
     if key.catch_all is not CatchAll.NONE:
         hosts.append(catch_all(CatchAllKey(kind=key.catch_all, tunnel=key.tunnel)))

@@ -95,9 +95,7 @@ def _may_change(name: str) -> bool:
 # --- actions --------------------------------------------------------------------------------------------------------
 
 
-def forward(
-    action: Forward, match: RouteMatch, hashes: dict[str, HashPolicy], target: HeaderTarget
-) -> route_components_pb2.RouteAction:
+def forward(action: Forward, match: RouteMatch, target: HeaderTarget) -> route_components_pb2.RouteAction:
     out = route_components_pb2.RouteAction()
     if len(action.destinations) == 1:
         only = action.destinations[0]
@@ -123,14 +121,7 @@ def forward(
     for mirror in action.mirrors:
         policy = out.request_mirror_policies.add(cluster=cluster_of(mirror.destination))
         policy.runtime_fraction.default_value.CopyFrom(percent(mirror.percent))
-    policies = action.hash or tuple(
-        {
-            policy: None
-            for weighted in action.destinations
-            if (policy := hashes.get(cluster_of(weighted.destination))) is not None
-        }
-    )
-    out.hash_policy.extend(hash_policy(policy) for policy in policies)
+    out.hash_policy.extend(hash_policy(policy) for policy in action.hash)
     return out
 
 

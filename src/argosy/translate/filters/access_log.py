@@ -9,6 +9,7 @@ from envoy.data.accesslog.v3 import accesslog_pb2 as data_pb2
 from envoy.extensions.access_loggers.file.v3 import file_pb2
 from msgspec import Struct
 
+from argosy.model.ir import Mesh
 from argosy.translate import wire
 
 NAME = "envoy.access_loggers.file"
@@ -61,6 +62,17 @@ class AccessLog(Struct, frozen=True):
 
 
 OFF = AccessLog()
+
+
+def of_mesh(mesh: Mesh) -> AccessLog:
+    """What MeshConfig says of every proxy."""
+    return AccessLog(mesh.access_log_file, Form.JSON if mesh.access_log_json else Form.TEXT)
+
+
+def of_proxy(mesh: Mesh, asked: bool) -> AccessLog:
+    """What one proxy logs: on request as JSON to standard output, else as the mesh says."""
+    return AccessLog(STDOUT) if asked else of_mesh(mesh)
+
 
 _TCP_END = accesslog_pb2.AccessLogFilter(
     log_type_filter=accesslog_pb2.LogTypeFilter(types=[data_pb2.AccessLogType.TcpConnectionEnd])

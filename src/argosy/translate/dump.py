@@ -1,0 +1,79 @@
+"""What one proxy would get, as protobuf JSON: `argosy xds dump`.
+
+ECDS filters are shown inline, in place of the reference to them, so that the listener reads as Envoy will run it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import extension_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.listener.v3 import listener_pb2
+from envoy.config.route.v3 import route_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from argosy.model.snapshot import Snapshot
+from argosy.translate import connection_manager
+from argosy.translate.compiler import Compiler
+from argosy.translate.proxy import Proxy
+from argosy.translate.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, Resource
+
+_MESSAGES: dict[str, tuple[str, type[Message]]] = {
+    LISTENER: ("listeners", listener_pb2.Listener),
+    ROUTE: ("routes", route_pb2.RouteConfiguration),
+    CLUSTER: ("clusters", cluster_pb2.Cluster),
+    ENDPOINT: ("endpoints", endpoint_pb2.ClusterLoadAssignment),
+}
+
+
+def dump(snapshot: Snapshot, proxy: Proxy) -> dict[str, list[dict[str, Any]]]:
+    """`{"listeners", "routes", "clusters", "endpoints"}`, each sorted by name; field names as in the .proto."""
+    messages = resources(snapshot, proxy)
+    extensions = {name: _any(resource) for name, resource in messages.pop(EXTENSION, {}).items()}
+    out: dict[str, list[dict[str, Any]]] = {}
+    for type_url, (key, message) in _MESSAGES.items():
+        out[key] = []
+        for _, resource in sorted(messages.get(type_url, {}).items()):
+            decoded = message.FromString(_any(resource))
+            if isinstance(decoded, listener_pb2.Listener):
+                _inline(decoded, extensions)
+            out[key].append(json_format.MessageToDict(decoded, preserving_proto_field_name=True))
+    return out
+
+
+def resources(snapshot: Snapshot, proxy: Proxy) -> dict[str, dict[str, Resource]]:
+    """Type URL -> name -> resource: the shared view of the proxy's scope, and its own over it."""
+    compiler = Compiler(snapshot)
+    found: dict[str, dict[str, Resource]] = {}
+    for view in (compiler.shared(proxy.scope), compiler.own(proxy)):
+        for type_url, held in view.resources.items():
+            found.setdefault(type_url, {}).update(held)
+    return found
+
+
+def _any(resource: Resource) -> bytes:
+    data: bytes = discovery_pb2.Resource.FromString(resource.frame).resource.value
+    return data
+
+
+def _inline(listener: listener_pb2.Listener, extensions: dict[str, bytes]) -> None:
+    chains = [*listener.filter_chains]
+    if listener.HasField("default_filter_chain"):
+        chains.append(listener.default_filter_chain)
+    for chain in chains:
+        for network_filter in chain.filters:
+            if network_filter.name != connection_manager.NAME:
+                continue
+            manager = http_connection_manager_pb2.HttpConnectionManager.FromString(
+                network_filter.typed_config.value
+            )
+            for http_filter in manager.http_filters:
+                if http_filter.HasField("config_discovery") and http_filter.name in extensions:
+                    config = extension_pb2.TypedExtensionConfig.FromString(extensions[http_filter.name])
+                    http_filter.typed_config.CopyFrom(config.typed_config)
+            network_filter.typed_config.value = manager.SerializeToString(deterministic=True)

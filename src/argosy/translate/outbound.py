@@ -1,0 +1,348 @@
+"""Keys of what proxies share: clusters, endpoints and virtual hosts of a service, read from the model for one scope.
+
+Nothing here builds a message; nothing here reads the model but through the Reader, so that what a key depends on is
+recorded.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+from msgspec.structs import replace
+
+from argosy.model import ir
+from argosy.model.hostnames import covers
+from argosy.model.reader import Reader
+from argosy.model.scope import Interception, ProxyType, Scope
+from argosy.translate import names
+from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption
+from argosy.translate.endpoint import EndpointKey, LoadAssignmentKey, LocalityKey
+from argosy.translate.filters.tcp_proxy import Clusters
+from argosy.translate.http_or_tcp import Handling, outbound_handling
+from argosy.translate.route import Tunnel, VirtualHostKey
+from argosy.translate.tls import MeshTls
+
+
+def subsets(policy: ir.DestinationPolicy | None) -> tuple[str, ...]:
+    """The subsets that have clusters; "" is the service as a whole."""
+    return ("", *(subset.name for subset in policy.subsets)) if policy else ("",)
+
+
+# --- clusters -------------------------------------------------------------------------------------------------------
+
+
+def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> ClusterKey | None:
+    """None where the port is gone."""
+    service = reader.service(host)
+    service_port = service.port(port) if service else None
+    if service is None or service_port is None:
+        return None
+    destination = reader.destination(scope, host)
+    policy = destination.policy(subset, port) if destination else ir.TrafficPolicy()
+    mesh = reader.mesh()
+    endpoints = on_port(reader, service, service_port)
+    discovery = _discovery(service, policy, scope)
+    mutual = mutual_tls(reader, endpoints, service_port)
+    application = _application(service, service_port, policy, mesh, all(mutual))
+    encryption, tls = _encryption(reader, service, port, subset, policy, application)
+    load = _load(reader, service, service_port, _of_subset(endpoints, destination, subset), discovery)
+    return ClusterKey(
+        name=names.outbound(host, port, subset),
+        discovery=discovery,
+        application=application,
+        connect_timeout=mesh.connect_timeout,
+        policy=replace(policy, tls=None),
+        encryption=encryption,
+        tls=tls,
+        service=host,
+        load=load,
+    )
+
+
+def _discovery(service: ir.Service, policy: ir.TrafficPolicy, scope: Scope) -> Discovery:
+    captured = scope.interception is Interception.REDIRECT and scope.type is ProxyType.SIDECAR
+    if captured and policy.load_balancer is ir.LoadBalancer.PASSTHROUGH:
+        return Discovery.ORIGINAL_DST
+    match service.resolution:
+        case ir.Resolution.STATIC:
+            return Discovery.EDS
+        case ir.Resolution.DNS:
+            return Discovery.STRICT_DNS
+        case ir.Resolution.DNS_ROUND_ROBIN:
+            return Discovery.LOGICAL_DNS
+        case ir.Resolution.NONE if captured:
+            return Discovery.ORIGINAL_DST
+        case ir.Resolution.NONE if not service.hostname.startswith("*"):
+            return Discovery.STRICT_DNS  # nothing is captured: "where it wanted to go" is the host itself
+        case ir.Resolution.NONE if scope.type is ProxyType.SIDECAR:
+            return Discovery.FORWARD_PROXY
+        case _:
+            return Discovery.STATIC  # a gateway cannot know where a request to a wildcard wanted to go
+
+
+def _application(
+    service: ir.Service,
+    port: ir.ServicePort,
+    policy: ir.TrafficPolicy,
+    mesh: ir.Mesh,
+    all_mutual: bool,
+) -> Application:
+    handling = outbound_handling(port.protocol)
+    if handling is Handling.DETECT:
+        return Application.DOWNSTREAM
+    if handling is not Handling.HTTP:
+        return Application.TCP
+    if port.protocol.is_http2:
+        return Application.HTTP2
+    pool = policy.connection_pool
+    if pool.use_client_protocol:
+        return Application.DOWNSTREAM
+    wanted = pool.h2_upgrade_policy == "UPGRADE" or (pool.h2_upgrade_policy == "DEFAULT" and mesh.h2_upgrade)
+    # HTTP/2 knows no limit of connections or of waiting requests: a breaker written for HTTP/1 would never open.
+    limited = pool.max_connections is not None or pool.http1_max_pending_requests is not None
+    in_mesh = policy.tls is None and not service.external
+    mutual = in_mesh or (policy.tls is not None and policy.tls.mode is ir.TlsMode.ISTIO_MUTUAL)
+    return Application.HTTP2 if wanted and mutual and all_mutual and not limited else Application.HTTP1
+
+
+_MESH_ALPN = {
+    Application.HTTP2: (names.MESH_ALPN, "h2"),
+    Application.HTTP1: (names.MESH_ALPN, "http/1.1"),
+    Application.TCP: (names.MESH_ALPN,),
+    Application.DOWNSTREAM: (names.MESH_ALPN,),  # nothing is agreed on: the server looks at the first bytes
+}
+
+
+def _encryption(
+    reader: Reader,
+    service: ir.Service,
+    port: int,
+    subset: str,
+    policy: ir.TrafficPolicy,
+    application: Application,
+) -> tuple[Encryption, MeshTls | ir.ClientTls | None]:
+    tls = policy.tls
+    if tls is None and service.external:
+        return Encryption.NEVER, None
+    if tls is None or tls.mode is ir.TlsMode.ISTIO_MUTUAL:
+        mesh_tls = MeshTls(
+            sni=(tls.sni if tls else "") or names.sni(service.hostname, port, subset),
+            identities=(tls.subject_alt_names if tls else ()) or identities(reader, service),
+            alpn=_MESH_ALPN[application],
+        )
+        return (Encryption.ALWAYS if tls else Encryption.PER_ENDPOINT), mesh_tls
+    if tls.mode is ir.TlsMode.DISABLE:
+        return Encryption.NEVER, None
+    if not tls.subject_alt_names and service.subject_alt_names:
+        tls = replace(tls, subject_alt_names=service.subject_alt_names)
+    return Encryption.ALWAYS, tls
+
+
+def identities(reader: Reader, service: ir.Service) -> tuple[str, ...]:
+    """Who may serve `service`: what it says itself, else the accounts of its endpoints, healthy or not (an endpoint
+    that becomes healthy must not change the cluster)."""
+    if service.subject_alt_names:
+        return tuple(sorted(service.subject_alt_names))
+    domain = reader.mesh().trust_domain
+    accounts = {
+        (endpoint.namespace or service.namespace, endpoint.service_account)
+        for endpoint in reader.endpoints(service.hostname)
+        if endpoint.service_account
+    }
+    return tuple(names.spiffe(domain, namespace, account) for namespace, account in sorted(accounts))
+
+
+# --- endpoints ------------------------------------------------------------------------------------------------------
+
+
+def load_assignment(
+    reader: Reader, scope: Scope, host: str, port: int, subset: str
+) -> LoadAssignmentKey | None:
+    service = reader.service(host)
+    service_port = service.port(port) if service else None
+    if service is None or service_port is None:
+        return None
+    destination = reader.destination(scope, host) if subset else None
+    endpoints = _of_subset(on_port(reader, service, service_port), destination, subset)
+    endpoints = tuple(endpoint for endpoint in endpoints if _reachable(endpoint.address))
+    return LoadAssignmentKey(
+        name=names.outbound(host, port, subset), localities=_localities(reader, endpoints, service_port)
+    )
+
+
+def on_port(reader: Reader, service: ir.Service, port: ir.ServicePort) -> tuple[ir.Endpoint, ...]:
+    return tuple(
+        endpoint for endpoint in reader.endpoints(service.hostname) if endpoint.port_name == port.name
+    )
+
+
+def mutual_tls(reader: Reader, endpoints: tuple[ir.Endpoint, ...], port: ir.ServicePort) -> tuple[bool, ...]:
+    """Of each endpoint, whether it takes mesh mutual TLS: it has a sidecar, and its PeerAuthentication does not
+    disable it."""
+    workload_port = port.target_port or port.number
+    return tuple(
+        endpoint.mtls
+        and reader.peer_mtls(endpoint.namespace, endpoint.labels, workload_port) is not ir.MtlsMode.DISABLE
+        for endpoint in endpoints
+    )
+
+
+def _of_subset(
+    endpoints: tuple[ir.Endpoint, ...], destination: ir.DestinationPolicy | None, subset: str
+) -> tuple[ir.Endpoint, ...]:
+    if not subset:
+        return endpoints
+    found = next((one for one in destination.subsets if one.name == subset), None) if destination else None
+    if found is None:
+        return ()
+    wanted = frozenset(found.labels)
+    return tuple(endpoint for endpoint in endpoints if wanted.issubset(endpoint.labels))
+
+
+def _localities(
+    reader: Reader, endpoints: tuple[ir.Endpoint, ...], port: ir.ServicePort
+) -> tuple[LocalityKey, ...]:
+    """The healthy ones, by locality; sorted, so that equal sets give equal bytes."""
+    groups: dict[str, dict[tuple[str, int], EndpointKey]] = {}
+    healthy = tuple(endpoint for endpoint in endpoints if endpoint.healthy)
+    for endpoint, mutual in zip(healthy, mutual_tls(reader, healthy, port), strict=True):
+        key = EndpointKey(
+            address=endpoint.address,
+            port=endpoint.port,
+            weight=max(endpoint.weight, 1),
+            mtls=int(mutual),
+            workload=_workload(endpoint),
+        )
+        groups.setdefault(endpoint.locality, {})[key.address, key.port] = key
+    return tuple(
+        LocalityKey(locality=locality, endpoints=tuple(sorted(group.values())))
+        for locality, group in sorted(groups.items())
+    )
+
+
+def _workload(endpoint: ir.Endpoint) -> str:
+    if not endpoint.workload:
+        return ""
+    return f"{endpoint.workload};{endpoint.namespace};{endpoint.app};{endpoint.version};"
+
+
+def _load(
+    reader: Reader,
+    service: ir.Service,
+    port: ir.ServicePort,
+    endpoints: tuple[ir.Endpoint, ...],
+    discovery: Discovery,
+) -> tuple[LocalityKey, ...]:
+    """Endpoints that travel inside the cluster."""
+    if discovery not in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
+        return ()
+    itself = LocalityKey(endpoints=(EndpointKey(address=service.hostname, port=port.number),))
+    if service.resolution is ir.Resolution.NONE:
+        return (itself,)
+    groups = _localities(reader, endpoints, port)
+    if discovery is Discovery.LOGICAL_DNS and groups:
+        # Envoy takes exactly one endpoint for LOGICAL_DNS.
+        return (LocalityKey(locality=groups[0].locality, endpoints=groups[0].endpoints[:1]),)
+    return groups
+
+
+@lru_cache(maxsize=65536)
+def _reachable(address: str) -> bool:
+    """Envoy refuses a whole ClusterLoadAssignment with a name in it: names are for services that resolve by DNS."""
+    if address.startswith("unix://"):
+        return True
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True
+
+
+# --- virtual hosts --------------------------------------------------------------------------------------------------
+
+
+def virtual_host(
+    reader: Reader, scope: Scope, host: str, port: int, domains: tuple[str, ...]
+) -> VirtualHostKey | None:
+    """None where there is nothing to route."""
+    service = reader.service(host)
+    if not domains:
+        return None
+    if service is None:
+        return _virtual_service_host(reader, scope, host, port, domains)
+    service_port = service.port(port)
+    if service_port is None:
+        return None
+    handling = outbound_handling(service_port.protocol)
+    tunnel = Tunnel.NONE
+    clusters: Clusters = ()
+    if scope.interception is Interception.EXPLICIT:
+        tunnel = Tunnel.HTTP if handling is Handling.HTTP else Tunnel.TCP
+        clusters = () if tunnel is Tunnel.HTTP else tcp_clusters(reader, scope, host, port)
+    return VirtualHostKey(
+        name=f"{host}:{port}",
+        domains=domains,
+        routes=() if handling is Handling.TCP else routes(reader, scope, host, port),
+        port=port,
+        tunnel=tunnel,
+        tunnel_clusters=clusters,
+    )
+
+
+def _virtual_service_host(
+    reader: Reader, scope: Scope, host: str, port: int, domains: tuple[str, ...]
+) -> VirtualHostKey | None:
+    """A host that only VirtualServices name."""
+    table = reader.route_table(scope, host, port)
+    if table is None:
+        return None
+    explicit = scope.interception is Interception.EXPLICIT
+    tunnel = Tunnel.HTTP if explicit else Tunnel.NONE
+    return VirtualHostKey(
+        name=f"{host}:{port}", domains=domains, routes=table.routes, port=port, tunnel=tunnel
+    )
+
+
+def routes(reader: Reader, scope: Scope, host: str, port: int) -> tuple[ir.Route, ...]:
+    """What VirtualServices say, else everything to the service itself with the mesh's retries."""
+    table = reader.route_table(scope, host, port)
+    if table is not None:
+        return table.routes
+    policy = reader.destination(scope, host)
+    chosen = policy.policy("", port).hash if policy else None
+    retry = reader.mesh().default_retry
+    if retry is not None and chosen is not None:
+        # Consistent hashing leads every attempt to the same host: avoiding it would fail the retry.
+        retry = replace(retry, ignore_previous_hosts=False)
+    forward = ir.Forward(
+        destinations=(ir.WeightedDestination(ir.Destination(host, port)),),
+        retry=retry,
+        hash=(chosen,) if chosen is not None else (),
+    )
+    return (ir.Route(match=ir.RouteMatch(), action=forward),)
+
+
+def tcp_clusters(reader: Reader, scope: Scope, host: str, port: int) -> Clusters:
+    """Where connections that are not HTTP go. Whoever opens TLS to `host` says its name in the hello, so the routes of
+    that name are the ones that hold."""
+    service = reader.service(host)
+    service_port = service.port(port) if service else None
+    destinations: tuple[ir.WeightedDestination, ...] | None = None
+    if service_port is not None and service_port.protocol.is_tls:
+        for route in reader.tls_routes(scope, host, port):
+            if any(covers(sni, host) for sni in route.sni_hosts):
+                destinations = route.destinations
+                break
+    destinations = destinations or reader.tcp_destinations(scope, host, port)
+    if not destinations:
+        return ((names.outbound(host, port), 1),)
+    return tuple(
+        (names.outbound(one.destination.host, one.destination.port, one.destination.subset), one.weight)
+        for one in destinations
+    )
+
+
+def idle_timeout(reader: Reader, scope: Scope, host: str, port: int) -> int | None:
+    policy = reader.destination(scope, host)
+    return policy.policy("", port).connection_pool.tcp_idle_timeout if policy else None

@@ -1,0 +1,310 @@
+"""The view of one proxy: its listeners, inbound clusters and routes, extension configurations, declared upstreams.
+
+A plan says which of them there are; each node then reads what it needs, so that a port whose PeerAuthentication changes
+touches its own listener and policy and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+
+from argosy.model import ir
+from argosy.model.reader import Reader
+from argosy.model.scope import Interception, ProxyType
+from argosy.translate import cluster as clusters
+from argosy.translate import edge, extension, names, outbound
+from argosy.translate import listener_gateway as gateway
+from argosy.translate import listener_inbound as inbound
+from argosy.translate import listener_outbound as listeners
+from argosy.translate.cluster import Application, ClusterKey, Discovery
+from argosy.translate.filters import access_log
+from argosy.translate.graph import PLAN, Graph, Node, Phase, ViewBuild
+from argosy.translate.http_or_tcp import (
+    Handling,
+    inbound_application,
+    inbound_handling,
+    outbound_handling,
+)
+from argosy.translate.proxy import DeclaredUpstream, Proxy
+from argosy.translate.resource import CLUSTER, EXTENSION, LISTENER, ROUTE, Resource
+from argosy.translate.route import (
+    InboundRouteKey,
+    RouteConfigurationKey,
+    VirtualHostKey,
+    inbound_routes,
+    route_configuration,
+    virtual_host,
+)
+
+
+class OwnPlan(Struct, frozen=True, kw_only=True):
+    ports: tuple[tuple[int, Handling], ...] = ()  # workload ports
+    upstreams: tuple[tuple[DeclaredUpstream, Handling], ...] = ()
+    servers: tuple[tuple[str, int], ...] = ()  # (address, port) of a gateway
+
+
+class OwnView(ViewBuild):
+    def __init__(self, graph: Graph, proxy: Proxy) -> None:
+        super().__init__(graph)
+        self.proxy = proxy
+
+    def start(self) -> None:
+        proxy = self.proxy
+        self.add(PLAN, "own", Phase.PLAN, partial(own_plan, proxy))
+        if proxy.type is not ProxyType.SIDECAR:
+            return
+        if proxy.scope.interception is Interception.REDIRECT:
+            self._part(LISTENER, names.VIRTUAL_OUTBOUND, _virtual_outbound)
+            self._part(LISTENER, names.VIRTUAL_INBOUND, _virtual_inbound)
+            self._part(CLUSTER, names.INBOUND_PASSTHROUGH, _inbound_passthrough)
+            return
+        self._part(LISTENER, names.CONNECT_HTTP, _connect_http)
+        if proxy.outbound_port:
+            self._part(LISTENER, names.OUTBOUND_PROXY, _outbound_proxy)
+
+    def _part(self, kind: str, name: str, compute: Callable[..., Resource | None], *arguments: Any) -> None:
+        self.add(kind, name, Phase.PART, partial(compute, self.proxy, *arguments))
+
+    def settled(self, node: Node, old: Any, new: Any) -> None:
+        if node.kind != PLAN:
+            super().settled(node, old, new)
+            return
+        before, after = self._parts(old or OwnPlan()), self._parts(new or OwnPlan())
+        for kind, name in before.keys() - after.keys():
+            self.remove(kind, name)
+        for (kind, name), (compute, *arguments) in after.items():
+            self._part(kind, name, compute, *arguments)
+
+    def _parts(self, plan: OwnPlan) -> dict[tuple[str, str], tuple[Any, ...]]:
+        found: dict[tuple[str, str], tuple[Any, ...]] = {}
+        redirect = self.proxy.scope.interception is Interception.REDIRECT
+        for port, handling in plan.ports:
+            found[CLUSTER, names.inbound(port)] = (_inbound_cluster, port)
+            if not redirect:
+                found[LISTENER, names.inbound_listener(port)] = (_inbound_listener, port)
+            if handling is Handling.HTTP:
+                found[ROUTE, names.inbound(port)] = (_inbound_routes, port)
+                found[EXTENSION, names.peer_authentication(port)] = (_peer_authentication, port)
+        for upstream, handling in plan.upstreams:
+            listener = names.upstream_listener(upstream.host, upstream.port)
+            found[LISTENER, listener] = (_upstream_listener, upstream)
+            if handling is Handling.HTTP:
+                found[ROUTE, names.upstream_route(upstream.host, upstream.port)] = (
+                    _upstream_routes,
+                    upstream,
+                )
+        for address, port in plan.servers:
+            found[LISTENER, f"{address}_{port}"] = (_gateway_listener, address, port)
+        return found
+
+
+def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
+    if proxy.type is ProxyType.ROUTER:
+        servers = {
+            (server.bind or proxy.bind_address, server.port) for server in reader.gateway_servers(proxy.scope)
+        }
+        return OwnPlan(servers=tuple(sorted(servers)))
+    workload = reader.workload(proxy.namespace, proxy.name)
+    ports = {
+        port.workload: inbound_handling(port.protocol)
+        for port in (workload.ports if workload else ())
+        if inbound_handling(port.protocol) is not Handling.NONE
+    }
+    upstreams = () if proxy.scope.interception is Interception.REDIRECT else proxy.upstreams
+    return OwnPlan(
+        ports=tuple(sorted(ports.items())),
+        upstreams=tuple((one, _upstream_handling(reader, proxy, one)) for one in upstreams),
+    )
+
+
+def _log(reader: Reader, proxy: Proxy) -> access_log.AccessLog:
+    return access_log.of_proxy(reader.mesh(), proxy.access_log)
+
+
+# --- inbound --------------------------------------------------------------------------------------------------------
+
+
+def _port(reader: Reader, proxy: Proxy, number: int) -> ir.WorkloadPort | None:
+    workload = reader.workload(proxy.namespace, proxy.name)
+    ports = workload.ports if workload else ()
+    return next((port for port in ports if port.workload == number), None)
+
+
+def _mode(reader: Reader, proxy: Proxy, number: int) -> ir.MtlsMode:
+    workload = reader.workload(proxy.namespace, proxy.name)
+    labels = workload.labels if workload else proxy.labels
+    return reader.peer_mtls(proxy.namespace, labels, number)
+
+
+def _inbound_port(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> inbound.InboundPort:
+    return inbound.InboundPort(
+        port=port.workload,
+        handling=inbound_handling(port.protocol),
+        mode=_mode(reader, proxy, port.workload),
+        service=port.service_hosts[0] if port.service_hosts else "",
+        log=_log(reader, proxy),
+    )
+
+
+def _inbound_listener(proxy: Proxy, number: int, reader: Reader) -> Resource | None:
+    port = _port(reader, proxy, number)
+    if port is None:
+        return None
+    return inbound.inbound_listener(
+        inbound.InboundListenerKey(
+            address=proxy.bind_address, bind=port.bind, inbound=_inbound_port(reader, proxy, port)
+        )
+    )
+
+
+def _virtual_inbound(proxy: Proxy, reader: Reader) -> Resource:
+    workload = reader.workload(proxy.namespace, proxy.name)
+    ports = {port.workload: port for port in (workload.ports if workload else ())}
+    key = inbound.VirtualInboundKey(
+        ports=tuple(
+            _inbound_port(reader, proxy, port)
+            for _, port in sorted(ports.items())
+            if inbound_handling(port.protocol) is not Handling.NONE
+        ),
+        log=_log(reader, proxy),
+    )
+    return inbound.virtual_inbound(key)
+
+
+def _inbound_cluster(proxy: Proxy, number: int, reader: Reader) -> Resource | None:
+    port = _port(reader, proxy, number)
+    if port is None:
+        return None
+    application = inbound_application(port.protocol)
+    return clusters.cluster(
+        clusters.inbound(number, application, port.application, reader.mesh().connect_timeout)
+    )
+
+
+def _inbound_passthrough(proxy: Proxy, reader: Reader) -> Resource:
+    return clusters.cluster(
+        ClusterKey(
+            name=names.INBOUND_PASSTHROUGH,
+            discovery=Discovery.ORIGINAL_DST,
+            application=Application.DOWNSTREAM,
+            connect_timeout=reader.mesh().connect_timeout,
+            source_address=inbound.PASSTHROUGH_SOURCE,
+        )
+    )
+
+
+def _inbound_routes(proxy: Proxy, number: int, reader: Reader) -> Resource:
+    return inbound_routes(InboundRouteKey(port=number))
+
+
+def _peer_authentication(proxy: Proxy, number: int, reader: Reader) -> Resource:
+    key = extension.PeerAuthenticationKey(port=number, mode=_mode(reader, proxy, number))
+    return extension.peer_authentication(key)
+
+
+# --- outbound -------------------------------------------------------------------------------------------------------
+
+
+def _own_addresses(reader: Reader, proxy: Proxy) -> tuple[str, ...]:
+    """What an unknown host must not resolve to, beside the loopback: where this host's own listeners are."""
+    workload = reader.workload(proxy.namespace, proxy.name)
+    found = {proxy.bind_address, workload.address if workload else ""}
+    return tuple(sorted(found - {""}))
+
+
+def _outbound_proxy(proxy: Proxy, reader: Reader) -> Resource:
+    key = listeners.OutboundProxyKey(
+        port=proxy.outbound_port, own_addresses=_own_addresses(reader, proxy), log=_log(reader, proxy)
+    )
+    return listeners.outbound_proxy(key)
+
+
+def _connect_http(proxy: Proxy, reader: Reader) -> Resource:
+    key = listeners.ConnectHttpKey(own_addresses=_own_addresses(reader, proxy), log=_log(reader, proxy))
+    return listeners.connect_http(key)
+
+
+def _virtual_outbound(proxy: Proxy, reader: Reader) -> Resource:
+    cluster = names.PASSTHROUGH if reader.mesh().outbound_allow_any else names.BLACK_HOLE
+    key = listeners.VirtualOutboundKey(cluster=cluster, log=_log(reader, proxy))
+    return listeners.virtual_outbound(key)
+
+
+def resolve(reader: Reader, proxy: Proxy, upstream: DeclaredUpstream) -> ir.Service | None:
+    """The service that a declared upstream means: `name`, `name.namespace`, `name.namespace.svc` or a full host."""
+    host, suffix = upstream.host, reader.mesh().domain_suffix
+    written = (f"{host}.{proxy.namespace}.svc.{suffix}", host, f"{host}.svc.{suffix}", f"{host}.{suffix}")
+    for candidate in written if "." not in host else written[1:]:
+        service = reader.service(candidate)
+        if (
+            service is not None
+            and service.port(upstream.port) is not None
+            and reader.visible(proxy.scope, candidate)
+        ):
+            return service
+    return None
+
+
+def _upstream_handling(reader: Reader, proxy: Proxy, upstream: DeclaredUpstream) -> Handling:
+    """HTTP where the service is not there (yet): its route then says so."""
+    service = resolve(reader, proxy, upstream)
+    port = service.port(upstream.port) if service else None
+    handling = outbound_handling(port.protocol) if port else Handling.HTTP
+    return Handling.HTTP if handling is Handling.HTTP else Handling.TCP
+
+
+def _upstream_listener(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader) -> Resource:
+    service = resolve(reader, proxy, upstream)
+    handling = _upstream_handling(reader, proxy, upstream)
+    host = service.hostname if service else ""
+    is_tcp = handling is Handling.TCP
+    return listeners.upstream_listener(
+        listeners.UpstreamListenerKey(
+            host=upstream.host,
+            port=upstream.port,
+            bind=upstream.bind,
+            handling=handling,
+            clusters=outbound.tcp_clusters(reader, proxy.scope, host, upstream.port) if is_tcp else (),
+            idle_timeout=outbound.idle_timeout(reader, proxy.scope, host, upstream.port) if is_tcp else None,
+            log=_log(reader, proxy),
+        )
+    )
+
+
+def _upstream_routes(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader) -> Resource:
+    """Everything that comes to the local port, sent with the authority of the upstream: the application's own is the
+    local address."""
+    service = resolve(reader, proxy, upstream)
+    if service is None:
+        body = f"no service {upstream.host}:{upstream.port} in the mesh, or it is not visible here\n"
+        routes: tuple[ir.Route, ...] = (
+            ir.Route(match=ir.RouteMatch(), action=ir.DirectResponse(status=503, body=body.encode())),
+        )
+    else:
+        routes = outbound.routes(reader, proxy.scope, service.hostname, upstream.port)
+    authority = upstream.host if upstream.port == 80 else f"{upstream.host}:{upstream.port}"
+    key = VirtualHostKey(
+        name=f"{upstream.host}:{upstream.port}",
+        domains=("*",),
+        routes=routes,
+        port=upstream.port,
+        authority=authority,
+    )
+    name = names.upstream_route(upstream.host, upstream.port)
+    return route_configuration(RouteConfigurationKey(name=name, virtual_hosts=(virtual_host(key),)))
+
+
+# --- gateways -------------------------------------------------------------------------------------------------------
+
+
+def _gateway_listener(proxy: Proxy, address: str, port: int, reader: Reader) -> Resource | None:
+    if not edge.servers(reader, proxy.scope, port):
+        return None
+    key = gateway.GatewayListenerKey(
+        address=address, bind=proxy.bound(port), port=port, log=_log(reader, proxy)
+    )
+    return gateway.gateway_listener(key)

@@ -1,0 +1,298 @@
+"""The view that all proxies of one scope share: clusters, endpoints, outbound routes, and captured listeners.
+
+Each host has a plan: which clusters, virtual hosts and captured listeners it has. From plans nodes come and go; what
+several hosts may want (a domain, a captured address) is settled by claims. A RouteConfiguration is assembled from
+fragments that its virtual hosts keep.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+
+from argosy.model.reader import Reader
+from argosy.model.scope import Interception, ProxyType, Scope
+from argosy.translate import cluster as clusters
+from argosy.translate import domains, edge, names, outbound
+from argosy.translate import endpoint as endpoints
+from argosy.translate import listener_outbound as listeners
+from argosy.translate.cluster import Discovery
+from argosy.translate.domains import Claims, Rank
+from argosy.translate.filters import access_log
+from argosy.translate.generator import Fragment
+from argosy.translate.graph import PLAN, VIRTUAL_HOST, Graph, Node, Phase, ViewBuild
+from argosy.translate.http_or_tcp import Handling, outbound_handling
+from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
+from argosy.translate.route import (
+    CatchAll,
+    RouteConfigurationKey,
+    Tunnel,
+    route_configuration,
+    virtual_host,
+)
+
+GATEWAY_PLAN = "gateways"
+VIRTUAL_HOST_PORT = 80
+"""Istio: a host that only a VirtualService names is served on port 80."""
+
+Owner = tuple[str, int]
+"""(host, service port)."""
+
+
+class VirtualHostPlan(Struct, frozen=True):
+    route: str  # the RouteConfiguration
+    port: int
+    domains: tuple[tuple[str, Rank], ...]
+
+
+class HostPlan(Struct, frozen=True, kw_only=True):
+    clusters: tuple[tuple[int, str], ...] = ()  # (port, subset)
+    virtual_hosts: tuple[VirtualHostPlan, ...] = ()
+    captured: tuple[tuple[int, str, Rank], ...] = ()  # (port, name of the listener, rank)
+
+
+class SharedView(ViewBuild):
+    def __init__(self, graph: Graph, scope: Scope) -> None:
+        super().__init__(graph)
+        self.scope = scope
+        self.domains: dict[str, Claims[Owner]] = {}  # of each RouteConfiguration
+        self.fragments: dict[str, dict[Owner, Fragment]] = {}  # of each RouteConfiguration
+        self.order: dict[str, tuple[Owner, ...] | None] = {}  # their order; None: to be sorted anew
+        self.addresses: Claims[Owner] = Claims()  # captured listeners
+
+    # --- what there is ----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        explicit = self.scope.interception is Interception.EXPLICIT
+        sidecar = self.scope.type is ProxyType.SIDECAR
+        self.add(CLUSTER, names.BLACK_HOLE, Phase.PART, _black_hole)
+        if sidecar:
+            discovery = Discovery.FORWARD_PROXY if explicit else Discovery.ORIGINAL_DST
+            self.add(CLUSTER, names.PASSTHROUGH, Phase.PART, partial(_passthrough, discovery))
+        if sidecar and explicit:
+            self.add(CLUSTER, names.CONNECT_HTTP, Phase.PART, _connect_http)
+            self._routes(names.HTTP_PROXY)
+        if not sidecar:
+            self.add(PLAN, GATEWAY_PLAN, Phase.PLAN, partial(edge.ports, self.scope))
+        reader = Reader(self.graph.snapshot)
+        for host in (*reader.hosts(), *reader.virtual_hosts()):
+            self.join(host)
+
+    def join(self, host: str) -> None:
+        """A host of the model, of a service or of VirtualServices alone: it has a plan."""
+        self.add(PLAN, f"host/{host}", Phase.PLAN, partial(host_plan, self.scope, host))
+
+    def leave(self, host: str) -> None:
+        self.remove(PLAN, f"host/{host}")
+
+    def settled(self, node: Node, old: Any, new: Any) -> None:
+        if isinstance(old, HostPlan) or isinstance(new, HostPlan):
+            self._replan(node.name.removeprefix("host/"), old or HostPlan(), new or HostPlan())
+        elif node.kind == PLAN:
+            self._replan_gateways(old or (), new or ())
+        elif node.kind == VIRTUAL_HOST:
+            self._place(node, new)
+        else:
+            super().settled(node, old, new)
+            if node.kind == CLUSTER:
+                self._follow(node, new)
+
+    def slot(self, node: Node) -> tuple[str, str]:
+        if node.kind == VIRTUAL_HOST:
+            return ROUTE, _route_of(node.name)[0]
+        return super().slot(node)
+
+    # --- plans ------------------------------------------------------------------------------------------------------
+
+    def _replan(self, host: str, old: HostPlan, new: HostPlan) -> None:
+        for port, subset in set(old.clusters) - set(new.clusters):
+            self.remove(CLUSTER, names.outbound(host, port, subset))
+        for port, subset in new.clusters:
+            compute = partial(_cluster, self.scope, host, port, subset)
+            self.add(CLUSTER, names.outbound(host, port, subset), Phase.PART, compute)
+        self._replan_virtual_hosts(host, old, new)
+        before: dict[int, dict[str, Rank]] = {port: {} for port, _, _ in old.captured}
+        after: dict[int, dict[str, Rank]] = {port: {} for port, _, _ in new.captured}
+        for port, name, rank in new.captured:
+            after[port][name] = rank
+        for port in before.keys() | after.keys():
+            touched = set(self.addresses.wants.get((host, port), ())) | set(after.get(port, ()))
+            self.addresses.update((host, port), after.get(port, {}))
+            for name in touched:
+                self._capture(name)
+
+    def _replan_virtual_hosts(self, host: str, old: HostPlan, new: HostPlan) -> None:
+        before = {(plan.route, plan.port): plan for plan in old.virtual_hosts}
+        after = {(plan.route, plan.port): plan for plan in new.virtual_hosts}
+        for route, port in before.keys() - after.keys():
+            self._claim(route, (host, port), {})
+            self.remove(VIRTUAL_HOST, f"{route} {host} {port}")
+            if not self.domains[route].wants and route != names.HTTP_PROXY:
+                self.remove(ROUTE, route)
+        for (route, port), plan in after.items():
+            self._routes(route)
+            self._claim(route, (host, port), dict(plan.domains))
+            compute = partial(self._virtual_host, route, host, port)
+            self.add(VIRTUAL_HOST, f"{route} {host} {port}", Phase.PART, compute)
+
+    def _claim(self, route: str, owner: Owner, wanted: dict[str, Rank]) -> None:
+        for host, port in self.domains[route].update(owner, wanted):
+            self.mark(VIRTUAL_HOST, f"{route} {host} {port}")
+
+    def _routes(self, route: str) -> None:
+        self.domains.setdefault(route, Claims())
+        self.fragments.setdefault(route, {})
+        self.order.setdefault(route, None)
+        self.add(ROUTE, route, Phase.ASSEMBLY, partial(self._assemble, route))
+
+    def _capture(self, name: str) -> None:
+        if self.addresses.holder(name) is None:
+            self.remove(LISTENER, name)
+        else:
+            self.add(LISTENER, name, Phase.PART, partial(self._captured, name))
+            self.mark(LISTENER, name)
+
+    def _replan_gateways(self, old: tuple[int, ...], new: tuple[int, ...]) -> None:
+        for port in set(old) - set(new):
+            self.remove(ROUTE, names.gateway_route(port))
+        for port in new:
+            self.add(ROUTE, names.gateway_route(port), Phase.PART, partial(edge.routes, self.scope, port))
+
+    def _follow(self, node: Node, new: Resource | None) -> None:
+        """An EDS cluster has endpoints as long as it is one."""
+        if new is None or new.follow is None:
+            self.remove(ENDPOINT, node.name)
+            return
+        compute = partial(_load_assignment, self.scope, *names.of_outbound(new.follow))
+        self.add(ENDPOINT, new.follow, Phase.PART, compute)
+
+    # --- values -----------------------------------------------------------------------------------------------------
+
+    def _virtual_host(self, route: str, host: str, port: int, reader: Reader) -> Fragment | None:
+        held = self.domains[route].held((host, port))
+        key = outbound.virtual_host(reader, self.scope, host, port, held)
+        return virtual_host(key) if key is not None else None
+
+    def _place(self, node: Node, new: Fragment | None) -> None:
+        route, owner = _route_of(node.name)
+        held = self.fragments[route]
+        if new is None:
+            held.pop(owner, None)
+            self.order[route] = None
+        else:
+            if owner not in held:
+                self.order[route] = None
+            held[owner] = new
+        self.mark(ROUTE, route)
+
+    def _assemble(self, route: str, reader: Reader) -> Resource:
+        held = self.fragments[route]
+        order = self.order[route]
+        if order is None:
+            order = self.order[route] = tuple(sorted(held))
+        explicit = self.scope.interception is Interception.EXPLICIT
+        return route_configuration(
+            RouteConfigurationKey(
+                name=route,
+                virtual_hosts=tuple(held[owner] for owner in order),
+                catch_all=CatchAll.ALLOW_ANY if reader.mesh().outbound_allow_any else CatchAll.BLOCK_ALL,
+                tunnel=Tunnel.TCP if explicit else Tunnel.NONE,
+            )
+        )
+
+    def _captured(self, name: str, reader: Reader) -> Resource | None:
+        owner = self.addresses.holder(name)
+        service = reader.service(owner[0]) if owner else None
+        service_port = service.port(owner[1]) if service and owner else None
+        if owner is None or service_port is None:
+            return None
+        host, port = owner
+        handling = outbound_handling(service_port.protocol)
+        return listeners.captured_listener(
+            listeners.CapturedListenerKey(
+                address=name.rpartition("_")[0],
+                port=port,
+                handling=handling,
+                clusters=()
+                if handling is Handling.HTTP
+                else outbound.tcp_clusters(reader, self.scope, host, port),
+                idle_timeout=outbound.idle_timeout(reader, self.scope, host, port),
+                log=access_log.of_mesh(reader.mesh()),
+            )
+        )
+
+
+def _route_of(virtual_host_name: str) -> tuple[str, Owner]:
+    route, host, port = virtual_host_name.split(" ")
+    return route, (host, int(port))
+
+
+def host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
+    """None where nothing is to be had for the host."""
+    service = reader.service(host)
+    if service is None:
+        return _virtual_host_plan(scope, host, reader)
+    if not reader.visible(scope, host):
+        return HostPlan()
+    ports = tuple(port for port in service.ports if outbound_handling(port.protocol) is not Handling.NONE)
+    subsets = outbound.subsets(reader.destination(scope, host))
+    planned = tuple((port.number, subset) for port in ports for subset in subsets)
+    if scope.type is not ProxyType.SIDECAR:
+        return HostPlan(clusters=planned)
+    hosts = domains.hosts_of(service, scope.namespace, reader.mesh().domain_suffix)
+    virtual_hosts, captured = [], []
+    for port in ports:
+        handling = outbound_handling(port.protocol)
+        if scope.interception is Interception.EXPLICIT:
+            wanted = domains.with_port(hosts, port.number) + (hosts if port.number == 80 else ())
+            ranked = tuple(domains.ranks(service, wanted).items())
+            virtual_hosts.append(VirtualHostPlan(names.HTTP_PROXY, port.number, ranked))
+            continue
+        if handling is not Handling.TCP:
+            wanted = hosts + domains.with_port(hosts, port.number)
+            ranked = tuple(domains.ranks(service, wanted).items())
+            virtual_hosts.append(VirtualHostPlan(str(port.number), port.number, ranked))
+        addresses = (
+            () if handling is Handling.HTTP else tuple(one for one in service.addresses if "/" not in one)
+        )
+        rank = (0, service.created, service.hostname)
+        captured += [
+            (port.number, f"{address}_{port.number}", rank) for address in addresses or (listeners.WILDCARD,)
+        ]
+    return HostPlan(clusters=planned, virtual_hosts=tuple(virtual_hosts), captured=tuple(captured))
+
+
+def _virtual_host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
+    """A host that only VirtualServices name."""
+    if scope.type is not ProxyType.SIDECAR or host == "*":
+        return None
+    if reader.route_table(scope, host, VIRTUAL_HOST_PORT) is None:
+        return None
+    route = names.HTTP_PROXY if scope.interception is Interception.EXPLICIT else str(VIRTUAL_HOST_PORT)
+    rank = (0, "", host)
+    wanted = ((host, rank), (f"{host}:{VIRTUAL_HOST_PORT}", rank))
+    return HostPlan(virtual_hosts=(VirtualHostPlan(route, VIRTUAL_HOST_PORT, wanted),))
+
+
+def _cluster(scope: Scope, host: str, port: int, subset: str, reader: Reader) -> Resource | None:
+    key = outbound.cluster(reader, scope, host, port, subset)
+    return clusters.cluster(key) if key is not None else None
+
+
+def _load_assignment(scope: Scope, host: str, port: int, subset: str, reader: Reader) -> Resource | None:
+    key = outbound.load_assignment(reader, scope, host, port, subset)
+    return endpoints.load_assignment(key) if key is not None else None
+
+
+def _black_hole(reader: Reader) -> Resource:
+    return clusters.cluster(clusters.black_hole(reader.mesh().connect_timeout))
+
+
+def _passthrough(discovery: Discovery, reader: Reader) -> Resource:
+    return clusters.cluster(clusters.passthrough(discovery, reader.mesh().connect_timeout))
+
+
+def _connect_http(reader: Reader) -> Resource:
+    return clusters.cluster(clusters.connect_http(reader.mesh().connect_timeout))
