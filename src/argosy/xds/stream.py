@@ -23,13 +23,16 @@ from enum import StrEnum
 from msgspec import Struct
 
 from argosy.xds.blame import mentioned
-from argosy.xds.subscription import NEVER, WILDCARD, Flight, Subscription
+from argosy.xds.subscription import BROUGHT, NEVER, WILDCARD, Flight, Subscription
 from argosy.xds.types import FOLLOWED_BY, HELD_BY, ORDER, REMOVED_AFTER, UNANSWERED, Nack, Resource
 from argosy.xds.view import View
 from argosy.xds.wire import Request, Response
 
 HOLD = 10.0
 """Seconds that additions wait for what they depend on."""
+INTRODUCTION = 2.0
+"""Seconds after a stream's first request in which a client that reconnects tells what else it has: until then removals
+wait for types that were not heard of."""
 
 
 class Standing(StrEnum):
@@ -66,7 +69,9 @@ class Stream:
         self._subscriptions: dict[str, Subscription] = {}
         self._order: tuple[str, ...] = ()
         self._follows: dict[tuple[str, str], tuple[str, float]] = {}  # (type, follow) -> (who, deadline)
+        self._repeats: set[tuple[str, str]] = set()  # sent although the client will bring the same version along
         self._nonce = 0
+        self._began: float | None = None
         self.deadline: float | None = None
         """When `next_response` may give something although nothing happened; valid after it gave None."""
         self.resumed = 0
@@ -177,6 +182,8 @@ class Stream:
     def on_request(self, request: Request, now: float) -> None:
         """Takes in a request: an ACK or NACK of the response that is out, and changes of the subscription."""
         type_url = request.type_url
+        if self._began is None:
+            self._began = now
         subscription = self._subscriptions.get(type_url)
         first = subscription is None
         if subscription is None:
@@ -196,6 +203,8 @@ class Stream:
             subscribe = [WILDCARD]  # legacy: a first request that names nothing asks for everything
         if subscribe or unsubscribe:
             self._on_change(type_url, subscription, subscribe, unsubscribe)
+        if first:
+            self._repeats = {one for one in self._repeats if one[0] != type_url}
 
     def _subscribe_type(self, type_url: str) -> Subscription:
         subscription = self._subscriptions[type_url] = Subscription()
@@ -209,9 +218,12 @@ class Stream:
     ) -> None:
         self._collect(type_url, subscription)
         was_wildcard = subscription.wildcard
+        again = {name for name in subscribe if subscription.wants(name)}
         subscription.change(subscribe, unsubscribe)
         for name in subscribe:
-            if name != WILDCARD:
+            if name in again:
+                self._repeat(type_url, subscription, name)
+            elif name != WILDCARD:
                 self._on_asked(type_url, subscription, name)
         if subscription.wildcard:
             for name in unsubscribe:  # still covered by the wildcard, or else the client must forget it
@@ -223,32 +235,33 @@ class Stream:
                 self._on_known(type_url, subscription)
 
     def _on_asked(self, type_url: str, subscription: Subscription, name: str) -> None:
-        """The client subscribed to the name, perhaps again: it gets it, or the answer that there is none."""
+        """The client subscribed to the name: it gets it, or the answer that there is none."""
         resource = self._find(type_url, name)
-        if resource is not None and subscription.resume.get(name) == resource.version:
-            del subscription.resume[name]
-            self.resumed += 1
-        elif resource is not None:
-            subscription.resume.pop(name, None)
-            subscription.owe(name, NEVER)
+        if resource is not None:
+            self._compare(type_url, subscription, resource)
         elif self._absent(type_url, subscription, name):
             has_it = subscription.resume.pop(name, None) is not None
             if has_it or type_url not in UNANSWERED:
-                subscription.owe(name, 0 if has_it else NEVER)
+                subscription.owe(name, BROUGHT if has_it else NEVER)
+
+    def _compare(self, type_url: str, subscription: Subscription, resource: Resource) -> None:
+        """The client gets a resource, unless it brought the same version along."""
+        brought = subscription.resume.pop(resource.name, None)
+        if brought == resource.version and (type_url, resource.name) not in self._repeats:
+            self.resumed += 1
+        else:
+            subscription.owe(resource.name, NEVER if brought is None else BROUGHT)
 
     def _on_known(self, type_url: str, subscription: Subscription) -> None:
         """All names of a wildcard subscription are known now: what the client brought along is compared with them."""
         for name in set(self._names(type_url, self._layers)):
             resource = self._find(type_url, name)
-            if resource is None or name in subscription.owed:
-                continue
-            if subscription.resume.get(name) == resource.version:
-                self.resumed += 1
-            elif not (subscription.flight and name in subscription.flight.versions):
-                subscription.owe(name, NEVER)
+            in_flight = subscription.flight is not None and name in subscription.flight.versions
+            if resource is not None and name not in subscription.owed and not in_flight:
+                self._compare(type_url, subscription, resource)
         for name in subscription.resume:
             if self._find(type_url, name) is None:
-                subscription.owe(name, 0)
+                subscription.owe(name, BROUGHT)
         subscription.resume = {}
 
     def _on_ack(self, subscription: Subscription, flight: Flight) -> None:
@@ -297,10 +310,7 @@ class Stream:
                 subscription.resume.pop(name, None)
                 subscription.owe(name, subscription.seen)
         elif name in subscription.resume:
-            if subscription.resume.pop(name) == resource.version:
-                self.resumed += 1
-            else:
-                subscription.owe(name, NEVER)
+            self._compare(type_url, subscription, resource)
         else:
             subscription.owe(name, subscription.seen)
 
@@ -321,14 +331,31 @@ class Stream:
         subscription = self._subscriptions.get(type_url)
         return subscription is not None and (subscription.flight is not None or bool(subscription.owed))
 
-    def _removals_wait(self, type_url: str) -> bool:
+    def _removals_wait(self, type_url: str, now: float) -> bool:
         for other in REMOVED_AFTER.get(type_url, ()):
-            if self._busy(other):
-                return True
             subscription = self._subscriptions.get(other)
-            if subscription is not None and subscription.rejected and type_url != other:
+            if subscription is None:
+                end = (now if self._began is None else self._began) + INTRODUCTION
+                if now < end:
+                    self._call_again(end)
+                    return True
+            elif subscription.rejected or self._busy(other):
                 return True
         return False
+
+    def _removal_follows(self, type_url: str, name: str) -> bool:
+        """Whether what leads to the resource, by its name, is still to be removed."""
+        leading = next((one for one, following in FOLLOWED_BY.items() if following == type_url), None)
+        subscription = self._subscriptions.get(leading) if leading else None
+        if leading is None or subscription is None or self._find(leading, name) is not None:
+            return False
+        flight = subscription.flight
+        if flight is not None and name in flight.versions:
+            return flight.versions[name] is None  # one that is being added may wait for this very answer
+        return name in subscription.owed
+
+    def _call_again(self, at: float) -> None:
+        self.deadline = at if self.deadline is None else min(self.deadline, at)
 
     def _additions_wait(self, type_url: str, now: float) -> bool:
         """Whether the type is held; moves `deadline` to where the hold ends."""
@@ -341,7 +368,7 @@ class Stream:
         end = subscription.held_since + self._hold
         if now >= end:
             return False
-        self.deadline = end if self.deadline is None else min(self.deadline, end)
+        self._call_again(end)
         return True
 
     def _blocked(self, type_url: str) -> bool:
@@ -354,11 +381,21 @@ class Stream:
         return False
 
     def _awaits_follow(self, now: float) -> bool:
-        for (type_url, name), (_, deadline) in tuple(self._follows.items()):
-            settled = self.standing(type_url, name) in (Standing.ACKNOWLEDGED, Standing.REJECTED)
-            if settled or now >= deadline:
-                del self._follows[type_url, name]
+        for key, (who, deadline) in tuple(self._follows.items()):
+            if now >= deadline or self._followed(*key, who):
+                del self._follows[key]
         return bool(self._follows)
+
+    def _followed(self, type_url: str, name: str, who: str) -> bool:
+        """Whether the client has some version of what follows `who`, or no use for it any more."""
+        leading = next(one for one, following in FOLLOWED_BY.items() if following == type_url)
+        if self._find(leading, who) is None:
+            return True
+        standing = self.standing(type_url, name)
+        if standing is not Standing.PENDING:
+            return standing is not Standing.UNSUBSCRIBED
+        known = self._known(type_url, self._subscriptions[type_url], name)
+        return known is None or known > NEVER
 
     # -- what goes out
 
@@ -366,8 +403,7 @@ class Stream:
         """The next response to send, or None; call it until None after every request and wake-up."""
         self.deadline = None
         for type_url, subscription in self._subscriptions.items():
-            if subscription.flight is None:
-                self._collect(type_url, subscription)
+            self._collect(type_url, subscription)
         for type_url in self._order:
             subscription = self._subscriptions[type_url]
             if subscription.flight is None and (response := self._respond(type_url, subscription, now)):
@@ -388,7 +424,10 @@ class Stream:
             del subscription.trials[0]
             names = subscription.owed
         resources, removed = self._select(type_url, subscription, names)
-        if removed and self._removals_wait(type_url):
+        removed = [
+            name for name in removed if subscription.owed[name] == NEVER or not self._removal_follows(type_url, name)
+        ]
+        if removed and self._removals_wait(type_url, now):
             removed = [name for name in removed if subscription.owed[name] == NEVER]
         if not resources and not removed and not subscription.greet:
             subscription.held_since = None
@@ -437,7 +476,7 @@ class Stream:
         nonce = str(self._nonce)
         subscription.flight = Flight(nonce, subscription.seen, now, versions, known)
         subscription.sent = subscription.seen
-        self._expect_follows(type_url, resources, now)
+        self._expect_follows(type_url, resources, known, now)
         self.sent_resources += len(resources)
         self.sent_removals += len(removed)
         return Response(
@@ -448,7 +487,9 @@ class Stream:
             removed=tuple(removed),
         )
 
-    def _expect_follows(self, type_url: str, resources: Iterable[Resource], now: float) -> None:
+    def _expect_follows(
+        self, type_url: str, resources: Iterable[Resource], known: dict[str, int], now: float
+    ) -> None:
         following = FOLLOWED_BY.get(type_url)
         if following is None:
             return
@@ -459,13 +500,16 @@ class Stream:
                 self._follows[following, follow] = (resource.name, now + self._hold)
             if endpoints is not None and endpoints.wants(follow or resource.name):
                 self._repeat(following, endpoints, follow or resource.name)
+            elif endpoints is None and known[resource.name] == BROUGHT:
+                self._repeats.add((following, follow or resource.name))
 
     def _repeat(self, type_url: str, subscription: Subscription, name: str) -> None:
-        """A changed cluster is warm only once its endpoints came again, which Envoy does not ask for."""
+        """The client gets the name once more: it asks again, or it has a changed cluster that is warm only once its
+        endpoints came again (which Envoy does not ask for)."""
         if self._find(type_url, name) is not None:
             known = self._known(type_url, subscription, name)
             subscription.owe(name, subscription.seen if known is None else known)
-        elif self._absent(type_url, subscription, name):
+        elif type_url not in UNANSWERED and self._absent(type_url, subscription, name):
             subscription.owe(name, NEVER)
 
     # -- how the client stands
@@ -526,8 +570,7 @@ class Stream:
     def settled(self) -> bool:
         """Whether nothing is owed and nothing unacknowledged."""
         for type_url, subscription in self._subscriptions.items():
-            if subscription.flight is None:
-                self._collect(type_url, subscription)
+            self._collect(type_url, subscription)
         return not any(one.flight or one.owed or one.greet for one in self._subscriptions.values())
 
     def status(self) -> tuple[TypeStatus, ...]:

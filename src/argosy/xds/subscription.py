@@ -13,7 +13,9 @@ from argosy.xds.types import Nack
 
 WILDCARD = "*"
 NEVER = -1
-"""The position of a resource that the client was never told about (on this stream)."""
+"""The position of a resource that the client does not have."""
+BROUGHT = 0
+"""The position of a resource that the client has in some version from an earlier stream."""
 
 _sets: WeakValueDictionary[frozenset[str], frozenset[str]] = WeakValueDictionary()
 

@@ -1,12 +1,22 @@
 """What the machines know of Envoy's resources: type URLs, the order of delivery, and a resource's shape.
 
 Rule: a resource is a name, a version and a frame (its wire form); nothing here looks inside.
-Make before break is these tables; `stream.py` only follows them. They were measured against Envoy 1.40
+Make before break is these tables; `stream.py` only follows them. What they rest on was measured with Envoy 1.40
 (tests/e2e/test_xds_envoy.py):
 
-* Envoy withholds the ACK of a CDS response until its clusters are warm, that is until their endpoints and secrets
-  arrived. So endpoints and secrets never wait for clusters, and an acknowledged cluster is one that can be used.
-* Until the first clusters are there (start), the ACK comes at once; Envoy then asks for listeners once they are warm.
+* Once started, Envoy withholds the ACK of clusters until they are warm, that is until their endpoints and secrets came;
+  it asks for endpoints before. So endpoints and secrets never wait for clusters, and an acknowledged cluster is usable.
+  While it starts the ACK comes at once, and it asks for listeners only when the clusters are warm.
+* A *changed* cluster is warm only when its endpoints come again, but Envoy does not ask for them again: without them it
+  waits for 15 s (`initial_fetch_timeout`). Listeners, routes, extension configs and secrets are shared and need no repeat.
+* Removed endpoints: a cluster that warms takes it as "none" and is ready; one that has endpoints keeps them. So a service
+  without endpoints needs an empty ClusterLoadAssignment, not none.
+* A removed route is ignored; a removed extension config makes its filter answer 500. But where a listener waits for the
+  first one, "removed" stops its timer and it waits for ever; without an answer it goes live after 15 s (404, 500).
+* A removed secret is ignored, and what waits for it goes on.
+* Bad listeners and clusters are refused one by one and named; the others of the response are taken.
+* An Envoy that reconnects introduces its types one after the other: clusters, endpoints, listeners, routes, extension
+  configs, secrets; each with the versions it has.
 """
 
 from __future__ import annotations
@@ -36,14 +46,14 @@ HELD_BY: dict[str, tuple[str, ...]] = {
 REMOVED_AFTER: dict[str, tuple[str, ...]] = {
     SECRET: (CLUSTER, LISTENER),
     CLUSTER: (EXTENSION, LISTENER, ROUTE),
-    ENDPOINT: (CLUSTER,),
     EXTENSION: (LISTENER,),
     ROUTE: (LISTENER,),
 }
 """Type -> types that may still name one of its resources: its removals wait until those are acknowledged."""
 
 FOLLOWED_BY: dict[str, str] = {CLUSTER: ENDPOINT}
-"""Type -> type of the resource that `Resource.follow` names."""
+"""Type -> type of the resource that `Resource.follow` names. A followed resource of the same name as the one that names
+it is removed after that."""
 
 UNANSWERED = frozenset({EXTENSION, ROUTE})
 """Types of which a name that does not exist is not answered as removed."""

@@ -1,0 +1,194 @@
+"""An Envoy made of `xds/client.py`: it takes resources as Envoy does and notes every way in which traffic would break.
+
+Bodies are JSON in place of Envoy's messages:
+    cluster  {"eds": bool}              listener  {"clusters": [...], "routes": [...], "extensions": [...]}
+    route    {"clusters": [...]}        `"bad": true` in any of them: refused
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+
+from argosy.xds import wire
+from argosy.xds.client import Client
+from argosy.xds.stream import Stream
+from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, CachedResource
+
+NAMED = (ENDPOINT, ROUTE, EXTENSION)
+
+
+def make(type_url: str, name: str, **body: Any) -> CachedResource:
+    return _make(type_url, name, json.dumps(body, sort_keys=True))
+
+
+@lru_cache(maxsize=4096)
+def _make(type_url: str, name: str, text: str) -> CachedResource:
+    value = text.encode()
+    body = json.loads(text)
+    version = hashlib.sha256(value).hexdigest()[:8]
+    follow = name if type_url == CLUSTER and body.get("eds") else None
+    return CachedResource(name, version, wire.frame(name, version, AnyMessage(type_url=type_url, value=value)), follow)
+
+
+def body_of(resource: CachedResource) -> dict[str, Any]:
+    return _parse(resource.frame)
+
+
+@lru_cache(maxsize=4096)
+def _parse(frame: bytes) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(wire.discovery_pb2.Resource.FromString(frame).resource.value)
+    return parsed
+
+
+class FakeEnvoy:
+    """Envoy's state. `patient` (as Envoy once started): the ACK of clusters comes when their endpoints have come."""
+
+    def __init__(self, *, patient: str = "patient", names_offenders: str = "names") -> None:
+        self.state: dict[str, dict[str, CachedResource]] = {}
+        self.absent: set[tuple[str, str]] = set()
+        self.broken: list[str] = []
+        self.received = 0
+        self.removals = 0
+        self.nacks = 0
+        self.seen: list[tuple[str, str, str]] = []  # every (type, name, version) that came
+        self.client = Client(wire.Node(id="fake"), self.versions)
+        self._patient = patient == "patient"
+        self._names_offenders = names_offenders == "names"
+        self._warming: set[str] = set()
+        self._cluster_acks: list[str] = []
+        self.client.subscribe(CLUSTER, ["*"])
+        self.client.subscribe(LISTENER, ["*"])
+
+    def has(self, type_url: str) -> dict[str, CachedResource]:
+        return self.state.setdefault(type_url, {})
+
+    def versions(self, type_url: str) -> dict[str, str]:
+        return {name: one.version for name, one in self.has(type_url).items()}
+
+    def connected(self) -> None:
+        self._cluster_acks.clear()
+        self._warming.clear()  # what warms when the stream is lost waits for `initial_fetch_timeout`, then goes live
+        self.client.connected()
+
+    def on_response(self, data: bytes) -> None:
+        received = self.client.on_response(wire.decode_response(data))
+        type_url = received.type_url
+        bad = [one for one in received.resources if body_of(one).get("bad")]
+        self.received += len(received.resources)
+        self.removals += len(received.removed)
+        self.seen += [(type_url, one.name, one.version) for one in received.resources]
+        if not bad or type_url in (CLUSTER, LISTENER):  # these two are taken one by one, others all or none
+            self._take(type_url, [one for one in received.resources if one not in bad], received.removed)
+        if bad:
+            self.nacks += 1
+            words = "; ".join(f"{one.name}: is bad" for one in bad) if self._names_offenders else "a field is bad"
+            self.client.nack(type_url, received.nonce, f"Error adding/updating: {words}")
+        elif type_url == CLUSTER and self._patient:
+            self._cluster_acks.append(received.nonce)
+        else:
+            self.client.ack(type_url, received.nonce)
+        self._release()
+
+    def _take(self, type_url: str, resources: Iterable[CachedResource], removed: Iterable[str]) -> None:
+        held = self.has(type_url)
+        for name in removed:
+            self.absent.add((type_url, name))
+            held.pop(name, None)
+            self._warming.discard(name)
+        for one in resources:
+            before = held.get(one.name)
+            self.absent.discard((type_url, one.name))
+            held[one.name] = one
+            if type_url == CLUSTER and body_of(one)["eds"] and (before is None or before.version != one.version):
+                self._warming.add(one.name)
+        if type_url == ENDPOINT:
+            self._warming -= {one.name for one in resources} | set(removed)
+        self._subscribe()
+        self.check()
+
+    def _subscribe(self) -> None:
+        """Asks for what its clusters and listeners name, and for nothing else."""
+        wanted: dict[str, set[str]] = {type_url: set() for type_url in NAMED}
+        wanted[ENDPOINT] = {name for name, one in self.has(CLUSTER).items() if body_of(one)["eds"]}
+        for one in self.has(LISTENER).values():
+            wanted[ROUTE].update(body_of(one).get("routes", ()))
+            wanted[EXTENSION].update(body_of(one).get("extensions", ()))
+        for type_url, names in wanted.items():
+            gone = self.client.subscribed(type_url) - names
+            self.client.subscribe(type_url, names)
+            self.client.unsubscribe(type_url, gone)
+            for name in gone:
+                self.has(type_url).pop(name, None)
+
+    def _release(self) -> None:
+        if not self._warming:
+            for nonce in self._cluster_acks:
+                self.client.ack(CLUSTER, nonce)
+            self._cluster_acks.clear()
+
+    def check(self) -> None:
+        """Whatever routes or listens must lead to a cluster that is there, with endpoints or the word of none."""
+        users = [(LISTENER, one) for one in self.has(LISTENER).values()]
+        users += [(ROUTE, one) for one in self.has(ROUTE).values()]
+        for type_url, user in users:
+            for name in body_of(user).get("clusters", ()):
+                cluster = self.has(CLUSTER).get(name)
+                kind = type_url.rpartition(".")[2]
+                if cluster is None:
+                    self.broken.append(f"{kind} {user.name} names cluster {name}, which is not there")
+                elif body_of(cluster)["eds"] and not (
+                    name in self.has(ENDPOINT) or (ENDPOINT, name) in self.absent
+                ):
+                    self.broken.append(f"{kind} {user.name} names cluster {name}, which has no endpoints yet")
+
+
+class Wire:
+    """Joins a client machine to a stream; messages wait in two queues until they are delivered."""
+
+    def __init__(self, client: FakeEnvoy, stream: Stream) -> None:
+        self.client = client
+        self.stream = stream
+        self.up: deque[bytes] = deque()
+        self.down: deque[bytes] = deque()
+        self.bytes_down = 0
+        self.now = 0.0
+        client.connected()
+
+    def pump_client(self) -> None:
+        while (message := self.client.client.next_request()) is not None:
+            self.up.append(message.SerializeToString())
+
+    def pump_server(self) -> None:
+        while (response := self.stream.next_response(self.now)) is not None:
+            data = wire.encode_response(response)
+            self.bytes_down += len(data) if response.resources or response.removed else 0
+            self.down.append(data)
+
+    def deliver_up(self) -> bool:
+        self.pump_client()
+        if not self.up:
+            return False
+        self.stream.on_request(wire.decode_request(self.up.popleft()), self.now)
+        return True
+
+    def deliver_down(self) -> bool:
+        self.pump_server()
+        if not self.down:
+            return False
+        self.client.on_response(self.down.popleft())
+        return True
+
+    def settle(self) -> int:
+        """Delivers until both are silent; how many messages that took."""
+        steps = 0
+        while self.deliver_up() or self.deliver_down():
+            steps += 1
+            assert steps < 10_000, "they never fall silent"
+        return steps
