@@ -11,6 +11,8 @@ from enum import StrEnum
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
 from envoy.config.core.v3 import address_pb2, protocol_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.extensions.clusters.common.dns.v3 import dns_pb2
+from envoy.extensions.clusters.dns.v3 import dns_cluster_pb2
 from envoy.extensions.clusters.dynamic_forward_proxy.v3 import cluster_pb2 as forward_proxy_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.v3 import percent_pb2
@@ -168,9 +170,13 @@ def protocol_options(key: ClusterKey) -> any_pb2.Any | None:
         case Application.HTTP1:
             options.explicit_http_config.http_protocol_options.SetInParent()
         case Application.TCP:
-            if not common.ListFields():
+            if not common.ListFields() and key.discovery is not Discovery.FORWARD_PROXY:
                 return None
             options.explicit_http_config.http_protocol_options.SetInParent()
+    if key.discovery is Discovery.FORWARD_PROXY:
+        # Envoy wants both of every such cluster, with TLS or without.
+        options.upstream_http_protocol_options.auto_sni = True
+        options.upstream_http_protocol_options.auto_san_validation = True
     if isinstance(key.tls, ClientTls) and not key.tls.sni:
         # Istio: without an SNI the request's authority is the name asked for and verified.
         options.upstream_http_protocol_options.auto_sni = True
@@ -189,11 +195,8 @@ def _discover(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
         case Discovery.STATIC:
             out.type = cluster_pb2.Cluster.STATIC
         case Discovery.STRICT_DNS | Discovery.LOGICAL_DNS:
-            strict = key.discovery is Discovery.STRICT_DNS
-            out.type = cluster_pb2.Cluster.STRICT_DNS if strict else cluster_pb2.Cluster.LOGICAL_DNS
-            out.dns_lookup_family = cluster_pb2.Cluster.V4_PREFERRED
-            out.respect_dns_ttl = True
-            out.dns_refresh_rate.seconds = 60  # Istio's default, where an answer has no time to live
+            out.cluster_type.name = "envoy.cluster.dns"
+            out.cluster_type.typed_config.CopyFrom(wire.pack(_dns(key.discovery)))
         case Discovery.ORIGINAL_DST:
             out.type = cluster_pb2.Cluster.ORIGINAL_DST
         case Discovery.FORWARD_PROXY:
@@ -212,6 +215,17 @@ def _discover(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
                 cluster_name=key.name, endpoints=[locality(group) for group in key.load]
             )
         )
+
+
+def _dns(discovery: Discovery) -> dns_cluster_pb2.DnsCluster:
+    """Envoy: what `type: STRICT_DNS` and `LOGICAL_DNS` with their deprecated fields now are."""
+    out = dns_cluster_pb2.DnsCluster(
+        dns_lookup_family=dns_pb2.V4_PREFERRED,
+        respect_dns_ttl=True,
+        all_addresses_in_single_endpoint=discovery is Discovery.LOGICAL_DNS,
+    )
+    out.dns_refresh_rate.seconds = 60  # Istio's default, where an answer has no time to live
+    return out
 
 
 def _balance(key: ClusterKey, out: cluster_pb2.Cluster) -> None:

@@ -1,0 +1,467 @@
+"""The translator against real Envoy: everything it makes is accepted, and what is new in it does what it should."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+
+from argosy.model import ir
+from argosy.model.ir import Protocol
+from argosy.model.scope import Interception, ProxyType, Scope, scope_of
+from argosy.model.reader import Reader
+from argosy.model.snapshot import Snapshot
+from argosy.translate.dump import dump
+from argosy.translate.proxy import DeclaredUpstream, Proxy
+from tests.e2e.mesh import free_port, until
+from tests.e2e.translate_envoy import Running, answering, running, validate
+from tests.unit.translate.mesh import SUFFIX, endpoint, populate, put, service, workload
+
+pytestmark = pytest.mark.e2e
+
+EVERYTHING = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews, namespace: default}
+spec:
+  hosts: [reviews]
+  http:
+  - name: canary
+    match:
+    - uri: {prefix: /a}
+      headers: {x-user: {exact: jason}, x-any: {}}
+      withoutHeaders: {x-not: {regex: "a.*"}, x-absent: {}}
+      queryParams: {q: {exact: "1"}, r: {regex: ".+"}}
+      method: {exact: GET}
+      authority: {prefix: rev}
+      scheme: {exact: http}
+      ignoreUriCase: true
+    route:
+    - destination: {host: reviews, subset: v1}
+      weight: 90
+      headers: {request: {set: {x-a: b, Host: other}}}
+    - destination: {host: reviews, subset: v2}
+      weight: 10
+    timeout: 2s
+    retries: {attempts: 3, perTryTimeout: 1s, retryOn: "5xx,429", backoff: 10ms, retryRemoteLocalities: true}
+    rewrite: {uri: /b, authority: b.com}
+    mirrors: [{destination: {host: reviews, subset: v2}, percentage: {value: 50}}]
+    fault:
+      delay: {fixedDelay: 1s, percentage: {value: 10}}
+      abort: {httpStatus: 500, percentage: {value: 0.1}}
+    headers:
+      request: {add: {x-b: c}, remove: [x-c]}
+      response: {set: {x-d: e}, remove: [x-f]}
+    corsPolicy:
+      allowOrigins: [{exact: "https://a.com"}, {regex: ".*"}]
+      allowMethods: [GET]
+      allowHeaders: [x-a]
+      exposeHeaders: [x-b]
+      maxAge: 24h
+      allowCredentials: true
+  - match: [{uri: {exact: /old}}]
+    redirect: {uri: /new, authority: a.com, scheme: https, redirectCode: 302, derivePort: FROM_PROTOCOL_DEFAULT}
+  - match: [{uri: {regex: "/x/.*"}}]
+    rewrite: {uriRegexRewrite: {match: "/x/(.*)", rewrite: '/y/\\1'}}
+    route: [{destination: {host: reviews}}]
+  - match: [{uri: {prefix: /direct}}]
+    directResponse: {status: 418, body: {string: teapot}}
+  - fault: {abort: {grpcStatus: UNAVAILABLE, percentage: {value: 100}}}
+    route: [{destination: {host: inventory, port: {number: 9090}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: cache, namespace: default}
+spec:
+  hosts: [cache]
+  tcp:
+  - route:
+    - {destination: {host: cache}, weight: 50}
+    - {destination: {host: cache, subset: v1}, weight: 50}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: virtual, namespace: default}
+spec:
+  hosts: [only.virtual.example, "*.virtual.example"]
+  http: [{route: [{destination: {host: reviews, port: {number: 9080}}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews, namespace: default}
+spec:
+  host: reviews
+  trafficPolicy:
+    loadBalancer: {consistentHash: {httpHeaderName: x-user, minimumRingSize: 64}}
+    connectionPool:
+      tcp: {maxConnections: 10, connectTimeout: 1s, idleTimeout: 10s, maxConnectionDuration: 60s,
+            tcpKeepalive: {probes: 3, time: 10s, interval: 1s}}
+      http: {http1MaxPendingRequests: 5, http2MaxRequests: 6, maxRequestsPerConnection: 7, maxRetries: 8,
+             idleTimeout: 9s}
+    outlierDetection: {consecutive5xxErrors: 3, consecutiveGatewayErrors: 0, interval: 1s, baseEjectionTime: 2s,
+                       maxEjectionPercent: 50, minHealthPercent: 10, splitExternalLocalOriginErrors: true,
+                       consecutiveLocalOriginFailures: 4}
+  subsets:
+  - {name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 5s}}}}
+  - {name: v2, labels: {version: v2}, trafficPolicy: {loadBalancer: {consistentHash: {httpCookie: {name: c, ttl: 10s},
+     maglev: {tableSize: 101}}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: cache, namespace: default}
+spec:
+  host: cache
+  trafficPolicy: {tls: {mode: ISTIO_MUTUAL}, connectionPool: {tcp: {idleTimeout: 10s}}}
+  subsets: [{name: v1, labels: {version: v1}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: httpbin, namespace: default}
+spec:
+  host: httpbin.org
+  trafficPolicy:
+    tls: {mode: SIMPLE}
+    portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE, sni: httpbin.org, subjectAltNames: [httpbin.org]}}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ["shop.example", "*.shop.example"]}
+  - {port: {number: 81, name: http2, protocol: HTTP2}, hosts: ["*"], tls: {httpsRedirect: true}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: default}
+spec:
+  hosts: [shop.example]
+  gateways: [edge]
+  http: [{route: [{destination: {host: reviews, port: {number: 9080}}}]}]
+"""
+
+
+def peer_authentication(mode: str) -> str:
+    return f"""
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: default, namespace: default}}
+spec: {{mtls: {{mode: {mode}}}}}
+"""
+
+
+def everything(mode: str) -> Snapshot:
+    snapshot = Snapshot(ir.Mesh(h2_upgrade=True, access_log_file="/dev/stdout"))
+    populate(snapshot)
+    put(snapshot, EVERYTHING)
+    put(snapshot, peer_authentication(mode))
+    return snapshot
+
+
+@pytest.mark.parametrize("mode", ["STRICT", "PERMISSIVE", "DISABLE"])
+@pytest.mark.parametrize("interception", list(Interception))
+def test_envoy_accepts_all_of_a_sidecar(tmp_path: Path, interception: Interception, mode: str) -> None:
+    scope = Scope(type=ProxyType.SIDECAR, interception=interception, namespace="default")
+    for name in ("reviews-v1", "cache-v1", "nobody"):
+        proxy = Proxy(
+            namespace="default",
+            name=name,
+            scope=scope,
+            outbound_port=15001,
+            upstreams=(
+                DeclaredUpstream("reviews", 9080, 18000),
+                DeclaredUpstream("cache", 6379, 18001),
+                DeclaredUpstream("unknown", 1, 18002),
+            ),
+            access_log=True,
+        )
+        validate(dump(everything(mode), proxy), tmp_path)
+
+
+def test_envoy_accepts_all_of_a_gateway(tmp_path: Path) -> None:
+    snapshot = everything("STRICT")
+    scope = scope_of(
+        Reader(snapshot), type=ProxyType.ROUTER, namespace="default", labels=(("istio", "ingressgateway"),)
+    )
+    proxy = Proxy(namespace="default", name="gateway", scope=scope, port_map=((80, 8080), (81, 8081)))
+    found = dump(snapshot, proxy)
+    assert {one["name"] for one in found["listeners"]} == {"127.0.0.1_80", "127.0.0.1_81"}
+    validate(found, tmp_path)
+
+
+# --- explicit interception, live ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Sidecar:
+    """An Envoy that is client and server at once: what goes out by its proxy comes back in by its inbound listeners."""
+
+    envoy: Running
+    outbound: int
+    application: int
+    upstream: int
+    inbound: int
+    tcp_upstream: int
+
+    @property
+    def proxy(self) -> str:
+        return f"http://127.0.0.1:{self.outbound}"
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(proxy=self.proxy, trust_env=False, timeout=20)
+
+    def tunnel(self, authority: str) -> tuple[socket.socket, bytes]:
+        """CONNECT; the connection and the first line of the answer."""
+        connection = socket.create_connection(("127.0.0.1", self.outbound), 20)
+        connection.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            chunk = connection.recv(4096)
+            if not chunk:
+                break
+            answer += chunk
+        return connection, answer.partition(b"\r\n")[0]
+
+
+IDENTITY = "spiffe://cluster.local/ns/default/sa/reviews"
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
+    """reviews (HTTP), inventory (gRPC) and cache (TCP) behind one sidecar that calls itself by mutual TLS."""
+    binds = {port: free_port() for port in (9080, 9090, 6379, 9443)}
+    upstream, tcp_upstream, outbound = free_port(), free_port(), free_port()
+    snapshot = Snapshot(ir.Mesh(h2_upgrade=True))
+    with (
+        answering("reviews") as http,
+        answering("inventory", "grpc") as rpc,
+        answering("cache", "tcp") as tcp,
+    ):
+        for name, port, protocol in (
+            ("reviews", 9080, Protocol.HTTP),
+            ("inventory", 9090, Protocol.GRPC),
+            ("cache", 6379, Protocol.TCP),
+        ):
+            snapshot.put_service(service(name, (port, protocol)))
+            one = endpoint(name, "v1", port, binds[port], service_account="reviews")
+            snapshot.put_endpoints(f"{name}.{SUFFIX}", (one,))
+        snapshot.put_workload(
+            workload(
+                "reviews",
+                "v1",
+                (9080, binds[9080], http, Protocol.HTTP),
+                (9090, binds[9090], rpc, Protocol.GRPC),
+                (6379, binds[6379], tcp, Protocol.TCP),
+            )
+        )
+        put(snapshot, peer_authentication("STRICT"))
+        proxy = Proxy(
+            namespace="default",
+            name="reviews-v1",
+            scope=Scope(type=ProxyType.SIDECAR, interception=Interception.EXPLICIT, namespace="default"),
+            outbound_port=outbound,
+            upstreams=(
+                DeclaredUpstream("reviews", 9080, upstream),
+                DeclaredUpstream("cache", 6379, tcp_upstream),
+            ),
+            access_log=True,
+        )
+        with running(tmp_path, snapshot, proxy, IDENTITY) as envoy:
+            yield Sidecar(envoy, outbound, http, upstream, binds[9080], tcp_upstream)
+
+
+def test_requests_by_proxy_upstream_and_tunnel_go_by_mutual_tls(sidecar: Sidecar) -> None:
+    with sidecar.client() as client:
+        for url in (
+            "http://reviews:9080/a",
+            "http://reviews.default:9080/a",
+            f"http://reviews.{SUFFIX}:9080/a",
+        ):
+            answer = client.get(url, headers={"x-forwarded-client-cert": "URI=spiffe://forged"})
+            assert answer.status_code == 200
+            assert answer.json()["headers"]["x-forwarded-client-cert"] == f"URI={IDENTITY}"
+    direct = httpx.get(f"http://127.0.0.1:{sidecar.upstream}/b", trust_env=False)
+    assert direct.json()["headers"]["host"] == "reviews:9080"
+    upgraded = sidecar.envoy.stats("cluster.outbound.9080.*upstream_cx_http2_total")
+    assert not upgraded.endswith(": 0\n"), "between sidecars HTTP/1.1 travels as HTTP/2"
+
+    connection, first = sidecar.tunnel("reviews:9080")
+    with connection:
+        assert b" 200 " in first
+        connection.sendall(b"GET /tunnelled HTTP/1.1\r\nHost: reviews:9080\r\nConnection: close\r\n\r\n")
+        answer_bytes = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert b"/tunnelled" in answer_bytes
+        assert b"x-envoy-attempt-count" in answer_bytes, "the tunnel has the full HTTP stack"
+
+    for authority, end in (("cache:6379", None), ("", sidecar.tcp_upstream)):
+        if end is None:
+            connection, first = sidecar.tunnel(authority)
+            assert b" 200 " in first
+        else:
+            connection = socket.create_connection(("127.0.0.1", end), 20)
+        with connection:
+            connection.sendall(b"ping")
+            assert connection.recv(4) == b"ping"
+
+
+def test_http1_and_websocket_and_grpc(sidecar: Sidecar) -> None:
+    with grpc.insecure_channel(
+        "inventory:9090", options=[("grpc.http_proxy", sidecar.proxy)]
+    ) as channel:
+        call = channel.unary_unary("/test.Echo/Unary")
+        assert call(b"hello", timeout=20, wait_for_ready=True) == b"hello"
+
+    def websocket() -> None:
+        with socket.create_connection(("127.0.0.1", sidecar.outbound), 20) as connection:
+            connection.sendall(
+                b"GET http://reviews:9080/ws HTTP/1.1\r\nHost: reviews:9080\r\nConnection: Upgrade\r\n"
+                b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\n"
+            )
+            answer = connection.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 101")
+            connection.sendall(b"frame")
+            assert answer.endswith(b"frame") or connection.recv(4096) == b"frame"
+
+    websocket()  # over HTTP/2 between the sidecars
+    limits = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews, namespace: default}
+spec: {host: reviews, trafficPolicy: {connectionPool: {tcp: {maxConnections: 5}}}}
+"""
+    sidecar.envoy.apply(put(sidecar.envoy.snapshot, limits))
+    with sidecar.client() as client:
+        assert client.get("http://reviews:9080/").status_code == 200
+    websocket()  # over HTTP/1.1
+    assert not sidecar.envoy.stats("cluster.outbound.9080.*upstream_cx_http1_total").endswith(": 0\n")
+
+
+def test_unknown_hosts_are_forwarded_but_never_to_this_host(sidecar: Sidecar) -> None:
+    """The application listens on the loopback: to reach it past its sidecar is refused, however it is called."""
+    port = sidecar.application
+    with sidecar.client() as client:
+        for host in ("127.0.0.1", "localhost", "0.0.0.0", "127.1.2.3", "[::1]", "[::ffff:127.0.0.1]"):
+            answer = client.get(f"http://{host}:{port}/")
+            assert answer.status_code == 403, f"{host}: {answer.status_code} {answer.text}"
+            connection, first = sidecar.tunnel(f"{host}:{port}")
+            connection.close()
+            assert b" 403 " in first, f"CONNECT {host}: {first!r}"
+    own = next(
+        address[4][0]
+        for address in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
+        if address[4][0]
+    )
+    if not str(own).startswith("127."):
+        # An address of this host that is not the loopback shows that what is not refused is forwarded.
+        with sidecar.client() as client, socket.socket() as closed:
+            closed.bind((str(own), 0))
+            refused = client.get(f"http://{own}:{closed.getsockname()[1]}/")
+            assert refused.status_code == 503, "forwarded: nobody listens there"
+
+
+def test_registry_only_refuses_unknown_hosts(sidecar: Sidecar) -> None:
+    mesh = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"}
+"""
+    sidecar.envoy.apply(put(sidecar.envoy.snapshot, mesh))
+    with sidecar.client() as client:
+        assert client.get("http://unknown.example/").status_code == 502
+    connection, first = sidecar.tunnel("unknown.example:443")
+    connection.close()
+    assert b" 502 " in first
+
+
+def test_peer_authentication_applies_on_a_pooled_connection(sidecar: Sidecar) -> None:
+    """A plaintext connection opened under PERMISSIVE is refused its next request as soon as STRICT is applied."""
+    inbound = f"http://127.0.0.1:{sidecar.inbound}/"
+    with pytest.raises(httpx.TransportError):
+        httpx.get(inbound, trust_env=False)
+    sidecar.envoy.apply(put(sidecar.envoy.snapshot, peer_authentication("PERMISSIVE")))
+    with httpx.Client(trust_env=False) as pooled, sidecar.client() as meshed:
+        until(lambda: pooled.get(inbound).status_code == 200, "plaintext is taken")
+        assert meshed.get("http://reviews:9080/").json()["headers"]["x-forwarded-client-cert"]
+        changes = sidecar.envoy.compiler.apply(
+            put(sidecar.envoy.snapshot, peer_authentication("STRICT"))
+        )
+        policies = {
+            kind: parts
+            for _, view in changes
+            for kind, parts in view.items()
+            if kind.endswith("TypedExtensionConfig")
+        }
+        assert policies, "the policy travels by ECDS"
+        for kind, (upserts, removals) in policies.items():
+            sidecar.envoy.ads.push(kind, upserts, removals)
+        until(sidecar.envoy.ads.settled, "Envoy acknowledged the policy")
+        assert pooled.get(inbound).status_code == 403
+        assert meshed.get("http://reviews:9080/").status_code == 200
+
+
+def test_a_server_with_another_identity_is_refused(sidecar: Sidecar) -> None:
+    rogue = endpoint("reviews", "v1", 9080, sidecar.inbound, service_account="somebody-else")
+    sidecar.envoy.apply(sidecar.envoy.snapshot.put_endpoints(f"reviews.{SUFFIX}", (rogue,)))
+    with sidecar.client() as client:
+        assert client.get("http://reviews:9080/").status_code == 503
+    assert not sidecar.envoy.stats("cluster.outbound.9080.*ssl.fail_verify_san").endswith(": 0\n")
+
+
+def test_metrics_and_access_log_of_both_sides(sidecar: Sidecar) -> None:
+    with sidecar.client() as client:
+        assert client.get("http://reviews:9080/").status_code == 200
+    with socket.create_connection(("127.0.0.1", sidecar.tcp_upstream), 20) as connection:
+        connection.sendall(b"ping")
+        assert connection.recv(4) == b"ping"
+
+    def series() -> dict[str, str]:
+        lines = [line for line in sidecar.envoy.prometheus().splitlines() if line.startswith("envoy_istio_")]
+        return dict(line.rsplit(" ", 1) for line in lines)
+
+    def both_sides() -> bool:
+        text = "\n".join(series())
+        return text.count("envoy_istio_requests_total") == 2 and "tcp_connections_closed" in text
+
+    until(both_sides, "requests are counted on both sides")
+    requests = [name for name in series() if name.startswith("envoy_istio_requests_total")]
+    (source,) = [name for name in requests if 'reporter="source"' in name]
+    (destination,) = [name for name in requests if 'reporter="destination"' in name]
+    for tag in (
+        'destination="reviews-v1;default;reviews;v1;"',
+        f'destination_service="reviews.{SUFFIX}"',
+        f'destination_principal="{IDENTITY}"',
+        'response_code="200"',
+    ):
+        assert tag in source
+    for tag in (
+        'source="v1.client.client-v1.default.workload.mesh"',
+        f'source_principal="{IDENTITY}"',
+        f'destination_service="reviews.{SUFFIX}"',
+        'destination_port="9080"',
+    ):
+        assert tag in destination
+    names = {name.partition("{")[0] for name in series()}
+    assert {
+        "envoy_istio_request_duration_milliseconds_count",
+        "envoy_istio_request_bytes_count",
+        "envoy_istio_response_bytes_count",
+        "envoy_istio_tcp_connections_opened_total",
+        "envoy_istio_tcp_connections_closed_total",
+        "envoy_istio_tcp_sent_bytes_total",
+        "envoy_istio_tcp_received_bytes_total",
+    } <= names
+
+    def logged() -> list[dict[str, object]]:
+        lines = sidecar.envoy.log().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    until(lambda: any(one["response_code"] == 200 for one in logged()), "the request is logged", 30)
+    assert any(one["upstream_cluster"] == f"outbound|9080||reviews.{SUFFIX}" for one in logged())
