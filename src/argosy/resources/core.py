@@ -70,12 +70,12 @@ class Service(Object, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 
 class Secret(Object, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     type: str = "Opaque"
-    data: dict[str, str] = {}  # base64
-    string_data: dict[str, str] = {}
+    data: dict[str, str] = field(default_factory=dict)  # base64
+    string_data: dict[str, str] = field(default_factory=dict)
     immutable: bool | None = None
 
 
 class ConfigMap(Object, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    data: dict[str, str] = {}
-    binary_data: dict[str, str] = {}
+    data: dict[str, str] = field(default_factory=dict)
+    binary_data: dict[str, str] = field(default_factory=dict)
     immutable: bool | None = None

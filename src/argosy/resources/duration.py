@@ -32,7 +32,9 @@ def parse_duration(text: str) -> int:
     if text.startswith("-"):
         raise ValueError(f"{text!r} is negative; write a duration of 0s or more")
     if len(body) > _MAX_LENGTH or not _WHOLE.fullmatch(body):
-        raise ValueError(f"{text[:80]!r} is not a duration; write numbers with units, as in 1h30m, 0.5s, 100ms")
+        raise ValueError(
+            f"{text[:80]!r} is not a duration; write numbers with units, as in 1h30m, 0.5s, 100ms"
+        )
     total = Fraction(0)
     for number, unit in _PART.findall(body):
         total += Fraction(number if number[-1] != "." else number[:-1]) * _UNITS[unit]

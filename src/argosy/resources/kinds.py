@@ -184,7 +184,8 @@ def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
     """`X | None` is how a struct says "may be left out"; on the wire that is absence, and errors name X alone."""
     options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
     if len(options) == 1:
-        return options[0]
+        (only,) = options
+        return dict(only)
     rest = {k: v for k, v in schema.items() if k != "anyOf" and not (k == "default" and v is None)}
     return rest | ({"anyOf": options} if options else {})
 

@@ -60,7 +60,11 @@ def load_documents(text: str, source: str) -> list[Document]:
 
 
 def _expanded(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict) and str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
+    if (
+        isinstance(value, dict)
+        and str(value.get("kind", "")).endswith("List")
+        and isinstance(value.get("items"), list)
+    ):
         for item in value["items"]:
             yield from _expanded(item)
     else:
@@ -81,12 +85,18 @@ def _values(text: str, source: str) -> Iterator[tuple[int, Any]]:
     reader = _Reader(source)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
-            if isinstance(event, yaml.DocumentEndEvent) and reader.root is not None and reader.root.value is not None:
+            if (
+                isinstance(event, yaml.DocumentEndEvent)
+                and reader.root is not None
+                and reader.root.value is not None
+            ):
                 yield reader.root.line, reader.root.value
             reader.take(event)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise LoadError(source, mark.line + 1 if mark else 1, error.problem or "is not YAML") from error
+        mark = error.problem_mark if error.problem_mark is not None else error.context_mark
+        raise LoadError(
+            source, mark.line + 1 if mark is not None else 1, error.problem or "is not YAML"
+        ) from error
     except (yaml.YAMLError, UnicodeError) as error:
         raise LoadError(source, 1, f"is not YAML: {error}") from error
 
@@ -144,7 +154,7 @@ class _Reader:
         self.nodes = 0
 
     def take(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark is not None else 0
         if isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event, line)
             self._add(_Built(value, 1, 0, line), event.anchor)
@@ -207,7 +217,9 @@ class _Reader:
         if key == "<<" and "<<" not in parent.keys:
             merged = built.value if isinstance(built.value, list) else [built.value]
             if not all(isinstance(item, dict) for item in merged):
-                raise LoadError(self.source, built.line, "'<<' merges mappings alone; give it an alias of one")
+                raise LoadError(
+                    self.source, built.line, "'<<' merges mappings alone; give it an alias of one"
+                )
             parent.merges += merged
         else:
             parent.value[key] = "<<" if built.value is _MERGE else built.value  # type: ignore[call-overload]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 Json = dict[str, Any]
 
@@ -61,7 +61,7 @@ class Object(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tr
 
     api_version: str
     kind: str
-    metadata: ObjectMeta = field(default_factory=ObjectMeta)
+    metadata: ObjectMeta = ObjectMeta()
 
     @property
     def label(self) -> str:

@@ -17,9 +17,19 @@ from argosy.resources.problem import Problem
 
 MAX_DEPTH = 64
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_WORDS = {"object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number", "number": "a number"}
+_WORDS = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+}
 _WORDS |= {"boolean": "true or false", "null": "null"}
-_TOLERATED = ("status",)  # written by machines of any version
+# Fields that were Istio's and whose effect is now always there: (struct, field) -> what to know
+_RETIRED = {
+    ("HTTPRoute", "websocketUpgrade"): "is no longer a field: WebSockets are always upgraded; remove it"
+}
+_TOLERATED = (["status"],)  # written by machines of any version
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -38,10 +48,11 @@ def check(kind: Kind, obj: dict[str, Any]) -> Result:
     for error in _validator(kind).iter_errors(without_nulls(obj, schema, schema["$defs"])):
         path = list(error.instance_path)
         if error.kind.name == "additionalProperties":
+            struct = _struct_at(schema, path)
             for name in error.kind.unexpected:
-                known = _properties(schema, path)
-                into = tolerated if path[:1] and path[0] in _TOLERATED else unknown
-                into.append(Problem(join([*path, name]), _unknown_field(name, known)))
+                retired = _RETIRED.get((struct.get("title", ""), name))
+                into = tolerated if retired or path[:1] in _TOLERATED else unknown
+                into.append(Problem(join([*path, name]), retired or _unknown_field(name, struct)))
         else:
             wrong.append(_problem(path, error, secret))
     return Result(tuple(wrong), tuple(unknown), tuple(tolerated))
@@ -91,7 +102,9 @@ def without_nulls(value: Any, schema: dict[str, Any], defs: dict[str, Any]) -> A
         fields = schema.get("properties")
         if fields is not None:
             return {
-                k: without_nulls(v, fields[k], defs) if k in fields else v for k, v in value.items() if v is not None
+                k: without_nulls(v, fields[k], defs) if k in fields else v
+                for k, v in value.items()
+                if v is not None
             }
         entries = schema.get("additionalProperties")
         if isinstance(entries, dict):
@@ -120,8 +133,8 @@ def _validator(kind: Kind) -> Any:
     return jsonschema_rs.validator_for(json_schema(kind))
 
 
-def _properties(schema: dict[str, Any], path: list[str | int]) -> tuple[str, ...]:
-    """The fields of the struct at a path."""
+def _struct_at(schema: dict[str, Any], path: list[str | int]) -> dict[str, Any]:
+    """The schema of the struct at a path."""
     defs, node = schema["$defs"], schema
     for part in path:
         node = defs[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
@@ -130,11 +143,11 @@ def _properties(schema: dict[str, Any], path: list[str | int]) -> tuple[str, ...
         else:
             fields, entries = node.get("properties", {}), node.get("additionalProperties")
             node = fields.get(part) or (entries if isinstance(entries, dict) else {})
-    node = defs[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
-    return tuple(node.get("properties", ()))
+    return defs[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
 
 
-def _unknown_field(name: str, known: tuple[str, ...]) -> str:
+def _unknown_field(name: str, struct: dict[str, Any]) -> str:
+    known = tuple(struct.get("properties", ()))
     flat = name.replace("_", "").replace("-", "").lower()
     for candidate in known:
         if candidate.lower() == flat:

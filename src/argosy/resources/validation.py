@@ -66,7 +66,9 @@ def _semantics(kind: Kind, obj: dict[str, Any], findings: Findings) -> None:
 def _unserved(api_version: str, name: str) -> Verdict:
     known = kind_of_group(api_version, name)
     if known is not None:
-        return _refused("apiVersion", f"{api_version[:80]!r} is not served; use {' or '.join(known.api_versions)}")
+        return _refused(
+            "apiVersion", f"{api_version[:80]!r} is not served; use {' or '.join(known.api_versions)}"
+        )
     served = ", ".join(k.kind for k in KINDS)
     return _refused("kind", f"{name[:80]!r} of {api_version[:80]!r} is not served; the kinds are {served}")
 

@@ -15,6 +15,7 @@ from argosy.resources.networking.virtual_service import Int32, PortSelector, UIn
 from argosy.resources.security import WorkloadSelector
 
 UInt64 = Annotated[int, Meta(ge=0)]
+HttpErrorCode = Annotated[int, Meta(ge=100, le=599)]
 
 
 class SimpleLoadBalancer(StrEnum):
@@ -144,12 +145,12 @@ class OutlierDetection(Struct, frozen=True, kw_only=True, rename="camel", omit_d
     split_external_local_origin_errors: bool = False
     consecutive_local_origin_failures: UInt32 | None = None
     consecutive_gateway_errors: UInt32 | None = None
-    consecutive_5xx_errors: UInt32 | None = None
+    consecutive_5xx_errors: UInt32 | None = field(default=None, name="consecutive5xxErrors")
     interval: str | None = None
     base_ejection_time: str | None = None
     max_ejection_percent: Int32 = 0
     min_health_percent: Int32 = 0
-    outlier_detection_http_error_codes: tuple[str | int, ...] = ()
+    outlier_detection_http_error_codes: tuple[HttpErrorCode, ...] = ()  # instead of the 5xx
 
 
 class ClientTLSMode(StrEnum):
@@ -229,4 +230,4 @@ class DestinationRuleSpec(Struct, frozen=True, kw_only=True, rename="camel", omi
 
 class DestinationRule(Object, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     spec: DestinationRuleSpec
-    status: Status = field(default_factory=Status)
+    status: Status = Status()

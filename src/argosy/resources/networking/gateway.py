@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from argosy.resources.meta import Object, Status
 from argosy.resources.networking.virtual_service import UInt32
@@ -78,5 +78,5 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
 
 
 class Gateway(Object, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    spec: GatewaySpec = field(default_factory=GatewaySpec)
-    status: Status = field(default_factory=Status)
+    spec: GatewaySpec = GatewaySpec()
+    status: Status = Status()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from argosy.resources.meta import Object, Status
 from argosy.resources.networking.virtual_service import UInt32
@@ -70,9 +70,9 @@ class ServiceEntryStatus(Status, frozen=True, kw_only=True, rename="camel", omit
 
 class ServiceEntry(Object, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     spec: ServiceEntrySpec
-    status: ServiceEntryStatus = field(default_factory=ServiceEntryStatus)
+    status: ServiceEntryStatus = ServiceEntryStatus()
 
 
 class WorkloadEntry(Object, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     spec: WorkloadEntrySpec
-    status: Status = field(default_factory=Status)
+    status: Status = Status()

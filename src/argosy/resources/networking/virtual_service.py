@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct
 
 from argosy.resources.meta import Object, Status
 
@@ -229,5 +229,5 @@ class VirtualServiceSpec(Struct, frozen=True, kw_only=True, rename="camel", omit
 
 
 class VirtualService(Object, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    spec: VirtualServiceSpec = field(default_factory=VirtualServiceSpec)
-    status: Status = field(default_factory=Status)
+    spec: VirtualServiceSpec = VirtualServiceSpec()
+    status: Status = Status()

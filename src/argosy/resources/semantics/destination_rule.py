@@ -19,7 +19,9 @@ def check(obj: DestinationRule, findings: Findings) -> None:
         path = f"spec.subsets[{i}]"
         findings.error(f"{path}.name", names.dns_label(subset.name))
         if subset.name in seen:
-            findings.error(f"{path}.name", f"{names.shown(subset.name)} is there twice; give each subset its own name")
+            findings.error(
+                f"{path}.name", f"{names.shown(subset.name)} is there twice; give each subset its own name"
+            )
         seen.add(subset.name)
         for wrong in names.labels(subset.labels):
             findings.error(f"{path}.labels", wrong)
@@ -27,8 +29,11 @@ def check(obj: DestinationRule, findings: Findings) -> None:
     own = obj.metadata.namespace
     visible = visibility.check_export_to(spec.export_to, own, findings)
     if spec.workload_selector is not None:
-        selectors.check_selector("spec.workloadSelector.matchLabels", spec.workload_selector.match_labels, findings)
+        selectors.check_selector(
+            "spec.workloadSelector.matchLabels", spec.workload_selector.match_labels, findings
+        )
         if not visible <= {own, "."}:
             findings.error(
-                visibility.FIELD, "goes beyond its namespace, but workloadSelector is for its namespace; use '.'"
+                visibility.FIELD,
+                "goes beyond its namespace, but workloadSelector is for its namespace; use '.'",
             )

@@ -19,7 +19,9 @@ def check(obj: Gateway, findings: Findings) -> None:
         _server(path, server, findings)
         name = server.port.name if server.port is not None else ""
         if name and name in port_names:
-            findings.error(f"{path}.port.name", f"{name!r} is there twice; give each server's port its own name")
+            findings.error(
+                f"{path}.port.name", f"{name!r} is there twice; give each server's port its own name"
+            )
         port_names.add(name)
     for wrong in names.labels(obj.spec.selector):
         findings.error("spec.selector", wrong)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from http import HTTPStatus
 
 from argosy.resources.duration import parse_duration
@@ -160,7 +159,9 @@ def _match(path: str, match: HTTPMatchRequest, at_gateways: bool, findings: Find
 
 def _claim_at_gateways(path: str, header: str, at_gateways: bool, findings: Findings) -> None:
     if not at_gateways and headers.is_claim(header):
-        findings.error(path, "claims of a token can be matched at gateways alone; bind it to gateways (without 'mesh')")
+        findings.error(
+            path, "claims of a token can be matched at gateways alone; bind it to gateways (without 'mesh')"
+        )
 
 
 _EMPTY_PREFIX = "prefix is empty; give a prefix, or match {} for any value"
@@ -197,9 +198,13 @@ def _redirect(path: str, redirect: HTTPRedirect, route: HTTPRoute, findings: Fin
                     f"needs a prefix, but match[{i}].uri is a regex; match by prefix, or redirect to a uri",
                 )
     if redirect.redirect_code and not 300 <= redirect.redirect_code <= 399:
-        findings.error(f"{path}.redirectCode", f"{redirect.redirect_code} is not a redirect; use 301, 302, 303, 307, 308")
+        findings.error(
+            f"{path}.redirectCode", f"{redirect.redirect_code} is not a redirect; use 301, 302, 303, 307, 308"
+        )
     elif redirect.redirect_code not in _REDIRECTS:
-        findings.warn(f"{path}.redirectCode", f"{redirect.redirect_code} becomes 301; use 301, 302, 303, 307, 308")
+        findings.warn(
+            f"{path}.redirectCode", f"{redirect.redirect_code} becomes 301; use 301, 302, 303, 307, 308"
+        )
     if redirect.scheme not in ("", "http", "https"):
         findings.error(f"{path}.scheme", f"{names.shown(redirect.scheme)} is not http or https")
     if redirect.port is not None and redirect.derive_port is not None:
@@ -218,13 +223,23 @@ def _direct_response(path: str, response: HTTPDirectResponse, findings: Findings
     size = len((body.string or "").encode("utf-8", "surrogatepass"))
     if body.bytes is not None:
         try:
-            size = len(base64.b64decode(body.bytes.replace("-", "+").replace("_", "/"), validate=True))
-        except (binascii.Error, ValueError):
+            size = len(body_bytes(body.bytes))
+        except ValueError:
             findings.error(f"{path}.body.bytes", "is not base64; encode the body, or use string")
     if size > _BODY_MAX:
-        findings.error(f"{path}.body", f"has {size} bytes; at most {_BODY_MAX} are allowed: serve it from a service")
+        findings.error(
+            f"{path}.body", f"has {size} bytes; at most {_BODY_MAX} are allowed: serve it from a service"
+        )
     elif size > _BODY_LARGE:
-        findings.warn(f"{path}.body", f"has {size} bytes, which every proxy holds in memory; serve it from a service")
+        findings.warn(
+            f"{path}.body", f"has {size} bytes, which every proxy holds in memory; serve it from a service"
+        )
+
+
+def body_bytes(text: str) -> bytes:
+    """As protobuf's JSON reads bytes: either alphabet of base64, with or without padding. Raises ValueError."""
+    standard = text.replace("-", "+").replace("_", "/").rstrip("=")
+    return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
 
 
 def _status(status: int) -> str | None:
@@ -248,7 +263,9 @@ def _one_authority(path: str, route: HTTPRoute, findings: Findings) -> None:
     if route.headers is not None and route.headers.request is not None:
         request = route.headers.request
         for verb, values in (("set", request.set), ("add", request.add)):
-            places += [f"headers.request.{verb}[{k!r}]" for k, v in values.items() if headers.is_authority(k) and v]
+            places += [
+                f"headers.request.{verb}[{k!r}]" for k, v in values.items() if headers.is_authority(k) and v
+            ]
     if len(places) > 1:
         findings.error(path, f"changes the authority in {' and '.join(places)}; keep one")
 
@@ -263,7 +280,9 @@ def check_retries(path: str, retries: HTTPRetry, findings: Findings) -> None:
         }
         for name, is_given in given.items():
             if is_given:
-                findings.error(f"{path}.{name}", "has no effect: attempts is 0 (no retries); give attempts or remove it")
+                findings.error(
+                    f"{path}.{name}", "has no effect: attempts is 0 (no retries); give attempts or remove it"
+                )
     findings.error(f"{path}.perTryTimeout", names.duration(retries.per_try_timeout))
     findings.error(f"{path}.backoff", names.duration(retries.backoff))
     for condition in retries.retry_on.split(",") if retries.retry_on else ():
@@ -305,7 +324,9 @@ def _delay(path: str, delay: Delay, findings: Findings) -> None:
 
 def _abort(path: str, abort: Abort, findings: Findings) -> None:
     findings.error(f"{path}.percentage.value", _percentage(abort.percentage))
-    given = [n for n, v in (("httpStatus", abort.http_status), ("grpcStatus", abort.grpc_status)) if v is not None]
+    given = [
+        n for n, v in (("httpStatus", abort.http_status), ("grpcStatus", abort.grpc_status)) if v is not None
+    ]
     if len(given) > 1:
         findings.error(path, "has httpStatus and grpcStatus; keep one")
     if abort.http2_error is not None:
@@ -316,7 +337,8 @@ def _abort(path: str, abort: Abort, findings: Findings) -> None:
         findings.error(f"{path}.httpStatus", _status(abort.http_status))
     if abort.grpc_status is not None and abort.grpc_status not in GRPC_STATUS:
         findings.error(
-            f"{path}.grpcStatus", f"{names.shown(abort.grpc_status)} is not a gRPC status; write one as in NOT_FOUND"
+            f"{path}.grpcStatus",
+            f"{names.shown(abort.grpc_status)} is not a gRPC status; write one as in NOT_FOUND",
         )
 
 
@@ -348,7 +370,8 @@ def _cors(path: str, cors: CorsPolicy, findings: Findings) -> None:
     for i, method in enumerate(cors.allow_methods):
         if method not in _METHODS:
             findings.error(
-                f"{path}.allowMethods[{i}]", f"{names.shown(method)} is not an HTTP method; use {', '.join(sorted(_METHODS))}"
+                f"{path}.allowMethods[{i}]",
+                f"{names.shown(method)} is not an HTTP method; use {', '.join(sorted(_METHODS))}",
             )
     for i, header in enumerate(cors.allow_headers):
         findings.error(f"{path}.allowHeaders[{i}]", headers.name_or_any(header))

@@ -47,7 +47,8 @@ def check_zone_aware(
     for i, priority in enumerate(setting.failover_priority):
         if priority.partition("=")[0] in (ZONE, SUBZONE):
             findings.error(
-                f"{path}.failoverPriority[{i}]", f"{priority!r}: zones are balanced by load; use regions or other labels"
+                f"{path}.failoverPriority[{i}]",
+                f"{priority!r}: zones are balanced by load; use regions or other labels",
             )
     _failover(path, setting.failover, findings)
     _needs_outlier_detection(path, setting.failover or setting.failover_priority, outlier, findings)
@@ -62,7 +63,9 @@ def _exclusive(
 ) -> None:
     for i, priority in enumerate(priorities if failover else ()):
         if priority in labels:
-            findings.error(f"{path}.failoverPriority[{i}]", f"{priority!r} contradicts failover; keep one of them")
+            findings.error(
+                f"{path}.failoverPriority[{i}]", f"{priority!r} contradicts failover; keep one of them"
+            )
 
 
 def _failover(path: str, failover: tuple[Failover, ...], findings: Findings) -> None:

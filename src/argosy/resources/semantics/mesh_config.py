@@ -36,6 +36,8 @@ def check(config: MeshConfig, findings: Findings) -> None:
     if config.locality_lb_setting is not None:
         locality.check_setting("localityLbSetting", config.locality_lb_setting, OutlierDetection(), findings)
     if config.zone_aware_lb_setting is not None:
-        locality.check_zone_aware("zoneAwareLbSetting", config.zone_aware_lb_setting, OutlierDetection(), findings)
+        locality.check_zone_aware(
+            "zoneAwareLbSetting", config.zone_aware_lb_setting, OutlierDetection(), findings
+        )
     if config.mesh_mtls is not None and config.mesh_mtls.ecdh_curves:
         findings.error("meshMTLS.ecdhCurves", "is not supported; use tlsDefaults.ecdhCurves")

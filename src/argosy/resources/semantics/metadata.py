@@ -27,10 +27,13 @@ def check(kind: Kind, metadata: ObjectMeta, findings: Findings) -> None:
         findings.error("metadata.annotations", names.label_key(key.lower()))
         size += len(key) + len(value)
     if size > _MAX_ANNOTATIONS:
-        findings.error("metadata.annotations", f"have {size} characters; at most {_MAX_ANNOTATIONS} are allowed")
+        findings.error(
+            "metadata.annotations", f"have {size} characters; at most {_MAX_ANNOTATIONS} are allowed"
+        )
     if kind.group and DRY_RUN in metadata.annotations:
         findings.error(
-            "metadata.annotations", f"{DRY_RUN!r} is for AuthorizationPolicy alone; remove it from this {kind.kind}"
+            "metadata.annotations",
+            f"{DRY_RUN!r} is for AuthorizationPolicy alone; remove it from this {kind.kind}",
         )
 
 

@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from argosy.resources.duration import parse_duration
 
 _LABEL = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?")
-_WILDCARD_LABEL = re.compile(r"\*|\*-?[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?|[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?")
+_WILDCARD_LABEL = re.compile(
+    r"\*|\*-?[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?|[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?"
+)
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 _NAME_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 _QUALIFIED = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -39,7 +41,9 @@ def object_name(text: str) -> str | None:
     """Names of most kinds: a lower-case DNS subdomain."""
     if len(text) <= 253 and _SUBDOMAIN.fullmatch(text):
         return None
-    return f"{shown(text)} is not a name; use at most 253 lower-case letters, digits, '-' and '.', as in my-name"
+    return (
+        f"{shown(text)} is not a name; use at most 253 lower-case letters, digits, '-' and '.', as in my-name"
+    )
 
 
 def namespace_name(text: str) -> str | None:

@@ -18,12 +18,8 @@ _POSIX_CLASS = re.compile(r"\[:\^?([a-z]+):\]")
 _PROPERTY = re.compile(r"[pP](?:\{\^?([A-Za-z_]+)\}|([A-Z]))")
 _HEX = re.compile(r"x(?:\{([0-9A-Fa-f]{1,8})\}|[0-9A-Fa-f]{2})")
 _OCTAL = re.compile(r"0[0-7]{0,2}|[1-7][0-7]{1,2}")
-_POSIX = frozenset(
-    "alnum alpha ascii blank cntrl digit graph lower print punct space upper word xdigit".split()
-)
-_CATEGORIES = frozenset(
-    "Any C Cc Cf Co Cs L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So Z Zl Zp Zs".split()
-)
+_POSIX = re.compile(r"alnum|alpha|ascii|blank|cntrl|digit|graph|lower|print|punct|space|upper|word|xdigit")
+_CATEGORY = re.compile(r"Any|C[cfos]?|L[lmotu]?|M[cen]?|N[dlo]?|P[cdefios]?|S[ckmo]?|Z[lps]?")
 _SCRIPT = re.compile(r"[A-Z][a-z]+(?:_[A-Z][a-z]+)*")
 
 
@@ -127,7 +123,7 @@ def _class(text: str, at: int) -> int:
         first = False
         posix = _POSIX_CLASS.match(text, at)
         if posix:
-            if posix[1] not in _POSIX:
+            if not _POSIX.fullmatch(posix[1]):
                 raise _Refused(f"character class {posix[0]!r} is not known")
             at = posix.end()
             continue
@@ -170,7 +166,7 @@ def _escape(text: str, at: int, outside: str) -> int:
     named = _PROPERTY.match(text, at + 1)
     if named:
         name = named[1] or named[2]
-        if name not in _CATEGORIES and not (len(name) > 2 and _SCRIPT.fullmatch(name)):
+        if not _CATEGORY.fullmatch(name) and not (len(name) > 2 and _SCRIPT.fullmatch(name)):
             raise _Refused(f"Unicode class {name!r} is not known")
         return named.end()
     code = _HEX.match(text, at + 1)

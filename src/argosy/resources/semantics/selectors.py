@@ -11,7 +11,9 @@ def check_selector(path: str, match_labels: dict[str, str], findings: Findings) 
         if key == "":
             findings.error(path, f"the key of {names.shown(value)} is empty; name the label")
         elif "*" in key or "*" in value:
-            findings.error(path, f"{names.shown(f'{key}={value}')}: wildcards are not supported; name key and value")
+            findings.error(
+                path, f"{names.shown(f'{key}={value}')}: wildcards are not supported; name key and value"
+            )
         elif len(value) > 63:
             findings.error(path, f"{names.shown(f'{key}={value}')}: a label value has at most 63 characters")
     if not match_labels:

@@ -42,7 +42,9 @@ def _port(path: str, port: ServicePort, named: bool, findings: Findings) -> None
     elif port.name:
         findings.error(f"{path}.name", names.dns_label(port.name))
     if port.protocol not in _PROTOCOLS:
-        findings.error(f"{path}.protocol", f"{names.shown(port.protocol)} is not one of {', '.join(_PROTOCOLS)}")
+        findings.error(
+            f"{path}.protocol", f"{names.shown(port.protocol)} is not one of {', '.join(_PROTOCOLS)}"
+        )
     if isinstance(port.target_port, int):
         if port.target_port:  # 0 is "as port"
             findings.error(f"{path}.targetPort", names.port(port.target_port))

@@ -24,7 +24,9 @@ def check(obj: ServiceEntry, findings: Findings) -> None:
         if spec.endpoints:
             findings.error("spec.endpoints", "excludes workloadSelector; keep one")
         if spec.resolution != Resolution.STATIC:
-            findings.warn("spec.workloadSelector", f"is for resolution STATIC, not {spec.resolution}; change one")
+            findings.warn(
+                "spec.workloadSelector", f"is for resolution STATIC, not {spec.resolution}; change one"
+            )
     visibility.check_export_to_or_none(spec.export_to, obj.metadata.namespace, findings)
 
 
@@ -42,14 +44,15 @@ def _hosts(spec: ServiceEntrySpec, findings: Findings) -> None:
             findings.warn(path, names.partial_wildcard(host))
             if spec.resolution in _BY_DNS and not spec.endpoints and names.fqdn(host) is not None:
                 findings.error(
-                    path, f"{names.shown(host)} cannot be looked up; name a host, give endpoints, or use another resolution"
+                    path,
+                    f"{names.shown(host)} cannot be looked up; name a host, give endpoints, or use another resolution",
                 )
     if spec.resolution != Resolution.NONE and len(spec.hosts) > 1:
         for i, port in enumerate(spec.ports):
             if port.protocol.upper() not in protocols.HTTP | protocols.TLS:
                 findings.error(
                     f"spec.ports[{i}].protocol",
-                    f"{names.shown(port.protocol)} cannot tell {len(spec.hosts)} hosts apart; use HTTP or TLS, or one host",
+                    f"{names.shown(port.protocol)} cannot tell several hosts apart; use HTTP or TLS, or one host",
                 )
 
 
@@ -58,7 +61,9 @@ def _addresses(spec: ServiceEntrySpec, findings: Findings) -> None:
         path = f"spec.addresses[{i}]"
         findings.error(path, names.subnet(address))
         if "/" in address and spec.resolution not in (Resolution.NONE, Resolution.STATIC):
-            findings.error(path, f"{names.shown(address)}: CIDR blocks are for resolution NONE and STATIC alone")
+            findings.error(
+                path, f"{names.shown(address)}: CIDR blocks are for resolution NONE and STATIC alone"
+            )
     if spec.addresses and spec.resolution == Resolution.DYNAMIC_DNS:
         findings.error("spec.addresses", "has no meaning with resolution DYNAMIC_DNS; remove it")
 
@@ -71,7 +76,9 @@ def _ports(spec: ServiceEntrySpec, findings: Findings) -> None:
         findings.error(f"{path}.name", names.dns_label(port.name))
         findings.error(f"{path}.number", names.port(port.number))
         if port.name in seen_names:
-            findings.error(f"{path}.name", f"{names.shown(port.name)} is there twice; give each port its own name")
+            findings.error(
+                f"{path}.name", f"{names.shown(port.name)} is there twice; give each port its own name"
+            )
         if port.number in seen_numbers:
             findings.error(f"{path}.number", f"{port.number} is there twice; keep one")
         seen_names.add(port.name)
@@ -87,10 +94,15 @@ def _ports(spec: ServiceEntrySpec, findings: Findings) -> None:
 def _endpoints(spec: ServiceEntrySpec, findings: Findings) -> None:
     resolution = spec.resolution
     if resolution in (Resolution.NONE, Resolution.DYNAMIC_DNS) and spec.endpoints:
-        findings.error("spec.endpoints", f"has no meaning with resolution {resolution}; use STATIC or DNS, or remove it")
+        findings.error(
+            "spec.endpoints", f"has no meaning with resolution {resolution}; use STATIC or DNS, or remove it"
+        )
         return
     if resolution == Resolution.DNS_ROUND_ROBIN and len(spec.endpoints) > 1:
-        findings.error("spec.endpoints", f"has {len(spec.endpoints)}; DNS_ROUND_ROBIN takes one: use DNS, or one endpoint")
+        findings.error(
+            "spec.endpoints",
+            f"has {len(spec.endpoints)}; DNS_ROUND_ROBIN takes one: use DNS, or one endpoint",
+        )
     ports = {port.name for port in spec.ports}
     for i, endpoint in enumerate(spec.endpoints):
         path = f"spec.endpoints[{i}]"
@@ -98,16 +110,23 @@ def _endpoints(spec: ServiceEntrySpec, findings: Findings) -> None:
         for name in endpoint.ports:
             if name not in ports:
                 findings.error(
-                    f"{path}.ports[{name!r}]", f"is no port of spec.ports ({', '.join(sorted(ports))}); use one of their names"
+                    f"{path}.ports[{name!r}]",
+                    f"is no port of spec.ports ({', '.join(sorted(ports))}); use one of their names",
                 )
         address = endpoint.address
         if names.is_unix(address):
             if resolution != Resolution.STATIC:
-                findings.error(f"{path}.address", f"{names.shown(address)}: sockets are for resolution STATIC alone")
+                findings.error(
+                    f"{path}.address", f"{names.shown(address)}: sockets are for resolution STATIC alone"
+                )
             if len(spec.ports) != 1:
-                findings.error(f"{path}.address", f"a socket serves one port; spec.ports has {len(spec.ports)}")
+                findings.error(
+                    f"{path}.address", f"a socket serves one port; spec.ports has {len(spec.ports)}"
+                )
         elif address and not names.is_ip(address):
             if resolution == Resolution.STATIC:
-                findings.error(f"{path}.address", f"{names.shown(address)} is not an IP address; use resolution DNS")
+                findings.error(
+                    f"{path}.address", f"{names.shown(address)} is not an IP address; use resolution DNS"
+                )
             else:
                 findings.error(f"{path}.address", names.fqdn(address))

@@ -56,7 +56,9 @@ def check_client(path: str, tls: ClientTLSSettings | None, findings: Findings) -
             verifying["credentialName"] = tls.credential_name
         for name, value in verifying.items():
             if value:
-                findings.error(f"{path}.{name}", "verifies what insecureSkipVerify does not; keep one of them")
+                findings.error(
+                    f"{path}.{name}", "verifies what insecureSkipVerify does not; keep one of them"
+                )
     if tls.credential_name and originates:
         for name, value in files.items():
             if value:
@@ -65,7 +67,9 @@ def check_client(path: str, tls: ClientTLSSettings | None, findings: Findings) -
     if tls.mode == ClientTLSMode.MUTUAL:
         for name in ("clientCertificate", "privateKey"):
             if not files[name]:
-                findings.error(f"{path}.{name}", "is missing, which mode MUTUAL needs; give it, or credentialName")
+                findings.error(
+                    f"{path}.{name}", "is missing, which mode MUTUAL needs; give it, or credentialName"
+                )
 
 
 def check_server(path: str, tls: ServerTLSSettings | None, findings: Findings) -> None:
@@ -86,11 +90,15 @@ def check_server(path: str, tls: ServerTLSSettings | None, findings: Findings) -
     if tls.mode == ServerTLSMode.ISTIO_MUTUAL:
         for name, value in given.items():
             if value and name != "caCrl":
-                findings.error(f"{path}.{name}", "is not for mode ISTIO_MUTUAL, which has the mesh's; remove it")
+                findings.error(
+                    f"{path}.{name}", "is not for mode ISTIO_MUTUAL, which has the mesh's; remove it"
+                )
     elif tls.mode in (ServerTLSMode.PASSTHROUGH, ServerTLSMode.AUTO_PASSTHROUGH):
         for name, value in given.items():
             if value:
-                findings.warn(f"{path}.{name}", f"is ignored: mode {tls.mode} does not terminate TLS; remove it")
+                findings.warn(
+                    f"{path}.{name}", f"is ignored: mode {tls.mode} does not terminate TLS; remove it"
+                )
     else:
         _certificates(path, tls, findings)
 
@@ -102,17 +110,21 @@ def _certificates(path: str, tls: ServerTLSSettings, findings: Findings) -> None
         for name, value in (
             ("credentialName", tls.credential_name),
             ("credentialNames", tls.credential_names),
-            ("serverCertificate", tls.server_certificate or tls.private_key),
+            ("serverCertificate", tls.server_certificate and tls.private_key),
             ("tlsCertificates", tls.tls_certificates),
         )
         if value
     ]
     if len(sources) > 1:
         findings.error(path, f"has {' and '.join(sources)}; give the certificate in one of them")
-    for name, count in (("credentialNames", len(tls.credential_names)), ("tlsCertificates", len(tls.tls_certificates))):
+    for name, count in (
+        ("credentialNames", len(tls.credential_names)),
+        ("tlsCertificates", len(tls.tls_certificates)),
+    ):
         if count > MAX_CERTIFICATES:
             findings.warn(
-                f"{path}.{name}", f"has {count}; {tls.mode} uses the first {MAX_CERTIFICATES} (one RSA, one ECDSA)"
+                f"{path}.{name}",
+                f"has {count}; {tls.mode} uses the first {MAX_CERTIFICATES} (one RSA, one ECDSA)",
             )
     if tls.credential_name or tls.credential_names:
         return
@@ -123,15 +135,21 @@ def _certificates(path: str, tls: ServerTLSSettings, findings: Findings) -> None
     else:
         _pair(path, str(tls.mode), tls.server_certificate, tls.private_key, findings)
     if tls.mode != ServerTLSMode.SIMPLE and not (tls.ca_certificates or tls.ca_cert_credential_name):
-        findings.error(f"{path}.caCertificates", f"is missing, which mode {tls.mode} needs; give it, or credentialName")
+        findings.error(
+            f"{path}.caCertificates", f"is missing, which mode {tls.mode} needs; give it, or credentialName"
+        )
     if tls.ca_crl and tls.mode == ServerTLSMode.SIMPLE:
-        findings.error(f"{path}.caCrl", "is not for mode SIMPLE, which verifies no client; remove it or use MUTUAL")
+        findings.error(
+            f"{path}.caCrl", "is not for mode SIMPLE, which verifies no client; remove it or use MUTUAL"
+        )
 
 
 def _pair(path: str, mode: str, certificate: str, key: str, findings: Findings) -> None:
     for name, value in (("serverCertificate", certificate), ("privateKey", key)):
         if not value:
-            findings.error(f"{path}.{name}", f"is missing, which mode {mode} needs; give it, or credentialName")
+            findings.error(
+                f"{path}.{name}", f"is missing, which mode {mode} needs; give it, or credentialName"
+            )
 
 
 def _versions(path: str, tls: ServerTLSSettings, findings: Findings) -> None:
@@ -142,14 +160,18 @@ def _versions(path: str, tls: ServerTLSSettings, findings: Findings) -> None:
         )
     low, high = tls.min_protocol_version, tls.max_protocol_version
     if TLSProtocol.TLS_AUTO not in (low, high) and _VERSIONS.index(low) > _VERSIONS.index(high):
-        findings.warn(f"{path}.minProtocolVersion", f"{low} is above maxProtocolVersion {high}; no version is left")
+        findings.warn(
+            f"{path}.minProtocolVersion", f"{low} is above maxProtocolVersion {high}; no version is left"
+        )
 
 
 def _ciphers(path: str, tls: ServerTLSSettings, findings: Findings) -> None:
     seen: set[str] = set()
     for i, suite in enumerate(tls.cipher_suites):
         if suite not in CIPHER_SUITES:
-            findings.warn(f"{path}.cipherSuites[{i}]", f"{suite[:80]!r} is not a cipher suite of Envoy's; it is ignored")
+            findings.warn(
+                f"{path}.cipherSuites[{i}]", f"{suite[:80]!r} is not a cipher suite of Envoy's; it is ignored"
+            )
         elif suite in seen:
             findings.warn(f"{path}.cipherSuites[{i}]", f"{suite!r} is there twice; remove one")
         seen.add(suite)

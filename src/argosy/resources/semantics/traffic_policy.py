@@ -134,7 +134,9 @@ def _load_balancer(
     if settings.locality_lb_setting is not None:
         locality.check_setting(f"{path}.localityLbSetting", settings.locality_lb_setting, outlier, findings)
     if settings.zone_aware_lb_setting is not None:
-        locality.check_zone_aware(f"{path}.zoneAwareLbSetting", settings.zone_aware_lb_setting, outlier, findings)
+        locality.check_zone_aware(
+            f"{path}.zoneAwareLbSetting", settings.zone_aware_lb_setting, outlier, findings
+        )
     findings.error(f"{path}.warmupDurationSecs", names.duration(settings.warmup_duration_secs))
     if settings.warmup is not None:
         if settings.warmup_duration_secs is not None:
@@ -163,7 +165,9 @@ def _consistent_hash(path: str, consistent: ConsistentHash, findings: Findings) 
     ]
     if len(keys) > 1:
         findings.error(path, f"hashes by {' and '.join(keys)}; keep one")
-    algorithms = [n for n, v in (("ringHash", consistent.ring_hash), ("maglev", consistent.maglev)) if v is not None]
+    algorithms = [
+        n for n, v in (("ringHash", consistent.ring_hash), ("maglev", consistent.maglev)) if v is not None
+    ]
     if len(algorithms) > 1:
         findings.error(path, "has ringHash and maglev; keep one")
     if consistent.http_cookie is not None:
@@ -177,7 +181,9 @@ def _consistent_hash(path: str, consistent: ConsistentHash, findings: Findings) 
     if consistent.maglev is not None:
         size = consistent.maglev.table_size
         if size > _MAGLEV_MAX or not _is_prime(size):
-            findings.error(f"{path}.maglev.tableSize", f"{size} is not a prime number of at most {_MAGLEV_MAX}")
+            findings.error(
+                f"{path}.maglev.tableSize", f"{size} is not a prime number of at most {_MAGLEV_MAX}"
+            )
 
 
 def _is_prime(number: int) -> bool:

@@ -33,7 +33,9 @@ def _http(spec: VirtualServiceSpec, findings: Findings) -> None:
     for i, route in enumerate(spec.http):
         path = f"spec.http[{i}]"
         if takes_all is not None:
-            findings.warn(path, f"is never used: spec.http[{takes_all}] before it has no match; move that to the end")
+            findings.warn(
+                path, f"is never used: spec.http[{takes_all}] before it has no match; move that to the end"
+            )
             continue
         if not route.match:
             takes_all = i
@@ -43,7 +45,9 @@ def _http(spec: VirtualServiceSpec, findings: Findings) -> None:
             rest = _encode(msgspec.structs.replace(match, name="", stat_prefix="", uri=None))
             earlier = seen.get(key) or _covering(match, prefixes.get(rest, {}))
             if earlier is not None:
-                findings.warn(at, f"is never used: {earlier} before it takes the same requests; remove it or move it up")
+                findings.warn(
+                    at, f"is never used: {earlier} before it takes the same requests; remove it or move it up"
+                )
             seen.setdefault(key, at)
             if match.uri is not None and match.uri.prefix:
                 prefixes.setdefault(rest, {}).setdefault(match.uri.prefix, at)
@@ -62,7 +66,10 @@ def _layer4(path: str, routes: tuple[TLSRoute | TCPRoute, ...], findings: Findin
     seen: dict[bytes, str] = {}
     for i, route in enumerate(routes):
         if takes_all is not None:
-            findings.warn(f"{path}[{i}]", f"is never used: {path}[{takes_all}] before it has no match; move that to the end")
+            findings.warn(
+                f"{path}[{i}]",
+                f"is never used: {path}[{takes_all}] before it has no match; move that to the end",
+            )
             continue
         matches: tuple[TLSMatchAttributes | L4MatchAttributes, ...] = route.match
         if not matches:
@@ -71,4 +78,6 @@ def _layer4(path: str, routes: tuple[TLSRoute | TCPRoute, ...], findings: Findin
             at = f"{path}[{i}].match[{m}]"
             earlier = seen.setdefault(_encode(match), at)
             if earlier != at:
-                findings.warn(at, f"is never used: {earlier} before it takes the same connections; remove one of them")
+                findings.warn(
+                    at, f"is never used: {earlier} before it takes the same connections; remove one of them"
+                )

@@ -85,7 +85,9 @@ def _hosts(spec: VirtualServiceSpec, at_gateways: bool, findings: Findings) -> N
     for i, host in enumerate(spec.hosts):
         wrong = _host(host, by_sni)
         if wrong is None and host == "*" and not at_gateways:
-            wrong = "'*' is not allowed for sidecars; name hosts, or bind it to gateways alone (without 'mesh')"
+            wrong = (
+                "'*' is not allowed for sidecars; name hosts, or bind it to gateways alone (without 'mesh')"
+            )
         if wrong is not None and names.is_ip(host):
             wrong = None
         findings.error(f"spec.hosts[{i}]", wrong)
@@ -115,11 +117,15 @@ def _tls_match(
         at = f"{path}.sniHosts[{i}]"
         wrong = _host(host, at_gateways or not spec.gateways)
         if wrong is not None and names.is_ip(host):
-            findings.warn(at, f"{host!r} is an IP address, which most clients do not send as SNI; use a host name")
+            findings.warn(
+                at, f"{host!r} is an IP address, which most clients do not send as SNI; use a host name"
+            )
         elif wrong is not None:
             findings.error(at, wrong)
         elif not any(names.covers(of, host) for of in spec.hosts):
-            findings.error(at, f"{host!r} is not covered by spec.hosts ({', '.join(spec.hosts)}); add it there")
+            findings.error(
+                at, f"{host!r} is not covered by spec.hosts ({', '.join(spec.hosts)}); add it there"
+            )
     _l4_match(path, match, findings)
 
 

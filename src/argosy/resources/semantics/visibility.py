@@ -28,7 +28,9 @@ def _check(export_to: tuple[str, ...], namespace: str, findings: Findings) -> fr
         path = f"{FIELD}[{i}]"
         key = namespace if entry == "." and namespace else entry
         if key in seen:
-            findings.error(path, f"{names.shown(entry)} is there twice ('.' is the object's own namespace); keep one")
+            findings.error(
+                path, f"{names.shown(entry)} is there twice ('.' is the object's own namespace); keep one"
+            )
         seen.add(key)
         if entry not in (".", "*", "~"):
             findings.error(path, names.dns_label(entry))

@@ -16,7 +16,8 @@ def check(obj: WorkloadEntry, findings: Findings) -> None:
     if spec.address and not names.is_unix(spec.address) and not names.is_ip(spec.address):
         wrong = names.fqdn(spec.address)
         findings.error(
-            "spec.address", f"{names.shown(spec.address)} is neither an IP address nor a host name" if wrong else None
+            "spec.address",
+            f"{names.shown(spec.address)} is neither an IP address nor a host name" if wrong else None,
         )
 
 
@@ -24,9 +25,13 @@ def check_entry(path: str, entry: WorkloadEntrySpec, findings: Findings) -> None
     """What holds wherever an entry stands; which kinds of address are right depends on that."""
     if not entry.address:
         if entry.network:
-            findings.warn(f"{path}.address", f"is missing: traffic goes through the gateway of {entry.network!r}")
+            findings.warn(
+                f"{path}.address", f"is missing: traffic goes through the gateway of {entry.network!r}"
+            )
         else:
-            findings.error(f"{path}.address", "is missing; give an IP address, a host name, or unix:// and a path")
+            findings.error(
+                f"{path}.address", "is missing; give an IP address, a host name, or unix:// and a path"
+            )
     if names.is_unix(entry.address):
         findings.error(f"{path}.address", names.unix_address(entry.address))
         if entry.ports:

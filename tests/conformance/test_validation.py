@@ -1,0 +1,96 @@
+"""The suites validation-crds, validation-tables and accept-corpus, for the kinds we serve."""
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from argosy.resources.kinds import KINDS
+from argosy.resources.loading import load_documents
+from argosy.resources.report import report
+
+ROOT = Path(__file__).parents[2]
+CASES = Path(os.environ.get("ARGOSY_CONFORMANCE", ROOT.parent / "shared" / "conformance"))
+OURS = frozenset(kind.kind for kind in KINDS)
+EMBEDDED_MAY_DIFFER = 0.03  # conformance/README: of cases that were wrapped in a minimal parent
+
+pytestmark = [
+    pytest.mark.conformance,
+    pytest.mark.skipif(
+        not CASES.is_dir(), reason=f"NO CONFORMANCE DATA in {CASES}: set ARGOSY_CONFORMANCE to its folder"
+    ),
+]
+
+
+@cache
+def _index(suite: str) -> list[dict[str, Any]]:
+    path = CASES / suite / "index.json"
+    if not path.is_file():
+        return []
+    cases: list[dict[str, Any]] = json.loads(path.read_text())["cases"]
+    return cases
+
+
+def _ours(suite: str) -> list[dict[str, Any]]:
+    return [case for case in _index(suite) if case["kind"] in OURS]
+
+
+def _entry(suite: str, case: str) -> dict[str, Any]:
+    path = CASES / suite / case / "input.yaml"
+    (entry,) = report(load_documents(path.read_text(), case))
+    assert "skipped" not in entry
+    return entry
+
+
+@pytest.mark.parametrize("case", _ours("validation-crds"), ids=lambda case: str(case["case"]))
+def test_crd_case_is_judged_as_by_istio(case: dict[str, Any]) -> None:
+    entry = _entry("validation-crds", case["case"])
+    assert entry["valid"] == case["valid"], (case["error"], entry["errors"])
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in _ours("validation-tables") if not c["embedded"]], ids=lambda case: str(case["case"])
+)
+def test_table_case_is_judged_as_by_istio(case: dict[str, Any]) -> None:
+    entry = _entry("validation-tables", case["case"])
+    assert entry["valid"] == case["valid"], (case.get("error_contains"), entry["errors"])
+
+
+def test_embedded_table_cases_are_judged_as_by_istio() -> None:
+    cases = [case for case in _ours("validation-tables") if case["embedded"]]
+    differ = {
+        case["case"]: entry["errors"]
+        for case in cases
+        if (entry := _entry("validation-tables", case["case"]))["valid"] != case["valid"]
+    }
+    assert cases
+    assert len(differ) <= EMBEDDED_MAY_DIFFER * len(cases), differ
+
+
+def test_warnings_are_where_istio_has_them() -> None:
+    cases = [case for case in _ours("validation-tables") if case["valid"] and case.get("warning") is not None]
+    differ = {
+        case["case"]: entry["warnings"]
+        for case in cases
+        if bool((entry := _entry("validation-tables", case["case"]))["warnings"]) != case["warning"]
+    }
+    assert cases
+    assert len(differ) <= EMBEDDED_MAY_DIFFER * len(cases), differ
+
+
+def test_every_object_of_the_corpus_is_accepted() -> None:
+    refused = []
+    judged = 0
+    for case in _index("accept-corpus"):
+        if case["templated"]:
+            continue
+        for path in sorted((CASES / "accept-corpus" / case["case"]).glob("*.yaml")):
+            for entry in report(load_documents(path.read_text(), f"{case['case']}/{path.name}")):
+                judged += not entry.get("skipped")
+                if not entry["valid"]:
+                    refused.append(entry)
+    assert judged
+    assert not refused
