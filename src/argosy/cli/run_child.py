@@ -8,7 +8,6 @@ have without us (a shell, psql).
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import subprocess
@@ -16,12 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from argosy.agent.protocol import BoundPort
+from argosy.cli.processes import dies_with_us
 from argosy.runtime.errors import Failure
 
 NO_PROXY = "localhost,127.0.0.0/8,::1,127.0.0.1"  # 127.0.0.1 once more for clients that know no CIDR (urllib)
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "grpc_proxy")  # no all_proxy: clients take it for SOCKS
-PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def environment(base: Mapping[str, str], proxy_port: int, ports: Sequence[BoundPort]) -> dict[str, str]:
@@ -55,16 +53,13 @@ def exit_code(returned: int) -> int:
     return 128 - returned if returned < 0 else returned
 
 
-def _before_exec(parent: int, foreground: bool) -> Callable[[], None]:
+def _take_foreground(then: Callable[[], None]) -> Callable[[], None]:
     def prepare() -> None:
-        if foreground:
-            # tcsetpgrp from a background group raises SIGTTOU: ignored for this one call.
-            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-            os.tcsetpgrp(0, os.getpid())
-            signal.signal(signal.SIGTTOU, signal.SIG_DFL)
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(127)  # the parent died between fork and prctl
+        # tcsetpgrp from a background group raises SIGTTOU: ignored for this one call.
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        os.tcsetpgrp(0, os.getpid())
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        then()
 
     return prepare
 
@@ -75,6 +70,7 @@ class Child:
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], interactive: bool) -> None:
         """`interactive`: on a terminal it gets the foreground; otherwise it reads no terminal."""
         terminal = os.isatty(0)
+        prepare = dies_with_us(signal.SIGKILL)
         self.foreground = terminal and interactive and os.tcgetpgrp(0) == os.getpgrp()
         try:
             self.process = subprocess.Popen(
@@ -82,7 +78,7 @@ class Child:
                 env=dict(environ),
                 stdin=subprocess.DEVNULL if terminal and not self.foreground else None,
                 process_group=0,
-                preexec_fn=_before_exec(os.getpid(), self.foreground),
+                preexec_fn=_take_foreground(prepare) if self.foreground else prepare,
             )
         except FileNotFoundError as error:
             raise Failure(

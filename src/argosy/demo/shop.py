@@ -73,14 +73,14 @@ class Try(Struct, frozen=True):
 
 
 def tries(argosy: str, state: Path, port: int, server_pid: int) -> list[Try]:
-    """Commands with absolute paths, so that they work from anywhere. Paths are quoted for a shell where need be."""
+    """Commands that work from anywhere: `argosy` is an absolute command, quoted for a shell, as the paths are."""
     from shlex import quote
 
     def apply(file: str) -> str:
-        return f"{quote(argosy)} apply --wait --state-dir {quote(str(state))} -f {quote(str(CONFIG / file))}"
+        return f"{argosy} apply --wait --state-dir {quote(str(state))} -f {quote(str(CONFIG / file))}"
 
     def delete(file: str) -> str:
-        return f"{quote(argosy)} delete --state-dir {quote(str(state))} -f {quote(str(CONFIG / file))}"
+        return f"{argosy} delete --state-dir {quote(str(state))} -f {quote(str(CONFIG / file))}"
 
     burst = (
         f"{quote(sys.executable)} -m argosy.demo.driver http://127.0.0.1:{port}/ --count 300 --parallel 30"
@@ -114,6 +114,6 @@ def tries(argosy: str, state: Path, port: int, server_pid: int) -> list[Try]:
             "Kill the control plane, and watch nothing happen",
             "every row goes on; the undo brings it back",
             f"kill -9 {server_pid}",
-            f"{quote(argosy)} server --state-dir {quote(str(state))}",
+            f"{argosy} server --state-dir {quote(str(state))}",
         ),
     ]

@@ -1,0 +1,57 @@
+"""What `-f` means: files, folders (their .yaml, .yml and .json files, recursively) and `-` for standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from argosy.runtime.errors import Failure
+
+if TYPE_CHECKING:
+    from argosy.resources.loading import Document, LoadError
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def texts(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(source, text) of each file, folders in the order of their paths. Raises Failure where one cannot be read."""
+    if not names:
+        raise Failure("which files?", "name a file, a folder or - with -f", code=2)
+    for name in names:
+        if name == "-":
+            yield name, sys.stdin.read()
+            continue
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+            if not inside:
+                raise Failure(f"{name} has no .yaml, .yml or .json file", "name the files themselves", code=2)
+            for one in inside:
+                yield str(one), read(one)
+        else:
+            yield name, read(path)
+
+
+def read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except UnicodeDecodeError as error:
+        raise Failure(f"{path} is not UTF-8 text: byte {error.start}", "save it as UTF-8") from error
+    except OSError as error:
+        raise Failure(f"cannot read {path}: {error.strerror}", "check the path after -f") from error
+
+
+def documents(names: Sequence[str]) -> tuple[list[Document], list[LoadError]]:
+    """The objects of all files, and the files that cannot be read as YAML or JSON."""
+    from argosy.resources.loading import LoadError, load_documents
+
+    found: list[Document] = []
+    unreadable: list[LoadError] = []
+    for source, text in texts(names):
+        try:
+            found += load_documents(text, source)
+        except LoadError as error:
+            unreadable.append(error)
+    return found, unreadable

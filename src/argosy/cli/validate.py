@@ -1,0 +1,82 @@
+"""`argosy validate`: what the server would say to these files, without a server.
+
+The form of the JSON is that of the conformance suites: one entry an object; see `resources.report`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from argosy.cli.options import Files, Output, chosen_output
+
+if TYPE_CHECKING:
+    from argosy.resources.loading import LoadError
+
+
+def validate(filename: Files, output: Output = "table") -> None:
+    """Check files without a server: fields, values, and what belongs together. Exit code 1 where any object is invalid.
+
+    [bold]Examples[/bold]
+
+    argosy validate -f reviews.yaml -f folder/
+
+    kubectl get vs -o yaml | argosy validate -f - -o json
+    """
+    import json
+
+    from argosy.cli.files import documents
+    from argosy.resources.report import report
+
+    form = chosen_output(output, ("table", "json"))
+    found, unreadable = documents(filename)
+    entries = report(found) + [of_unreadable(error) for error in unreadable]
+    if form == "json":
+        print(json.dumps(entries, indent=1))
+    else:
+        print_entries(entries)
+    if not all(entry["valid"] for entry in entries):
+        raise typer.Exit(1)
+
+
+def of_unreadable(error: LoadError) -> dict[str, Any]:
+    """The entry of a file that holds no objects because it is no YAML."""
+    return {
+        "file": error.source,
+        "index": 0,
+        "apiVersion": None,
+        "kind": None,
+        "namespace": None,
+        "name": None,
+        "valid": False,
+        "errors": [{"field": "", "message": f"line {error.line}: {error.message}"}],
+        "warnings": [],
+    }
+
+
+def label(entry: dict[str, Any]) -> str:
+    """`VirtualService shop/reviews`, as messages name an object."""
+    named = "/".join(part for part in (entry["namespace"], entry["name"]) if part)
+    return " ".join(part for part in (entry["kind"], named) if part) or f"object {entry['index']}"
+
+
+def print_entries(entries: list[dict[str, Any]]) -> None:
+    from argosy.cli.terminal import coloured
+
+    red, yellow, off = ("\x1b[31m", "\x1b[33m", "\x1b[0m") if coloured() else ("", "", "")
+    for entry in entries:
+        where = f"{entry['file']}: {label(entry)}"
+        for colour, name, problems in (
+            (red, "error", entry["errors"]),
+            (yellow, "warning", entry["warnings"]),
+        ):
+            for problem in problems:
+                field = f"{problem['field']}: " if problem["field"] else ""
+                print(f"{where}: {colour}{name}{off}: {field}{problem['message']}")
+    invalid = sum(not entry["valid"] for entry in entries)
+    skipped = sum(bool(entry.get("skipped")) for entry in entries)
+    said = [f"{len(entries) - invalid - skipped} valid"]
+    said += [f"{invalid} invalid"] if invalid else []
+    said += [f"{skipped} of other kinds, skipped"] if skipped else []
+    print(", ".join(said))
