@@ -1,0 +1,181 @@
+"""The objects that registration writes: a workload's WorkloadEntry, and the Service where there is none.
+
+A WorkloadEntry of an agent carries the annotation PORTS, and is an endpoint only while its condition Healthy is True
+(Istio: annotation proxy.istio.io/health-checks-enabled). Pure functions over JSON bodies as the store keeps them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from argosy.resources.meta import prepare_create, prepare_update
+from argosy.store.base import Key
+from argosy.xds.registration import Register
+
+Json = dict[str, Any]
+
+PORTS = "sidecar.argosy.dev/ports"
+HEALTH_CHECKED = "proxy.istio.io/health-checks-enabled"
+SERVICE_ACCOUNTS = "argosy.dev/service-accounts"
+HEALTHY = "Healthy"
+
+WORKLOAD_ENTRIES = "networking.istio.io/workloadentries"
+SERVICE_ENTRIES = "networking.istio.io/serviceentries"
+SERVICES = "/services"
+NAMESPACES = "/namespaces"
+
+
+def entry_key(namespace: str, workload: str) -> Key:
+    return Key(WORKLOAD_ENTRIES, namespace, workload)
+
+
+def timestamp(unix: float) -> str:
+    return datetime.fromtimestamp(int(unix), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def new_object(body: Json, now: float) -> Json:
+    """A body ready to be created: uid, creation time, generation."""
+    return prepare_create(body, uid=str(uuid.uuid4()), now=timestamp(now))
+
+
+def workload_entry(register: Register, before: Json | None, now: float) -> Json:
+    """The entry of a workload. What is the same as before stays healthy; what moved must be announced again."""
+    labels = dict(register.labels)
+    if register.service:
+        labels.setdefault("app", register.service)
+    ports = [msgspec.to_builtins(port) for port in register.ports]
+    spec: Json = {
+        "address": register.address,
+        "labels": labels,
+        "serviceAccount": register.service_account,
+    }
+    if register.network:
+        spec["network"] = register.network
+    if register.locality:
+        spec["locality"] = register.locality
+    body: Json = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "WorkloadEntry",
+        "metadata": {
+            "name": register.workload,
+            "namespace": register.namespace,
+            "labels": labels,
+            "annotations": {
+                PORTS: msgspec.json.encode(ports).decode(),
+                HEALTH_CHECKED: "true",
+            },
+        },
+        "spec": spec,
+    }
+    if before is None:
+        return with_health(new_object(body, now), "False", "Registered", "not announced yet", now)
+    body["status"] = before.get("status", {})
+    body = prepare_update(before, body)
+    if _where(before) == _where(body):
+        return body
+    return with_health(body, "False", "Registered", "registered again with another address or port", now)
+
+
+def _where(entry: Json) -> tuple[object, ...]:
+    annotations = entry["metadata"].get("annotations", {})
+    return entry["spec"].get("address"), entry["spec"].get("network"), annotations.get(PORTS)
+
+
+def with_health(entry: Json, status: str, reason: str, message: str, now: float) -> Json:
+    """The entry with its condition Healthy set; the same object where it is set so already."""
+    conditions = list(entry.get("status", {}).get("conditions", ()))
+    before = next((c for c in conditions if c.get("type") == HEALTHY), None)
+    if before and (before.get("status"), before.get("reason")) == (status, reason):
+        return entry
+    changed = before is None or before.get("status") != status
+    condition = {
+        "type": HEALTHY,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": timestamp(now) if changed or before is None else before["lastTransitionTime"],
+    }
+    rest = [c for c in conditions if c.get("type") != HEALTHY]
+    return entry | {"status": {**entry.get("status", {}), "conditions": [*rest, condition]}}
+
+
+def is_healthy(entry: Json) -> bool:
+    """Whether it is an endpoint: its condition says so, or nobody checks it."""
+    if not is_agents(entry):
+        return True
+    conditions = entry.get("status", {}).get("conditions", ())
+    return any(c.get("type") == HEALTHY and c.get("status") == "True" for c in conditions)
+
+
+def is_agents(entry: Json) -> bool:
+    """Whether an agent wrote it (and not a person)."""
+    return PORTS in (entry.get("metadata", {}).get("annotations") or {})
+
+
+def service(register: Register, now: float) -> Json:
+    """The Service of a workload whose service has none; its identity is the proven service account alone."""
+    return new_object(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "name": register.service,
+                "namespace": register.namespace,
+                "annotations": {SERVICE_ACCOUNTS: register.service_account},
+            },
+            "spec": {
+                "selector": {"app": register.service},
+                "ports": [
+                    {
+                        "name": f"{port.protocol}-{port.workload}",
+                        "port": port.workload,
+                        "targetPort": port.workload,
+                        "protocol": "TCP",
+                    }
+                    for port in register.ports
+                ],
+            },
+        },
+        now,
+    )
+
+
+def service_accounts(body: Json) -> tuple[str, ...]:
+    """The service accounts that a Service names as its own; () where it names none: any."""
+    text = (body.get("metadata", {}).get("annotations") or {}).get(SERVICE_ACCOUNTS, "")
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def members(objects: Mapping[Key, Json]) -> dict[str, frozenset[Key]]:
+    """What selects (`Service shop/reviews`) -> the announced WorkloadEntries it selects, of all the given objects."""
+    entries = [
+        (key, _labels(body))
+        for key, body in objects.items()
+        if key.resource == WORKLOAD_ENTRIES and is_healthy(body)
+    ]
+    found: dict[str, frozenset[Key]] = {}
+    for key, body in objects.items():
+        spec = body.get("spec") or {}
+        if key.resource == SERVICES:
+            selector = spec.get("selector")
+        elif key.resource == SERVICE_ENTRIES:
+            selector = (spec.get("workloadSelector") or {}).get("labels")
+        else:
+            continue
+        if not selector:
+            continue
+        name = f"{body.get('kind', key.resource)} {key.namespace}/{key.name}"
+        wanted = set(selector.items())
+        found[name] = frozenset(
+            entry for entry, labels in entries if entry.namespace == key.namespace and wanted <= labels
+        )
+    return found
+
+
+def _labels(entry: Json) -> set[tuple[str, str]]:
+    return set(((entry.get("spec") or {}).get("labels") or {}).items())

@@ -1,0 +1,74 @@
+"""Who calls on the xDS port: only what the certificate proves, and only while it is valid.
+
+TLS verifies a certificate once, when a connection is made; a stream can live for weeks. So every handler of the mutual
+TLS port runs within `Authenticated`: it reads the certificate, refuses those of other trust domains, and ends the call
+when the certificate ends. The agent renews long before and comes back with the new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import grpc
+
+from argosy.identity.names import NotAnIdentity, Peer
+from argosy.identity.service import peer_of_call
+from argosy.runtime.log import logger
+
+log = logger("server")
+_peer: ContextVar[Peer] = ContextVar("peer")
+
+
+def current_peer() -> Peer:
+    """The peer of the call that this task serves."""
+    return _peer.get()
+
+
+class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
+    """A generic handler of streams behind the check of the peer's certificate."""
+
+    def __init__(
+        self,
+        inner: grpc.GenericRpcHandler[Any, Any],
+        trust_domain: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.inner = inner
+        self.trust_domain = trust_domain
+        self.clock = clock
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        method = self.inner.service(handler_call_details)
+        if method is None:
+            return None
+        serve: Any = method.stream_stream
+        if serve is None:
+            raise TypeError(f"{handler_call_details.method} is no bidirectional stream")
+
+        async def guarded(requests: Any, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+            try:
+                peer = peer_of_call(context)
+                if peer.identity.trust_domain != self.trust_domain:
+                    raise NotAnIdentity(
+                        f"the trust domain is {peer.identity.trust_domain}, not {self.trust_domain}"
+                    )
+            except NotAnIdentity as error:
+                log.warning("call refused", peer=context.peer(), reason=str(error))
+                await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
+            _peer.set(peer)
+            try:
+                async with asyncio.timeout(max(0.0, peer.not_after - self.clock())) as limit:
+                    await serve(requests, context)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                log.info("call ended with its certificate", identity=peer.identity.spiffe_id)
+                await context.abort(
+                    grpc.StatusCode.UNAUTHENTICATED, "the certificate of the connection has expired"
+                )
+
+        return grpc.stream_stream_rpc_method_handler(guarded)

@@ -1,0 +1,259 @@
+"""The proxies that are connected: who each is, which views it sees, how it stands.
+
+Who a proxy is comes from its certificate alone; its labels from the WorkloadEntry of that name; its node metadata only
+lays out its own listeners. Its layers are its own view and the shared view of its scope. When its entry or the
+selectors in use change, it gets the layers of what it is now; only what differs is sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from google.protobuf.json_format import MessageToDict
+from msgspec import Struct
+
+from argosy.identity.names import Peer
+from argosy.model.facts import Fact, FactKind
+from argosy.model.reader import Reader
+from argosy.model.scope import scope_of
+from argosy.model.snapshot import Snapshot
+from argosy.runtime.log import logger
+from argosy.server.metrics import Metrics
+from argosy.server.views import Held, Views
+from argosy.translate.proxy import DeclaredUpstream, Proxy
+from argosy.xds.node import METADATA_KEY, ProxyNode
+from argosy.xds.server import Refused
+from argosy.xds.stream import Stream
+from argosy.xds.types import short
+from argosy.xds.wire import Node, Request, Response
+
+log = logger("xds")
+
+
+class TypeState(Struct, frozen=True, kw_only=True):
+    type: str  # Cluster, Listener, …
+    subscribed: int
+    synced: bool
+    version: str  # up to which change of the views the proxy has acknowledged
+    rejected: dict[str, str]  # name -> version
+
+
+class ProxyState(Struct, frozen=True, kw_only=True):
+    """One line of `proxy status`."""
+
+    name: str  # workload.namespace
+    namespace: str
+    workload: str
+    service_account: str
+    type: str
+    connected: bool
+    connected_since: float  # Unix time
+    synced: bool
+    certificate_expires_at: float
+    types: tuple[TypeState, ...]
+    last_nack: str = ""
+    last_nack_at: float = 0.0
+
+
+class ProxySession:
+    """The machine of one stream, as `xds.server` drives it."""
+
+    def __init__(self, proxies: Proxies, peer: Peer, node: ProxyNode, held: Held) -> None:
+        self.proxies = proxies
+        self.peer = peer
+        self.node = node
+        self.held = held
+        self.stream = Stream(held.layers)
+        self.connected_since = proxies.clock()
+        self.last_nack = ""
+        self.last_nack_at = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.peer.identity.workload}.{self.peer.identity.namespace}"
+
+    @property
+    def deadline(self) -> float | None:
+        return self.stream.deadline
+
+    def connected(self, wake: Callable[[], None]) -> None:
+        self.stream.on_wake(wake)
+        self.proxies.add(self)
+
+    def on_request(self, request: Request, now: float) -> None:
+        if request.HasField("error_detail"):
+            self.last_nack = f"{short(request.type_url)}: {request.error_detail.message}"
+            self.last_nack_at = self.proxies.clock()
+            self.proxies.metrics.nacks.add(type=short(request.type_url))
+        self.stream.on_request(request, now)
+        self.proxies.moved(self)
+
+    def next_response(self, now: float) -> Response | None:
+        response = self.stream.next_response(now)
+        if response is not None:
+            kind = short(response.type_url)
+            self.proxies.metrics.resources_sent.add(len(response.resources), type=kind)
+            self.proxies.metrics.removals_sent.add(len(response.removed), type=kind)
+        return response
+
+    def disconnected(self) -> None:
+        self.stream.close()
+        self.proxies.remove(self)
+
+    def state(self) -> ProxyState:
+        identity = self.peer.identity
+        types = tuple(
+            TypeState(
+                type=short(one.type_url),
+                subscribed=one.subscribed,
+                synced=one.synced,
+                version=str(one.acknowledged),
+                rejected=one.rejected,
+            )
+            for one in self.stream.status()
+        )
+        return ProxyState(
+            name=self.name,
+            namespace=identity.namespace,
+            workload=identity.workload,
+            service_account=identity.service_account,
+            type=self.node.type,
+            connected=True,
+            connected_since=self.connected_since,
+            synced=all(one.synced for one in types),
+            certificate_expires_at=self.peer.not_after,
+            types=types,
+            last_nack=self.last_nack,
+            last_nack_at=self.last_nack_at,
+        )
+
+
+class Proxies:
+    """The registry of connected proxies. `on_moved` hears of each request, arrival and departure."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        views: Views,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.snapshot = snapshot
+        self.views = views
+        self.metrics = metrics
+        self.clock = clock
+        self.sessions: dict[ProxySession, None] = {}
+        self.on_moved: list[Callable[[ProxySession], None]] = []
+
+    # --- joining ---
+
+    def session(self, node: Node, peer: Peer) -> ProxySession:
+        """The session of a new stream. Raises Refused for metadata that is broken."""
+        described = proxy_node(node)
+        return ProxySession(self, peer, described, self.views.hold(self._proxy(peer, described)))
+
+    def _proxy(self, peer: Peer, node: ProxyNode) -> Proxy:
+        """What the proxy is now, by its certificate, its entry and the selectors in use."""
+        identity = peer.identity
+        workload = self.snapshot.workloads.get((identity.namespace, identity.workload))
+        # An entry of that name that runs as somebody else is not this proxy's.
+        known = workload is not None and workload.service_account == identity.service_account
+        labels = workload.labels if workload is not None and known else ()
+        return Proxy(
+            namespace=identity.namespace,
+            name=identity.workload,
+            scope=scope_of(
+                Reader(self.snapshot),
+                type=node.type,
+                interception=node.interception,
+                namespace=identity.namespace,
+                labels=labels,
+            ),
+            labels=labels,
+            outbound_port=node.outbound_port,
+            upstreams=tuple(
+                DeclaredUpstream(host=one.host, port=one.port, bind=one.bind) for one in node.upstreams
+            ),
+            bind_address=node.bind_address,
+            port_map=tuple(sorted(node.port_map.items())),
+            access_log=node.access_log,
+        )
+
+    def add(self, session: ProxySession) -> None:
+        self.sessions[session] = None
+        self.metrics.streams.add()
+        log.info(
+            "proxy connected",
+            proxy=session.name,
+            type=session.node.type,
+            identity=session.peer.identity.spiffe_id,
+        )
+        self.moved(session)
+
+    def remove(self, session: ProxySession) -> None:
+        self.sessions.pop(session, None)
+        self.views.let_go(session.held)
+        log.info("proxy disconnected", proxy=session.name)
+        self.moved(session)
+
+    def moved(self, session: ProxySession) -> None:
+        for tell in self.on_moved:
+            tell(session)
+
+    # --- following ---
+
+    def follow(self, facts: Iterable[Fact]) -> None:
+        """Gives other layers to the proxies that are something else since these facts changed."""
+        names = set()
+        for fact in facts:
+            if fact.kind is FactKind.SELECTORS:
+                affected: Iterable[ProxySession] = tuple(self.sessions)
+                break
+            if fact.kind is FactKind.WORKLOAD:
+                names.add(fact.name)
+        else:
+            affected = [s for s in self.sessions if names and _entry_name(s) in names]
+        for session in affected:
+            proxy = self._proxy(session.peer, session.node)
+            if proxy != session.held.proxy:
+                before, session.held = session.held, self.views.hold(proxy)
+                session.stream.set_layers(session.held.layers)
+                self.views.let_go(before)
+
+    # --- for people ---
+
+    def connected_names(self) -> set[str]:
+        return {session.name for session in self.sessions}
+
+    def states(self) -> list[ProxyState]:
+        """The newest session of each proxy, by name."""
+        newest = {session.name: session for session in self.sessions}
+        return [session.state() for _, session in sorted(newest.items())]
+
+
+def _entry_name(session: ProxySession) -> str:
+    return f"{session.peer.identity.namespace}/{session.peer.identity.workload}"
+
+
+def proxy_node(node: Node) -> ProxyNode:
+    """What a proxy says of itself. Raises Refused."""
+    metadata: dict[str, Any] = MessageToDict(node.metadata)
+    described = metadata.get(METADATA_KEY, {})
+    try:
+        # Every number in a protobuf Struct is a double, every key a text.
+        return msgspec.convert(_whole(described), ProxyNode, strict=False)
+    except msgspec.ValidationError as error:
+        raise Refused(
+            f"node.metadata[{METADATA_KEY!r}]: {error}; agent and server differ in version?"
+        ) from error
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

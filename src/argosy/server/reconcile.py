@@ -1,0 +1,288 @@
+"""From the store to the views: events -> registry and lowering -> facts -> compiler -> views.
+
+`Reconciler` is the step without I/O: events in, views updated, and the memory of what each object touched, for who
+waits for its delivery. `Loop` is the shell: it lists, watches, debounces, and lists again where the log no longer
+reaches back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+
+from argosy.model import ir
+from argosy.model.facts import Fact
+from argosy.model.snapshot import Snapshot
+from argosy.model.updates import Ref
+from argosy.registry.objects import ObjectRegistry
+from argosy.resources.kinds import Kind, by_resource, decode
+from argosy.resources.meta import Object
+from argosy.runtime.log import logger
+from argosy.server.debounce import Change, Debounce
+from argosy.server.metrics import Metrics
+from argosy.server.proxies import Proxies
+from argosy.server.views import Slot, Views
+from argosy.store.base import Compacted, Event, EventType, Key, Listing, Store, Stored, StoreError
+from argosy.translate.compiler import Compiler
+
+REGISTRY_RESOURCES = frozenset(
+    (
+        "/namespaces",
+        "/services",
+        "networking.istio.io/serviceentries",
+        "networking.istio.io/workloadentries",
+    )
+)
+ENDPOINT_RESOURCE = "networking.istio.io/workloadentries"
+REMEMBERED = 4096
+RETRY_AFTER = 1.0
+MOST_AT_ONCE = 5000
+
+log = logger("reconcile")
+
+
+class Touched(Struct, frozen=True):
+    """What an object's last change did."""
+
+    revision: int
+    facts: frozenset[Fact]
+    before: frozenset[Slot]  # resources that were made from it until then
+
+
+class Reconciler:
+    """The state of the mesh as the proxies see it. Synchronous, no I/O."""
+
+    def __init__(
+        self,
+        mesh: ir.Mesh,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.snapshot = Snapshot(mesh)
+        self.registry = ObjectRegistry(domain_suffix=mesh.domain_suffix, trust_domain=mesh.trust_domain)
+        self.compiler = Compiler(self.snapshot)
+        self.metrics = metrics or Metrics()
+        self.views = Views(self.compiler, monotonic)
+        self.proxies = Proxies(self.snapshot, self.views, self.metrics, clock)
+        self.monotonic = monotonic
+        self.revision = 0
+        """Up to where the store's changes are in the views."""
+        self.known: dict[Key, int] = {}  # key -> revision of its last change
+        self.touched: OrderedDict[Key, Touched] = OrderedDict()
+        self.on_reconciled: list[Callable[[], None]] = []
+
+    def replace(self, listing: Listing) -> None:
+        """Takes in everything there is: at the start, and where events were missed. What is the same costs little."""
+        present = {stored.key for stored in listing.items}
+        events = [
+            Event(EventType.MODIFIED, one) for one in listing.items if self.known.get(one.key) != one.revision
+        ]
+        events += [
+            Event(EventType.DELETED, Stored(key, listing.revision, b""))
+            for key in self.known
+            if key not in present
+        ]
+        self.apply(events, listing.revision)
+
+    def apply(self, events: Iterable[Event], revision: int = 0) -> None:
+        """Takes in changes, in order. `revision`: up to where the store is then (0: that of the last event)."""
+        started = self.monotonic()
+        latest: dict[Key, Event] = {}
+        for event in events:
+            latest.pop(event.stored.key, None)
+            latest[event.stored.key] = event
+            revision = max(revision, event.stored.revision)
+        by_key = self._take_all(latest)
+        facts: set[Fact] = set().union(*by_key.values())
+        self._remember(latest, by_key)
+        count = self.views.update(self.compiler.apply(facts)) if facts else 0
+        if facts:
+            self.proxies.follow(facts)
+        self.revision = max(self.revision, revision)
+        if count:
+            self.metrics.pushes.add()
+            self._report_failures()
+        self.metrics.reconciles.observe(self.monotonic() - started)
+        for tell in self.on_reconciled:
+            tell()
+
+    def _take_all(self, latest: dict[Key, Event]) -> dict[Key, set[Fact]]:
+        """The facts that changed, by object. What the registry takes in together is not told apart: computing it
+        once is what makes a thousand new endpoints cheap."""
+        by_key: dict[Key, set[Fact]] = {}
+        staged: list[Object] = []
+        for key, event in latest.items():
+            self.metrics.events.add(resource=key.resource)
+            kind = by_resource(key.resource)
+            by_key[key] = set()
+            if kind is None:
+                continue  # of a newer version, or none of ours
+            if event.type is EventType.DELETED:
+                by_key[key] = self._forget(kind, key)
+            elif (obj := self._decoded(kind, event)) is not None:
+                if key.resource in REGISTRY_RESOURCES:
+                    staged.append(obj)
+                else:
+                    by_key[key] = self.snapshot.put_config(obj)
+                    self._report_unusable(kind, key, self.snapshot.rejected)
+        if staged:
+            together = self.snapshot.apply(self.registry.upsert_all(staged))
+            for key, event in latest.items():
+                if key.resource in REGISTRY_RESOURCES and event.type is not EventType.DELETED:
+                    by_key[key] = together
+                    if found := by_resource(key.resource):
+                        self._report_unusable(found, key, self.registry.rejected)
+        return by_key
+
+    def _forget(self, kind: Kind, key: Key) -> set[Fact]:
+        self.known.pop(key, None)
+        facts = self.snapshot.remove_config(kind.kind, key.namespace, key.name)
+        if key.resource in REGISTRY_RESOURCES:
+            facts |= self.snapshot.apply(self.registry.remove(kind.kind, key.namespace, key.name))
+        return facts
+
+    def _decoded(self, kind: Kind, event: Event) -> Object | None:
+        key = event.stored.key
+        self.known[key] = event.stored.revision
+        try:
+            return decode(event.stored.body)
+        except ValueError as error:
+            self.snapshot.reject(kind.kind, key.namespace, key.name, str(error))
+            self._report_unusable(kind, key, self.snapshot.rejected)
+            return None
+
+    def _report_unusable(self, kind: Kind, key: Key, rejected: dict[Ref, str]) -> None:
+        if wrong := rejected.get((kind.kind, key.namespace, key.name)):
+            log.error("object not usable: what it said before stays in force", error=wrong)
+
+    def unusable(self, key: Key) -> str:
+        """Why the object, as it is stored, is not in force; "" where it is."""
+        kind = by_resource(key.resource)
+        ref = (kind.kind, key.namespace, key.name) if kind else ("", "", "")
+        return self.snapshot.rejected.get(ref) or self.registry.rejected.get(ref) or ""
+
+    def _remember(self, latest: dict[Key, Event], by_key: dict[Key, set[Fact]]) -> None:
+        """Before the compiler goes on: what an object's facts are in now is what goes with them."""
+        before: dict[int, frozenset[Slot]] = {}  # many keys share one set of facts
+        for key, event in latest.items():
+            facts = by_key[key]
+            if id(facts) not in before:
+                before[id(facts)] = frozenset(self.views.slots(facts))
+            self.touched.pop(key, None)
+            self.touched[key] = Touched(event.stored.revision, frozenset(facts), before[id(facts)])
+        while len(self.touched) > REMEMBERED:
+            self.touched.popitem(last=False)
+
+    def _report_failures(self) -> None:
+        for (kind, name), error in self.compiler.errors.items():
+            log.error("resource not built", type=kind, resource=name, error=error)
+
+    # --- for who waits ---
+
+    def slots_of(self, key: Key) -> set[Slot]:
+        """The resources that an object matters to: now, and by its last change."""
+        kind = by_resource(key.resource)
+        if kind is None:
+            return set()
+        touched = self.touched.get(key)
+        facts = set(self.snapshot.facts_of(kind.kind, key.namespace, key.name))
+        slots: set[Slot] = set()
+        if touched is not None:
+            facts |= touched.facts
+            slots.update(touched.before)
+        return slots | self.views.slots(facts)
+
+    def failures(self, slots: set[Slot]) -> list[str]:
+        """What the compiler could not make of these resources."""
+        wanted = {(type_url, name) for _, type_url, name in slots}
+        return [
+            f"{name}: {error}"
+            for (kind, name), error in self.compiler.errors.items()
+            if (kind, name) in wanted
+        ]
+
+
+class Loop:
+    """Keeps a Reconciler up to date with a store, for ever."""
+
+    def __init__(
+        self, store: Store, reconciler: Reconciler, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.store = store
+        self.reconciler = reconciler
+        self.monotonic = monotonic
+        self.synced = asyncio.Event()
+        """Set once everything that was there at the start is in the views."""
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except Compacted:
+                log.info("listing again: the log does not reach back", revision=self.reconciler.revision)
+            except StoreError as error:
+                log.error("store unreadable: proxies keep what they have", error=str(error))
+                await asyncio.sleep(RETRY_AFTER)
+
+    async def _follow(self) -> None:
+        listing = await self.store.list()
+        self.reconciler.replace(listing)
+        if not self.synced.is_set():
+            gc.collect()
+            gc.freeze()  # what is there now mostly stays: later collections need not look at it
+            self.synced.set()
+            log.info("synced", objects=len(listing.items), revision=listing.revision)
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        watcher = asyncio.create_task(self._watch(listing.revision, events))
+        try:
+            await self._push(events, watcher)
+        finally:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+
+    async def _watch(self, after: int, events: asyncio.Queue[Event]) -> None:
+        async for event in self.store.watch(after):
+            events.put_nowait(event)
+
+    async def _push(self, events: asyncio.Queue[Event], watcher: asyncio.Task[None]) -> None:
+        """Gathers events and pushes them when they are due, until the watch ends; raises what it raised."""
+        debounce = Debounce()
+        pending: list[Event] = []
+        while True:
+            due = debounce.due()
+            timeout = None if due is None else max(0.0, due - self.monotonic())
+            if event := await _next(events, watcher, timeout):
+                pending.append(event)
+                change = Change.ENDPOINTS if event.stored.key.resource == ENDPOINT_RESOURCE else Change.CONFIG
+                debounce.note(change, self.monotonic())
+            if (due := debounce.due()) is not None and due <= self.monotonic():
+                while not events.empty() and len(pending) < MOST_AT_ONCE:
+                    pending.append(events.get_nowait())
+                self.reconciler.apply(pending)
+                pending = []
+                debounce.pushed(self.monotonic())
+
+
+async def _next(
+    events: asyncio.Queue[Event], watcher: asyncio.Task[None], timeout: float | None
+) -> Event | None:
+    """The next event; None where none came in time. Raises what ended the watch."""
+    if not events.empty():
+        return events.get_nowait()
+    getter = asyncio.ensure_future(events.get())
+    try:
+        await asyncio.wait((getter, watcher), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if getter.done():
+            return getter.result()
+        if watcher.done():
+            watcher.result()
+            raise Compacted("the watch ended")
+        return None
+    finally:
+        getter.cancel()

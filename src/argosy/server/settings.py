@@ -1,0 +1,83 @@
+"""What `argosy server` is told: roles, addresses, directories, lifetimes. Parsed and checked before anything starts."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+
+from msgspec import Struct
+
+from argosy.identity.authority import DEFAULT_TTL, SHORTEST_TTL
+from argosy.runtime.errors import Failure
+
+TRUST_DOMAIN = "cluster.local"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Role(StrEnum):
+    API = "api"
+    XDS = "xds"
+    CA = "ca"
+
+
+class Address(Struct, frozen=True):
+    host: str
+    port: int  # 0: any free one
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    state: Path
+    roles: frozenset[Role] = frozenset(Role)
+    api: Address = Address("127.0.0.1", 16443)
+    xds: Address = Address("127.0.0.1", 15012)
+    ca: Address = Address("127.0.0.1", 15013)
+    status: Address = Address("127.0.0.1", 15014)
+    attest_socket: Path | None = None  # None: in the runtime directory
+    trust_domain: str = TRUST_DOMAIN
+    cert_ttl: int = DEFAULT_TTL  # seconds
+    max_cert_ttl: int = 0  # seconds; 0: as cert_ttl
+
+
+def address(option: str, text: str) -> Address:
+    """`host:port`. Raises Failure that names the option."""
+    found = re.fullmatch(r"(\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})", text)
+    if not found or int(found["port"]) > 65535:
+        raise Failure(
+            f"{option} {text!r} is not HOST:PORT", f"for example: {option} 127.0.0.1:0 (any free port)"
+        )
+    return Address(found["six"] or found["host"] or "127.0.0.1", int(found["port"]))
+
+
+def roles(text: str) -> frozenset[Role]:
+    """A list with commas. Raises Failure."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in set(Role):
+            raise Failure(f"--roles: {name!r} is no role", f"choose of {', '.join(Role)}")
+    if not names:
+        raise Failure("--roles names no role", f"choose of {', '.join(Role)}")
+    return frozenset(Role(name) for name in names)
+
+
+def lifetime(option: str, text: str) -> int:
+    """`48h`, `90m`, `60s`, `2d`, in seconds. Raises Failure."""
+    found = re.fullmatch(r"(\d+)([smhd])", text.strip())
+    if not found:
+        raise Failure(f"{option} {text!r} is not a duration", "for example: 48h, 90m or 60s")
+    seconds = int(found[1]) * _UNITS[found[2]]
+    if seconds < SHORTEST_TTL:
+        raise Failure(f"{option} {text} is too short", f"use {SHORTEST_TTL}s or more")
+    return seconds
+
+
+def trust_domain(text: str) -> str:
+    """SPIFFE: lower-case letters, digits, '.', '-' and '_'. Raises Failure."""
+    if not re.fullmatch(r"[a-z0-9._-]{1,255}", text):
+        raise Failure(
+            f"--trust-domain {text!r} is not a trust domain", "use lower-case letters, digits, '.', '-', '_'"
+        )
+    return text

@@ -1,0 +1,540 @@
+"""From stored objects to what a proxy is sent: the reconcile step without I/O, the loop over a store in memory, and the
+verdict of who waits for a delivery."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from google.protobuf.struct_pb2 import Struct as PbStruct
+
+from argosy.identity.names import Identity, Peer
+from argosy.model import ir
+from argosy.server import entries
+from argosy.server.delivery import Delivery
+from argosy.server.proxies import ProxySession, proxy_node
+from argosy.server.reconcile import Loop, Reconciler
+from argosy.server.verdict import State
+from argosy.server.views import LINGER
+from argosy.store.base import Compacted, Event, EventType, Key, Listing, Stored
+from argosy.store.memory import MemoryStore
+from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from argosy.xds.client import Client
+from argosy.xds.node import METADATA_KEY, ProxyNode
+from argosy.xds.registration import Port, Register
+from argosy.xds.server import Refused
+from argosy.xds.wire import Node, Received, decode_response, encode_response
+
+REVIEWS = "outbound|9080||reviews.default.svc.cluster.local"
+VIRTUAL_SERVICES = "networking.istio.io/virtualservices"
+VS = Key(VIRTUAL_SERVICES, "default", "reviews")
+
+
+def node(**changes: Any) -> Node:
+    described = msgspec.structs.replace(ProxyNode(outbound_port=15001), **changes)
+    metadata = PbStruct()
+    metadata.update({METADATA_KEY: msgspec.to_builtins(described, str_keys=True)})
+    return Node(id="sidecar~127.0.0.1~w.default~default.svc.cluster.local", metadata=metadata)
+
+
+def peer(workload: str, service_account: str = "") -> Peer:
+    identity = Identity(
+        trust_domain="cluster.local",
+        namespace="default",
+        service_account=service_account or workload.rpartition("-")[0] or workload,
+        workload=workload,
+    )
+    return Peer(identity=identity, not_before=0, not_after=10_000)
+
+
+class FakeEnvoy:
+    """Joins the server's session and a client machine by a wire in memory; subscribes as Envoy does."""
+
+    def __init__(self, reconciler: Reconciler, workload: str, session_node: Node | None = None) -> None:
+        self.session = reconciler.proxies.session(session_node or node(), peer(workload))
+        self.client = Client(Node(id=workload))
+        self.held: dict[str, dict[str, bytes]] = {}
+        self.received: list[Received] = []
+        self.refuse: set[str] = set()
+        self.session.connected(lambda: None)
+        self.client.connected()
+        self.client.subscribe(CLUSTER, {"*"})
+        self.client.subscribe(LISTENER, {"*"})
+        self.client.subscribe(ROUTE, {"http_proxy"})
+        self.exchange()
+
+    def exchange(self, now: float = 0.0) -> list[str]:
+        """Sends and answers until both are quiet; the names of what came."""
+        came: list[str] = []
+        while True:
+            quiet = True
+            while (request := self.client.next_request()) is not None:
+                self.session.on_request(request, now)
+                quiet = False
+            if (response := self.session.next_response(now)) is not None:
+                came += self._take(decode_response(encode_response(response)))
+                quiet = False
+            if quiet:
+                return came
+
+    def _take(self, received: Received) -> list[str]:
+        self.received.append(self.client.on_response(received))
+        names = [resource.name for resource in received.resources]
+        if bad := self.refuse.intersection(names):
+            self.client.nack(received.type_url, received.nonce, f"{bad.pop()} is bad")
+            return names
+        table = self.held.setdefault(received.type_url, {})
+        table.update({resource.name: resource.frame for resource in received.resources})
+        for name in received.removed:
+            table.pop(name, None)
+        if received.type_url == CLUSTER:
+            self.client.subscribe(ENDPOINT, {name for name in table if name.startswith("outbound|")})
+            self.client.unsubscribe(ENDPOINT, received.removed)
+        self.client.ack(received.type_url, received.nonce)
+        return names + list(received.removed)
+
+
+class World:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.reconciler = Reconciler(ir.Mesh(), clock=lambda: self.now, monotonic=lambda: self.now)
+        self.delivery = Delivery(self.reconciler, lambda: self.lost, monotonic=lambda: self.now)
+        self.lost: set[str] = set()
+        self.revision = 0
+
+    def event(self, body: dict[str, Any] | bytes, key: Key, kind: EventType = EventType.MODIFIED) -> Event:
+        self.revision += 1
+        data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return Event(kind, Stored(key, self.revision, data))
+
+    def put(self, body: dict[str, Any], key: Key) -> int:
+        self.reconciler.apply([self.event(body, key)])
+        return self.revision
+
+    def delete(self, key: Key) -> int:
+        self.reconciler.apply([self.event(b"", key, EventType.DELETED)])
+        return self.revision
+
+    def workload(
+        self, name: str, service: str = "reviews", *, healthy: bool = True, bind: int = 21001
+    ) -> int:
+        """An announced workload, and the Service where there is none."""
+        register = Register(
+            workload=name,
+            namespace="default",
+            service_account=service,
+            service=service,
+            address="127.0.0.1",
+            ports=(Port(workload=9080, bind=bind, application=40001),) if bind else (),
+        )
+        if bind:
+            self.put(entries.service(register, self.now), Key("/services", "default", service))
+        body = entries.workload_entry(register, None, self.now)
+        status = "True" if healthy else "False"
+        return self.put(
+            entries.with_health(body, status, "Test", "", self.now), entries.entry_key("default", name)
+        )
+
+    def envoy(self, workload: str, **changes: Any) -> FakeEnvoy:
+        return FakeEnvoy(self.reconciler, workload, node(**changes))
+
+
+def virtual_service(timeout: str = "1s") -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "reviews", "namespace": "default"},
+        "spec": {
+            "hosts": ["reviews"],
+            "http": [{"route": [{"destination": {"host": "reviews"}}], "timeout": timeout}],
+        },
+    }
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+# --- the step -------------------------------------------------------------------------------------------------------
+
+
+def test_a_proxy_gets_the_services_of_the_mesh(world: World) -> None:
+    world.workload("reviews-v1")
+    envoy = world.envoy("client-1")
+    assert REVIEWS in envoy.held[CLUSTER]
+    assert REVIEWS in envoy.held[ENDPOINT]
+    assert "outbound_proxy" in envoy.held[LISTENER]
+    assert b"reviews.default.svc.cluster.local" in envoy.held[ROUTE]["http_proxy"]
+
+
+def test_one_endpoint_that_moves_sends_one_resource(world: World) -> None:
+    world.workload("reviews-v1")
+    envoy = world.envoy("client-1")
+    world.workload("reviews-v2", bind=21002)
+    assert envoy.exchange() == [REVIEWS]
+    assert envoy.received[-1].type_url == ENDPOINT
+    world.workload("reviews-v2", bind=21002, healthy=False)
+    assert envoy.exchange() == [REVIEWS]
+
+
+def test_what_changes_nothing_sends_nothing(world: World) -> None:
+    world.workload("reviews-v1")
+    world.put(virtual_service(), VS)
+    envoy = world.envoy("client-1")
+    assert envoy.exchange() == []
+    world.put(virtual_service(), VS)
+    world.workload("reviews-v1")
+    assert envoy.exchange() == []
+
+
+def test_an_object_of_no_kind_or_no_sense_harms_nobody(world: World) -> None:
+    world.workload("reviews-v1")
+    envoy = world.envoy("client-1")
+    world.put({"kind": "Later"}, Key("later.argosy.dev/laters", "default", "x"))
+    world.reconciler.apply(
+        [world.event(b'{"spec": 7}', VS), world.event(b"garbage", entries.entry_key("a", "b"))]
+    )
+    assert envoy.exchange() == []
+    assert world.reconciler.unusable(VS)
+    world.put(virtual_service(), VS)
+    assert envoy.exchange() == ["http_proxy"]
+    assert not world.reconciler.unusable(VS)
+
+
+def test_a_batch_is_the_same_as_its_events_one_by_one(world: World) -> None:
+    other = World()
+    world.workload("reviews-v1")
+    world.put(virtual_service("1s"), VS)
+    world.put(virtual_service("2s"), VS)
+    events = []
+    for body, key in (
+        (entries.service(_registered("reviews-v1"), 100.0), Key("/services", "default", "reviews")),
+        (virtual_service("1s"), VS),
+        (virtual_service("2s"), VS),
+    ):
+        events.append(other.event(body, key))
+    other.workload("reviews-v1")
+    other.reconciler.apply(events)
+    assert world.envoy("client-1").held == other.envoy("client-1").held
+
+
+def _registered(name: str) -> Register:
+    return Register(
+        workload=name,
+        namespace="default",
+        service_account="reviews",
+        service="reviews",
+        address="127.0.0.1",
+        ports=(Port(workload=9080, bind=21001, application=40001),),
+    )
+
+
+def test_listing_again_finds_what_was_missed(world: World) -> None:
+    world.workload("reviews-v1")
+    world.put(virtual_service(), VS)
+    envoy = world.envoy("client-1")
+    service = Stored(
+        Key("/services", "default", "ratings"),
+        50,
+        msgspec.json.encode(
+            entries.service(msgspec.structs.replace(_registered("r"), service="ratings"), 100.0)
+        ),
+    )
+    kept = [
+        Stored(key, revision, b"") for key, revision in world.reconciler.known.items() if key not in (VS,)
+    ]
+    world.reconciler.replace(Listing((*kept, service), 51))
+    came = envoy.exchange()
+    assert "outbound|9080||ratings.default.svc.cluster.local" in came
+    assert "http_proxy" in came  # the route is gone, and ratings has come
+    assert REVIEWS not in came, "what has the same revision is not even looked at"
+    assert world.reconciler.revision == 51
+    assert VS not in world.reconciler.known
+
+
+# --- proxies --------------------------------------------------------------------------------------------------------
+
+
+def test_a_proxy_gets_its_inbound_side_when_its_entry_comes(world: World) -> None:
+    envoy = world.envoy("reviews-v1")
+    assert "inbound_9080" not in envoy.held[LISTENER]
+    world.workload("reviews-v1", healthy=False)
+    envoy.exchange()
+    assert "inbound_9080" in envoy.held[LISTENER]
+    assert "inbound|9080||" in envoy.held[CLUSTER]
+
+
+def test_an_entry_of_another_service_account_gives_a_proxy_no_labels(world: World) -> None:
+    world.workload("reviews-v1")
+    own = world.reconciler.proxies.session(node(), peer("reviews-v1"))
+    foreign = world.reconciler.proxies.session(node(), peer("reviews-v1", "thief"))
+    assert ("app", "reviews") in own.held.proxy.labels
+    assert foreign.held.proxy.labels == ()
+
+
+def test_proxies_of_one_scope_share_their_view(world: World) -> None:
+    one, other = world.envoy("client-1").session, world.envoy("client-2").session
+    assert one.held.layers[1] is other.held.layers[1]
+    assert one.held.layers[0] is not other.held.layers[0]
+    assert world.reconciler.views.counts() == (1, 2)
+
+
+def test_a_selector_that_comes_into_use_moves_the_proxies_it_matches(world: World) -> None:
+    world.workload("reviews-v1")
+    world.workload("client-1", "client", bind=0)
+    chosen, other = world.envoy("client-1"), world.envoy("client-2")
+    rule = virtual_service()
+    rule["spec"]["http"][0]["match"] = [{"sourceLabels": {"app": "client"}}]
+    world.put(rule, VS)
+    assert chosen.session.held.layers[1] is not other.session.held.layers[1]
+    assert "http_proxy" in chosen.exchange()
+    assert b"sourceLabels" not in chosen.held[ROUTE]["http_proxy"]
+    assert chosen.held[ROUTE]["http_proxy"] != other.held[ROUTE]["http_proxy"]
+
+
+def test_a_view_that_nobody_holds_lingers_and_goes(world: World) -> None:
+    envoy = world.envoy("client-1")
+    views = world.reconciler.views
+    envoy.session.disconnected()
+    world.now += LINGER - 1
+    views.sweep()
+    assert views.counts() == (1, 1)
+    held = views.hold(envoy.session.held.proxy)
+    world.now += 10
+    views.sweep()
+    assert views.counts() == (1, 1)
+    views.let_go(held)
+    world.now += LINGER
+    views.sweep()
+    assert views.counts() == (0, 0)
+    world.workload("reviews-v1")
+    assert REVIEWS in world.envoy("client-1").held[CLUSTER], "a new one is complete"
+
+
+def test_the_status_says_how_a_proxy_stands(world: World) -> None:
+    world.workload("reviews-v1")
+    envoy = world.envoy("client-1")
+    (state,) = world.reconciler.proxies.states()
+    assert (state.name, state.service_account, state.type) == ("client-1.default", "client", "sidecar")
+    assert state.synced
+    assert state.certificate_expires_at == 10_000
+    assert {one.type for one in state.types} == {
+        "Cluster",
+        "ClusterLoadAssignment",
+        "Listener",
+        "RouteConfiguration",
+    }
+    envoy.refuse = {"http_proxy"}
+    world.put(virtual_service(), VS)
+    envoy.exchange()
+    (state,) = world.reconciler.proxies.states()
+    assert not state.synced
+    assert state.last_nack == "RouteConfiguration: http_proxy is bad"
+    envoy.session.disconnected()
+    assert world.reconciler.proxies.states() == []
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"type": 7}, {"upstreams": [{"host": "a"}]}, {"port_map": {"x": 1}}, "text"]
+)
+def test_broken_metadata_is_refused(metadata: Any) -> None:
+    broken = PbStruct()
+    broken.update({METADATA_KEY: metadata})
+    with pytest.raises(Refused, match="ARGOSY"):
+        proxy_node(Node(metadata=broken))
+
+
+def test_metadata_is_read_as_it_was_written() -> None:
+    described = ProxyNode(type="router", port_map={80: 8080}, outbound_port=15001)
+    metadata = PbStruct()
+    metadata.update({METADATA_KEY: json.loads(msgspec.json.encode(described))})
+    assert proxy_node(Node(metadata=metadata)) == described
+    assert proxy_node(Node()) == ProxyNode()
+
+
+# --- who waits ------------------------------------------------------------------------------------------------------
+
+
+def test_a_change_is_live_when_every_proxy_that_uses_it_has_acknowledged(world: World) -> None:
+    world.workload("reviews-v1")
+    one, other = world.envoy("client-1"), world.envoy("client-2")
+    revision = world.put(virtual_service(), VS)
+    assert world.delivery.verdict(VS, revision + 1).state is State.TIMEOUT
+    verdict = world.delivery.verdict(VS, revision)
+    assert (verdict.state, verdict.pending) == (State.TIMEOUT, ("client-1.default", "client-2.default"))
+    one.exchange()
+    assert world.delivery.verdict(VS, revision).pending == ("client-2.default",)
+    other.exchange()
+    verdict = world.delivery.verdict(VS, revision)
+    assert (verdict.state, verdict.proxies) == (State.LIVE, ("client-1.default", "client-2.default"))
+
+
+def test_a_deletion_is_live_when_it_is_acknowledged(world: World) -> None:
+    world.workload("reviews-v1")
+    envoy = world.envoy("client-1")
+    service = Key("/services", "default", "reviews")
+    revision = world.delete(service)
+    assert world.delivery.verdict(service, revision).state is State.TIMEOUT
+    envoy.exchange()
+    assert b"reviews" not in envoy.held[ROUTE]["http_proxy"]
+    assert world.delivery.verdict(service, revision).state is State.LIVE
+    envoy.exchange(now=60)
+    assert REVIEWS not in envoy.held[CLUSTER], "it goes later, when no request can need it any more"
+
+
+def test_a_refusal_is_named_and_the_next_version_clears_it(world: World) -> None:
+    world.workload("reviews-v1")
+    envoy = world.envoy("client-1")
+    envoy.refuse = {"http_proxy"}
+    revision = world.put(virtual_service(), VS)
+    envoy.exchange()
+    verdict = world.delivery.verdict(VS, revision)
+    assert verdict.state is State.REJECTED
+    assert [(one.proxy, one.message) for one in verdict.rejected] == [
+        ("client-1.default", "http_proxy is bad")
+    ]
+    envoy.refuse = set()
+    revision = world.put(virtual_service("3s"), VS)
+    envoy.exchange()
+    assert world.delivery.verdict(VS, revision).state is State.LIVE
+
+
+def test_who_is_away_is_named_and_not_waited_for(world: World) -> None:
+    world.workload("reviews-v1")
+    envoy = world.envoy("client-1")
+    world.lost = {"reviews-v1.default", "client-1.default"}
+    revision = world.put(virtual_service(), VS)
+    envoy.exchange()
+    verdict = world.delivery.verdict(VS, revision)
+    assert (verdict.state, verdict.disconnected) == (State.LIVE, ("reviews-v1.default",))
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_what_concerns_nobody_says_why(world: World, connected: bool) -> None:
+    if connected:
+        world.envoy("client-1")
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "default"}}
+    key = Key("/secrets", "default", "s")
+    verdict = world.delivery.verdict(key, world.put(secret, key))
+    assert verdict.state is State.UNAFFECTED
+    assert verdict.reason == (
+        "no proxy's configuration is made from it" if connected else "no proxy is connected"
+    )
+
+
+async def test_waiting_ends_with_the_acknowledgement(world: World) -> None:
+    world.workload("reviews-v1")
+    envoy = world.envoy("client-1")
+    waiting = asyncio.create_task(world.delivery.deliver(VS, world.revision + 1, 30))
+    await asyncio.sleep(0)
+    world.put(virtual_service(), VS)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    envoy.exchange()
+    assert (await asyncio.wait_for(waiting, 5)).state is State.LIVE
+
+
+async def test_waiting_ends_when_the_proxy_goes(world: World) -> None:
+    world.workload("reviews-v1")
+    envoy = world.envoy("client-1")
+    revision = world.put(virtual_service(), VS)
+    waiting = asyncio.create_task(world.delivery.deliver(VS, revision, 30))
+    await asyncio.sleep(0)
+    envoy.session.disconnected()
+    assert (await asyncio.wait_for(waiting, 5)).state is State.UNAFFECTED
+
+
+async def test_waiting_ends_with_its_time(world: World) -> None:
+    world.workload("reviews-v1")
+    world.envoy("client-1")
+    revision = world.put(virtual_service(), VS)
+    verdict = await world.delivery.deliver(VS, revision, 0)
+    assert verdict.state is State.TIMEOUT
+    assert "client-1.default" in verdict.reason
+
+
+# --- the loop -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def looping(store: MemoryStore) -> AsyncIterator[Reconciler]:
+    reconciler = Reconciler(ir.Mesh())
+    loop = Loop(store, reconciler)
+    task = asyncio.create_task(loop.run())
+    await asyncio.wait_for(loop.synced.wait(), 10)
+    yield reconciler
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def reached(reconciler: Reconciler, revision: int) -> None:
+    async with asyncio.timeout(10):
+        while reconciler.revision < revision:
+            await asyncio.sleep(0.001)
+
+
+async def test_the_loop_follows_the_store() -> None:
+    store = MemoryStore()
+    await store.create(VS, msgspec.json.encode(virtual_service()))
+    async with looping(store) as reconciler:
+        assert VS in reconciler.known
+        stored = await store.update(VS, msgspec.json.encode(virtual_service("5s")))
+        await reached(reconciler, stored.revision)
+        stored = await store.delete(VS)
+        await reached(reconciler, stored.revision)
+        assert VS not in reconciler.known
+
+
+async def test_many_changes_are_pushed_in_few_steps() -> None:
+    store = MemoryStore()
+    async with looping(store) as reconciler:
+        steps = 0
+
+        def count() -> None:
+            nonlocal steps
+            steps += 1
+
+        reconciler.on_reconciled.append(count)
+        last = await store.create(VS, msgspec.json.encode(virtual_service()))
+        for _ in range(500):
+            last = await store.update(VS, msgspec.json.encode(virtual_service()))
+        await reached(reconciler, last.revision)
+        assert steps <= 20
+
+
+class Forgetful(MemoryStore):
+    """Its log is cut before the first watch reads on."""
+
+    cut = 0
+
+    async def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
+        async for event in super().watch(after, resource):
+            if self.cut == 0:
+                self.cut += 1
+                raise Compacted("the log does not reach back")
+            yield event
+
+
+async def test_where_the_log_was_cut_everything_is_listed_again() -> None:
+    store = Forgetful()
+    async with looping(store) as reconciler:
+        await store.create(VS, msgspec.json.encode(virtual_service()))
+        await reached(reconciler, 1)
+        assert VS in reconciler.known
+        stored = await store.delete(VS)
+        await reached(reconciler, stored.revision)
+        assert VS not in reconciler.known
+        assert store.cut == 1
+
+
+def test_sessions_are_hashable_by_identity(world: World) -> None:
+    one = world.reconciler.proxies.session(node(), peer("client-1"))
+    other = world.reconciler.proxies.session(node(), peer("client-1"))
+    assert len({one, other}) == 2
+    assert isinstance(one, ProxySession)
