@@ -24,8 +24,8 @@ EVICTION_SECONDS = 1800  # an evicted counter restarts at zero, so evict slowly;
 STATS_PREFIXES = (
     "istio",  # what the stats access loggers count: metrics.py gives it Istio's names
     "cluster.inbound|",  # requests that the application still works on: leaving waits for them
-    "http.inbound",
-    "http.http.",  # gateways
+    "http.inbound_",  # and those that it answers itself
+    "http.gateway_",
     "cluster_manager.",
     "control_plane.",
     "listener_manager.",

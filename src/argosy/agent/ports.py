@@ -30,15 +30,17 @@ class _Remembered(Struct, frozen=True):
     ports: dict[str, int] = {}  # oldest first
 
 
-def is_free(port: int, address: str = "127.0.0.1") -> bool:
-    """Whether somebody could bind the port now, on the address and on any other."""
-    with socket.socket() as probe, contextlib.suppress(OSError):
+def obstacle(port: int, address: str = "127.0.0.1") -> str:
+    """Why nobody could listen on the port now; "" where somebody could."""
+    with socket.socket() as probe:
         # As Envoy binds: a port in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((address, port))
-        probe.listen(1)  # with SO_REUSEADDR two may bind, but only one listens
-        return True
-    return False
+        try:
+            probe.bind((address, port))
+            probe.listen(1)  # with SO_REUSEADDR two may bind, but only one listens
+        except OSError as error:
+            return (error.strerror or str(error)).lower()
+    return ""
 
 
 def ephemeral(proc: Path = _PROC) -> range:
@@ -58,12 +60,12 @@ class Ports:
         file: Path,
         *,
         forbidden: range | None = None,
-        free: Callable[[int], bool] = is_free,
+        obstacle: Callable[[int], str] = obstacle,
         candidates: range = RANGE,
     ) -> None:
         self._file = file
         self._forbidden = ephemeral() if forbidden is None else forbidden
-        self._free = free
+        self._obstacle = obstacle
         self._candidates = candidates
         self._held: dict[int, str] = {}
         self._remembered: dict[str, int] = {}
@@ -89,9 +91,12 @@ class Ports:
 
     def claim(self, key: str, port: int) -> int:
         """A port that somebody asked for. Raises Failure where it is taken."""
-        if port in self._held or not self._free(port):
-            owner = f" by {self._held[port].split('/')[0]}" if port in self._held else ""
-            raise Failure(f"port {port} is taken{owner}", "choose another, or stop what listens there")
+        if port in self._held:
+            raise Failure(f"port {port} is taken by {self._held[port].split('/')[0]}", "choose another")
+        if problem := self._obstacle(port):
+            raise Failure(
+                f"port {port} cannot be used: {problem}", "choose another, or stop what listens there"
+            )
         self._held[port] = key
         return port
 
@@ -119,7 +124,7 @@ class Ports:
                 yield port
 
     def _usable(self, port: int) -> bool:
-        return port not in self._held and port not in self._forbidden and self._free(port)
+        return port not in self._held and port not in self._forbidden and not self._obstacle(port)
 
     def _hold(self, key: str, port: int) -> int:
         self._held[port] = key

@@ -78,6 +78,8 @@ class Registration:
         self.announced = False
         """Whether the server confirmed it."""
         self.connected = False
+        self.known = False
+        """Whether the server ever accepted it."""
 
     # --- what is wanted ---
 
@@ -166,7 +168,7 @@ class Registration:
             asked = self._outstanding.pop(0) if self._outstanding else None
             match answer:
                 case Registered():
-                    self.connected = True
+                    self.connected = self.known = True
                     self.registered.set()
                     await self._on_registered(answer)
                 case Announced() if isinstance(self._wish, Announce):

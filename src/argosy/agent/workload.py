@@ -71,7 +71,15 @@ TABLE: dict[tuple[State, Event], State] = {
 }
 """What is not in it changes nothing."""
 
-ALIVE = frozenset((State.STARTING, State.READY, State.RUNNING))
+COMPLETED: dict[State, Event] = {
+    _S.STARTING: _E.BROKEN,
+    _S.WITHDRAWING: _E.WITHDRAWN,
+    _S.DRAINING: _E.DRAINED,
+    _S.STOPPING: _E.APP_STOPPED,
+    _S.CLOSING: _E.CLOSED,
+    _S.LEAVING: _E.LEFT,
+}
+"""The event that ends a state's work: also when it failed, so that whatever leaves does leave."""
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -84,7 +92,6 @@ class Record(Struct, frozen=True, kw_only=True):
     state: State = State.STARTING
     started_at: float = 0.0
     address: str = "127.0.0.1"
-    trust_domain: str = ""
     xds_address: str = ""
     identity: str = ""
     ports: tuple[BoundPort, ...] = ()

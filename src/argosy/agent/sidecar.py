@@ -1,0 +1,266 @@
+"""Everything that runs beside one application: Envoy, its configuration, the certificate, the registration.
+
+The supervisor says when; this module knows how they depend on each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from argosy.agent import spec
+from argosy.agent.bootstrap import Bootstrap, bootstrap, node_id
+from argosy.agent.certificates import Certificate, server_info
+from argosy.agent.delivery import Delivery, Outlet
+from argosy.agent.envoy import Envoy, write_bootstrap
+from argosy.agent.link import Link
+from argosy.agent.ports import Ports
+from argosy.agent.processes import ProcessId
+from argosy.agent.protocol import EnvoyRestarted, Registered, Started, Warned
+from argosy.agent.protocol import Event as Message
+from argosy.agent.registration import Registration
+from argosy.agent.workload import Folder, Record
+from argosy.identity.client import Svid
+from argosy.runtime.errors import Failure
+from argosy.runtime.log import logger
+from argosy.xds import registration as wire
+
+_TAKEN = re.compile(r"cannot bind '[^']*:(\d+)': Address already in use")
+
+log = logger("agent")
+
+
+class Place(Struct, frozen=True):
+    """What the workloads of one agent share."""
+
+    state: Path
+    agent: Path  # D/agent
+    runtime: Path
+    ports: Ports
+    outlet: Outlet
+    metrics_address: str  # http://127.0.0.1:port
+    max_connections: int
+
+
+class Owner(Protocol):
+    """Whose sidecar it is."""
+
+    @property
+    def record(self) -> Record: ...
+
+    def save(self, **changes: object) -> None: ...
+
+    async def tell(self, message: Message) -> None: ...
+
+    def started(self) -> Started: ...
+
+    def refused(self, refusal: wire.Refused) -> None:
+        """The server does not take the registration."""
+
+    async def settled(self, announced: bool) -> None:
+        """The server confirmed an announcement, or a withdrawal."""
+
+
+class Sidecar:
+    """The sidecar of one workload. `runtime`: the folder of its sockets."""
+
+    def __init__(self, place: Place, owner: Owner, folder: Folder, runtime: Path) -> None:
+        self.place = place
+        self.owner = owner
+        self.folder = folder
+        self.runtime = runtime
+        self.envoy = Envoy(
+            owner.record.name,
+            folder,
+            runtime / "admin.sock",
+            prepare=self._prepare,
+            changed=lambda id: owner.save(envoy=id),
+            restarted=self._restarted,
+        )
+        self.link: Link | None = None
+        self.delivery: Delivery | None = None
+        self.certificate: Certificate | None = None
+        self.registration: Registration | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._node = ""
+
+    # --- Envoy ---
+
+    def _bootstrap(self) -> Bootstrap:
+        return spec.bootstrap_of(
+            self.owner.record,
+            str(self.runtime / "admin.sock"),
+            str(self.place.outlet.socket),
+            self.place.max_connections,
+        )
+
+    def _prepare(self) -> None:
+        write_bootstrap(self.folder.bootstrap, bootstrap(self._bootstrap()))
+
+    async def _restarted(self, reason: str, pid: int) -> None:
+        restarts = self.owner.record.restarts + 1
+        self.owner.save(restarts=restarts)
+        await self.owner.tell(EnvoyRestarted(restarts=restarts, reason=reason, pid=pid))
+
+    async def adopt_envoy(self, id: ProcessId) -> None:
+        """Takes over the Envoy of an earlier agent, or starts another where it has ended."""
+        if not await self.envoy.adopt(id):
+            with contextlib.suppress(Failure):  # `watch` tries again
+                self.envoy.start()
+            await self._restarted("it ended while no agent ran", self.envoy.pid)
+        self.watch()
+
+    def watch(self) -> None:
+        """From now on Envoy is restarted when it ends."""
+        self._beside("envoy", self.envoy.watch())
+
+    async def until_serving(self) -> None:
+        """Waits until it is registered, and Envoy has what it needs. Raises Failure where Envoy ends, or a port cannot
+        be had."""
+        if self.registration is not None:
+            await self.registration.registered.wait()
+        while True:
+            expected = spec.listening_ports(self.owner.record)
+            serving = asyncio.create_task(self.envoy.until_serving(expected))
+            try:
+                while not (taken := self._taken()):
+                    if (await asyncio.wait((serving,), timeout=0.3))[0]:
+                        return serving.result()
+            finally:
+                serving.cancel()
+            await self._move(taken)
+
+    def _taken(self) -> int:
+        """A port that Envoy could not bind, as it says; 0 for none."""
+        for words in self.delivery.refused() if self.delivery else ():
+            if found := _TAKEN.search(words):
+                return int(found[1])
+        return 0
+
+    async def _move(self, taken: int) -> None:
+        """Another port, another Envoy: the ports of its own listeners are part of its node."""
+        record = spec.moved(self.owner.record, taken, self.place.ports)
+        if record is None or self.certificate is None or self.link is None:
+            raise Failure(
+                f"port {taken} is taken by another program", "choose another, or stop what listens there"
+            )
+        log.warning("port taken", workload=record.name, port=taken)
+        self.owner.save(
+            ports=record.ports, upstreams=record.upstreams, outbound_proxy_port=record.outbound_proxy_port
+        )
+        await self.envoy.stop()
+        self.folder.cache.unlink(missing_ok=True)
+        self._deliver(self.certificate.svid, self.link)
+        if self.registration is not None:
+            self.registration.update(spec.register_of(record))
+        self.envoy.start()
+        await self.owner.tell(self.owner.started())
+
+    # --- the control plane ---
+
+    def introduce(self, svid: Svid) -> None:
+        """With its certificate the workload turns to the control plane: configuration, renewals, registration."""
+        self.link = Link(self._xds_address, svid)
+        self._deliver(svid, self.link)
+        self.certificate = Certificate(
+            self.place.state, spec.subject(self.owner.record), svid, self.link, self._renewed, self._warn
+        )
+        self._beside("certificate", self.certificate.run())
+        self.registration = Registration(
+            self.link,
+            spec.register_of(self.owner.record),
+            on_registered=self._registered,
+            on_refused=self._refused,
+            on_settled=self.owner.settled,
+        )
+        self._beside("registration", self.registration.run())
+
+    def _xds_address(self) -> str:
+        """Where the server of this host is now, or was."""
+        info = server_info(self.place.state)
+        if info is not None and info.xds:
+            if info.xds != self.owner.record.xds_address:
+                self.owner.save(xds_address=info.xds)
+            return info.xds
+        return self.owner.record.xds_address
+
+    def _deliver(self, svid: Svid, link: Link) -> None:
+        if self._node:
+            self.place.outlet.remove(self._node)
+        of = self._bootstrap()
+        self._node = node_id(of)
+        self.delivery = Delivery(bootstrap(of)["node"], self.folder.cache, link, svid, self._rejected)
+        self.place.outlet.add(self._node, self.delivery)
+        self._beside("delivery", self.delivery.run())
+
+    async def _renewed(self, svid: Svid) -> None:
+        svid.save(self.folder.svid)
+        if self.link is not None:
+            self.link.present(svid)
+        if self.delivery is not None:
+            self.delivery.present(svid)
+        if self.registration is not None:
+            self.registration.renew()
+
+    async def _warn(self, what: str, remedy: str) -> None:
+        await self.owner.tell(Warned(what=what, remedy=remedy))
+
+    def _rejected(self) -> None:
+        if self.delivery is not None:
+            for words in self.delivery.refused():
+                self._beside(
+                    f"warn {words}", self._warn(f"the sidecar refuses {words}", "correct the resource")
+                )
+
+    async def _registered(self, answer: wire.Registered) -> None:
+        await self.owner.tell(Registered(entry=answer.entry, created_service=answer.created_service))
+
+    async def _refused(self, refusal: wire.Refused) -> None:
+        self.owner.refused(refusal)
+
+    # --- the end ---
+
+    async def stop(self) -> None:
+        """Envoy ends, and what served it; the registration stays, to leave."""
+        for name, task in self._tasks.items():
+            if name != "registration":
+                task.cancel()
+        await self.envoy.stop()
+        if self._node:
+            self.place.outlet.remove(self._node)
+
+    def let_go(self) -> None:
+        """The agent ends: Envoy goes on alone."""
+        for task in self._tasks.values():
+            task.cancel()
+        self.envoy.let_go()
+        if self._node:
+            self.place.outlet.remove(self._node)
+
+    def _beside(self, name: str, work: Coroutine[object, object, None]) -> None:
+        """Runs beside; what ran under the same name before ends."""
+        if before := self._tasks.pop(name, None):
+            before.cancel()
+        task = asyncio.create_task(_logged(name, work))
+        self._tasks[name] = task
+
+        def ended(done: asyncio.Task[None]) -> None:
+            if self._tasks.get(name) is done:
+                del self._tasks[name]
+
+        task.add_done_callback(ended)
+
+
+async def _logged(name: str, work: Coroutine[object, object, None]) -> None:
+    """A task that nobody awaits says why it ended."""
+    try:
+        await work
+    except Exception:
+        log.exception("ended", task=name.split(" ")[0])
+        raise
