@@ -1,0 +1,141 @@
+"""The API server as one Starlette application: who is asking, what for, and how every error becomes a Status.
+
+Order, from outside: errors -> authentication -> routes. Only `/healthz`, `/livez` and `/readyz` need no authentication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from argosy.apiserver.auth import Authenticate
+from argosy.apiserver.handlers import Api
+from argosy.apiserver.paths import NAMESPACES
+from argosy.apiserver.status import refusal_of, unauthorized
+from argosy.apiserver.writing import Admission, admit_all
+from argosy.runtime.log import logger
+from argosy.store.base import Key, Store
+
+Log = structlog.typing.FilteringBoundLogger
+
+OPEN = frozenset(("/healthz", "/livez", "/readyz"))
+BOOKMARK_SECONDS = 60.0
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(
+    store: Store,
+    *,
+    authenticate: Authenticate,
+    admission: Admission = admit_all,
+    now: Callable[[], datetime] = utc_now,
+    extra_routes: Sequence[BaseRoute] = (),
+    log: Log | None = None,
+    bookmark_seconds: float = BOOKMARK_SECONDS,
+) -> Starlette:
+    """The API over a store. `extra_routes` come first and stand behind the same authentication; in them, too, raise
+    `status.Refusal`, and find the user in `request.user`."""
+    api = Api(store, admission=admission, now=now, bookmark_seconds=bookmark_seconds)
+
+    async def alive(_: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def ready(_: Request) -> Response:
+        await store.get(Key(NAMESPACES, "", "default"))
+        return PlainTextResponse("ok")
+
+    app = Starlette(
+        routes=[
+            Route("/healthz", alive),
+            Route("/livez", alive),
+            Route("/readyz", ready),
+            *extra_routes,
+            Route("/{path:path}", _Everything(api)),
+        ],
+        middleware=[
+            Middleware(Errors, log=log or logger("apiserver")),
+            Middleware(Authentication, authenticate=authenticate),
+        ],
+        exception_handlers={HTTPException: _refuse},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+class Errors:
+    """Turns every exception into a Status; a defect of ours is logged with its traceback, and said to be one."""
+
+    def __init__(self, app: ASGIApp, log: Log) -> None:
+        self.app = app
+        self.log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            refusal = refusal_of(error)
+            if refusal.code >= 500:
+                say = self.log.error if refusal.code == 500 else self.log.warning
+                shown = {"exc_info": error} if refusal.code == 500 else {"error": str(error)}
+                say("request failed", method=scope["method"], path=scope["path"], **shown)
+            if started:
+                raise  # nothing can be answered any more: the connection is cut, so that the client notices
+            await refusal.response()(scope, receive, send)
+
+
+class Authentication:
+    """Lets nobody past without a user, but for the OPEN paths."""
+
+    def __init__(self, app: ASGIApp, authenticate: Authenticate) -> None:
+        self.app = app
+        self.authenticate = authenticate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] == "http" and scope["path"] not in OPEN:
+            user = self.authenticate(Request(scope))
+            if user is None:
+                raise unauthorized()
+            scope["user"] = user
+        await self.app(scope, receive, send)
+
+
+class _Everything:
+    """All paths that no other route has, with all methods."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.api.handle(Request(scope, receive))
+        await response(scope, receive, send)
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    return refusal_of(error).response()

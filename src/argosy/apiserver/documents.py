@@ -1,0 +1,164 @@
+"""Bodies of requests: bytes within bounds -> a JSON object that can be stored as it was meant.
+
+Rule: what would be lost or changed on the way to the store is refused here: duplicate fields, numbers that JSON readers
+round or cannot hold, broken Unicode, NaN; and what is made to exhaust us: size, depth, expansion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from argosy.apiserver.status import Refusal, bad_request
+from argosy.resources.loading import MAX_DEPTH, LoadError, load_documents
+
+MAX_BYTES = 3 << 20  # as Kubernetes: the limit of a request
+LARGE_BYTES = 64 << 10
+"""Bodies above this are parsed and checked in a thread, so that the loop goes on meanwhile."""
+
+JSON_TYPES = ("application/json",)
+YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
+MERGE_PATCH = "application/merge-patch+json"
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+def media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read(request: Request) -> bytes:
+    """Raises Refusal (413)."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise Refusal(
+                413, f"the body is larger than {MAX_BYTES} bytes", headers=(("Connection", "close"),)
+            )
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def read_object(request: Request) -> tuple[Json, int]:
+    """(the object of the body, its size). Raises Refusal (400, 413, 415)."""
+    data = await read(request)
+    return await decode(request, data), len(data)
+
+
+async def decode(request: Request, data: bytes) -> Json:
+    """The object of a body in the format that the request says it has. Raises Refusal (400, 415)."""
+    kind = media_type(request)
+    if kind and kind not in JSON_TYPES + YAML_TYPES:
+        raise unsupported(kind, (*JSON_TYPES, YAML_TYPES[0]))
+    return await aside(len(data), parse_yaml if kind in YAML_TYPES else parse_json, data)
+
+
+async def aside(size: int, work: Callable[..., T], *arguments: Any) -> T:
+    """Runs `work` here, or in a thread where the body is large."""
+    if size <= LARGE_BYTES:
+        return work(*arguments)
+    return await asyncio.to_thread(work, *arguments)
+
+
+def unsupported(kind: str, supported: tuple[str, ...]) -> Refusal:
+    return Refusal(
+        415, f"the body of the request was in an unknown format ({kind}); accepted: {', '.join(supported)}"
+    )
+
+
+def parse_json(data: bytes) -> Json:
+    """Raises Refusal (400)."""
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except RecursionError:
+        raise _too_deep() from None
+    except UnicodeDecodeError as error:
+        raise bad_request(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
+    except ValueError as error:
+        raise bad_request(f"the body is not JSON: {error}") from None
+    return _checked(value)
+
+
+def parse_yaml(data: bytes) -> Json:
+    """One YAML document. Raises Refusal (400)."""
+    try:
+        found = load_documents(data.decode("utf-8"), "body")
+    except UnicodeDecodeError as error:
+        raise bad_request(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
+    except LoadError as error:
+        raise bad_request(f"the body is not YAML: line {error.line}: {error.message}") from None
+    if len(found) != 1:
+        raise bad_request(f"the body holds {len(found)} objects: send one in each request")
+    return _checked(found[0].object)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f'duplicate field "{twice}"')
+    return found
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _checked(value: Any) -> Json:
+    """The value, where it is an object that comes back from the store as it went in."""
+    if not isinstance(value, dict):
+        raise bad_request(f"the body is {_word(value)}, not an object")
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                below += each.keys()
+                below += each.values()
+            elif isinstance(each, list):
+                below += each
+            else:
+                _check_scalar(each)
+        if not below:
+            return value
+        level = below
+    raise _too_deep()
+
+
+def _check_scalar(value: Any) -> None:
+    match value:
+        case None | bool():
+            return
+        case str():
+            if not value.isascii():
+                try:
+                    value.encode()
+                except UnicodeEncodeError:
+                    raise bad_request(
+                        f"the text {value[:80]!r} is not valid Unicode (a lone surrogate)"
+                    ) from None
+        case int():
+            if not -(1 << 63) <= value < 1 << 64:
+                raise bad_request("a number in the body does not fit in 64 bits: write it as text")
+        case float():
+            if not math.isfinite(value):
+                raise bad_request("a number in the body is too large: write it as text")
+        case _:
+            raise bad_request(f"a value in the body is {_word(value)}: JSON has no such thing")
+
+
+def _word(value: Any) -> str:
+    words = {list: "a list", str: "text", int: "a number", float: "a number", bool: "a boolean"}
+    return "empty" if value is None else words.get(type(value), f"a {type(value).__name__}")
+
+
+def _too_deep() -> Refusal:
+    return bad_request(f"the body is nested more than {MAX_DEPTH} levels deep")

@@ -1,0 +1,193 @@
+"""Serving an ASGI application inside a running event loop: uvicorn without its signals, its logging or its process.
+
+Rule: what can go wrong with an address or a certificate goes wrong in `serve`, as a Failure that names it; and stopping
+is bounded: watches are told to end (scope key CLOSING), other requests have `grace` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from argosy.apiserver.watching import CLOSING
+from argosy.runtime.errors import Failure
+
+GRACE_SECONDS = 5
+LONGEST_HEAD = 64 << 10
+KEEP_ALIVE_SECONDS = 75
+"""Longer than clients keep an idle connection, so that it is they who close it and no request meets a closed one."""
+LONGEST_SOCKET_PATH = 107
+
+
+class Serving:
+    """A server that runs until `stop`. `port` is the bound one; 0 for a Unix socket."""
+
+    def __init__(self, server: _Server, task: asyncio.Task[None], closing: asyncio.Event, port: int) -> None:
+        self.port = port
+        self._server = server
+        self._task = task
+        self._closing = closing
+
+    def renew(self, cert: Path, key: Path) -> None:
+        """New connections get this certificate; those that are open stay."""
+        context = self._server.config.ssl
+        if context is None:
+            raise Failure("this address is served without TLS", "restart with a certificate")
+        _load(context, cert, key)
+
+    async def stop(self) -> None:
+        """Lets requests finish (bounded), then closes every connection and the socket."""
+        self._closing.set()
+        self._server.should_exit = True
+        await self._task
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals belong to the process, not to one of its servers."""
+        yield
+
+
+async def serve(
+    app: ASGIApp,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    cert: Path | None = None,
+    key: Path | None = None,
+    uds: Path | None = None,
+    flag: str = "--api-address",
+    grace: int = GRACE_SECONDS,
+) -> Serving:
+    """Serves on host and port (0: a free one), or on a Unix socket. Returns when it answers. Raises Failure.
+
+    `flag` is the option that a person would change where the address cannot be used.
+    """
+    bound = _bind_unix(uds) if uds is not None else _bind(host, port, flag)
+    closing = asyncio.Event()
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[CLOSING] = closing
+        await app(scope, receive, send)
+
+    config = uvicorn.Config(
+        told,
+        loop="none",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=grace,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+        ssl_context_factory=None if cert is None or key is None else lambda *_: _context(cert, key),
+    )
+    try:
+        config.load()
+        server = _Server(config)
+        task = asyncio.create_task(server.serve(sockets=[bound]), name="serving")
+        while not server.started:
+            if task.done():
+                await task
+                raise Failure(f"the server on {host}:{port} ended at once", "look at the log")
+            await asyncio.sleep(0.001)
+    except BaseException:
+        bound.close()
+        raise
+    return Serving(server, task, closing, 0 if uds is not None else int(bound.getsockname()[1]))
+
+
+def _bind(host: str, port: int, flag: str) -> socket.socket:
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise Failure(f"cannot listen on {shown}: {error}", f"choose another address with {flag}") from error
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setblocking(False)
+        bound.bind(address)
+        bound.listen(1024)
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise Failure(
+                f"port {port} on {host} is taken", f"end what listens there, or choose another with {flag}"
+            ) from error
+        raise Failure(
+            f"cannot listen on {shown}: {error.strerror}", f"choose another address with {flag}"
+        ) from error
+    return bound
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    """A socket that only this user may connect to; one that nobody listens on any more is replaced."""
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        raise Failure(
+            f"the socket path {path} is longer than {LONGEST_SOCKET_PATH} bytes", "choose a shorter one"
+        )
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound.setblocking(False)
+    try:
+        if path.is_socket():
+            _require_unused(path)
+            path.unlink()
+        before = os.umask(0o177)
+        try:
+            bound.bind(str(path))
+        finally:
+            os.umask(before)
+        bound.listen(1024)
+    except OSError as error:
+        bound.close()
+        raise Failure(
+            f"cannot listen on {path}: {error.strerror}", "remove it, or mend its folder"
+        ) from error
+    except Failure:
+        bound.close()
+        raise
+    return bound
+
+
+def _require_unused(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        if probe.connect_ex(str(path)) == 0:
+            raise Failure(f"another process listens on {path}", "end that process")
+
+
+def _context(cert: Path, key: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = (
+        ssl.TLSVersion.TLSv1_2
+    )  # kubectl of every age; TLS 1.3 wherever the client has it
+    _load(context, cert, key)
+    return context
+
+
+def _load(context: ssl.SSLContext, cert: Path, key: Path) -> None:
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise Failure(
+            f"the certificate {cert} with the key {key} cannot be used: {error}",
+            "remove both: new ones are made",
+        ) from error
