@@ -9,7 +9,6 @@ import re
 from functools import cache
 from typing import Any
 
-import jsonschema_rs
 import msgspec
 
 from argosy.resources.kinds import Kind, json_schema
@@ -130,6 +129,8 @@ def join(path: list[str | int]) -> str:
 
 @cache
 def _validator(kind: Kind) -> Any:
+    import jsonschema_rs  # a quarter of the room's import time, and only this needs it
+
     return jsonschema_rs.validator_for(json_schema(kind))
 
 

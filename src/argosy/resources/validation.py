@@ -56,11 +56,17 @@ def _semantics(kind: Kind, obj: dict[str, Any], findings: Findings) -> None:
     try:
         typed = decode_as(kind, obj)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        findings.error(path.rstrip("`").lstrip("."), message)
+        findings.errors.append(_unreadable(str(error)))
         return
     metadata.check(kind, typed.metadata, findings)
     check_of(kind)(typed, findings)
+
+
+def _unreadable(text: str) -> Problem:
+    """What the struct knows and JSON Schema does not: that a key of a map is a number, as of ports."""
+    message, _, place = text.partition(" - at ")
+    path = place.partition("`$")[2].rstrip("`").lstrip(".")
+    return Problem(path, f"has a wrong key: {message}; change the key" if place.startswith("`key`") else message)
 
 
 def _unserved(api_version: str, name: str) -> Verdict:

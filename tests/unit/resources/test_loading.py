@@ -1,5 +1,6 @@
 """Text to objects, and the bounds on what is read."""
 
+import contextlib
 import json
 import time
 from typing import Any
@@ -207,8 +208,5 @@ def test_on_plain_yaml_it_agrees_with_pyyaml(value: dict[str, Any]) -> None:
 
 @given(st.text(alphabet="ab:-&*<[]{}?!|>'\"#%\n ,1.~", max_size=60))
 def test_any_text_is_objects_or_a_load_error(text: str) -> None:
-    try:
-        objects(text)
-    except LoadError as error:
-        assert error.message
-        assert error.line >= 1
+    with contextlib.suppress(LoadError):
+        assert all(value is not None for value in objects(text))

@@ -1,0 +1,343 @@
+"""The door itself: what it takes, in what order it judges, and that it never raises."""
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from argosy.resources.kinds import KINDS, decode
+from argosy.resources.problem import Problem
+from argosy.resources.validation import Verdict, validate
+
+Judge = Callable[..., Verdict]
+
+RICH: list[dict[str, Any]] = [
+    {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "a", "namespace": "b", "labels": {"x": "y"}, "annotations": {"p/q": "r"}},
+        "spec": {
+            "hosts": ["a.com"],
+            "gateways": ["mesh"],
+            "exportTo": ["."],
+            "http": [
+                {
+                    "match": [{"uri": {"prefix": "/"}, "headers": {"x": {"exact": "y"}}, "port": 80}],
+                    "route": [
+                        {"destination": {"host": "h", "port": {"number": 1}, "subset": "s"}, "weight": 1}
+                    ],
+                    "headers": {"request": {"set": {"a": "b"}, "remove": ["c"]}},
+                    "retries": {"attempts": 1, "perTryTimeout": "1s", "retryOn": "5xx"},
+                    "fault": {"delay": {"fixedDelay": "1s", "percentage": {"value": 1.0}}},
+                    "corsPolicy": {"allowOrigins": [{"regex": "a.*"}], "maxAge": "1s"},
+                    "rewrite": {"uriRegexRewrite": {"match": "a", "rewrite": "b"}},
+                    "mirrors": [{"destination": {"host": "m"}}],
+                    "timeout": "1s",
+                },
+                {"redirect": {"uri": "/x", "redirectCode": 302}, "match": [{"uri": {"exact": "/x"}}]},
+            ],
+            "tls": [{"match": [{"sniHosts": ["a.com"]}], "route": [{"destination": {"host": "h"}}]}],
+            "tcp": [
+                {"match": [{"destinationSubnets": ["10.0.0.0/8"]}], "route": [{"destination": {"host": "h"}}]}
+            ],
+        },
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    },
+    {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {
+            "host": "h",
+            "subsets": [{"name": "v1", "labels": {"v": "1"}, "trafficPolicy": {"tls": {"mode": "SIMPLE"}}}],
+            "workloadSelector": {"matchLabels": {"a": "b"}},
+            "trafficPolicy": {
+                "loadBalancer": {
+                    "consistentHash": {
+                        "httpCookie": {"name": "c", "ttl": "1s"},
+                        "maglev": {"tableSize": 65537},
+                    },
+                    "localityLbSetting": {"distribute": [{"from": "a/*", "to": {"b": 100}}]},
+                    "warmup": {"duration": "1s", "minimumPercent": 1.5},
+                },
+                "connectionPool": {"tcp": {"tcpKeepalive": {"time": "1s"}}, "http": {"maxRetries": 1}},
+                "outlierDetection": {"interval": "1s", "consecutive5xxErrors": 1},
+                "portLevelSettings": [{"port": {"number": 80}, "tls": {"mode": "DISABLE"}}],
+                "tunnel": {"targetHost": "a", "targetPort": 1},
+                "retryBudget": {"percent": 1},
+            },
+        },
+    },
+    {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {
+            "selector": {"a": "b"},
+            "servers": [
+                {
+                    "hosts": ["./a.com"],
+                    "port": {"number": 443, "name": "x", "protocol": "HTTPS"},
+                    "tls": {
+                        "mode": "SIMPLE",
+                        "tlsCertificates": [{"serverCertificate": "a", "privateKey": "b"}],
+                    },
+                }
+            ],
+        },
+    },
+    {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {
+            "hosts": ["a.com"],
+            "addresses": ["10.0.0.1"],
+            "ports": [{"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 1}],
+            "resolution": "STATIC",
+            "endpoints": [{"address": "1.1.1.1", "ports": {"http": 1}, "labels": {"a": "b"}}],
+        },
+    },
+    {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "portLevelMtls": {"80": {"mode": "STRICT"}}},
+    },
+    {
+        "apiVersion": "identity.argosy.dev/v1",
+        "kind": "IdentityRegistration",
+        "metadata": {"name": "a"},
+        "spec": {"match": {"unixUser": "a"}, "serviceAccounts": ["*/*"]},
+    },
+    {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "a",
+            "namespace": "b",
+            "ownerReferences": [],
+            "managedFields": [{"manager": "m"}],
+        },
+        "spec": {
+            "ports": [{"port": 80, "name": "a", "targetPort": "x"}],
+            "selector": {"a": "b"},
+            "clusterIP": "None",
+        },
+    },
+    {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"a": "YQ=="}},
+    {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio"},
+        "data": {"mesh": "connectTimeout: 1s"},
+    },
+]
+
+
+@pytest.mark.parametrize("obj", RICH, ids=lambda obj: str(obj["kind"]))
+def test_rich_objects_are_valid_and_readable(obj: dict[str, Any]) -> None:
+    verdict = validate(obj)
+    assert verdict.errors == ()
+    assert verdict.valid
+    assert verdict.kind is not None
+    assert type(decode(obj)) is verdict.kind.struct
+
+
+@pytest.mark.parametrize(
+    ("obj", "field", "says"),
+    [
+        (None, "", "is not an object"),
+        ([], "", "is not an object"),
+        ("text", "", "is not an object"),
+        ({}, "apiVersion", "is missing"),
+        ({"apiVersion": 1, "kind": "Service"}, "apiVersion", "is missing"),
+        ({"apiVersion": "v1"}, "kind", "is missing"),
+        ({"apiVersion": "v1", "kind": "Pod"}, "kind", "the kinds are Namespace, Service"),
+        ({"apiVersion": "v2", "kind": "Service"}, "apiVersion", "use v1"),
+        (
+            {"apiVersion": "networking.istio.io/v2", "kind": "Gateway"},
+            "apiVersion",
+            "use networking.istio.io/v1 or networking.istio.io/v1beta1",
+        ),
+        ({"a": {1: 2}}, "", "key 1 is not text"),
+        ({"a": object()}, "", "JSON does not have"),
+        ({"a": float("nan")}, "", "JSON does not have"),
+        ({"a": 2**64}, "", "64 bits"),
+        ({"a": "\ud800"}, "", "surrogate"),
+    ],
+)
+def test_what_is_no_object_of_ours_is_refused(obj: Any, field: str, says: str) -> None:
+    verdict = validate(obj)
+    assert verdict.kind is None
+    assert [problem.field for problem in verdict.errors] == [field]
+    assert says in verdict.errors[0].message
+
+
+def test_nesting_is_bounded() -> None:
+    obj: Any = {}
+    for _ in range(100_000):
+        obj = {"a": obj}
+    assert "nested more than 64" in validate(obj).errors[0].message
+
+
+def test_unknown_fields_are_errors_when_strict_and_warnings_otherwise(judge: Judge) -> None:
+    obj = copy.deepcopy(RICH[0])
+    obj["spec"]["http"][0]["timeOut"] = "1s"
+    problem = Problem("spec.http[0].timeOut", "is not a field; did you mean timeout?")
+    assert validate(obj).errors == (problem,)
+    lenient = validate(obj, strict=False)
+    assert lenient.valid
+    assert problem in lenient.warnings
+
+
+def test_unknown_fields_do_not_hide_what_else_is_wrong(judge: Judge) -> None:
+    errors = judge("WorkloadEntry", {"address": "", "adress": "1.1.1.1"}).errors
+    assert [problem.field for problem in errors] == ["spec.adress", "spec.address"]
+
+
+def test_unknown_fields_of_a_status_are_tolerated() -> None:
+    obj = RICH[1] | {"status": {"writtenByANewerVersion": 1}}
+    verdict = validate(obj)
+    assert verdict.valid
+    assert [problem.field for problem in verdict.warnings] == ["status.writtenByANewerVersion"]
+
+
+def test_null_is_a_field_that_is_not_set() -> None:
+    obj = copy.deepcopy(RICH[3])
+    obj["metadata"]["creationTimestamp"] = None
+    obj["spec"]["exportTo"] = None
+    obj["status"] = None
+    assert validate(obj).valid
+
+
+def test_every_served_version_is_judged_alike() -> None:
+    for kind in KINDS:
+        verdicts = {
+            validate(
+                {"apiVersion": api_version, "kind": kind.kind, "metadata": {"name": "a"}, "spec": {"x": 1}}
+            ).errors
+            for api_version in kind.api_versions
+        }
+        assert len(verdicts) == 1
+
+
+@pytest.mark.parametrize(
+    ("metadata", "field", "says"),
+    [
+        ({"name": ""}, "metadata.name", "is missing"),
+        ({"name": "A"}, "metadata.name", "lower-case"),
+        ({"name": "a" * 254}, "metadata.name", "at most 253"),
+        ({"name": "a_b"}, "metadata.name", "not a name"),
+        ({"name": 5}, "metadata.name", "5 is not text"),
+        ({"namespace": "a.b"}, "metadata.namespace", "not a namespace"),
+        ({"labels": {"a b": ""}}, "metadata.labels", "label key"),
+        ({"labels": {"a": 1}}, "metadata.labels.a", "1 is not text"),
+        ({"labels": {"a/": "b"}}, "metadata.labels", "label key"),
+        ({"labels": {"a": "x" * 64}}, "metadata.labels", "label value"),
+        ({"annotations": {"a b": ""}}, "metadata.annotations", "label key"),
+        ({"annotations": {"a": "x" * 300_000}}, "metadata.annotations", "262144"),
+        ({"annotations": {"istio.io/dry-run": "true"}}, "metadata.annotations", "AuthorizationPolicy alone"),
+        ({"lables": {}}, "metadata.lables", "is not a field"),
+    ],
+)
+def test_metadata(judge: Judge, metadata: dict[str, Any], field: str, says: str) -> None:
+    errors = judge("PeerAuthentication", {}, **metadata).errors
+    assert [problem.field for problem in errors] == [field]
+    assert says in errors[0].message
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "metadata", "field"),
+    [
+        ("Namespace", {}, {"namespace": "a"}, "metadata.namespace"),
+        ("Namespace", {}, {"name": "a.b"}, "metadata.name"),
+        ("Service", {}, {"name": "a.b"}, "metadata.name"),
+    ],
+)
+def test_names_fit_their_kind(
+    judge: Judge, kind: str, spec: dict[str, Any], metadata: dict[str, Any], field: str
+) -> None:
+    assert [problem.field for problem in judge(kind, spec, **metadata).errors] == [field]
+
+
+def test_a_name_may_be_left_to_the_api(judge: Judge) -> None:
+    assert judge("PeerAuthentication", {}, name="", generateName="a-").valid
+
+
+def test_a_problem_reads_as_a_sentence() -> None:
+    assert str(Problem("spec.host", "is missing")) == "spec.host: is missing"
+    assert str(Problem("", "is not an object")) == "is not an object"
+
+
+# --- never raises ---------------------------------------------------------------------------------------------------
+
+_SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
+_JSON = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+_LIKELY = st.sampled_from(
+    [
+        "",
+        "*",
+        "a",
+        "a/b",
+        "1s",
+        "-1s",
+        "unix://",
+        "0",
+        "%",
+        "(",
+        "1.2.3.4/",
+        "~",
+        ".",
+        "*.",
+        "STATIC",
+        "DNS",
+        "NONE",
+        "SIMPLE",
+    ]
+)
+
+
+def _judged(obj: Any) -> None:
+    for strict in (True, False):
+        verdict = validate(obj, strict=strict)
+        for problem in (*verdict.errors, *verdict.warnings):
+            assert problem.message
+        if verdict.valid:
+            decode(obj)
+            decode(json.dumps(obj).encode())
+
+
+@given(_JSON)
+def test_any_json_value_is_judged(value: Any) -> None:
+    _judged(value)
+
+
+@given(st.sampled_from(KINDS), _JSON, _JSON, _JSON)
+def test_any_content_of_any_kind_is_judged(kind: Any, metadata: Any, spec: Any, rest: Any) -> None:
+    obj = {"metadata": metadata, "spec": spec} | (rest if isinstance(rest, dict) else {})
+    _judged(obj | {"apiVersion": kind.api_version, "kind": kind.kind})
+
+
+@settings(max_examples=600)
+@given(st.data())
+def test_rich_objects_with_one_part_replaced_are_judged(data: st.DataObject) -> None:
+    obj = copy.deepcopy(data.draw(st.sampled_from(RICH)))
+    parent, key = data.draw(st.sampled_from(list(_parts(obj))))
+    parent[key] = data.draw(_JSON | _LIKELY)
+    _judged(obj)
+
+
+def _parts(value: Any) -> Any:
+    if isinstance(value, (dict, list)):
+        for key in list(value) if isinstance(value, dict) else range(len(value)):
+            yield value, key
+            yield from _parts(value[key])
