@@ -11,17 +11,17 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-
-from argosy.model import ir
-from argosy.model.ir import Protocol
-from argosy.model.scope import Interception, ProxyType, Scope, scope_of
-from argosy.model.reader import Reader
-from argosy.model.snapshot import Snapshot
-from argosy.translate.dump import dump
-from argosy.translate.proxy import DeclaredUpstream, Proxy
 from tests.e2e.mesh import free_port, until
 from tests.e2e.translate_envoy import Running, answering, running, validate
 from tests.unit.translate.mesh import SUFFIX, endpoint, populate, put, service, workload
+
+from argosy.model import ir
+from argosy.model.ir import Protocol
+from argosy.model.reader import Reader
+from argosy.model.scope import Interception, ProxyType, Scope, scope_of
+from argosy.model.snapshot import Snapshot
+from argosy.translate.dump import dump
+from argosy.translate.proxy import DeclaredUpstream, Proxy
 
 pytestmark = pytest.mark.e2e
 
@@ -286,7 +286,9 @@ def test_requests_by_proxy_upstream_and_tunnel_go_by_mutual_tls(sidecar: Sidecar
         ):
             answer = client.get(url, headers={"x-forwarded-client-cert": "URI=spiffe://forged"})
             assert answer.status_code == 200
-            assert answer.json()["headers"]["x-forwarded-client-cert"] == f"URI={IDENTITY}"
+            told = answer.json()["headers"]["x-forwarded-client-cert"]
+            assert told.endswith(f"URI={IDENTITY}")
+            assert "forged" not in told
     direct = httpx.get(f"http://127.0.0.1:{sidecar.upstream}/b", trust_env=False)
     assert direct.json()["headers"]["host"] == "reviews:9080"
     upgraded = sidecar.envoy.stats("cluster.outbound.9080.*upstream_cx_http2_total")
@@ -312,9 +314,7 @@ def test_requests_by_proxy_upstream_and_tunnel_go_by_mutual_tls(sidecar: Sidecar
 
 
 def test_http1_and_websocket_and_grpc(sidecar: Sidecar) -> None:
-    with grpc.insecure_channel(
-        "inventory:9090", options=[("grpc.http_proxy", sidecar.proxy)]
-    ) as channel:
+    with grpc.insecure_channel("inventory:9090", options=[("grpc.http_proxy", sidecar.proxy)]) as channel:
         call = channel.unary_unary("/test.Echo/Unary")
         assert call(b"hello", timeout=20, wait_for_ready=True) == b"hello"
 
@@ -347,9 +347,15 @@ def test_unknown_hosts_are_forwarded_but_never_to_this_host(sidecar: Sidecar) ->
     """The application listens on the loopback: to reach it past its sidecar is refused, however it is called."""
     port = sidecar.application
     with sidecar.client() as client:
-        for host in ("127.0.0.1", "localhost", "0.0.0.0", "127.1.2.3", "[::1]", "[::ffff:127.0.0.1]"):
+        for host in ("127.0.0.1", "localhost", "0.0.0.0", "127.1.2.3"):
             answer = client.get(f"http://{host}:{port}/")
             assert answer.status_code == 403, f"{host}: {answer.status_code} {answer.text}"
+            connection, first = sidecar.tunnel(f"{host}:{port}")
+            connection.close()
+            assert b" 403 " in first, f"CONNECT {host}: {first!r}"
+        for host in ("[::1]", "[::ffff:127.0.0.1]"):
+            # Envoy takes no IPv6 literal in an absolute URL (400).
+            assert client.get(f"http://{host}:{port}/").status_code in (400, 403)
             connection, first = sidecar.tunnel(f"{host}:{port}")
             connection.close()
             assert b" 403 " in first, f"CONNECT {host}: {first!r}"
@@ -390,9 +396,7 @@ def test_peer_authentication_applies_on_a_pooled_connection(sidecar: Sidecar) ->
     with httpx.Client(trust_env=False) as pooled, sidecar.client() as meshed:
         until(lambda: pooled.get(inbound).status_code == 200, "plaintext is taken")
         assert meshed.get("http://reviews:9080/").json()["headers"]["x-forwarded-client-cert"]
-        changes = sidecar.envoy.compiler.apply(
-            put(sidecar.envoy.snapshot, peer_authentication("STRICT"))
-        )
+        changes = sidecar.envoy.compiler.apply(put(sidecar.envoy.snapshot, peer_authentication("STRICT")))
         policies = {
             kind: parts
             for _, view in changes
@@ -463,5 +467,5 @@ def test_metrics_and_access_log_of_both_sides(sidecar: Sidecar) -> None:
         lines = sidecar.envoy.log().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
-    until(lambda: any(one["response_code"] == 200 for one in logged()), "the request is logged", 30)
-    assert any(one["upstream_cluster"] == f"outbound|9080||reviews.{SUFFIX}" for one in logged())
+    for cluster in (f"outbound|9080||reviews.{SUFFIX}", "inbound|9080||"):
+        until(lambda: any(one["upstream_cluster"] == cluster for one in logged()), f"{cluster} is logged", 30)

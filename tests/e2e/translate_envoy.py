@@ -28,16 +28,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
+from tests.e2e.mesh import free_port, until
 
 from argosy.model.facts import Fact
 from argosy.model.snapshot import Snapshot
 from argosy.translate.compiler import Compiler
 from argosy.translate.generator import resource
 from argosy.translate.proxy import Proxy
-from argosy.translate.resource import SECRET, Resource
-from tests.e2e.mesh import free_port, until
+from argosy.translate.resource import ENDPOINT, SECRET, Resource
 
-ENVOY = next(Path(path) / "_bin" / "envoy" for path in envoy.__path__ if (Path(path) / "_bin" / "envoy").exists())
+ENVOY = next(
+    Path(path) / "_bin" / "envoy" for path in envoy.__path__ if (Path(path) / "_bin" / "envoy").exists()
+)
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 
 
@@ -104,7 +106,11 @@ def bootstrap(folder: Path, static: dict[str, Any], admin: int = 0) -> dict[str,
             "load_assignment": {
                 "cluster_name": "ads",
                 "endpoints": [
-                    {"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(folder / "ads.sock")}}}}]}
+                    {
+                        "lb_endpoints": [
+                            {"endpoint": {"address": {"pipe": {"path": str(folder / "ads.sock")}}}}
+                        ]
+                    }
                 ],
             },
             "typed_extension_protocol_options": {
@@ -116,7 +122,10 @@ def bootstrap(folder: Path, static: dict[str, Any], admin: int = 0) -> dict[str,
         },
     ]
     return {
-        "node": {"id": "sidecar~127.0.0.1~reviews-v1.default~default.svc.cluster.local", "cluster": "reviews"},
+        "node": {
+            "id": "sidecar~127.0.0.1~reviews-v1.default~default.svc.cluster.local",
+            "cluster": "reviews",
+        },
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": admin}}},
         "stats_flush_interval": "0.2s",
         "static_resources": {**static, "clusters": clusters},
@@ -231,6 +240,13 @@ class Ads:
                 gone = {name for name in removals if everything or name in wanted}
                 if sent or gone:
                     self.send(stream, kind, sent, gone)
+                # Envoy warms a changed cluster, and acknowledges it, only when its endpoints come again.
+                follows = {one.follow for one in sent.values() if one.follow} & stream.wanted.get(
+                    ENDPOINT, set()
+                )
+                if follows:
+                    again = {name: self.resources[ENDPOINT][name] for name in follows}
+                    self.send(stream, ENDPOINT, again, set())
 
     def settled(self) -> bool:
         """Whether everything sent is acknowledged (or refused)."""
@@ -268,7 +284,9 @@ class Authority:
             .not_valid_after(now + datetime.timedelta(hours=1))
         )
         for one in extensions:
-            builder = builder.add_extension(one, critical=isinstance(one, x509.BasicConstraints | x509.KeyUsage))
+            builder = builder.add_extension(
+                one, critical=isinstance(one, x509.BasicConstraints | x509.KeyUsage)
+            )
         return builder.sign(self.key, hashes.SHA256())
 
     def issue(self, identity: str, dns: str) -> tuple[bytes, bytes]:

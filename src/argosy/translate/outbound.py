@@ -280,14 +280,25 @@ def virtual_host(
     if scope.interception is Interception.EXPLICIT:
         tunnel = Tunnel.HTTP if handling is Handling.HTTP else Tunnel.TCP
         clusters = () if tunnel is Tunnel.HTTP else tcp_clusters(reader, scope, host, port)
+    found = () if handling is Handling.TCP else routes(reader, scope, host, port)
     return VirtualHostKey(
         name=f"{host}:{port}",
         domains=domains,
-        routes=() if handling is Handling.TCP else routes(reader, scope, host, port),
+        routes=found,
         port=port,
         tunnel=tunnel,
         tunnel_clusters=clusters,
+        guarded=_forwards(host, found, clusters),
     )
+
+
+def _forwards(host: str, routes: tuple[ir.Route, ...], clusters: Clusters) -> bool:
+    """Whether any of it may end in the forward proxy: only wildcard hosts have such clusters. ANY destination."""
+    hosts = [host, *(names.of_outbound(name)[0] for name, _ in clusters)]
+    for route in routes:
+        if isinstance(route.action, ir.Forward):
+            hosts += [one.destination.host for one in route.action.destinations]
+    return any("*" in one for one in hosts)
 
 
 def _virtual_service_host(
@@ -300,7 +311,12 @@ def _virtual_service_host(
     explicit = scope.interception is Interception.EXPLICIT
     tunnel = Tunnel.HTTP if explicit else Tunnel.NONE
     return VirtualHostKey(
-        name=f"{host}:{port}", domains=domains, routes=table.routes, port=port, tunnel=tunnel
+        name=f"{host}:{port}",
+        domains=domains,
+        routes=table.routes,
+        port=port,
+        tunnel=tunnel,
+        guarded=_forwards(host, table.routes, ()),
     )
 
 

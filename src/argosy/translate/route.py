@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from argosy.model.ir import DirectResponse, Redirect, Route
 from argosy.translate import names
-from argosy.translate.filters import cors, fault
+from argosy.translate.filters import cors, fault, loopback_guard
 from argosy.translate.generator import Encoded, Fragment, fragment, generator
 from argosy.translate.match import route_match
 from argosy.translate.route_action import (
@@ -43,6 +43,7 @@ class VirtualHostKey(Struct, frozen=True, kw_only=True):
     tunnel: Tunnel = Tunnel.NONE
     tunnel_clusters: tuple[tuple[str, int], ...] = ()
     authority: str = ""  # what requests without a rewrite of their own are sent with
+    guarded: bool = True  # whether what it resolves to is judged (loopback_guard)
     require_tls: str = ""  # "ALL": plaintext is redirected to https
 
 
@@ -53,6 +54,8 @@ def virtual_host(key: VirtualHostKey) -> route_components_pb2.VirtualHost:
     )
     if key.require_tls:
         out.require_tls = route_components_pb2.VirtualHost.ALL
+    if not key.guarded:
+        out.typed_per_filter_config[loopback_guard.NAME].CopyFrom(loopback_guard.passes())
     if key.tunnel is Tunnel.HTTP:
         out.routes.append(connect(((names.CONNECT_HTTP, 1),)))
     elif key.tunnel is Tunnel.TCP:

@@ -24,7 +24,9 @@ def service(name: str, *ports: tuple[int, Protocol], **fields: Any) -> ir.Servic
         hostname=fields.pop("hostname", f"{name}.{namespace}.svc.cluster.local"),
         name=name,
         namespace=namespace,
-        ports=tuple(ir.ServicePort(name=f"p{number}", number=number, protocol=kind) for number, kind in ports),
+        ports=tuple(
+            ir.ServicePort(name=f"p{number}", number=number, protocol=kind) for number, kind in ports
+        ),
         **fields,
     )
 

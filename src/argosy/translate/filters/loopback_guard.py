@@ -1,8 +1,9 @@
 """What the forward proxy must not reach: the loopback and the host's own addresses, judged by the *resolved* address.
 
 Without it any client of the proxy could reach what listens on the loopback for others (administration ports, the
-applications and inbound listeners of neighbours), past their policies. Requests to services of the mesh carry no
-saved address and pass.
+applications and inbound listeners of neighbours), past their policies. A virtual host that leads nowhere but to clusters
+of the mesh says so (`passes`); there is no address to judge there, and Envoy would warn of that at every request. What
+does not say so is judged.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import ipaddress
 
 from envoy.config.core.v3 import address_pb2
 from envoy.config.rbac.v3 import rbac_pb2
+from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as filter_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.extensions.rbac.matchers.upstream_ip_port.v3 import upstream_ip_port_matcher_pb2
+from google.protobuf import any_pb2
 
 from argosy.translate import wire
 
@@ -36,6 +39,11 @@ def http_filter(own_addresses: tuple[str, ...]) -> http_connection_manager_pb2.H
         rules_stat_prefix="loopback_guard_",
     )
     return http_connection_manager_pb2.HttpFilter(name=NAME, typed_config=wire.pack(config))
+
+
+def passes() -> any_pb2.Any:
+    """Of a virtual host that the forward proxy does not serve."""
+    return wire.pack(route_components_pb2.FilterConfig(disabled=True))
 
 
 def _reaches(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> rbac_pb2.Permission:
