@@ -1,17 +1,14 @@
 """The gRPC ports: CA (server-authenticated TLS) and xDS (mutual TLS), with the control plane's own certificate.
 
-The certificate is renewed without a restart: gRPC asks for it at each handshake, and the API server's TLS context takes
-a new one in place.
+The certificate is renewed without a restart: gRPC asks for it at each handshake, the API server takes the new files.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
-import ssl
-import tempfile
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -41,23 +38,6 @@ class OwnCertificate:
         pair = (self.current.key.encode(), self.current.chain.encode())
         return grpc.ssl_server_certificate_configuration([pair], self.authority.bundle.encode())
 
-    def context(self) -> ssl.SSLContext:
-        """For HTTPS; follows renewals."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        _load(context, self.current)
-        self.on_renewed.append(lambda renewed: _load(context, renewed))
-        return context
-
-
-def _load(context: ssl.SSLContext, certificate: ServerCertificate) -> None:
-    # ssl reads certificates from files alone; the folder is ours (0700) and gone at once.
-    with tempfile.TemporaryDirectory(prefix="argosy-") as folder:
-        chain, key = Path(folder) / "chain.pem", Path(folder) / "key.pem"
-        chain.write_text(certificate.chain)
-        key.write_text(certificate.key)
-        context.load_cert_chain(chain, key)
-
 
 def credentials(own: OwnCertificate, mutual: str) -> grpc.ServerCredentials:
     """`mutual`: `required` or `none`, whether clients must hold a certificate of the mesh."""
@@ -86,24 +66,22 @@ def grpc_server(handlers: Iterable[grpc.GenericRpcHandler[Any, Any]]) -> grpc.ai
 
 def bind(server: grpc.aio.Server, name: str, wanted: Address, secrets: grpc.ServerCredentials) -> Address:
     """Binds the server; the address with the port it really has. Raises Failure where it is taken."""
-    listening(name, wanted).close()  # gRPC would say less, and on standard error
+    _probe(name, wanted)  # gRPC would say less, and on standard error
     try:
         port = server.add_secure_port(str(wanted), secrets)
     except RuntimeError as error:
         raise Failure(f"cannot listen on {wanted} for {name}: {error}", _remedy(name)) from error
-    if not port:
-        raise Failure(f"cannot listen on {wanted} for {name}", _remedy(name))
     return Address(wanted.host, port)
 
 
-def listening(name: str, wanted: Address) -> socket.socket:
-    """A bound socket. Raises Failure that names the port and the option."""
+def _probe(name: str, wanted: Address) -> None:
     family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
     try:
-        bound = socket.create_server((wanted.host, wanted.port), family=family, backlog=1024)
+        socket.create_server((wanted.host, wanted.port), family=family).close()
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Failure(f"port {wanted.port} on {wanted.host} is taken", _remedy(name)) from error
         raise Failure(f"cannot listen on {wanted} for {name}: {_reason(error)}", _remedy(name)) from error
-    return bound
 
 
 def _reason(error: OSError) -> str:
@@ -112,4 +90,4 @@ def _reason(error: OSError) -> str:
 
 def _remedy(name: str) -> str:
     option = f"--{name}-address"
-    return f"stop what listens there, or choose another: {option} 127.0.0.1:0 takes any free port"
+    return f"end what listens there, or choose another with {option} (port 0: any free one)"

@@ -1,0 +1,87 @@
+"""`argosy server`: the control plane in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from argosy.cli.options import StateDir
+from argosy.runtime import log, paths
+from argosy.runtime.errors import Failure
+
+ADDRESS = "HOST:PORT"
+
+
+def server(
+    state_dir: StateDir = "",
+    roles: Annotated[str, typer.Option(metavar="ROLES", help="Which parts run here.")] = "api,xds,ca",
+    api_address: Annotated[
+        str, typer.Option(metavar=ADDRESS, help="The control-plane API (HTTPS). Port 0: any free one.")
+    ] = "127.0.0.1:16443",
+    xds_address: Annotated[
+        str, typer.Option(metavar=ADDRESS, help="Configuration for the proxies (mutual TLS).")
+    ] = "127.0.0.1:15012",
+    ca_address: Annotated[
+        str, typer.Option(metavar=ADDRESS, help="The certificate authority (TLS).")
+    ] = "127.0.0.1:15013",
+    status_address: Annotated[
+        str, typer.Option(metavar=ADDRESS, help="/healthz, /readyz and /metrics (HTTP).")
+    ] = "127.0.0.1:15014",
+    attest_socket: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="The Unix socket on which agents prove their user. For agents of other users it must stand where "
+            "they may reach it.",
+            show_default="in the runtime directory",
+        ),
+    ] = "",
+    trust_domain: Annotated[
+        str, typer.Option(metavar="DOMAIN", help="Of the identities: spiffe://DOMAIN/ns/N/sa/S.")
+    ] = "cluster.local",
+    cert_ttl: Annotated[
+        str, typer.Option(metavar="TIME", help="Lifetime of workload certificates; renewed after a quarter.")
+    ] = "48h",
+    max_cert_ttl: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="The longest an agent may ask for.", show_default="as --cert-ttl"),
+    ] = "",
+    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
+    log_format: Annotated[str, typer.Option(metavar="FORMAT", help="text, json or auto.")] = "auto",
+) -> None:
+    """Run the control plane: API, configuration of the proxies, certificate authority.
+
+    Stops cleanly on SIGTERM and Ctrl-C. Sidecars keep serving while it is away.
+    """
+    _choice("--log-level", log_level, ("debug", "info", "warning", "error"))
+    _choice("--log-format", log_format, ("text", "json", "auto"))
+    log.configure(log_level, log_format)
+    # gRPC's core writes lines of its own to standard error (a failed handshake, say): what matters is in our events.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    import uvloop
+
+    from argosy.server import process, settings
+
+    chosen = settings.Settings(
+        state=paths.state_dir(state_dir),
+        roles=settings.roles(roles),
+        api=settings.address("--api-address", api_address),
+        xds=settings.address("--xds-address", xds_address),
+        ca=settings.address("--ca-address", ca_address),
+        status=settings.address("--status-address", status_address),
+        attest_socket=Path(attest_socket).absolute() if attest_socket else None,
+        trust_domain=settings.trust_domain(trust_domain),
+        cert_ttl=settings.lifetime("--cert-ttl", cert_ttl),
+        max_cert_ttl=settings.lifetime("--max-cert-ttl", max_cert_ttl) if max_cert_ttl else 0,
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(process.run(chosen))
+
+
+def _choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise Failure(f"{option} {value!r} is not one of {', '.join(choices)}", code=2)

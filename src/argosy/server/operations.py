@@ -1,0 +1,110 @@
+"""What operators ask of a running mesh, as routes of the API server (group operations.argosy.dev/v1, behind the same
+authentication): how proxies stand, and whether a change has arrived. And the warnings that need the whole mesh.
+
+    GET …/proxies                                                  [ProxyState, …]
+    GET …/delivery?object=KIND/NAMESPACE/NAME&revision=N&timeout=S  Verdict
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from argosy.apiserver.status import bad_request
+from argosy.apiserver.writing import Admission
+from argosy.model.snapshot import Snapshot
+from argosy.model.warnings import cross_check
+from argosy.resources.kinds import KINDS, Kind, decode_as
+from argosy.resources.problem import Problem
+from argosy.server.proxies import Proxies, ProxyState
+from argosy.server.verdict import Deliver
+from argosy.store.base import Key
+
+PREFIX = "/apis/operations.argosy.dev/v1"
+LONGEST_WAIT = 600.0
+DEFAULT_WAIT = 30.0
+
+
+def routes(proxies: Proxies, lost: Callable[[], set[str]], deliver: Deliver) -> Sequence[BaseRoute]:
+    """`lost`: names (`workload.namespace`) of workloads that are known and not connected."""
+
+    async def list_proxies(_: Request) -> Response:
+        states = proxies.states()
+        away = sorted(lost() - {state.name for state in states})
+        return _json([*states, *map(_disconnected, away)])
+
+    async def delivery(request: Request) -> Response:
+        query = request.query_params
+        key = object_key(query.get("object", ""))
+        revision = _number(query.get("revision", "0"), "revision", float("inf"))
+        timeout = _number(query.get("timeout", str(DEFAULT_WAIT)), "timeout", LONGEST_WAIT)
+        return _json(await deliver(key, int(revision), timeout))
+
+    return (
+        Route(f"{PREFIX}/proxies", list_proxies, methods=["GET"]),
+        Route(f"{PREFIX}/delivery", delivery, methods=["GET"]),
+    )
+
+
+def object_key(text: str) -> Key:
+    """`VirtualService/shop/reviews`, `Namespace//shop` or `Namespace/shop`. Raises Refusal (400)."""
+    parts = text.split("/")
+    kind = next((kind for kind in KINDS if parts[0].lower() in _names(kind)), None)
+    if kind is None:
+        raise bad_request(f"object: {text!r} does not begin with a kind that is served: KIND/NAMESPACE/NAME")
+    match parts[1:]:
+        case [namespace, name] if name and (bool(namespace) is kind.namespaced):
+            return Key(kind.resource, namespace, name)
+        case [name] if name and not kind.namespaced:
+            return Key(kind.resource, "", name)
+    wanted = "KIND/NAMESPACE/NAME" if kind.namespaced else "KIND/NAME"
+    raise bad_request(f"object: {text!r} is not of the form {wanted}")
+
+
+def admission(snapshot: Snapshot) -> Admission:
+    """Warnings about what an object refers to and the mesh does not have. It refuses nothing."""
+
+    async def warn(kind: Kind, obj: dict[str, Any]) -> Sequence[Problem]:
+        findings = cross_check(snapshot, decode_as(kind, obj))
+        return tuple(Problem(field, message) for field, message in findings)
+
+    return warn
+
+
+def _names(kind: Kind) -> tuple[str, ...]:
+    return (kind.kind.lower(), kind.plural, kind.singular, *kind.short_names)
+
+
+def _number(text: str, name: str, most: float) -> float:
+    try:
+        value = float(text.removesuffix("s") if name == "timeout" else text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= most:
+        raise bad_request(f"{name}: {text!r} is not a number from 0 to {most:g}")
+    return value
+
+
+def _disconnected(name: str) -> ProxyState:
+    workload, _, namespace = name.rpartition(".")
+    return ProxyState(
+        name=name,
+        namespace=namespace,
+        workload=workload,
+        service_account="",
+        type="",
+        connected=False,
+        connected_since=0.0,
+        synced=False,
+        certificate_expires_at=0.0,
+        types=(),
+    )
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -1,0 +1,362 @@
+"""The process: `argosy server` from its settings, started and stopped in order.
+
+Start: state directory and lock -> store -> authority -> first objects -> views -> gRPC ports -> API -> status ->
+attestation socket -> server.json. What serves proxies opens only when the views are complete, so that a restart never
+takes anything away from a proxy. Stop is the same backwards. Whatever cannot start is a Failure with a remedy, and
+what had started before it is stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+from starlette.routing import BaseRoute
+
+import argosy
+from argosy.apiserver import auth, kubeconfig, serving
+from argosy.apiserver.app import create_app
+from argosy.apiserver.kubeconfig import Connection
+from argosy.apiserver.writing import Admission, admit_all
+from argosy.identity.attestation import AttestationSocket, Tokens
+from argosy.identity.authority import ServerCertificate, open_authority
+from argosy.identity.protocol import AttestResponse
+from argosy.identity.service import CertificateAuthorityService
+from argosy.model import ir
+from argosy.runtime import preflight
+from argosy.runtime.errors import Failure
+from argosy.runtime.locks import FileLock
+from argosy.runtime.log import logger
+from argosy.runtime.paths import ServerInfo, make_runtime_dir, private_dir, write_private
+from argosy.server import operations, ports, status
+from argosy.server.defaults import write_first_objects
+from argosy.server.delivery import Delivery
+from argosy.server.metrics import Gauge, Metrics, Reading
+from argosy.server.peers import Authenticated, current_peer
+from argosy.server.proxies import ProxySession
+from argosy.server.reconcile import Loop, Reconciler
+from argosy.server.registration import AttendService, Registrar
+from argosy.server.registrations import Registrations
+from argosy.server.settings import Address, Role, Settings
+from argosy.store.base import Store, StoreError
+from argosy.store.sqlite import SqliteStore
+from argosy.xds.server import AdsService, Peer
+from argosy.xds.wire import Node
+
+HOUSEKEEPING_EVERY = 5.0
+STREAMS_END_WITHIN = 0.5  # seconds that calls have when the server stops; streams never end by themselves
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
+
+log = logger("server")
+
+
+class ControlPlane:
+    """One server. `start` raises Failure; after it, `stop` must be called."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.info = ServerInfo(
+            pid=0, version=argosy.__version__, trust_domain=settings.trust_domain, roles=()
+        )
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Is given the exception when something that runs for ever ended."""
+        self._stack = AsyncExitStack()
+        self._ready = False
+
+    # --- start and stop ---
+
+    async def start(self) -> None:
+        try:
+            await self._start()
+        except StoreError as error:
+            await self._stack.aclose()
+            raise Failure(
+                f"the store cannot be used: {error}", "free some disk space, then start again"
+            ) from error
+        except OSError as error:
+            await self._stack.aclose()
+            raise Failure(
+                f"cannot start: {error}", "free some disk space, or choose another --state-dir"
+            ) from error
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def stop(self) -> None:
+        log.info("stopping")
+        self._ready = False
+        await self._stack.aclose()
+        log.info("stopped")
+
+    async def _start(self) -> None:
+        preflight.check()
+        settings, state = self.settings, private_dir(self.settings.state)
+        lock = FileLock(state / "server.lock")
+        lock.acquire(f"another server runs on {state}", "stop it, or choose another --state-dir")
+        self._stack.callback(lock.release)
+        self.metrics = Metrics()
+        self.store: Store = await SqliteStore.open(state / "argosy.db")
+        self._stack.push_async_callback(self.store.close)
+        self.authority = open_authority(
+            state / "ca", settings.trust_domain, settings.cert_ttl, settings.max_cert_ttl
+        )
+        own_hosts = {address.host for address in (settings.api, settings.xds, settings.ca)} - {*WILDCARDS}
+        self.own = ports.OwnCertificate(self.authority, sorted(own_hosts))
+        await write_first_objects(self.store, time.time())
+        info: dict[str, str] = {}
+        if Role.CA in settings.roles or Role.XDS in settings.roles:
+            await self._start_identity()
+        if Role.XDS in settings.roles:
+            await self._start_views()
+        if Role.CA in settings.roles:
+            info["ca"] = str(await self._start_grpc("ca", settings.ca, "none", [self.identity.with_token()]))
+        if Role.XDS in settings.roles:
+            info["xds"] = str(await self._start_xds())
+        if Role.API in settings.roles:
+            info["api"] = await self._start_api()
+        info["status"] = await self._start_status()
+        if Role.CA in settings.roles:
+            info["attest_socket"] = await self._start_attestation(
+                info["ca"], info.get("xds") or str(settings.xds)
+            )
+        self._task("housekeeping", self._keep_house())
+        self._write_info(info)
+        self._ready = True
+        log.info(
+            "ready", state=str(state), roles=",".join(self.info.roles), version=argosy.__version__, **info
+        )
+
+    # --- the parts ---
+
+    async def _start_identity(self) -> None:
+        self.registrations = Registrations(self.store)
+        self.tokens = Tokens()
+        revision = await self.registrations.load()
+        self._task("registrations", self.registrations.follow(revision))
+        self.identity = CertificateAuthorityService(self.authority, self.tokens, self.registrations.current)
+        show = self.metrics.show
+        show(
+            "argosy_certificates_issued_total", "Certificates signed.", Reading(lambda: self.identity.issued)
+        )
+        show(
+            "argosy_certificates_refused_total",
+            "Requests for a certificate that were refused.",
+            Reading(lambda: self.identity.refused),
+        )
+
+    async def _start_views(self) -> None:
+        mesh = ir.Mesh(trust_domain=self.settings.trust_domain)
+        self.reconciler = Reconciler(mesh, self.metrics)
+        self.delivery = Delivery(self.reconciler, self._lost)
+        self.registrar = Registrar(self.store, self.delivery.deliver)
+        loop = Loop(self.store, self.reconciler)
+        running = self._task("reconcile", loop.run())
+        synced = asyncio.ensure_future(loop.synced.wait())
+        await asyncio.wait((running, synced), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            synced.cancel()
+            await running
+        await self.registrar.expect_all()
+        self._task("losses", self.registrar.sweep_for_ever())
+        self._show_mesh()
+
+    def _show_mesh(self) -> None:
+        reconciler, registrar = self.reconciler, self.registrar
+        proxies, views = reconciler.proxies, reconciler.views
+        for name, help_text, read in (
+            ("argosy_proxies_connected", "Proxies with an open stream.", lambda: len(proxies.sessions)),
+            (
+                "argosy_workloads_attending",
+                "Workloads whose agent is connected.",
+                lambda: len(registrar.attending),
+            ),
+            (
+                "argosy_workloads_kept_lost",
+                "Lost workloads that a service needs.",
+                lambda: len(registrar.kept),
+            ),
+            ("argosy_views_shared", "Views that proxies share.", lambda: views.counts()[0]),
+            ("argosy_views_own", "Views of one proxy.", lambda: views.counts()[1]),
+            ("argosy_objects", "Objects of the store.", lambda: len(reconciler.known)),
+            (
+                "argosy_store_revision",
+                "Revision of the store that the views hold.",
+                lambda: reconciler.revision,
+            ),
+        ):
+            self.metrics.show(name, help_text, Gauge(read))
+        self.metrics.show(
+            "argosy_workloads_removed_lost_total",
+            "Workloads removed because their connection was lost.",
+            Reading(lambda: registrar.removed_for_loss),
+        )
+
+    async def _start_grpc(self, name: str, wanted: Address, mutual: str, handlers: list[Any]) -> Address:
+        server = ports.grpc_server(handlers)
+        bound = ports.bind(server, name, wanted, ports.credentials(self.own, mutual))
+        await server.start()
+        self._stack.push_async_callback(server.stop, STREAMS_END_WITHIN)
+        return _reachable(bound)
+
+    async def _start_xds(self) -> Address:
+        async def resolve(node: Node, _: Peer) -> ProxySession:
+            return self.reconciler.proxies.session(node, current_peer())
+
+        domain = self.settings.trust_domain
+        handlers = [
+            Authenticated(AdsService(resolve, logger("xds")).handler(), domain),
+            Authenticated(AttendService(self.registrar).handler(), domain),
+            self.identity.with_certificate(),
+        ]
+        return await self._start_grpc("xds", self.settings.xds, "required", handlers)
+
+    async def _start_api(self) -> str:
+        state, wanted = self.settings.state, self.settings.api
+        token = auth.token_file(state / "token")
+        admin = auth.User("admin", ("system:masters",))
+        chain, key = state / "server.crt", state / "server.key"
+        _write_certificate(self.own.current, chain, key)
+        app = create_app(
+            self.store,
+            authenticate=auth.bearer_tokens({token: admin}),
+            admission=self._admission(),
+            extra_routes=self._operations(),
+            log=logger("apiserver"),
+        )
+        api = await serving.serve(app, wanted.host, wanted.port, cert=chain, key=key)
+        self._stack.push_async_callback(api.stop)
+
+        def renewed(certificate: ServerCertificate) -> None:
+            _write_certificate(certificate, chain, key)
+            api.renew(chain, key)
+
+        self.own.on_renewed.append(renewed)
+        url = f"https://{_reachable(Address(wanted.host, api.port))}"
+        connection = Connection(server=url, ca=self.authority.bundle, token=token)
+        kubeconfig.write(state / "kubeconfig", kubeconfig.build(connection))
+        return url
+
+    def _admission(self) -> Admission:
+        """Cross checks need the whole mesh, which only the xDS role holds."""
+        if Role.XDS not in self.settings.roles:
+            return admit_all
+        return operations.admission(self.reconciler.snapshot)
+
+    def _operations(self) -> Sequence[BaseRoute]:
+        if Role.XDS not in self.settings.roles:
+            return ()
+        return operations.routes(self.reconciler.proxies, self._lost, self.delivery.deliver)
+
+    async def _start_status(self) -> str:
+        wanted = self.settings.status
+        app = status.create_app(self.metrics, self._not_ready)
+        served = await serving.serve(app, wanted.host, wanted.port, flag="--status-address", grace=1)
+        self._stack.push_async_callback(served.stop)
+        return f"http://{_reachable(Address(wanted.host, served.port))}"
+
+    async def _start_attestation(self, ca: str, xds: str) -> str:
+        path = self.settings.attest_socket or make_runtime_dir(self.settings.state) / "attest.sock"
+
+        def answer(uid: int) -> AttestResponse:
+            token, expires_at = self.tokens.issue(uid)
+            return AttestResponse(
+                token=token,
+                expires_at=expires_at,
+                trust_domain=self.settings.trust_domain,
+                bundle=self.authority.bundle,
+                ca_address=ca,
+                xds_address=xds,
+            )
+
+        served = AttestationSocket(path, answer)
+        await served.start()
+        self._stack.push_async_callback(served.stop)
+        return str(path)
+
+    def _write_info(self, info: dict[str, str]) -> None:
+        path = self.settings.state / "server.json"
+        self.info = ServerInfo(
+            pid=os.getpid(),
+            version=argosy.__version__,
+            trust_domain=self.settings.trust_domain,
+            roles=tuple(role for role in Role if role in self.settings.roles),
+            **info,
+        )
+        write_private(path, msgspec.json.encode(self.info))
+        self._stack.callback(path.unlink, missing_ok=True)
+
+    # --- while it runs ---
+
+    def _not_ready(self) -> str:
+        return "" if self._ready else "starting, or stopping"
+
+    def _lost(self) -> set[str]:
+        """Names of workloads that are known and whose proxy may be away."""
+        registrar = self.registrar
+        return {f"{key.name}.{key.namespace}" for key in (*registrar.losses.since, *registrar.attending)}
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_EVERY)
+            self.own.renew_if_due()
+            if Role.XDS in self.settings.roles:
+                self.reconciler.views.sweep()
+
+    def _task(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Something that runs until the server stops; should it end before, the server ends with its error."""
+        task = asyncio.create_task(work, name=name)
+
+        def ended(done: asyncio.Task[None]) -> None:
+            if not done.cancelled() and (error := done.exception()) and not self.failed.done():
+                log.error("a part of the server failed", part=name, exc_info=error)
+                self.failed.set_exception(error)
+
+        async def cancel() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        task.add_done_callback(ended)
+        self._stack.push_async_callback(cancel)
+        return task
+
+
+def _write_certificate(certificate: ServerCertificate, chain: Any, key: Any) -> None:
+    write_private(key, certificate.key.encode())
+    write_private(chain, certificate.chain.encode())
+
+
+def _reachable(address: Address) -> Address:
+    """What others are told: a server on all addresses is reached on the loopback here."""
+    return Address("127.0.0.1", address.port) if address.host in WILDCARDS else address
+
+
+async def run(settings: Settings) -> None:
+    """Runs a server until SIGTERM or SIGINT. Raises Failure."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    plane = ControlPlane(settings)
+    starting = asyncio.create_task(plane.start())
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return
+    starting.result()
+    try:
+        await asyncio.wait((stopped, plane.failed), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        await plane.stop()
+    if plane.failed.done() and (error := plane.failed.exception()):
+        raise Failure(
+            f"the server ended: {error!r}", "look at the log above; starting it again is safe"
+        ) from error
