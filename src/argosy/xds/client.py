@@ -15,11 +15,12 @@ from argosy.xds.wire import Node, Received, Request, request
 
 
 class _Type:
-    __slots__ = ("add", "answers", "names", "opened", "remove", "unanswered")
+    __slots__ = ("add", "again", "answers", "names", "opened", "remove", "unanswered")
 
     def __init__(self) -> None:
         self.names: set[str] = set()
-        self.add: set[str] = set()
+        self.add: set[str] = set()  # the server was not told of these on this stream
+        self.again: set[str] = set()  # it was told, and is asked once more
         self.remove: set[str] = set()
         self.answers: list[tuple[str, str | None]] = []  # (nonce, error)
         self.opened = False  # whether the type's first request was made on this stream
@@ -46,7 +47,7 @@ class Client:
         self.is_connected = True
         for one in self._types.values():
             one.opened = False
-            one.add, one.remove = set(one.names), set()
+            one.add, one.again, one.remove = set(one.names), set(), set()
             one.answers.clear()
             one.unanswered.clear()
 
@@ -72,8 +73,11 @@ class Client:
     def resubscribe(self, type_url: str, names: Iterable[str]) -> None:
         """Asks for names again that are subscribed: the server sends them anew."""
         one = self._types.setdefault(type_url, _Type())
-        one.names |= set(names)
-        one.add |= set(names)
+        wanted = set(names)
+        one.again |= wanted & one.names - one.add
+        one.add |= wanted - one.names
+        one.remove -= wanted
+        one.names |= wanted
 
     def unsubscribe(self, type_url: str, names: Iterable[str]) -> None:
         one = self._types.setdefault(type_url, _Type())
@@ -81,6 +85,7 @@ class Client:
         one.names -= gone
         one.remove |= gone - one.add if one.opened else set()
         one.add -= gone
+        one.again -= gone
 
     def on_response(self, received: Received) -> Received:
         """Takes in a response, which must be answered with `ack` or `nack` by its nonce."""
@@ -112,7 +117,7 @@ class Client:
         return None
 
     def _request(self, type_url: str, one: _Type) -> Request | None:
-        if not (one.add or one.remove or one.answers):
+        if not (one.add or one.again or one.remove or one.answers):
             return None
         versions: Mapping[str, str] = {}
         if not one.opened:
@@ -123,7 +128,7 @@ class Client:
         nonce, error = one.answers.pop(0) if one.answers else ("", None)
         message = request(
             type_url,
-            subscribe=one.add,
+            subscribe=one.add | one.again,
             unsubscribe=one.remove,
             versions=versions,
             nonce=nonce,
@@ -131,5 +136,5 @@ class Client:
             node=None if self._introduced else self._node,
         )
         one.opened = self._introduced = True
-        one.add, one.remove = set(), set()
+        one.add, one.again, one.remove = set(), set(), set()
         return message

@@ -69,7 +69,9 @@ class Stream:
         self._subscriptions: dict[str, Subscription] = {}
         self._order: tuple[str, ...] = ()
         self._follows: dict[tuple[str, str], tuple[str, float]] = {}  # (type, follow) -> (who, deadline)
-        self._repeats: set[tuple[str, str]] = set()  # sent although the client will bring the same version along
+        self._repeats: set[tuple[str, str]] = (
+            set()
+        )  # sent although the client will bring the same version along
         self._nonce = 0
         self._began: float | None = None
         self.deadline: float | None = None
@@ -425,7 +427,9 @@ class Stream:
             names = subscription.owed
         resources, removed = self._select(type_url, subscription, names)
         removed = [
-            name for name in removed if subscription.owed[name] == NEVER or not self._removal_follows(type_url, name)
+            name
+            for name in removed
+            if subscription.owed[name] == NEVER or not self._removal_follows(type_url, name)
         ]
         if removed and self._removals_wait(type_url, now):
             removed = [name for name in removed if subscription.owed[name] == NEVER]
@@ -500,7 +504,7 @@ class Stream:
                 self._follows[following, follow] = (resource.name, now + self._hold)
             if endpoints is not None and endpoints.wants(follow or resource.name):
                 self._repeat(following, endpoints, follow or resource.name)
-            elif endpoints is None and known[resource.name] == BROUGHT:
+            elif endpoints is None and known[resource.name] != NEVER:
                 self._repeats.add((following, follow or resource.name))
 
     def _repeat(self, type_url: str, subscription: Subscription, name: str) -> None:

@@ -102,7 +102,10 @@ class FakeEnvoy:
             self.absent.add((type_url, name))
             held.pop(name, None)
             self._warming.discard(name)
+        asked = self.client.subscribed(type_url)
         for one in resources:
+            if "*" not in asked and one.name not in asked:
+                continue  # it came while the unsubscription was on its way
             before = held.get(one.name)
             self.absent.discard((type_url, one.name))
             held[one.name] = one
