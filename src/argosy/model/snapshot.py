@@ -117,9 +117,10 @@ class Snapshot:
     def remove_service(self, hostname: str) -> set[Fact]:
         """With its endpoints."""
         facts = self.put_endpoints(hostname, ())
-        if self.services.pop(hostname, None) is None:
+        if hostname not in self.services:
             return facts
         self._set_origin(hostname, (), None)
+        del self.services[hostname]
         return facts | {Fact(FactKind.SERVICE, hostname)} | self._hosts_changed(hostname)
 
     def _hosts_changed(self, hostname: str) -> set[Fact]:

@@ -1,0 +1,300 @@
+"""What each change tells, what is contained, and where a fact came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.model.written import RATINGS, REVIEWS, mesh_config, obj, scope, service, snapshot
+
+from argosy.model import ir
+from argosy.model.facts import Fact, FactKind
+from argosy.model.reader import Reader
+from argosy.model.snapshot import Snapshot
+from argosy.model.updates import RegistryUpdate
+from argosy.resources.kinds import decode
+
+HOSTS = Fact(FactKind.HOSTS)
+VIRTUAL = Fact(FactKind.HOSTS, "virtual")
+SELECTORS = Fact(FactKind.SELECTORS)
+GATEWAYS = Fact(FactKind.GATEWAYS)
+
+
+def routes(*hosts: str) -> set[Fact]:
+    return {Fact(FactKind.ROUTES, host) for host in hosts}
+
+
+def edges(*gateways: str) -> set[Fact]:
+    return {Fact(FactKind.GATEWAYS, gateway) for gateway in gateways}
+
+
+def vs(name: str, *hosts: str, to: str = "a.com", **more: Any) -> Any:
+    spec = {"hosts": list(hosts), "http": [{"route": [{"destination": {"host": to}}]}]}
+    return obj("VirtualService", name, spec | more)
+
+
+def endpoint(name: str, **more: Any) -> ir.Endpoint:
+    return ir.Endpoint(
+        address="10.0.0.1", port=80, port_name="http", workload=name, namespace="default", **more
+    )
+
+
+BASE = (
+    service("reviews", 9080),
+    vs("plain", "reviews", "other.com"),
+    vs("edge", "reviews", "edge.com", gateways=["front"]),
+    vs("root", "ratings", http=[{"delegate": {"name": "child"}}]),
+    vs("edge-root", "root.com", gateways=["front"], http=[{"delegate": {"name": "child"}}]),
+    vs("child"),
+    obj("DestinationRule", "dr", {"host": "reviews"}),
+    obj("PeerAuthentication", "shop/pa", {"mtls": {"mode": "STRICT"}}),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (vs("plain", "reviews", "other.com"), set()),
+        (vs("plain", "reviews", "other.com", to="b.com"), routes(REVIEWS, "other.com")),
+        (vs("plain", "reviews"), routes("other.com") | {VIRTUAL}),
+        (vs("plain", "reviews", "third.com"), routes("other.com", "third.com") | {VIRTUAL}),
+        (vs("plain", "reviews", "other.com", exportTo=["."]), routes(REVIEWS, "other.com")),
+        (vs("plain", "reviews", "other.com", gateways=["mesh"]), set()),
+        (vs("plain", "reviews", "other.com", gateways=["mesh", "front"]), edges("default/front")),
+        (
+            vs("plain", "reviews", "other.com", gateways=["front"]),
+            routes(REVIEWS, "other.com") | edges("default/front") | {VIRTUAL},
+        ),
+        (vs("new", "reviews"), routes(REVIEWS)),
+        (vs("new", "new.com"), routes("new.com") | {VIRTUAL}),
+        (vs("edge", "reviews", gateways=["front"]), edges("default/front")),
+        (vs("edge", "reviews", "edge.com", gateways=["shop/back"]), edges("default/front", "shop/back")),
+        (vs("child", to="b.com"), routes(RATINGS) | edges("default/front")),
+        (
+            vs(
+                "plain",
+                "reviews",
+                "other.com",
+                http=[{"match": [{"sourceLabels": {"a": "b"}}], "redirect": {}}],
+            ),
+            routes(REVIEWS, "other.com") | {SELECTORS},
+        ),
+        (obj("DestinationRule", "dr", {"host": "reviews", "exportTo": ["*"]}), set()),
+        (
+            obj("DestinationRule", "dr", {"host": "ratings"}),
+            {Fact(FactKind.DESTINATION, REVIEWS), Fact(FactKind.DESTINATION, RATINGS)},
+        ),
+        (
+            obj("DestinationRule", "dr", {"host": "reviews", "subsets": [{"name": "v1"}]}),
+            {Fact(FactKind.DESTINATION, REVIEWS)},
+        ),
+        (
+            obj("PeerAuthentication", "shop/pa", {"mtls": {"mode": "DISABLE"}}),
+            {Fact(FactKind.PEER_AUTHENTICATION, "shop")},
+        ),
+        (obj("Gateway", "front", {"selector": {"a": "b"}, "servers": []}), {GATEWAYS, SELECTORS}),
+        (mesh_config("h2UpgradePolicy: UPGRADE"), {Fact(FactKind.MESH)}),
+    ],
+)
+def test_a_changed_object_tells(change: Any, told: set[Fact]) -> None:
+    assert snapshot(*BASE).put_config(change) == told
+
+
+@pytest.mark.parametrize(
+    ("removed", "told"),
+    [
+        (("VirtualService", "default", "plain"), routes(REVIEWS, "other.com") | {VIRTUAL}),
+        (("VirtualService", "default", "edge"), edges("default/front")),
+        (("VirtualService", "default", "child"), routes(RATINGS) | edges("default/front")),
+        (("VirtualService", "default", "nobody"), set()),
+        (("DestinationRule", "default", "dr"), {Fact(FactKind.DESTINATION, REVIEWS)}),
+        (("PeerAuthentication", "shop", "pa"), {Fact(FactKind.PEER_AUTHENTICATION, "shop")}),
+        (("Service", "default", "reviews"), set()),
+    ],
+)
+def test_a_removed_object_tells(removed: tuple[str, str, str], told: set[Fact]) -> None:
+    assert snapshot(*BASE).remove_config(*removed) == told
+
+
+def test_a_service_comes_changes_and_goes() -> None:
+    made = Snapshot()
+    of_service, of_endpoints = Fact(FactKind.SERVICE, REVIEWS), Fact(FactKind.ENDPOINTS, REVIEWS)
+    assert made.put_service(service("reviews", 80)) == {of_service, HOSTS}
+    assert made.put_service(service("reviews", 80)) == set()
+    assert made.put_service(service("reviews", 81)) == {of_service}
+    assert made.put_endpoints(REVIEWS, (endpoint("a"),)) == {of_endpoints}
+    assert made.put_endpoints(REVIEWS, (endpoint("a"),)) == set()
+    assert made.put_endpoints(REVIEWS, (endpoint("a", healthy=False),)) == {of_endpoints}
+    assert made.remove_service(REVIEWS) == {of_service, of_endpoints, HOSTS}
+    assert made.remove_service(REVIEWS) == set()
+    assert Reader(made).hosts() == ()
+
+
+def test_a_service_that_takes_over_a_virtual_host() -> None:
+    made = snapshot(vs("v", "reviews"))
+    assert Reader(made).virtual_hosts() == (REVIEWS,)
+    assert made.put_service(service("reviews", 80)) == {Fact(FactKind.SERVICE, REVIEWS), HOSTS, VIRTUAL}
+    assert Reader(made).virtual_hosts() == ()
+
+
+def test_a_workload_comes_changes_and_goes() -> None:
+    made = Snapshot()
+    fact = Fact(FactKind.WORKLOAD, "default/a")
+    assert made.put_workload(ir.Workload(name="a", namespace="default")) == {fact}
+    assert made.put_workload(ir.Workload(name="a", namespace="default")) == set()
+    assert made.put_workload(ir.Workload(name="a", namespace="default", address="10.0.0.1")) == {fact}
+    found = Reader(made).workload("default", "a")
+    assert found is not None
+    assert found.address == "10.0.0.1"
+    assert made.remove_workload("default", "a") == {fact}
+    assert made.remove_workload("default", "a") == set()
+
+
+def test_a_registrys_update_is_applied_as_a_whole() -> None:
+    made = Snapshot()
+    update = RegistryUpdate(
+        services=(service("reviews", 80),),
+        endpoints=((REVIEWS, (endpoint("a"),)),),
+        workloads=(ir.Workload(name="a", namespace="default"),),
+    )
+    assert made.apply(update) == {
+        Fact(FactKind.SERVICE, REVIEWS),
+        Fact(FactKind.ENDPOINTS, REVIEWS),
+        Fact(FactKind.WORKLOAD, "default/a"),
+        HOSTS,
+    }
+    assert made.apply(update) == set()
+
+
+def test_a_secret_is_a_fact() -> None:
+    def secret(value: str) -> Any:
+        metadata = {"name": "cert", "namespace": "infra"}
+        return decode(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"tls.crt": value}}
+        )
+
+    made = Snapshot()
+    fact = Fact(FactKind.SECRET, "infra/cert")
+    assert made.put_config(secret("YQ==")) == {fact}
+    assert made.put_config(secret("YQ==")) == set()
+    assert Reader(made).secret("infra", "cert") == (("tls.crt", "YQ=="),)
+    assert made.put_config(secret("Yg==")) == {fact}
+    assert made.remove_config("Secret", "infra", "cert") == {fact}
+
+
+# --- containment ----------------------------------------------------------------------------------------------------
+
+BROKEN = {"hosts": ["reviews"], "http": [{"timeout": "soon", "route": [{"destination": {"host": "a.com"}}]}]}
+
+
+def test_an_object_that_cannot_be_lowered_is_told_of_and_hurts_no_other() -> None:
+    made = Snapshot()
+    assert made.put_config(obj("VirtualService", "bad", BROKEN)) == set()
+    (message,) = made.rejected.values()
+    assert message.startswith("VirtualService default/bad: spec.http[0].timeout: 'soon'")
+    assert made.put_config(vs("good", "reviews")) == routes(REVIEWS) | {VIRTUAL}
+    assert Reader(made).route_table(scope(made), REVIEWS, 80) is not None
+
+
+def test_what_it_said_before_stays_in_force_until_it_is_mended_or_removed() -> None:
+    made = snapshot(vs("v", "reviews", to="before.com"))
+    assert made.put_config(obj("VirtualService", "v", BROKEN)) == set()
+    assert list(made.rejected) == [("VirtualService", "default", "v")]
+    assert made.put_config(vs("v", "reviews", to="after.com")) == routes(REVIEWS)
+    assert made.rejected == {}
+    made.put_config(obj("VirtualService", "v", BROKEN))
+    assert made.remove_config("VirtualService", "default", "v") == routes(REVIEWS) | {VIRTUAL}
+    assert made.rejected == {}
+
+
+def test_an_object_that_could_not_be_decoded_is_kept_in_view() -> None:
+    made = Snapshot()
+    made.reject("VirtualService", "default", "v", "spec: expected an object")
+    assert made.rejected == {("VirtualService", "default", "v"): "spec: expected an object"}
+    made.remove_config("VirtualService", "default", "v")
+    assert made.rejected == {}
+
+
+# --- origins --------------------------------------------------------------------------------------------------------
+
+
+def test_every_fact_names_its_objects() -> None:
+    made = snapshot(*BASE, obj("Gateway", "front", {"servers": []}), mesh_config(""))
+    made.put_endpoints(REVIEWS, (endpoint("one"), endpoint("two")))
+    for fact, refs in {
+        Fact(FactKind.SERVICE, REVIEWS): {("Service", "default", "reviews")},
+        Fact(FactKind.ENDPOINTS, REVIEWS): {
+            ("Service", "default", "reviews"),
+            ("WorkloadEntry", "default", "one"),
+            ("WorkloadEntry", "default", "two"),
+        },
+        Fact(FactKind.ROUTES, REVIEWS): {("VirtualService", "default", "plain")},
+        Fact(FactKind.ROUTES, RATINGS): {
+            ("VirtualService", "default", "root"),
+            ("VirtualService", "default", "child"),
+        },
+        Fact(FactKind.DESTINATION, REVIEWS): {("DestinationRule", "default", "dr")},
+        Fact(FactKind.GATEWAYS): {("Gateway", "default", "front")},
+        Fact(FactKind.GATEWAYS, "default/front"): {
+            ("Gateway", "default", "front"),
+            ("VirtualService", "default", "edge"),
+            ("VirtualService", "default", "edge-root"),
+            ("VirtualService", "default", "child"),
+        },
+        Fact(FactKind.PEER_AUTHENTICATION, "shop"): {("PeerAuthentication", "shop", "pa")},
+        Fact(FactKind.MESH): {("ConfigMap", "istio-system", "istio")},
+        Fact(FactKind.SERVICE, "nobody.com"): set(),
+    }.items():
+        assert made.contributors(fact) == refs, fact
+
+
+def test_every_object_names_its_facts() -> None:
+    made = snapshot(*BASE)
+    made.put_workload(
+        ir.Workload(
+            name="one",
+            namespace="default",
+            ports=(
+                ir.WorkloadPort(
+                    name="http",
+                    workload=80,
+                    bind=80,
+                    application=80,
+                    protocol=ir.Protocol.HTTP,
+                    service_hosts=(REVIEWS,),
+                    service_ports=(9080,),
+                ),
+            ),
+        )
+    )
+    for ref, facts in {
+        ("Service", "default", "reviews"): {
+            Fact(FactKind.SERVICE, REVIEWS),
+            Fact(FactKind.ENDPOINTS, REVIEWS),
+        },
+        ("WorkloadEntry", "default", "one"): {
+            Fact(FactKind.WORKLOAD, "default/one"),
+            Fact(FactKind.ENDPOINTS, REVIEWS),
+        },
+        ("VirtualService", "default", "plain"): routes(REVIEWS, "other.com"),
+        ("VirtualService", "default", "edge"): edges("default/front"),
+        ("VirtualService", "default", "child"): routes(RATINGS) | edges("default/front"),
+        ("DestinationRule", "default", "dr"): {Fact(FactKind.DESTINATION, REVIEWS)},
+        ("VirtualService", "default", "nobody"): set(),
+    }.items():
+        assert made.facts_of(*ref) == facts, ref
+
+
+def test_a_service_made_of_several_objects_names_them_all() -> None:
+    made = Snapshot()
+    both = (("ServiceEntry", "default", "a"), ("ServiceEntry", "default", "b"))
+    entry = service("x.com", 80, name="a")
+    made.put_service(entry, both)
+    fact = Fact(FactKind.SERVICE, "x.com")
+    assert made.contributors(fact) == set(both)
+    assert all(fact in made.facts_of(*ref) for ref in both)
+    made.put_service(entry)
+    assert made.contributors(fact) == {both[0]}
+    assert made.facts_of(*both[1]) == frozenset()
+    made.remove_service("x.com")
+    assert made.facts_of(*both[0]) == frozenset()
