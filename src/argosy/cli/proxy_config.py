@@ -120,7 +120,7 @@ def detail(kind: str, one: Held) -> str:
     body = one.resource
     match kind:
         case "clusters":
-            return body.get("type") or body.get("cluster_type", {}).get("name", "STATIC")
+            return str(body.get("type") or body.get("cluster_type", {}).get("name", "STATIC"))
         case "listeners":
             where = body.get("address", {}).get("socket_address", {})
             return f"{where['address']}:{where['port_value']}" if "port_value" in where else "internal"

@@ -1,0 +1,139 @@
+"""`argosy proxy`: what the control plane knows of the proxies, and what an Envoy of this host really runs."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from argosy.cli.options import Output, StateDir, chosen_output
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="See what the proxies have and run.")
+STATUS_COLUMNS = ("NAME", "TYPE", "CONNECTED", "SYNCED", "VERSIONS", "CERTIFICATE", "LAST REFUSAL")
+CONFIG_COLUMNS = ("NAME", "STATE", "DETAIL")
+
+
+@app.command()
+def status(
+    output: Output = "table",
+    state_dir: StateDir = "",
+) -> None:
+    """Show each proxy of the mesh: connected, synced, versions acknowledged, last refusal, certificate."""
+    import json
+
+    from argosy.cli.connect import OPERATIONS, api
+    from argosy.cli.terminal import say, table
+
+    form = chosen_output(output, ("table", "json"))
+    with api(state_dir) as client:
+        found = client.request("GET", f"{OPERATIONS}/proxies") or []
+    if form == "json":
+        print(json.dumps(found, indent=2))
+    elif not found:
+        say("no proxy is connected: start a workload with `argosy run`")
+    else:
+        now = time.time()
+        table(
+            STATUS_COLUMNS, [_status_row(one, now) for one in sorted(found, key=lambda one: str(one["name"]))]
+        )
+
+
+def _status_row(one: dict[str, Any], now: float) -> list[str]:
+    from argosy.cli.ps import age, yes
+
+    versions = " ".join(
+        f"{t['type']}:{t['version']}{'' if t['synced'] else '…'}" for t in one.get("types") or ()
+    )
+    expires = one.get("certificate_expires_at") or 0
+    left = (
+        "-"
+        if not expires
+        else f"for {age(expires - now)}"
+        if expires > now
+        else f"expired {age(now - expires)} ago"
+    )
+    refusal = one.get("last_nack") or "-"
+    if one.get("last_nack_at"):
+        refusal += f" ({age(now - one['last_nack_at'])} ago)"
+    connected = bool(one.get("connected"))
+    return [
+        str(one["name"]),
+        str(one.get("type") or "-"),
+        yes(connected),
+        yes(one.get("synced")) if connected else "-",
+        versions or "-",
+        left,
+        refusal,
+    ]
+
+
+@app.command()
+def config(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A workload of this host, as `argosy ps` names it.")
+    ],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--type",
+            "-t",
+            metavar="TYPE",
+            help="clusters, listeners, routes, endpoints, secrets, extensions or bootstrap.",
+            show_default="all",
+        ),
+    ] = "",
+    output: Output = "table",
+    state_dir: StateDir = "",
+) -> None:
+    """Show what an Envoy really runs, asked of Envoy itself. Private keys are left out.
+
+    [bold]Examples[/bold]
+
+    argosy proxy config reviews-v1
+
+    argosy proxy config reviews-v1 --type routes -o json
+    """
+    import asyncio
+    import json
+
+    from argosy.agent.admin import Admin, AdminError
+    from argosy.cli.proxy_config import SECTIONS, detail, held
+    from argosy.cli.terminal import table
+    from argosy.runtime.errors import Failure
+
+    form = chosen_output(output, ("table", "json"))
+    if kind and kind not in SECTIONS:
+        raise Failure(f"--type {kind}: not a type", f"one of {', '.join(SECTIONS)}", code=2)
+    socket = admin_socket(name, state_dir)
+    try:
+        dump = json.loads(asyncio.run(Admin(socket).get("/config_dump?include_eds", 20.0)))
+    except (AdminError, ValueError) as error:
+        raise Failure(f"the Envoy of {name} does not answer: {error}", f"see argosy logs {name}") from error
+    kinds = [kind] if kind else list(SECTIONS)
+    if form == "json":
+        print(json.dumps({one: [h.resource for h in held(dump, one)] for one in kinds}, indent=1))
+        return
+    for one in kinds:
+        if found := held(dump, one):
+            print(f"{one} ({len(found)})")
+            table(CONFIG_COLUMNS, [[h.name, h.state, detail(one, h)] for h in found])
+            print()
+
+
+def admin_socket(name: str, state_dir: str) -> str:
+    from argosy.agent import client
+    from argosy.runtime.errors import Failure
+    from argosy.runtime.paths import state_dir as chosen
+
+    listed = client.listed(chosen(state_dir))
+    workloads = listed.workloads if listed else ()
+    for workload in workloads:
+        if name in (
+            workload.name,
+            f"{workload.namespace}/{workload.name}",
+            f"{workload.name}.{workload.namespace}",
+        ):
+            return workload.admin_socket
+    names = ", ".join(sorted(w.name for w in workloads)) or "none"
+    raise Failure(f"no workload {name} runs on this host", f"those that run: {names}")
