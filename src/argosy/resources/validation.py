@@ -66,7 +66,9 @@ def _unreadable(text: str) -> Problem:
     """What the struct knows and JSON Schema does not: that a key of a map is a number, as of ports."""
     message, _, place = text.partition(" - at ")
     path = place.partition("`$")[2].rstrip("`").lstrip(".")
-    return Problem(path, f"has a wrong key: {message}; change the key" if place.startswith("`key`") else message)
+    return Problem(
+        path, f"has a wrong key: {message}; change the key" if place.startswith("`key`") else message
+    )
 
 
 def _unserved(api_version: str, name: str) -> Verdict:

@@ -192,10 +192,10 @@ def _redirect(path: str, redirect: HTTPRedirect, route: HTTPRoute, findings: Fin
         findings.error(f"{path}.prefixRewrite", "excludes uri; keep one")
     if redirect.prefix_rewrite:
         for i, match in enumerate(route.match):
-            if match.uri is not None and match.uri.regex is not None:
+            if match.uri is not None and match.uri.prefix is None:
                 findings.error(
                     f"{path}.prefixRewrite",
-                    f"needs a prefix, but match[{i}].uri is a regex; match by prefix, or redirect to a uri",
+                    f"needs a prefix, but match[{i}].uri is none; match by prefix, or redirect to a uri",
                 )
     if redirect.redirect_code and not 300 <= redirect.redirect_code <= 399:
         findings.error(

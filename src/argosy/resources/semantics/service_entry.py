@@ -47,7 +47,18 @@ def _hosts(spec: ServiceEntrySpec, findings: Findings) -> None:
                     path,
                     f"{names.shown(host)} cannot be looked up; name a host, give endpoints, or use another resolution",
                 )
-    if spec.resolution != Resolution.NONE and len(spec.hosts) > 1:
+        if spec.resolution == Resolution.DYNAMIC_DNS and not host.startswith("*"):
+            findings.error(
+                path, f"{names.shown(host)} is no wildcard, which DYNAMIC_DNS is for; use resolution DNS"
+            )
+    if spec.resolution == Resolution.DYNAMIC_DNS:
+        for i, port in enumerate(spec.ports):
+            if port.protocol.upper() not in protocols.HTTP | protocols.TLS:
+                findings.error(
+                    f"spec.ports[{i}].protocol",
+                    f"{names.shown(port.protocol)} carries no host name to look up; use HTTP or TLS",
+                )
+    elif spec.resolution != Resolution.NONE and len(spec.hosts) > 1:
         for i, port in enumerate(spec.ports):
             if port.protocol.upper() not in protocols.HTTP | protocols.TLS:
                 findings.error(
