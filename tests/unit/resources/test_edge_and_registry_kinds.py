@@ -200,6 +200,15 @@ INVALID: list[tuple[str, Any, str, str]] = [
         "spec.addresses",
         "DYNAMIC_DNS",
     ),
+    ("ServiceEntry", se(resolution="DYNAMIC_DNS"), "spec.hosts[0]", "is no wildcard"),
+    (
+        "ServiceEntry",
+        se(
+            hosts=["*.a.com"], resolution="DYNAMIC_DNS", ports=[{"number": 1, "name": "a", "protocol": "TCP"}]
+        ),
+        "spec.ports[0].protocol",
+        "no host name",
+    ),
     ("ServiceEntry", se(resolution="X"), "spec.resolution", "not one of"),
     ("ServiceEntry", se(location="X"), "spec.location", "not one of"),
     ("ServiceEntry", se(ports=[{"name": "a"}]), "spec.ports[0].number", "is missing"),

@@ -214,6 +214,11 @@ def test_valid(judge: Judge, spec: dict[str, Any]) -> None:
             "excludes uri",
         ),
         (
+            only(redirect={"prefixRewrite": "/b"}, match=[{"uri": {"exact": "/a"}}]),
+            "spec.http[0].redirect.prefixRewrite",
+            "match[0].uri is none",
+        ),
+        (
             only(redirect={"prefixRewrite": "/b"}, match=[{"uri": {"regex": "/a.*"}}]),
             "spec.http[0].redirect.prefixRewrite",
             "needs a prefix",
