@@ -241,10 +241,14 @@ class Stream:
         resource = self._find(type_url, name)
         if resource is not None:
             self._compare(type_url, subscription, resource)
-        elif self._absent(type_url, subscription, name):
-            has_it = subscription.resume.pop(name, None) is not None
-            if has_it or type_url not in UNANSWERED:
-                subscription.owe(name, BROUGHT if has_it else NEVER)
+        elif not self._absent(type_url, subscription, name):
+            subscription.waiting[name] = None
+        elif subscription.resume.pop(name, None) is not None:
+            subscription.owe(name, BROUGHT)
+        elif type_url in UNANSWERED:
+            subscription.waiting[name] = None
+        else:
+            subscription.owe(name, NEVER)
 
     def _compare(self, type_url: str, subscription: Subscription, resource: Resource) -> None:
         """The client gets a resource, unless it brought the same version along."""
@@ -307,13 +311,13 @@ class Stream:
         if not subscription.wants(name):
             return
         resource = self._find(type_url, name)
-        if resource is None:
-            if self._absent(type_url, subscription, name):
-                subscription.resume.pop(name, None)
-                subscription.owe(name, subscription.seen)
-        elif name in subscription.resume:
+        if name in subscription.waiting:
+            del subscription.waiting[name]
+            self._on_asked(type_url, subscription, name)
+        elif resource is not None and name in subscription.resume:
             self._compare(type_url, subscription, resource)
-        else:
+        elif resource is not None or self._absent(type_url, subscription, name):
+            subscription.resume.pop(name, None)
             subscription.owe(name, subscription.seen)
 
     def _collect(self, type_url: str, subscription: Subscription) -> None:
@@ -443,16 +447,19 @@ class Stream:
     def _select(
         self, type_url: str, subscription: Subscription, names: Collection[str]
     ) -> tuple[list[Resource], list[str]]:
-        """What of the owed names is to be added and what removed; refused versions and unknown names are not owed."""
+        """What of the owed names is to be added and what removed; the rest is owed no more: refused versions, and names
+        that have no answer."""
         resources: list[Resource] = []
         removed: list[str] = []
         for name in tuple(names):
             resource = self._find(type_url, name)
             if resource is None:
-                if self._absent(type_url, subscription, name):
+                asked = subscription.owed[name] == NEVER and type_url in UNANSWERED
+                if self._absent(type_url, subscription, name) and not asked:
                     removed.append(name)
                 else:
                     del subscription.owed[name]
+                    subscription.waiting[name] = None
             elif subscription.rejected.get(name) == resource.version:
                 del subscription.owed[name]
             else:

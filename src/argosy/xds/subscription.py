@@ -62,6 +62,7 @@ class Subscription:
         "seen",
         "sent",
         "trials",
+        "waiting",
         "wildcard",
     )
 
@@ -72,6 +73,9 @@ class Subscription:
         self.owed: dict[str, int] = {}  # name -> position up to which the client is current
         self.greet = False  # a new wildcard subscription is answered even if there is nothing
         self.resume: dict[str, str] = {}  # versions the client brought along, of names not known yet
+        self.waiting: dict[
+            str, None
+        ] = {}  # names asked for that got no answer: unknown yet, or not to be answered
         self.flight: Flight | None = None
         self.trials: list[Collection[str]] = []  # groups to be sent alone: one of them is bad
         self.rejected: dict[str, str] = {}  # name -> version that was refused
@@ -101,8 +105,13 @@ class Subscription:
         self.names = shared(names)
         gone = [name for name in unsubscribe if not self.wants(name)]
         if WILDCARD in unsubscribe and not self.wildcard:
-            gone += [name for name in (*self.owed, *self.rejected, *self.resume) if not self.wants(name)]
+            gone += [
+                name
+                for name in (*self.owed, *self.rejected, *self.resume, *self.waiting)
+                if not self.wants(name)
+            ]
         for name in gone:
             self.owed.pop(name, None)
             self.rejected.pop(name, None)
             self.resume.pop(name, None)
+            self.waiting.pop(name, None)

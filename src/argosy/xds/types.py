@@ -7,12 +7,12 @@ Make before break is these tables; `stream.py` only follows them. What they rest
 * Once started, Envoy withholds the ACK of clusters until they are warm, that is until their endpoints and secrets came;
   it asks for endpoints before. So endpoints and secrets never wait for clusters, and an acknowledged cluster is usable.
   While it starts the ACK comes at once, and it asks for listeners only when the clusters are warm.
-* A *changed* cluster is warm only when its endpoints come again, but Envoy does not ask for them again: without them it
-  waits for 15 s (`initial_fetch_timeout`). Listeners, routes, extension configs and secrets are shared and need no repeat.
-* Removed endpoints: a cluster that warms takes it as "none" and is ready; one that has endpoints keeps them. So a service
-  without endpoints needs an empty ClusterLoadAssignment, not none.
-* A removed route is ignored; a removed extension config makes its filter answer 500. But where a listener waits for the
-  first one, "removed" stops its timer and it waits for ever; without an answer it goes live after 15 s (404, 500).
+* A *changed* cluster is warm only when its endpoints come again, but Envoy does not ask for them again: without them
+  it waits for 15 s (`initial_fetch_timeout`). What listeners name is shared between their versions: no repeat needed.
+* Removed endpoints: a cluster that warms takes it as "none" and is ready; one that has endpoints keeps them. So a
+  service without endpoints needs an empty ClusterLoadAssignment, not none.
+* A removed route is ignored; a removed extension config makes its filter answer 500. But where a listener waits for
+  the first one, "removed" stops its timer and it waits for ever; without an answer it goes live after 15 s (404, 500).
 * A removed secret is ignored, and what waits for it goes on.
 * Bad listeners and clusters are refused one by one and named; the others of the response are taken.
 * An Envoy that reconnects introduces its types one after the other: clusters, endpoints, listeners, routes, extension

@@ -178,7 +178,9 @@ class PartialView(View):
 
     def update(self, type_url: str, upserts: Iterable[Resource] = (), removals: Iterable[str] = ()) -> int:
         added, gone = tuple(upserts), tuple(removals)
-        denied = self._denied.setdefault(type_url, set())
-        denied.difference_update(resource.name for resource in added)
-        denied.update(gone)
-        return super().update(type_url, added, gone)
+        self._denied.setdefault(type_url, set()).difference_update(resource.name for resource in added)
+        held = [name for name in gone if self.get(type_url, name) is not None]
+        self._denied[type_url].update(held)
+        super().update(type_url, added, held)
+        self.deny(type_url, gone)
+        return self.position(type_url)

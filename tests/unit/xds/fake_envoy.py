@@ -12,13 +12,12 @@ import json
 from collections import deque
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from argosy.xds import wire
 from argosy.xds.client import Client
-from argosy.xds.stream import Stream
 from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, CachedResource
 
 NAMED = (ENDPOINT, ROUTE, EXTENSION)
@@ -77,7 +76,10 @@ class FakeEnvoy:
         self._warming.clear()  # what warms when the stream is lost waits for `initial_fetch_timeout`, then goes live
         self.client.connected()
 
-    def on_response(self, data: bytes) -> None:
+    def next_request(self) -> wire.Request | None:
+        return self.client.next_request()
+
+    def on_data(self, data: bytes, now: float) -> None:
         received = self.client.on_response(wire.decode_response(data))
         type_url = received.type_url
         bad = [one for one in received.resources if body_of(one).get("bad")]
@@ -152,26 +154,46 @@ class FakeEnvoy:
                     self.broken.append(f"{kind} {user.name} names cluster {name}, which has no endpoints yet")
 
 
-class Wire:
+class Asker(Protocol):
+    """The client's end of a wire: a fake Envoy, or a relay's upstream side."""
+
+    def next_request(self) -> wire.Request | None: ...
+
+    def on_data(self, data: bytes, now: float) -> None: ...
+
+
+class Answerer(Protocol):
+    """The server's end of a wire: a stream, or a relay's session."""
+
+    def on_request(self, request: wire.Request, now: float) -> None: ...
+
+    def next_response(self, now: float) -> wire.Response | None: ...
+
+
+A = TypeVar("A", bound=Answerer)
+
+
+class Wire(Generic[A]):
     """Joins a client machine to a stream; messages wait in two queues until they are delivered."""
 
-    def __init__(self, client: FakeEnvoy, stream: Stream) -> None:
+    def __init__(self, client: Asker, stream: A, now: float = 0.0) -> None:
         self.client = client
         self.stream = stream
         self.up: deque[bytes] = deque()
         self.down: deque[bytes] = deque()
         self.bytes_down = 0
-        self.now = 0.0
-        client.connected()
+        self.resources_down = 0
+        self.now = now
 
     def pump_client(self) -> None:
-        while (message := self.client.client.next_request()) is not None:
+        while (message := self.client.next_request()) is not None:
             self.up.append(message.SerializeToString())
 
     def pump_server(self) -> None:
         while (response := self.stream.next_response(self.now)) is not None:
             data = wire.encode_response(response)
             self.bytes_down += len(data) if response.resources or response.removed else 0
+            self.resources_down += len(response.resources)
             self.down.append(data)
 
     def deliver_up(self) -> bool:
@@ -185,7 +207,7 @@ class Wire:
         self.pump_server()
         if not self.down:
             return False
-        self.client.on_response(self.down.popleft())
+        self.client.on_data(self.down.popleft(), self.now)
         return True
 
     def settle(self) -> int:

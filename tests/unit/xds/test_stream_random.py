@@ -83,10 +83,11 @@ class World:
         self.meshes = [Mesh(self.chance, bad=bad), Mesh(self.chance, bad=bad)]
         self.mine = 0
         self.envoy = FakeEnvoy(**envoy)
-        self.wire = Wire(self.envoy, self._stream())
+        self.wire = self.connect()
 
-    def _stream(self) -> Stream:
-        return Stream([View(), self.meshes[self.mine].view], hold=FOREVER)
+    def connect(self) -> Wire[Stream]:
+        self.envoy.connected()
+        return Wire(self.envoy, Stream([View(), self.meshes[self.mine].view], hold=FOREVER))
 
     def step(self, action: int) -> None:
         chance = self.chance
@@ -96,7 +97,7 @@ class World:
             self.meshes[1 - self.mine].mutate()
         elif action == 4:
             self.wire.stream.close()
-            self.wire = Wire(self.envoy, self._stream())
+            self.wire = self.connect()
         elif action == 5:
             self.mine = 1 - self.mine
             self.wire.stream.set_layers([View(), self.meshes[self.mine].view])
@@ -145,7 +146,7 @@ def reconnect_costs_nothing(world: World) -> None:
     received, removals = world.envoy.received, world.envoy.removals
     had_absent = [one for one in world.envoy.absent if one[1] in world.envoy.client.subscribed(one[0])]
     world.wire.stream.close()
-    world.wire = Wire(world.envoy, world._stream())
+    world.wire = world.connect()
     world.wire.settle()
     world.wire.now += INTRODUCTION
     world.wire.settle()
