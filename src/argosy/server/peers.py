@@ -28,6 +28,11 @@ def current_peer() -> Peer:
     return _peer.get()
 
 
+def time_left(peer: Peer, now: float) -> float:
+    """Seconds until the certificate ends."""
+    return max(0.0, peer.not_after - now)
+
+
 class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
     """A generic handler of streams behind the check of the peer's certificate."""
 
@@ -61,7 +66,7 @@ class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
             _peer.set(peer)
             try:
-                async with asyncio.timeout(max(0.0, peer.not_after - self.clock())) as limit:
+                async with asyncio.timeout(time_left(peer, self.clock())) as limit:
                     await serve(requests, context)
             except TimeoutError:
                 if not limit.expired():

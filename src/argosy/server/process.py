@@ -50,7 +50,7 @@ from argosy.xds.server import AdsService, Peer
 from argosy.xds.wire import Node
 
 HOUSEKEEPING_EVERY = 5.0
-STREAMS_END_WITHIN = 0.5  # seconds that calls have when the server stops; streams never end by themselves
+STREAMS_END_WITHIN = 0.2  # seconds that calls have when the server stops; streams never end by themselves
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
 
 log = logger("server")

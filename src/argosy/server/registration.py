@@ -400,6 +400,7 @@ class Conversation:
         refused = (
             {rejection.proxy for rejection in verdict.rejected} if verdict.state is State.REJECTED else set()
         )
-        own = f"{self.entry.name}.{self.entry.namespace}"
-        missing = {*verdict.pending, *verdict.disconnected, *refused} - {own}
+        # Nobody waits for itself, nor for those that are most likely gone for good.
+        others = {f"{key.name}.{key.namespace}" for key in (self.entry, *self.registrar.kept)}
+        missing = {*verdict.pending, *verdict.disconnected, *refused} - others
         return len(set(verdict.proxies) - missing), tuple(sorted(missing))
