@@ -192,8 +192,6 @@ def covers(pattern: str, host: str) -> bool:
     """Whether every name that `host` stands for is one that `pattern` stands for."""
     if not pattern.startswith("*"):
         return pattern == host
-    if host.startswith("*"):
-        return len(host) >= len(pattern) and host.endswith(pattern[1:])
     return host.endswith(pattern[1:])
 
 
