@@ -1,8 +1,8 @@
 """The agent: one process per user and state directory that looks after every sidecar there.
 
 It adopts what an earlier agent left, then listens on the control socket. It ends by itself `LINGER` seconds after its
-last workload, by `Shutdown`, or by SIGTERM (every workload leaves first). Killed, it leaves its Envoys serving: the next
-one adopts them.
+last workload, by `Shutdown`, or by SIGTERM (every workload leaves first). Killed, it leaves its Envoys serving: the
+next one adopts them.
 """
 
 from __future__ import annotations

@@ -133,22 +133,25 @@ class Outlet:
         self.socket = socket
         self._deliveries: dict[str, Delivery] = {}
         self._arrived = asyncio.Event()
-        self._server = grpc.aio.server(options=server_options(pending_requests=1000))
-        self._server.add_generic_rpc_handlers((AdsService(self._resolve, log).handler(),))
+        self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
         """Raises Failure where the socket cannot be bound."""
         self.socket.unlink(missing_ok=True)
+        server = grpc.aio.server(options=server_options(pending_requests=1000))
+        server.add_generic_rpc_handlers((AdsService(self._resolve, log).handler(),))
         try:
-            self._server.add_insecure_port(f"unix:{self.socket}")
+            server.add_insecure_port(f"unix:{self.socket}")
         except RuntimeError as error:
             raise Failure(
                 f"cannot listen on {self.socket}: {error}", "set XDG_RUNTIME_DIR to a short path"
             ) from error
-        await self._server.start()
+        await server.start()
+        self._server = server
 
     async def stop(self) -> None:
-        await self._server.stop(0)
+        if self._server is not None:
+            await self._server.stop(0)
         self.socket.unlink(missing_ok=True)
 
     def add(self, node_id: str, delivery: Delivery) -> None:

@@ -129,7 +129,7 @@ class Envoy:
         while True:
             began, reason = clock(), "could not be started"
             if (process := self.process) is not None:
-                await process.ended
+                await process.ended()
                 reason = ending(process.code)
                 log.warning("sidecar ended", workload=self.name, reason=reason, words=self.words()[-500:])
                 if clock() - began > STEADY:

@@ -32,7 +32,7 @@ class Process:
         self.code: int | None = None  # of a child that ended; negative: the signal
         self._handle = handle
         self._loop = asyncio.get_running_loop()
-        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(handle, self._end)
 
     @classmethod
@@ -69,12 +69,16 @@ class Process:
         if self.child is not None:
             self.code = self.child.wait()
         self.close()
-        if not self.ended.done():
-            self.ended.set_result(None)
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    async def ended(self) -> None:
+        """Waits for its end. Any number may wait, and stop waiting."""
+        await asyncio.shield(self._ended)
 
     @property
     def alive(self) -> bool:
-        return not self.ended.done()
+        return not self._ended.done()
 
     def signal(self, number: int) -> None:
         if self._handle >= 0:
@@ -85,9 +89,9 @@ class Process:
         """SIGTERM, and SIGKILL where it does not end within `patience` seconds."""
         self.signal(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self.ended), patience)
+            await asyncio.wait_for(self.ended(), patience)
         self.signal(signal.SIGKILL)
-        await self.ended
+        await self.ended()
 
     def close(self) -> None:
         """Lets go of the handle; the process goes on."""
