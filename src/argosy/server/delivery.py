@@ -7,10 +7,12 @@ holds the view and subscribes to the resource. Whoever is not connected is named
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
-from argosy.server.metrics import Metrics
+from msgspec import Struct
+
 from argosy.server.proxies import ProxySession
 from argosy.server.reconcile import Reconciler
 from argosy.server.verdict import Rejection, State, Verdict
@@ -21,6 +23,23 @@ from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, SECRET, short
 
 FORGOTTEN = frozenset((CLUSTER, ENDPOINT, EXTENSION, SECRET))
 """Types whose removal nobody waits for: they go (later) when nothing that is acknowledged names them any more."""
+
+
+class Answer(Struct, frozen=True):
+    """How one proxy stands to the slots that it uses."""
+
+    standing: Standing
+    rejected: tuple[Rejection, ...] = ()
+
+
+class _Wait:
+    """What one waiter knows, so that each acknowledgement costs a look at one proxy and not at all of them."""
+
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+        self.answers: dict[ProxySession, Answer] | None = None  # None: the views changed, look at all
+        self.moved: set[ProxySession] = set()
+        self.slots: dict[int, list[Slot]] = {}  # by view
 
 
 class Delivery:
@@ -34,40 +53,44 @@ class Delivery:
         self.reconciler = reconciler
         self.lost = lost
         self.monotonic = monotonic
-        self._moved = asyncio.Event()
-        reconciler.on_reconciled.append(self._wake)
+        self._waits: set[_Wait] = set()
+        reconciler.on_reconciled.append(self._reconciled)
         reconciler.proxies.on_moved.append(self._session_moved)
 
-    @property
-    def metrics(self) -> Metrics:
-        return self.reconciler.metrics
-
-    def _wake(self) -> None:
-        self._moved.set()
+    def _reconciled(self) -> None:
+        for wait in self._waits:
+            wait.answers = None
+            wait.woken.set()
 
     def _session_moved(self, session: ProxySession) -> None:
-        self._moved.set()
+        for wait in self._waits:
+            wait.moved.add(session)
+            wait.woken.set()
 
     async def deliver(self, key: Key, revision: int, timeout: float) -> Verdict:
         """Waits until the views hold `revision` and every connected proxy has answered what it got of the object."""
         started = self.monotonic()
         deadline = started + timeout
-        while True:
-            self._moved.clear()
-            verdict = self.verdict(key, revision)
-            if verdict.state is not State.TIMEOUT:
-                self.metrics.delivery.observe(self.monotonic() - started)
-                return verdict
-            left = deadline - self.monotonic()
-            if left <= 0:
-                return verdict
-            try:
-                await asyncio.wait_for(self._moved.wait(), left)
-            except TimeoutError:
-                continue
+        wait = _Wait()
+        self._waits.add(wait)
+        try:
+            while True:
+                wait.woken.clear()
+                verdict = self._look(wait, key, revision)
+                left = deadline - self.monotonic()
+                if verdict.state is not State.TIMEOUT or left <= 0:
+                    self.reconciler.metrics.delivery.observe(self.monotonic() - started)
+                    return verdict
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(wait.woken.wait(), left)
+        finally:
+            self._waits.discard(wait)
 
     def verdict(self, key: Key, revision: int) -> Verdict:
         """How it stands now; TIMEOUT means that somebody has not answered yet."""
+        return self._look(_Wait(), key, revision)
+
+    def _look(self, wait: _Wait, key: Key, revision: int) -> Verdict:
         reconciler = self.reconciler
         if reconciler.revision < revision:
             return Verdict(
@@ -77,10 +100,37 @@ class Delivery:
         disconnected = tuple(sorted(self.lost() - reconciler.proxies.connected_names()))
         if wrong := reconciler.unusable(key):
             return Verdict(state=State.REJECTED, disconnected=disconnected, reason=wrong)
-        slots = reconciler.slots_of(key)
-        if failures := reconciler.failures(slots):
-            return Verdict(state=State.REJECTED, disconnected=disconnected, reason="; ".join(failures))
-        acknowledged, pending, rejected = self._stand(slots)
+        if wait.answers is None:
+            slots = reconciler.slots_of(key)
+            if failures := reconciler.failures(slots):
+                return Verdict(state=State.REJECTED, disconnected=disconnected, reason="; ".join(failures))
+            wait.slots = {}
+            for slot in slots:
+                wait.slots.setdefault(id(slot[0]), []).append(slot)
+            wait.answers = {}
+            wait.moved = set(reconciler.proxies.sessions)
+        self._ask(wait, wait.answers)
+        return self._judge(wait.answers, disconnected, bool(wait.slots))
+
+    def _ask(self, wait: _Wait, answers: dict[ProxySession, Answer]) -> None:
+        """Looks at the proxies that moved since."""
+        for session in wait.moved:
+            answers.pop(session, None)
+            if session in self.reconciler.proxies.sessions:
+                answer = _answer(session, wait.slots)
+                if answer.standing is not Standing.UNSUBSCRIBED:
+                    answers[session] = answer
+        wait.moved = set()
+
+    def _judge(
+        self, answers: dict[ProxySession, Answer], disconnected: tuple[str, ...], concerns_views: bool
+    ) -> Verdict:
+        names: dict[Standing, set[str]] = {standing: set() for standing in Standing}
+        for session, answer in answers.items():
+            names[answer.standing].add(session.name)
+        pending = names[Standing.PENDING]
+        acknowledged = names[Standing.ACKNOWLEDGED] - pending
+        rejected = tuple(one for answer in answers.values() for one in answer.rejected)
         if rejected:
             state = State.REJECTED
         elif pending:
@@ -94,46 +144,37 @@ class Delivery:
             proxies=tuple(sorted(acknowledged)),
             pending=tuple(sorted(pending)),
             disconnected=disconnected,
-            rejected=tuple(rejected),
-            reason=self._reason(state, slots, pending),
+            rejected=rejected,
+            reason=self._reason(state, concerns_views, pending),
         )
 
-    def _stand(self, slots: set[Slot]) -> tuple[set[str], set[str], list[Rejection]]:
-        by_view: dict[int, list[Slot]] = {}
-        for slot in slots:
-            by_view.setdefault(id(slot[0]), []).append(slot)
-        acknowledged: set[str] = set()
-        pending: set[str] = set()
-        rejected: list[Rejection] = []
-        for session in self.reconciler.proxies.sessions:
-            standings = {
-                (type_url, name): session.stream.standing(type_url, name)
-                for view in session.held.layers
-                for _, type_url, name in by_view.get(id(view), ())
-                if type_url not in FORGOTTEN or view.get(type_url, name) is not None
-            }
-            used = {slot: one for slot, one in standings.items() if one is not Standing.UNSUBSCRIBED}
-            rejected += [
-                _rejection(session, type_url, name)
-                for (type_url, name), one in used.items()
-                if one is Standing.REJECTED
-            ]
-            if Standing.PENDING in used.values():
-                pending.add(session.name)
-            elif used and Standing.REJECTED not in used.values():
-                acknowledged.add(session.name)
-        return acknowledged - pending, pending, rejected
-
-    def _reason(self, state: State, slots: set[Slot], pending: set[str]) -> str:
+    def _reason(self, state: State, concerns_views: bool, pending: set[str]) -> str:
         if state is State.TIMEOUT:
             return f"not acknowledged by {', '.join(sorted(pending))}"
         if state is not State.UNAFFECTED:
             return ""
         if not self.reconciler.proxies.sessions:
             return "no proxy is connected"
-        if not slots:
+        if not concerns_views:
             return "no proxy's configuration is made from it"
         return "no connected proxy uses what is made from it"
+
+
+def _answer(session: ProxySession, slots: dict[int, list[Slot]]) -> Answer:
+    """The worst of how the proxy stands to the slots of its views: refused, not answered yet, acknowledged, unused."""
+    standings = {
+        (type_url, name): session.stream.standing(type_url, name)
+        for view in session.held.layers
+        for _, type_url, name in slots.get(id(view), ())
+        if type_url not in FORGOTTEN or view.get(type_url, name) is not None
+    }
+    refused = [slot for slot, standing in standings.items() if standing is Standing.REJECTED]
+    if refused:
+        return Answer(Standing.REJECTED, tuple(_rejection(session, *slot) for slot in refused))
+    for standing in (Standing.PENDING, Standing.ACKNOWLEDGED):
+        if standing in standings.values():
+            return Answer(standing)
+    return Answer(Standing.UNSUBSCRIBED)
 
 
 def _rejection(session: ProxySession, type_url: str, name: str) -> Rejection:

@@ -15,6 +15,7 @@ import grpc
 
 from argosy.identity.authority import Authority, ServerCertificate
 from argosy.runtime.errors import Failure
+from argosy.runtime.preflight import listener
 from argosy.server.settings import Address
 from argosy.xds.server import server_options
 
@@ -66,7 +67,7 @@ def grpc_server(handlers: Iterable[grpc.GenericRpcHandler[Any, Any]]) -> grpc.ai
 
 def bind(server: grpc.aio.Server, name: str, wanted: Address, secrets: grpc.ServerCredentials) -> Address:
     """Binds the server; the address with the port it really has. Raises Failure where it is taken."""
-    _probe(name, wanted)  # gRPC would say less, and on standard error
+    probe(name, wanted)  # gRPC would say less, and on standard error
     try:
         port = server.add_secure_port(str(wanted), secrets)
     except RuntimeError as error:
@@ -74,13 +75,15 @@ def bind(server: grpc.aio.Server, name: str, wanted: Address, secrets: grpc.Serv
     return Address(wanted.host, port)
 
 
-def _probe(name: str, wanted: Address) -> None:
+def probe(name: str, wanted: Address) -> None:
+    """Raises Failure where nobody can listen there now; names who does, where that can be seen."""
     family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
     try:
         socket.create_server((wanted.host, wanted.port), family=family).close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise Failure(f"port {wanted.port} on {wanted.host} is taken", _remedy(name)) from error
+            holder = f" by {who}" if (who := listener(wanted.port)) else ""
+            raise Failure(f"port {wanted.port} on {wanted.host} is taken{holder}", _remedy(name)) from error
         raise Failure(f"cannot listen on {wanted} for {name}: {_reason(error)}", _remedy(name)) from error
 
 

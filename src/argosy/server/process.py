@@ -67,6 +67,7 @@ class ControlPlane:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Is given the exception when something that runs for ever ended."""
         self._stack = AsyncExitStack()
+        self._http: list[serving.Serving] = []
         self._ready = False
 
     # --- start and stop ---
@@ -77,7 +78,7 @@ class ControlPlane:
         except StoreError as error:
             await self._stack.aclose()
             raise Failure(
-                f"the store cannot be used: {error}", "free some disk space, then start again"
+                f"the store cannot be used: {error}", "then start again"
             ) from error
         except OSError as error:
             await self._stack.aclose()
@@ -95,11 +96,15 @@ class ControlPlane:
         log.info("stopped")
 
     async def _start(self) -> None:
-        preflight.check()
+        _check_machine()
         settings, state = self.settings, private_dir(self.settings.state)
         lock = FileLock(state / "server.lock")
         lock.acquire(f"another server runs on {state}", "stop it, or choose another --state-dir")
         self._stack.callback(lock.release)
+        for role, wanted in ((Role.API, settings.api), (Role.XDS, settings.xds), (Role.CA, settings.ca)):
+            if role in settings.roles:
+                ports.probe(role, wanted)
+        ports.probe("status", settings.status)
         self.metrics = Metrics()
         self.store: Store = await SqliteStore.open(state / "argosy.db")
         self._stack.push_async_callback(self.store.close)
@@ -118,6 +123,7 @@ class ControlPlane:
             info["ca"] = str(await self._start_grpc("ca", settings.ca, "none", [self.identity.with_token()]))
         if Role.XDS in settings.roles:
             info["xds"] = str(await self._start_xds())
+        self._stack.push_async_callback(self._stop_http)
         if Role.API in settings.roles:
             info["api"] = await self._start_api()
         info["status"] = await self._start_status()
@@ -230,7 +236,7 @@ class ControlPlane:
             log=logger("apiserver"),
         )
         api = await serving.serve(app, wanted.host, wanted.port, cert=chain, key=key)
-        self._stack.push_async_callback(api.stop)
+        self._http.append(api)
 
         def renewed(certificate: ServerCertificate) -> None:
             _write_certificate(certificate, chain, key)
@@ -257,8 +263,11 @@ class ControlPlane:
         wanted = self.settings.status
         app = status.create_app(self.metrics, self._not_ready)
         served = await serving.serve(app, wanted.host, wanted.port, flag="--status-address", grace=1)
-        self._stack.push_async_callback(served.stop)
+        self._http.append(served)
         return f"http://{_reachable(Address(wanted.host, served.port))}"
+
+    async def _stop_http(self) -> None:
+        await asyncio.gather(*(served.stop() for served in self._http))
 
     async def _start_attestation(self, ca: str, xds: str) -> str:
         path = self.settings.attest_socket or make_runtime_dir(self.settings.state) / "attest.sock"
@@ -324,6 +333,14 @@ class ControlPlane:
         task.add_done_callback(ended)
         self._stack.push_async_callback(cancel)
         return task
+
+
+def _check_machine() -> None:
+    """The server runs no Envoy, and on a full disk it starts for as long as the store can be read."""
+    machine = msgspec.structs.replace(preflight.this_machine(), envoy=True, free=preflight.FREE_BYTES)
+    if problems := preflight.examine(machine):
+        lines = "".join(f"\n  - {problem.what}\n    {problem.remedy}" for problem in problems)
+        raise Failure(f"this machine cannot run the server:{lines}")
 
 
 def _write_certificate(certificate: ServerCertificate, chain: Any, key: Any) -> None:
