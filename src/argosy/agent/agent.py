@@ -14,6 +14,7 @@ import resource
 import signal
 import socket
 import time
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -58,7 +59,7 @@ class Agent:
         self.workloads: dict[str, Workload] = {}
         self.exporter = Exporter(self.workloads)
         self.outlet = Outlet(self.runtime / "xds.sock")
-        self.ports = Ports(self.folder / "ports.json")
+        self.ports = Ports(self.folder / "ports.json", begin=zlib.crc32(os.fsencode(self.folder)))
         self.control = Control(self)
         self.started_at = time.time()
         self._linger = linger

@@ -62,14 +62,17 @@ class Ports:
         forbidden: range | None = None,
         obstacle: Callable[[int], str] = obstacle,
         candidates: range = RANGE,
+        begin: int = 0,
     ) -> None:
+        """`begin`: where the search starts. Agents of other users or meshes on this host start elsewhere, so that two
+        rarely take the same port between probe and use."""
         self._file = file
         self._forbidden = ephemeral() if forbidden is None else forbidden
         self._obstacle = obstacle
         self._candidates = candidates
         self._held: dict[int, str] = {}
         self._remembered: dict[str, int] = {}
-        self._next = 0
+        self._next = begin % len(candidates)
         with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
             self._remembered = dict(msgspec.json.decode(file.read_bytes(), type=_Remembered).ports)
 
