@@ -202,7 +202,7 @@ class ControlPlane:
 
     async def start(self) -> None:
         certificate = self.authority.server_certificate()
-        pair = ((certificate.key.encode(), certificate.chain.encode()),)
+        pair = [(certificate.key.encode(), certificate.chain.encode())]
         signing = CertificateAuthorityService(
             self.authority,
             self.tokens,
