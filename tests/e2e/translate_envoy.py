@@ -1,4 +1,4 @@
-"""One real Envoy for the translator's tests: validates a dump, or runs on what a compiler makes, over a small delta ADS.
+"""One real Envoy for the translator's tests: validates a dump, or runs on what a compiler makes over a small delta ADS.
 
 The ADS here is as plain as can be (it answers what is asked, pushes what changes, notes what is refused), so that what
 is tested is the resources and not the delivery.

@@ -44,41 +44,57 @@ Owner = TypeVar("Owner", bound=Hashable)
 
 
 class Claims(Generic[Owner]):
-    """Who has what where several may want it. What a change costs depends on what the changed owner wants alone."""
+    """Who has what where several may want it. What a change costs depends on what the changed owner wants alone, but
+    where the holder of something wanted by many leaves it."""
 
     def __init__(self) -> None:
         self.claimants: dict[str, dict[Owner, Rank]] = {}
-        self.wants: dict[Owner, Mapping[str, Rank]] = {}
+        self.holders: dict[str, Owner] = {}
+        self.wants: dict[Owner, tuple[str, ...]] = {}
 
-    def update(self, owner: Owner, wanted: Mapping[str, Rank]) -> set[Owner]:
-        """Sets what `owner` wants (nothing: it leaves) and returns whose possessions changed, itself among them."""
-        old = self.wants.get(owner, {})
-        affected: set[Owner] = set()
-        for thing in {*old, *wanted}:
-            before = self.holder(thing)
-            claimants = self.claimants.setdefault(thing, {})
-            claimants.pop(owner, None)
-            if thing in wanted:
-                claimants[owner] = wanted[thing]
-            elif not claimants:
-                del self.claimants[thing]
-            after = self.holder(thing)
+    def update(self, owner: Owner, wanted: Mapping[str, Rank]) -> dict[str, set[Owner]]:
+        """Sets what `owner` wants (nothing: it leaves). Returns what changed hands: each thing with those who lost or
+        got it."""
+        moved: dict[str, set[Owner]] = {}
+        for thing in {*self.wants.get(owner, ()), *wanted}:
+            before = self.holders.get(thing)
+            after = self._settle(thing, owner, wanted.get(thing))
             if before != after:
-                affected.update(one for one in (before, after) if one is not None)
+                moved[thing] = {one for one in (before, after) if one is not None}
         if wanted:
-            self.wants[owner] = dict(wanted)
+            self.wants[owner] = tuple(wanted)
         else:
             self.wants.pop(owner, None)
-        return affected
+        return moved
+
+    def _settle(self, thing: str, owner: Owner, rank: Rank | None) -> Owner | None:
+        """Notes that `owner` wants `thing` with `rank` (None: no more), and returns who has it now."""
+        claimants = self.claimants.setdefault(thing, {})
+        holder = self.holders.get(thing)
+        previous = claimants.pop(owner, None)
+        if rank is not None:
+            claimants[owner] = rank
+            if holder is None or (
+                holder != owner and _order(rank, owner) < _order(claimants[holder], holder)
+            ):
+                holder = owner
+        if not claimants:
+            del self.claimants[thing]
+            self.holders.pop(thing, None)
+            return None
+        if holder == owner and previous is not None and previous != rank:
+            holder = min(claimants, key=lambda one: _order(claimants[one], one))
+        assert holder is not None  # noqa: S101  somebody wants it
+        self.holders[thing] = holder
+        return holder
 
     def holder(self, thing: str) -> Owner | None:
-        claimants = self.claimants.get(thing)
-        if not claimants:
-            return None
-        if len(claimants) == 1:
-            return next(iter(claimants))
-        return min(claimants, key=lambda owner: (claimants[owner], str(owner)))
+        return self.holders.get(thing)
 
     def held(self, owner: Owner) -> tuple[str, ...]:
         """What `owner` has, in the order it was wanted."""
-        return tuple(thing for thing in self.wants.get(owner, ()) if self.holder(thing) == owner)
+        return tuple(thing for thing in self.wants.get(owner, ()) if self.holders.get(thing) == owner)
+
+
+def _order(rank: Rank, owner: Hashable) -> tuple[Rank, str]:
+    return rank, str(owner)

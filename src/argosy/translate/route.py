@@ -123,19 +123,9 @@ def inbound_routes(key: InboundRouteKey) -> route_pb2.RouteConfiguration:
     return out
 
 
-class CatchAll(StrEnum):
-    """What becomes of requests to hosts that no virtual host names."""
-
-    NONE = "NONE"  # 404
-    ALLOW_ANY = "ALLOW_ANY"
-    BLOCK_ALL = "BLOCK_ALL"
-
-
 class RouteConfigurationKey(Struct, frozen=True, kw_only=True):
     name: str
     virtual_hosts: tuple[Fragment, ...] = ()
-    catch_all: CatchAll = CatchAll.NONE
-    tunnel: Tunnel = Tunnel.NONE  # whether the catch-all answers CONNECT too
     ignore_port: bool = False  # whether `host:port` is matched as `host`
 
 
@@ -145,16 +135,20 @@ def route_configuration(key: RouteConfigurationKey) -> Encoded:
     head.validate_clusters.value = False
     head.max_direct_response_body_size_bytes.value = MAX_DIRECT_RESPONSE
     head.ignore_port_in_host_matching = key.ignore_port
-    hosts = list(key.virtual_hosts)
-    if key.catch_all is not CatchAll.NONE:
-        hosts.append(catch_all(CatchAllKey(kind=key.catch_all, tunnel=key.tunnel)))
-    data = head.SerializeToString(deterministic=True) + b"".join(host.data for host in hosts)
+    data = head.SerializeToString(deterministic=True) + b"".join(host.data for host in key.virtual_hosts)
     return Encoded(route_pb2.RouteConfiguration.DESCRIPTOR.full_name, data)
+
+
+class CatchAll(StrEnum):
+    """What becomes of requests to hosts that no virtual host names."""
+
+    ALLOW_ANY = "ALLOW_ANY"
+    BLOCK_ALL = "BLOCK_ALL"
 
 
 class CatchAllKey(Struct, frozen=True, kw_only=True):
     kind: CatchAll
-    tunnel: Tunnel
+    tunnel: Tunnel  # whether it answers CONNECT too
 
     @property
     def name(self) -> str:

@@ -27,8 +27,10 @@ from argosy.translate.http_or_tcp import Handling, outbound_handling
 from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
 from argosy.translate.route import (
     CatchAll,
+    CatchAllKey,
     RouteConfigurationKey,
     Tunnel,
+    catch_all,
     route_configuration,
     virtual_host,
 )
@@ -113,14 +115,11 @@ class SharedView(ViewBuild):
             compute = partial(_cluster, self.scope, host, port, subset)
             self.add(CLUSTER, names.outbound(host, port, subset), Phase.PART, compute)
         self._replan_virtual_hosts(host, old, new)
-        before: dict[int, dict[str, Rank]] = {port: {} for port, _, _ in old.captured}
-        after: dict[int, dict[str, Rank]] = {port: {} for port, _, _ in new.captured}
+        after: dict[int, dict[str, Rank]] = {port: {} for port, _, _ in old.captured + new.captured}
         for port, name, rank in new.captured:
             after[port][name] = rank
-        for port in before.keys() | after.keys():
-            touched = set(self.addresses.wants.get((host, port), ())) | set(after.get(port, ()))
-            self.addresses.update((host, port), after.get(port, {}))
-            for name in touched:
+        for port, wanted in after.items():
+            for name in self.addresses.update((host, port), wanted):
                 self._capture(name)
 
     def _replan_virtual_hosts(self, host: str, old: HostPlan, new: HostPlan) -> None:
@@ -138,7 +137,8 @@ class SharedView(ViewBuild):
             self.add(VIRTUAL_HOST, f"{route} {host} {port}", Phase.PART, compute)
 
     def _claim(self, route: str, owner: Owner, wanted: dict[str, Rank]) -> None:
-        for host, port in self.domains[route].update(owner, wanted):
+        moved = self.domains[route].update(owner, wanted)
+        for host, port in set().union(*moved.values()):
             self.mark(VIRTUAL_HOST, f"{route} {host} {port}")
 
     def _routes(self, route: str) -> None:
@@ -193,14 +193,14 @@ class SharedView(ViewBuild):
         if order is None:
             order = self.order[route] = tuple(sorted(held))
         explicit = self.scope.interception is Interception.EXPLICIT
-        return route_configuration(
-            RouteConfigurationKey(
-                name=route,
-                virtual_hosts=tuple(held[owner] for owner in order),
-                catch_all=CatchAll.ALLOW_ANY if reader.mesh().outbound_allow_any else CatchAll.BLOCK_ALL,
+        rest = catch_all(
+            CatchAllKey(
+                kind=CatchAll.ALLOW_ANY if reader.mesh().outbound_allow_any else CatchAll.BLOCK_ALL,
                 tunnel=Tunnel.TCP if explicit else Tunnel.NONE,
             )
         )
+        hosts = (*(held[owner] for owner in order), rest)
+        return route_configuration(RouteConfigurationKey(name=route, virtual_hosts=hosts))
 
     def _captured(self, name: str, reader: Reader) -> Resource | None:
         owner = self.addresses.holder(name)

@@ -1,9 +1,9 @@
 """What the forward proxy must not reach: the loopback and the host's own addresses, judged by the *resolved* address.
 
 Without it any client of the proxy could reach what listens on the loopback for others (administration ports, the
-applications and inbound listeners of neighbours), past their policies. A virtual host that leads nowhere but to clusters
-of the mesh says so (`passes`); there is no address to judge there, and Envoy would warn of that at every request. What
-does not say so is judged.
+applications and inbound listeners of neighbours), past their policies. A virtual host that leads nowhere but to
+clusters of the mesh says so (`passes`); there is no address to judge there, and Envoy would warn of that at every
+request. What does not say so is judged.
 """
 
 from __future__ import annotations
