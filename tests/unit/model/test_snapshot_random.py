@@ -21,8 +21,8 @@ from argosy.model.snapshot import Snapshot
 from argosy.resources.meta import Object
 
 NAMESPACES = ("default", "shop", "istio-system")
-HOSTS = ("x", "y", "x.default.svc.cluster.local", "*.default.svc.cluster.local", "w.com", "*.com", "*")
-FULL = ("x.default.svc.cluster.local", "x.shop.svc.cluster.local", "w.com", "*.com", "else.org")
+HOSTS = ("x", "*.default.svc.cluster.local", "w.com", "*")
+FULL = ("x.default.svc.cluster.local", "x.shop.svc.cluster.local", "w.com", "else.org")
 PORTS = (80, 81)
 LABELS: tuple[ir.Pairs, ...] = ((), (("app", "web"),), (("app", "web"), ("version", "v1")))
 FREE_FACTS = {
@@ -43,7 +43,7 @@ PLACES = {
 
 labels = st.sampled_from(LABELS).map(dict)
 created = st.sampled_from(("", "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"))
-export = st.sampled_from(([], ["*"], ["."], ["shop"]))
+export = st.sampled_from(([], [], ["."], ["shop"]))
 
 
 def some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -87,8 +87,8 @@ virtual_service = st.builds(
         "exportTo": export,
     },
     st.lists(hosts, max_size=2),
-    st.sampled_from(([], ["mesh"], ["a"], ["mesh", "shop/b"])),
-    st.lists(forward | delegating, max_size=2),
+    st.sampled_from(([], [], ["a"], ["mesh", "shop/b"])),
+    st.lists(forward | delegating, min_size=1, max_size=2),
     st.lists(tcp, max_size=1),
     export,
 )
@@ -305,7 +305,7 @@ def spoken_of(world: World, change: Any) -> frozenset[Fact]:
     return frozenset({Fact(FactKind.SERVICE, hostname), Fact(FactKind.ENDPOINTS, hostname)})
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(changes, min_size=3, max_size=15))
 def test_a_change_tells_exactly_the_facts_that_changed(steps: list[Any]) -> None:
     world = World()
