@@ -71,13 +71,13 @@ class Client:
         one.remove -= fresh
 
     def resubscribe(self, type_url: str, names: Iterable[str]) -> None:
-        """Asks for names again that are subscribed: the server sends them anew."""
+        """Asks for names again that are subscribed, one by one or by `*`: the server sends them anew."""
         one = self._types.setdefault(type_url, _Type())
         wanted = set(names)
-        one.again |= wanted & one.names - one.add
-        one.add |= wanted - one.names
+        one.again |= wanted - one.add
         one.remove -= wanted
-        one.names |= wanted
+        if WILDCARD not in one.names:
+            one.names |= wanted
 
     def unsubscribe(self, type_url: str, names: Iterable[str]) -> None:
         one = self._types.setdefault(type_url, _Type())

@@ -177,6 +177,7 @@ class Relay:
         stream = self._stream
         if not unconfirmed or stream is None:
             return
+        stream.catch_up(type_url)
         for name in tuple(unconfirmed):
             standing = stream.standing(type_url, name)
             if standing is Standing.ACKNOWLEDGED:
@@ -203,8 +204,13 @@ class Relay:
         if resource is None or nack is None:
             return
         self._refused[type_url, name] = _Refusal(resource.version, nack.message)
-        if pending := self._pending.get(type_url):
+        pending = self._pending.get(type_url)
+        if pending is not None and name in pending.names:
             pending.refusals[name] = nack.message
+        else:
+            self.client.resubscribe(
+                type_url, [name]
+            )  # acknowledged while no Envoy was there: refused when it comes
         good = self._good.get(type_url, {}).get(name)
         if good is not None:
             self.cache.update(type_url, [good])
@@ -238,6 +244,19 @@ class Relay:
             self._wake_upstream()
         if self._on_status:
             self._on_status()
+
+    def on_sent(self, stream: Stream) -> None:
+        """Envoy was sent all that may go now. A removal that is held back (until what uses it is gone) is not waited
+        for: the server may have to send just what lets it go."""
+        if stream is not self._stream:
+            return
+        for type_url, pending in tuple(self._pending.items()):
+            self._decide(type_url)
+            held_back = [name for name in pending.names if stream.holds_back_removal(type_url, name)]
+            pending.names.difference_update(held_back)
+            for name in held_back:
+                self._note_answered(type_url, name, pending)
+            self._answer(type_url)
 
     def _note_answered(self, type_url: str, name: str, pending: _Pending) -> None:
         answered = self._answered.setdefault(type_url, {})
@@ -446,7 +465,10 @@ class RelaySession:
 
     def next_response(self, now: float) -> Response | None:
         self._relay.settle(now)
-        return self.stream.next_response(now)
+        response = self.stream.next_response(now)
+        if response is None:
+            self._relay.on_sent(self.stream)
+        return response
 
     def disconnected(self) -> None:
         self._relay.detach(self.stream)

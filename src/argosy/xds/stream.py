@@ -553,6 +553,11 @@ class Stream:
         changed = max((layer.changed_at(type_url, name) for layer in self._layers), default=0)
         return subscription.seen if changed > subscription.seen else None
 
+    def holds_back_removal(self, type_url: str, name: str) -> bool:
+        """Whether the name is gone and the client, which may have it, was not told yet."""
+        subscription = self._subscriptions.get(type_url)
+        return subscription is not None and name in subscription.owed and self._find(type_url, name) is None
+
     def is_current(self, type_url: str, names: Iterable[str]) -> bool:
         """Whether the client runs what the views hold now, for those of the names that it subscribes to."""
         good = (Standing.ACKNOWLEDGED, Standing.UNSUBSCRIBED)
