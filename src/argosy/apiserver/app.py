@@ -62,7 +62,6 @@ def create_app(
             Route("/livez", alive),
             Route("/readyz", ready),
             *extra_routes,
-            Route("/{path:path}", _Everything(api)),
         ],
         middleware=[
             Middleware(Errors, log=log or logger("apiserver")),
@@ -71,6 +70,8 @@ def create_app(
         exception_handlers={HTTPException: _refuse},
     )
     app.router.redirect_slashes = False
+    # Not a route: a path that one of the routes has, with another method, is a 405 of that route.
+    app.router.default = _Everything(api)
     return app
 
 
@@ -127,7 +128,7 @@ class Authentication:
 
 
 class _Everything:
-    """All paths that no other route has, with all methods."""
+    """All paths that no route has, with all methods."""
 
     def __init__(self, api: Api) -> None:
         self.api = api

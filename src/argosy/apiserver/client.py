@@ -29,7 +29,8 @@ Outcome = Literal["created", "configured", "unchanged"]
 
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
-ATTEMPTS = 5
+ATTEMPTS = 20
+"""Of an apply that others overtake; each time at least one of them was done."""
 
 
 class ApiError(Failure):

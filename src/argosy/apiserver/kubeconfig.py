@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from pathlib import Path
 from typing import Any
 
@@ -119,5 +118,5 @@ def _authority(cluster: Json, source: str) -> str:
         if data:
             return base64.b64decode(str(data), validate=True).decode("ascii")
         return Path(str(path)).expanduser().read_text("ascii") if path else ""
-    except (binascii.Error, UnicodeDecodeError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise Failure(f"{source}: the cluster's certificate authority cannot be read: {error}") from error
