@@ -73,7 +73,6 @@ async def until_stopped(stage: Stage, shown: View, traffic: float) -> None:
     import signal
 
     from argosy.demo.driver import Load
-    from argosy.demo.shop import tries
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -85,7 +84,7 @@ async def until_stopped(stage: Stage, shown: View, traffic: float) -> None:
         started.cancel()
         return
     await started
-    shown.up(stage.page, tries(stage.argosy_text, stage.state, stage.port, stage.server_pid()))
+    shown.up(stage.page, stage.tries())
     load = Load(stage.page, traffic) if traffic else None
     tasks = [asyncio.create_task(watch(stage, shown, load))]
     if load:

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -22,13 +22,15 @@ import msgspec
 from argosy.agent import client
 from argosy.agent.protocol import Shutdown, WorkloadStatus
 from argosy.cli import processes
-from argosy.demo.shop import GATEWAY, SHOP, gateway_command
+from argosy.demo.shop import GATEWAY, SHOP, Try, gateway_command, tries
 from argosy.runtime.errors import Failure
 from argosy.runtime.locks import FileLock
 from argosy.runtime.paths import ServerInfo, private_dir, runtime_dir
+from argosy.runtime.preflight import taken
 
 MARK = "demo.lock"
 UP_SECONDS = 90.0
+SERVER_PORTS = {"api": 16443, "xds": 15012, "ca": 15013, "status": 15014}  # the defaults of `argosy server`
 Told = Callable[[str, str], None]
 """(what, how it is): progress for people."""
 
@@ -70,6 +72,22 @@ def server_info(state: Path) -> ServerInfo | None:
     return info if processes.alive(info.pid) else None
 
 
+def addresses() -> list[str]:
+    """None where the control plane's own ports are free; otherwise (the user has a mesh already) flags with free ones.
+
+    Chosen once, so that a control plane that is brought back is where it was.
+    """
+    if not taken(SERVER_PORTS.values()):
+        return []
+    found = {}
+    with ExitStack() as held:
+        for role in SERVER_PORTS:
+            probe = held.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            found[role] = probe.getsockname()[1]
+    return [f"--{role}-address=127.0.0.1:{port}" for role, port in found.items()]
+
+
 class Stage:
     """Everything of one demo. `start` and `stop` are called once each; `stop` whatever has happened before."""
 
@@ -78,6 +96,7 @@ class Stage:
         self.port = port
         self.told = told
         self.argosy = processes.argosy_command()
+        self.addresses = addresses()
         self.server: subprocess.Popen[bytes] | None = None
         self.runs: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -85,10 +104,18 @@ class Stage:
     def page(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
-    @property
-    def argosy_text(self) -> str:
-        """`argosy` as one types it in a shell, from anywhere."""
-        return shlex.join(self.argosy)
+    def tries(self) -> list[Try]:
+        """What to try next, in words that a shell takes from anywhere."""
+        return tries(
+            shlex.join(self.argosy),
+            self.state,
+            self.port,
+            self.server_pid(),
+            shlex.join(self.server_command()),
+        )
+
+    def server_command(self) -> list[str]:
+        return [*self.argosy, "server", f"--state-dir={self.state}", *self.addresses]
 
     def log(self, name: str) -> Path:
         return self.state / "logs" / f"{name}.log"
@@ -195,7 +222,7 @@ class Stage:
         """In order: workloads leave, the agent ends, the control plane ends; then whatever is left is ended too."""
         if client.is_alive(self.state):
             with suppress(Failure):
-                for _ in client.ask(self.state, Shutdown(patience=1.0), timeout=20):
+                for _ in client.ask(self.state, Shutdown(patience=1.0), timeout=10):
                     pass
         left = processes.gone_within([p.pid for p in self.runs.values() if p.poll() is None], 5)
         processes.end(left, 3)

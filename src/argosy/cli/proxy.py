@@ -11,6 +11,14 @@ from argosy.cli.options import Output, StateDir, chosen_output
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="See what the proxies have and run.")
 STATUS_COLUMNS = ("NAME", "TYPE", "CONNECTED", "SYNCED", "VERSIONS", "CERTIFICATE", "LAST REFUSAL")
+SHORT = {
+    "Cluster": "CDS",
+    "ClusterLoadAssignment": "EDS",
+    "Listener": "LDS",
+    "RouteConfiguration": "RDS",
+    "TypedExtensionConfig": "ECDS",
+    "Secret": "SDS",
+}
 CONFIG_COLUMNS = ("NAME", "STATE", "DETAIL")
 
 

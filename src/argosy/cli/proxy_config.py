@@ -122,8 +122,7 @@ def detail(kind: str, one: Held) -> str:
         case "clusters":
             return str(body.get("type") or body.get("cluster_type", {}).get("name", "STATIC"))
         case "listeners":
-            where = body.get("address", {}).get("socket_address", {})
-            return f"{where['address']}:{where['port_value']}" if "port_value" in where else "internal"
+            return "internal" if "internal_listener" in body else address(body.get("address", {}))
         case "routes":
             hosts = body.get("virtual_hosts", [])
             routes = sum(len(host.get("routes", ())) for host in hosts)
@@ -142,8 +141,17 @@ def addresses(assignment: Json) -> Iterator[str]:
     """`127.0.0.1:20001`, with its health where it is not healthy."""
     for locality in assignment.get("endpoints", ()):
         for endpoint in locality.get("lb_endpoints", ()):
-            where = endpoint.get("endpoint", {}).get("address", {})
-            socket = where.get("socket_address", {})
-            text = f"{socket.get('address', '')}:{socket.get('port_value', '')}" if socket else str(where)
+            text = address(endpoint.get("endpoint", {}).get("address", {}))
             health = endpoint.get("health_status", "HEALTHY")
             yield text if health in ("HEALTHY", "UNKNOWN") else f"{text} ({health.lower()})"
+
+
+def address(where: Json) -> str:
+    match where:
+        case {"socket_address": {"address": host, "port_value": port}}:
+            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        case {"pipe": {"path": path}}:
+            return f"unix:{path}"
+        case {"envoy_internal_address": {"server_listener_name": name}}:
+            return f"listener {name}"
+    return "?"

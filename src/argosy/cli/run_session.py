@@ -266,7 +266,7 @@ class Session:
         if health.announced != self.announced and self.phase is Phase.RUNNING:
             if health.announced:
                 say(f"argosy: {self.name} is announced: requests may come", "green")
-            elif self.announced:
+            elif self.announced and not health.healthy:
                 warn(f"{self.name} gets no more requests: {health.detail or 'its probe fails'}")
         if not health.healthy and health.detail and self.announced is None:
             self._once_later(health.detail)

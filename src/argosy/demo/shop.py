@@ -72,8 +72,8 @@ class Try(Struct, frozen=True):
     undo: str
 
 
-def tries(argosy: str, state: Path, port: int, server_pid: int) -> list[Try]:
-    """Commands that work from anywhere: `argosy` is an absolute command, quoted for a shell, as the paths are."""
+def tries(argosy: str, state: Path, port: int, server_pid: int, server: str) -> list[Try]:
+    """Commands that work from anywhere: `argosy` and `server` are absolute, quoted for a shell, as the paths are."""
     from shlex import quote
 
     def apply(file: str) -> str:
@@ -114,6 +114,6 @@ def tries(argosy: str, state: Path, port: int, server_pid: int) -> list[Try]:
             "Kill the control plane, and watch nothing happen",
             "every row goes on; the undo brings it back",
             f"kill -9 {server_pid}",
-            f"{argosy} server --state-dir {quote(str(state))}",
+            server,
         ),
     ]

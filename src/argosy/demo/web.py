@@ -118,6 +118,8 @@ class Server:
                 pass
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
             pass  # the peer has gone, or does not speak HTTP
+        except asyncio.CancelledError:
+            pass  # the end of the program; Python 3.11's streams would print it as an error
         finally:
             writer.close()
 

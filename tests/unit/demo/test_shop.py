@@ -151,7 +151,7 @@ def test_every_shipped_file_is_valid(file: Path) -> None:
 
 
 def test_what_is_offered_uses_only_shipped_files_and_absolute_paths(tmp_path: Path) -> None:
-    offered = tries("/opt/venv/bin/argosy", tmp_path / "a b", 8080, 4711)
+    offered = tries("/opt/venv/bin/argosy", tmp_path / "a b", 8080, 4711, "/opt/venv/bin/argosy server")
     assert len(offered) >= 5
     for one in offered:
         for command in (one.command, one.undo):
