@@ -50,8 +50,10 @@ def status(
 def _status_row(one: dict[str, Any], now: float) -> list[str]:
     from argosy.cli.ps import age, yes
 
+    types = one.get("types") or ()
     versions = " ".join(
-        f"{t['type']}:{t['version']}{'' if t['synced'] else '…'}" for t in one.get("types") or ()
+        f"{SHORT.get(each['type'], each['type'])}:{each['version']}{'' if each['synced'] else '…'}"
+        for each in types
     )
     expires = one.get("certificate_expires_at") or 0
     left = (
