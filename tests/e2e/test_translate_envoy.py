@@ -315,7 +315,7 @@ def test_requests_by_proxy_upstream_and_tunnel_go_by_mutual_tls(sidecar: Sidecar
 
 def test_http1_and_websocket_and_grpc(sidecar: Sidecar) -> None:
     with grpc.insecure_channel("inventory:9090", options=[("grpc.http_proxy", sidecar.proxy)]) as channel:
-        call = channel.unary_unary("/test.Echo/Unary")
+        call = channel.unary_unary("/test.Echo/Unary", bytes, bytes)
         assert call(b"hello", timeout=20, wait_for_ready=True) == b"hello"
 
     def websocket() -> None:

@@ -355,7 +355,16 @@ def running(folder: Path, snapshot: Snapshot, proxy: Proxy, identity: str) -> It
     path = folder / "bootstrap.json"
     path.write_text(json.dumps(bootstrap(folder, {}, admin)))
     with (folder / "envoy.log").open("wb") as log:
-        command = [ENVOY, "-c", path, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
+        command = [
+            str(ENVOY),
+            "-c",
+            str(path),
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "--log-level",
+            "warning",
+        ]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     found = Running(folder, snapshot, compiler, ads, admin, process, authority)
 

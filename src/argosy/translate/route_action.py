@@ -27,7 +27,11 @@ from argosy.model.ir import (
 from argosy.translate import names, wire
 from argosy.translate.filters.fault import percent
 
-HOST_SELECTION_ATTEMPTS = 5  # Istio's
+HOST_SELECTION_ATTEMPTS = 32
+"""How often a retry looks for a host that it has not tried. Istio's 5 loses requests: an endpoint that has gone has no
+active requests, so least-request takes it in 3 of 4 picks of two, and 5 more picks miss the living one in 0.75^6 = 18 %
+of retries (measured: 4 % of requests failed while one of two left unannounced). A pick costs nothing next to a retry.
+"""
 
 _REDIRECT_CODES = {
     301: route_components_pb2.RedirectAction.MOVED_PERMANENTLY,

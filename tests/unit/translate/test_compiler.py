@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
+from tests.unit.translate.mesh import SUFFIX, decoded, endpoint, populate, put, service, workload
 
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
@@ -15,14 +16,12 @@ from argosy.model.ir import Protocol
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
-from argosy.translate import edge
-from argosy.translate import shared as shared_view
+from argosy.translate import edge, outbound
 from argosy.translate.cluster import cluster
 from argosy.translate.compiler import Compiler
 from argosy.translate.generator import calls
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from argosy.translate.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE
-from tests.unit.translate.mesh import SUFFIX, decoded, endpoint, populate, put, service, workload
 
 EXPLICIT = Scope(type=ProxyType.SIDECAR, interception=Interception.EXPLICIT, namespace="default")
 REDIRECT = Scope(type=ProxyType.SIDECAR, interception=Interception.REDIRECT, namespace="default")
@@ -109,7 +108,9 @@ def test_a_change_costs_the_same_among_100_and_10000_services() -> None:
     assert changed == {CLUSTER: 1}
     called, rebuilt, changed, _ = many["a VirtualService changes"]
     assert called == {"virtual_host": 1, "route_configuration": 1}
-    assert rebuilt == {"virtual-host": 1, ROUTE: 1}, "one fragment, and the RouteConfiguration that joins them"
+    assert rebuilt == {"virtual-host": 1, ROUTE: 1}, (
+        "one fragment, and the RouteConfiguration that joins them"
+    )
     assert changed == {ROUTE: 1}
     called, rebuilt, changed, _ = many["a service comes"]
     assert called == {"cluster": 1, "load_assignment": 1, "virtual_host": 1, "route_configuration": 1}
@@ -121,74 +122,66 @@ def test_a_change_costs_the_same_among_100_and_10000_services() -> None:
 # --- incremental equals anew ----------------------------------------------------------------------------------------
 
 
-def steps(chance: random.Random) -> Iterator[Change]:
-    """Random changes over a few names, so that they meet."""
-    hosts = [f"svc-{number}" for number in range(4)]
+def some_change(chance: random.Random, snapshot: Snapshot) -> set[Fact]:
+    """A random change over a few names, so that they meet."""
     kinds = (Protocol.HTTP, Protocol.TCP, Protocol.GRPC, Protocol.UNSUPPORTED)
-
-    def remove(kind: str, name: str) -> Change:
-        return lambda s: s.remove_config(kind, "default", name)
-
-    while True:
-        name, number = chance.choice(hosts), chance.randrange(3)
-        host = f"{name}.{SUFFIX}"
-        yield chance.choice(
-            [
-                lambda s, n=name: s.put_service(
-                    service(
-                        n,
-                        *((port, chance.choice(kinds)) for port in (80, 9080) if chance.random() < 0.7),
-                        addresses=chance.choice([(), ("10.0.0.1",), ("10.0.0.2",)]),
-                        export_to=chance.choice([("*",), ("*",), ("other",)]),
-                        created=chance.choice(["", "2020"]),
-                    )
-                ),
-                lambda s, h=host: s.remove_service(h),
-                lambda s, n=name, h=host: s.put_endpoints(
-                    h,
-                    tuple(
-                        endpoint(n, f"v{one}", 9080, chance.randrange(3), healthy=chance.random() < 0.8)
-                        for one in range(chance.randrange(3))
-                    ),
-                ),
-                lambda s, n=name, i=number: put(
-                    s,
-                    destination_rule(
-                        n, chance.randrange(3) + 1, f"d{i}", "[{name: v1, labels: {version: v1}}]"
-                    ),
-                ),
-                lambda s, n=name, i=number: put(s, virtual_service(n, chance.randrange(3) + 1, f"v{i}")),
-                lambda s, i=number: put(
-                    s, virtual_service(chance.choice(["only.example", "*.example", "svc-0.default"]), 1, f"v{i}")
-                ),
-                remove("DestinationRule", f"d{number}"),
-                remove("VirtualService", f"v{number}"),
-                lambda s: s.put_service(
-                    service(
-                        "entry",
-                        (80, Protocol.HTTP),
-                        hostname=chance.choice(["svc-0.default", "a.example", "*.example"]),
-                        resolution=chance.choice(list(ir.Resolution)),
-                        kubernetes=False,
-                        external=True,
-                    )
-                ),
-                lambda s: s.remove_service(chance.choice(["svc-0.default", "a.example", "*.example"])),
-                lambda s, n=name: s.put_workload(
-                    workload("svc-0", "v1", (9080, chance.randrange(9) + 1, 1, chance.choice(kinds)))
-                ),
-                lambda s: s.remove_workload("default", "svc-0-v1"),
-                lambda s: put(
-                    s,
-                    f"""
+    name, number = f"svc-{chance.randrange(4)}", chance.randrange(3)
+    host, odd = f"{name}.{SUFFIX}", chance.choice(["svc-0.default", "a.example", "*.example"])
+    match chance.randrange(12):
+        case 0 | 1:
+            one = service(
+                name,
+                *((port, chance.choice(kinds)) for port in (80, 9080) if chance.random() < 0.7),
+                addresses=chance.choice([(), ("10.0.0.1",), ("10.0.0.2",)]),
+                export_to=chance.choice([("*",), ("*",), ("other",)]),
+                created=chance.choice(["", "2020"]),
+            )
+            return snapshot.put_service(one)
+        case 2:
+            return snapshot.remove_service(chance.choice([host, odd]))
+        case 3:
+            endpoints = tuple(
+                endpoint(name, f"v{one}", 9080, chance.randrange(3), healthy=chance.random() < 0.8)
+                for one in range(chance.randrange(3))
+            )
+            return snapshot.put_endpoints(host, endpoints)
+        case 4:
+            subsets = "[{name: v1, labels: {version: v1}}]"
+            return put(snapshot, destination_rule(name, chance.randrange(3) + 1, f"d{number}", subsets))
+        case 5:
+            return put(snapshot, virtual_service(name, chance.randrange(3) + 1, f"v{number}"))
+        case 6:
+            return put(snapshot, virtual_service(chance.choice(["only.example", odd]), 1, f"v{number}"))
+        case 7:
+            return snapshot.remove_config("DestinationRule", "default", f"d{number}")
+        case 8:
+            return snapshot.remove_config("VirtualService", "default", f"v{number}")
+        case 9:
+            entry = service(
+                "entry",
+                (80, Protocol.HTTP),
+                hostname=odd,
+                resolution=chance.choice(list(ir.Resolution)),
+                kubernetes=False,
+                external=True,
+            )
+            return snapshot.put_service(entry)
+        case 10 if chance.random() < 0.3:
+            return snapshot.remove_workload("default", "svc-0-v1")
+        case 10:
+            port = (9080, chance.randrange(9) + 1, 1, chance.choice(kinds))
+            return snapshot.put_workload(workload("svc-0", "v1", port))
+        case _:
+            mode = chance.choice(["ALLOW_ANY", "REGISTRY_ONLY"])
+            return put(
+                snapshot,
+                f"""
 apiVersion: v1
 kind: ConfigMap
 metadata: {{name: istio, namespace: istio-system}}
-data: {{mesh: "outboundTrafficPolicy: {{mode: {chance.choice(["ALLOW_ANY", "REGISTRY_ONLY"])}}}"}}
+data: {{mesh: "outboundTrafficPolicy: {{mode: {mode}}}"}}
 """,
-                ),
-            ]
-        )
+            )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -208,8 +201,8 @@ def test_after_any_changes_it_is_what_compiling_anew_gives(seed: int) -> None:
     ]
     views = [compiler.shared(one.scope) for one in proxies] + [compiler.own(one) for one in proxies]
     mirrors = [{kind: dict(held) for kind, held in view.resources.items()} for view in views]
-    for number, change in zip(range(250), steps(chance), strict=False):
-        for view, changes in compiler.apply(change(snapshot)):
+    for number in range(250):
+        for view, changes in compiler.apply(some_change(chance, snapshot)):
             mirror = mirrors[views.index(view)]
             for kind, (upserts, removals) in changes.items():
                 assert not upserts.keys() & removals
@@ -278,14 +271,14 @@ def test_a_generator_that_raises_keeps_the_last_value_and_the_rest(
     view = compiler.shared(EXPLICIT)
     name = f"outbound|9080||reviews.{SUFFIX}"
     before = view.resources[CLUSTER][name]
-    broken = shared_view.outbound.cluster
+    working = outbound.cluster
 
     def raising(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> object:
         if host.startswith("reviews"):
             raise ValueError(f"{host} cannot be translated")
-        return broken(reader, scope, host, port, subset)
+        return working(reader, scope, host, port, subset)
 
-    monkeypatch.setattr(shared_view.outbound, "cluster", raising)
+    monkeypatch.setattr(outbound, "cluster", raising)
     put(snapshot, destination_rule("reviews"))
     facts = put(snapshot, destination_rule("inventory", name="other"))
     facts.add(Fact(FactKind.DESTINATION, f"reviews.{SUFFIX}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.translate.mesh import SUFFIX, endpoint, put, service
 
 from argosy.model import ir
 from argosy.model.ir import Protocol, Resolution
@@ -15,7 +16,6 @@ from argosy.translate import outbound
 from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption
 from argosy.translate.route import Tunnel
 from argosy.translate.tls import MeshTls
-from tests.unit.translate.mesh import SUFFIX, endpoint, put, service
 
 HOST = f"reviews.{SUFFIX}"
 EXPLICIT = Scope(type=ProxyType.SIDECAR, interception=Interception.EXPLICIT, namespace="default")
@@ -218,7 +218,9 @@ def test_only_healthy_endpoints_of_the_subset_are_listed_by_locality() -> None:
         assert found is not None
         return {one.locality: [e.port for e in one.endpoints] for one in found.localities}
 
-    assert ports("") == {"": [1], "r/z/s": [5]}, "an unhealthy one and a name that nobody resolves are not there"
+    assert ports("") == {"": [1], "r/z/s": [5]}, (
+        "an unhealthy one and a name that nobody resolves are not there"
+    )
     assert ports("v1") == {"": [1], "r/z/s": [5]}
     assert ports("none") == {}
 

@@ -1,0 +1,173 @@
+"""Listeners on the wire: chains by mTLS mode, what stands in them, and the dump."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.translate.mesh import decoded, populate
+
+from argosy.model import ir
+from argosy.model.ir import MtlsMode
+from argosy.model.scope import Interception, ProxyType, Scope
+from argosy.model.snapshot import Snapshot
+from argosy.translate.connection_manager import ConnectionManager, Place
+from argosy.translate.dump import dump
+from argosy.translate.filters import order
+from argosy.translate.http_or_tcp import Handling
+from argosy.translate.listener_inbound import InboundListenerKey, InboundPort, inbound_listener
+from argosy.translate.listener_outbound import ConnectHttpKey, OutboundProxyKey, connect_http, outbound_proxy
+from argosy.translate.proxy import Proxy
+
+MESH = {"transport_protocol": "tls"}
+
+
+def inbound(mode: MtlsMode, handling: Handling = Handling.HTTP) -> dict[str, Any]:
+    port = InboundPort(port=9080, handling=handling, mode=mode, service="reviews.default.svc.cluster.local")
+    return decoded(inbound_listener(InboundListenerKey(address="127.0.0.1", bind=20001, inbound=port)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "chains"),
+    [
+        (MtlsMode.STRICT, {"mtls": {"transport_protocol": "tls"}}),
+        (
+            MtlsMode.PERMISSIVE,
+            {
+                "mtls": {"transport_protocol": "tls", "application_protocols": ["istio"]},
+                "plaintext": {"transport_protocol": "raw_buffer"},
+                "tls": {"transport_protocol": "tls"},
+            },
+        ),
+        (MtlsMode.DISABLE, {"plaintext": None}),
+    ],
+)
+@pytest.mark.parametrize("handling", [Handling.HTTP, Handling.TCP])
+def test_chains_by_mode(mode: MtlsMode, chains: dict[str, Any], handling: Handling) -> None:
+    found = inbound(mode, handling)
+    assert {one["name"]: one.get("filter_chain_match") for one in found["filter_chains"]} == chains
+    assert found["enable_reuse_port"] is False
+    assert found["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 20001}
+    for chain in found["filter_chains"]:
+        assert ("transport_socket" in chain) == (chain["name"] == "mtls")
+        http = handling is Handling.HTTP and chain["name"] != "tls"
+        kind = "http_connection_manager" if http else "tcp_proxy"
+        assert chain["filters"][0]["name"] == f"envoy.filters.network.{kind}"
+
+
+def test_the_mesh_chain_demands_a_certificate_and_tls_1_3() -> None:
+    (chain,) = inbound(MtlsMode.STRICT)["filter_chains"]
+    context = chain["transport_socket"]["typed_config"]
+    assert context["require_client_certificate"] is True
+    assert context["common_tls_context"]["alpn_protocols"] == ["h2", "http/1.1"]
+    assert context["common_tls_context"]["tls_params"]["tls_minimum_protocol_version"] == "TLSv1_3"
+
+
+def test_an_inbound_connection_manager() -> None:
+    (chain,) = inbound(MtlsMode.STRICT)["filter_chains"]
+    manager = chain["filters"][0]["typed_config"]
+    assert manager["rds"]["route_config_name"] == "inbound|9080||"
+    assert manager["forward_client_cert_details"] == "SANITIZE_SET"
+    assert manager["set_current_client_cert_details"] == {"uri": True}
+    assert manager["upgrade_configs"] == [{"upgrade_type": "websocket"}]
+    assert manager["normalize_path"] is True
+    policy, router = manager["http_filters"]
+    assert policy["name"] == "peer-authentication/9080"
+    assert "ads" in policy["config_discovery"]["config_source"]
+    assert "default_config" not in policy["config_discovery"], "a missing policy denies"
+    assert router["name"] == "envoy.filters.http.router"
+
+
+def test_the_order_of_filters() -> None:
+    def names(filters: order.HttpFilters) -> list[str]:
+        return [one.name.removeprefix("envoy.filters.http.") for one in filters]
+
+    assert names(order.inbound(1)) == ["peer-authentication/1", "router"]
+    assert names(order.outbound()) == ["cors", "fault", "router"]
+    assert names(order.gateway()) == ["cors", "fault", "router"]
+    assert names(order.outbound_proxy(())) == [
+        "cors",
+        "fault",
+        "dynamic_forward_proxy",
+        "argosy.loopback_guard",
+        "router",
+    ]
+
+
+def test_the_guard_knows_the_loopback_and_own_addresses() -> None:
+    guard = next(one for one in order.outbound_proxy(("10.1.2.3", "0.0.0.0")) if "guard" in one.name)
+    text = guard.typed_config.value
+    for address in (b"127.0.0.0", b"0.0.0.0", b"::1", b"10.1.2.3"):
+        assert address in text
+
+
+def test_explicit_listeners() -> None:
+    proxy = decoded(outbound_proxy(OutboundProxyKey(port=15080)))
+    assert proxy["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 15080}
+    manager = proxy["filter_chains"][0]["filters"][0]["typed_config"]
+    assert manager["rds"]["route_config_name"] == "http_proxy"
+    assert [one["upgrade_type"] for one in manager["upgrade_configs"]] == ["websocket", "CONNECT"]
+    internal = decoded(connect_http(ConnectHttpKey()))
+    assert internal["internal_listener"] == {}
+    manager = internal["filter_chains"][0]["filters"][0]["typed_config"]
+    assert manager["rds"]["route_config_name"] == "http_proxy"
+    assert [one["upgrade_type"] for one in manager["upgrade_configs"]] == ["websocket"]
+
+
+def test_a_connection_manager_key_holds_its_place() -> None:
+    one = ConnectionManager(place=Place.INBOUND, route="r", stat_prefix="s", port=1)
+    assert one == ConnectionManager(place=Place.INBOUND, route="r", stat_prefix="s", port=1)
+    assert one != ConnectionManager(place=Place.GATEWAY, route="r", stat_prefix="s", port=1)
+
+
+# --- redirect, dumped -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dumped() -> dict[str, list[dict[str, Any]]]:
+    snapshot = Snapshot(ir.Mesh())
+    populate(snapshot)
+    scope = Scope(type=ProxyType.SIDECAR, interception=Interception.REDIRECT, namespace="default")
+    return dump(snapshot, Proxy(namespace="default", name="reviews-v1", scope=scope))
+
+
+def test_a_dump_shows_policies_inline(dumped: dict[str, list[dict[str, Any]]]) -> None:
+    listener = next(one for one in dumped["listeners"] if one["name"] == "virtualInbound")
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    policy = manager["http_filters"][0]
+    assert policy["name"] == "peer-authentication/9080"
+    assert policy["typed_config"]["@type"].endswith("filters.http.rbac.v3.RBAC")
+
+
+def test_redirect_has_istios_listeners_and_routes(dumped: dict[str, list[dict[str, Any]]]) -> None:
+    listeners = {one["name"]: one for one in dumped["listeners"]}
+    assert {"virtualInbound", "virtualOutbound", "0.0.0.0_9080", "0.0.0.0_9090", "10.0.0.3_6379"} <= set(
+        listeners
+    )
+    assert listeners["virtualOutbound"]["use_original_dst"] is True
+    assert listeners["0.0.0.0_9080"]["bind_to_port"] is False
+    ports = {
+        one["filter_chain_match"]["destination_port"] for one in listeners["virtualInbound"]["filter_chains"]
+    }
+    assert ports == {9080}
+    routes = {one["name"]: one for one in dumped["routes"]}
+    assert {"80", "9080", "9090", "inbound|9080||"} == set(routes)
+    hosts = {one["name"]: one["domains"] for one in routes["9080"]["virtual_hosts"]}
+    assert hosts == {
+        "reviews.default.svc.cluster.local:9080": [
+            "reviews.default.svc.cluster.local",
+            "reviews.default.svc",
+            "reviews.default",
+            "reviews",
+            "10.0.0.1",
+            "reviews.default.svc.cluster.local:9080",
+            "reviews.default.svc:9080",
+            "reviews.default:9080",
+            "reviews:9080",
+            "10.0.0.1:9080",
+        ],
+        "allow_any": ["*"],
+    }
+    names = {one["name"] for one in dumped["clusters"]}
+    assert {"PassthroughCluster", "BlackHoleCluster", "InboundPassthroughCluster", "inbound|9080||"} <= names
+    assert {one["cluster_name"] for one in dumped["endpoints"]} <= names
