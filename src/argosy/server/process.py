@@ -77,9 +77,7 @@ class ControlPlane:
             await self._start()
         except StoreError as error:
             await self._stack.aclose()
-            raise Failure(
-                f"the store cannot be used: {error}", "then start again"
-            ) from error
+            raise Failure(f"the store cannot be used: {error}", "then start again") from error
         except OSError as error:
             await self._stack.aclose()
             raise Failure(
@@ -315,7 +313,7 @@ class ControlPlane:
             await asyncio.sleep(HOUSEKEEPING_EVERY)
             self.own.renew_if_due()
             if Role.XDS in self.settings.roles:
-                self.reconciler.views.sweep()
+                self.reconciler.sweep()
 
     def _task(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Something that runs until the server stops; should it end before, the server ends with its error."""

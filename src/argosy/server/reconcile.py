@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
+import msgspec
 from msgspec import Struct
 
 from argosy.model import ir
@@ -178,6 +179,16 @@ class Reconciler:
             self.touched[key] = Touched(event.stored.revision, frozenset(facts), before[id(facts)])
         while len(self.touched) > REMEMBERED:
             self.touched.popitem(last=False)
+
+    def sweep(self) -> None:
+        """Lets go of the views that nobody has held for a while, here too."""
+        if not self.views.sweep():
+            return
+        living = self.views.living()
+        for key, touched in self.touched.items():
+            before = frozenset(slot for slot in touched.before if slot[0] in living)
+            if len(before) < len(touched.before):
+                self.touched[key] = msgspec.structs.replace(touched, before=before)
 
     def _report_failures(self) -> None:
         for (kind, name), error in self.compiler.errors.items():

@@ -83,15 +83,19 @@ class Views:
         mirror = self._by_build[build] = _Mirror(build)
         return mirror
 
-    def sweep(self) -> None:
-        """Drops what nobody has held for a while."""
-        now = self.monotonic()
+    def sweep(self) -> bool:
+        """Drops what nobody has held for a while; whether there was anything."""
+        now, before = self.monotonic(), len(self._by_build)
         for proxy, mirror in tuple(self._own.items()):
             if self._is_over(mirror, now):
                 del self._own[proxy]
         for scope, mirror in tuple(self._shared.items()):
             if self._is_over(mirror, now):
                 del self._shared[scope]
+        return len(self._by_build) < before
+
+    def living(self) -> set[View]:
+        return {mirror.view for mirror in self._by_build.values()}
 
     def _is_over(self, mirror: _Mirror, now: float) -> bool:
         """Whether it has lingered for long enough; then the compiler lets go of it."""

@@ -299,6 +299,7 @@ def test_a_selector_that_comes_into_use_moves_the_proxies_it_matches(world: Worl
 
 
 def test_a_view_that_nobody_holds_lingers_and_goes(world: World) -> None:
+    world.workload("reviews-v1")
     envoy = world.envoy("client-1")
     views = world.reconciler.views
     envoy.session.disconnected()
@@ -310,9 +311,12 @@ def test_a_view_that_nobody_holds_lingers_and_goes(world: World) -> None:
     views.sweep()
     assert views.counts() == (1, 1)
     views.let_go(held)
+    world.put(virtual_service(), VS)
+    assert world.reconciler.touched[VS].before
     world.now += LINGER
-    views.sweep()
+    world.reconciler.sweep()
     assert views.counts() == (0, 0)
+    assert not world.reconciler.touched[VS].before, "nothing keeps the views alive"
     world.workload("reviews-v1")
     assert REVIEWS in world.envoy("client-1").held[CLUSTER], "a new one is complete"
 
