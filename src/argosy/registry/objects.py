@@ -48,14 +48,14 @@ class ObjectRegistry:
         self._selecting: dict[str, dict[Label, set[ClaimKey]]] = {}  # namespace -> label of the selector
         self._labelled: dict[str, dict[Label, set[str]]] = {}  # namespace -> label -> names of entries
         self._selected: dict[ClaimKey, set[str]] = {}
-        self._selectors_of: dict[Name, set[ClaimKey]] = {}
+        self._selectors_of: dict[Name, tuple[ClaimKey, ...]] = {}  # sorted
         self._owned: dict[
             ClaimKey, tuple[ir.ServicePort, ...]
         ] = {}  # what a claim gives to its host; none: in vain
-        self._claimants: dict[str, tuple[Ref, ...]] = {}  # hostname -> who claimed it when last told
+        self._owners: dict[str, tuple[Ref, ...]] = {}  # hostname -> objects that make it, the best first
         self._made: dict[
-            str, dict[tuple[Ref, str], tuple[ir.Endpoint, ...]]
-        ] = {}  # hostname -> (object, entry)
+            ClaimKey, dict[str, tuple[ir.Endpoint, ...]]
+        ] = {}  # by name of the entry; "": inline
         self._services: dict[str, ir.Service] = {}  # as last told
         self._endpoints: dict[str, tuple[ir.Endpoint, ...]] = {}
         self._workloads: dict[Name, ir.Workload] = {}
@@ -123,18 +123,22 @@ class ObjectRegistry:
             by_label.setdefault(label, set()).add(short)
         for label in before - after:
             _discard(by_label, label, short)
-        selecting = set(self._claims_for(new)) if new else set()
-        for key in self._selectors_of.get(name, set()) - selecting:
-            self._selected[key].discard(short)
-            self._forget(key, short)
+        selecting = tuple(sorted(self._claims_for(new))) if new else ()
+        for key in self._selectors_of.get(name, ()):
+            if key not in selecting:
+                self._selected[key].discard(short)
+                self._forget(key, short)
         for key in selecting:
             self._selected[key].add(short)
             self._make(key, short)
-        if selecting:
-            self._selectors_of[name] = selecting
+        self._set_selectors(name, selecting)
+        self._dirty_workloads.add(name)
+
+    def _set_selectors(self, name: Name, keys: tuple[ClaimKey, ...]) -> None:
+        if keys:
+            self._selectors_of[name] = keys
         else:
             self._selectors_of.pop(name, None)
-        self._dirty_workloads.add(name)
 
     def _claims_for(self, entry: Entry) -> Iterator[ClaimKey]:
         """The claims whose selector matches: only those in the buckets of its labels are looked at."""
@@ -181,7 +185,8 @@ class ObjectRegistry:
         self._selecting.setdefault(namespace, {}).setdefault(bucket, set()).add(key)
         names = self._selected[key] = self._entries_for(claim)
         for name in names:
-            self._selectors_of.setdefault((namespace, name), set()).add(key)
+            selecting = self._selectors_of.get((namespace, name), ())
+            self._selectors_of[namespace, name] = tuple(sorted((*selecting, key)))
             self._dirty_workloads.add((namespace, name))
 
     def _drop_claim(self, claim: Claim) -> None:
@@ -196,7 +201,8 @@ class ObjectRegistry:
             return
         _discard(self._selecting[namespace], claim.selector[0] if claim.selector else ANY_LABEL, key)
         for name in self._selected.pop(key):
-            _discard(self._selectors_of, (namespace, name), key)
+            selecting = self._selectors_of.get((namespace, name), ())
+            self._set_selectors((namespace, name), tuple(other for other in selecting if other != key))
             self._dirty_workloads.add((namespace, name))
 
     # --- endpoints --------------------------------------------------------------------------------------------------
@@ -209,24 +215,22 @@ class ObjectRegistry:
             return
         claim = self._hosts[hostname][ref]
         entry = self._entries[claim.service.namespace, name]
-        self._made[hostname][ref, name] = endpoints_of(claim, ports, entry)
+        self._made[key][name] = endpoints_of(claim, ports, entry)
         self._dirty_endpoints.add(hostname)
 
     def _forget(self, key: ClaimKey, name: str) -> None:
-        ref, hostname = key
-        if self._made.get(hostname, {}).pop((ref, name), None) is not None:
-            self._dirty_endpoints.add(hostname)
+        if self._made.get(key, {}).pop(name, None) is not None:
+            self._dirty_endpoints.add(key[1])
 
     def _make_all(self, hostname: str, owners: tuple[Claim, ...]) -> None:
-        made = self._made[hostname] = {}
         for claim in owners:
             key = (claim.ref, hostname)
             ports = self._owned[key]
             inline = (endpoints_of(claim, ports, entry) for entry in claim.inline)
-            made[claim.ref, ""] = tuple(chain.from_iterable(inline))
+            made = self._made[key] = {"": tuple(chain.from_iterable(inline))}
             for name in self._selected.get(key, ()):
                 entry = self._entries[claim.service.namespace, name]
-                made[claim.ref, name] = endpoints_of(claim, ports, entry)
+                made[name] = endpoints_of(claim, ports, entry)
         self._dirty_endpoints.add(hostname)
 
     # --- telling ----------------------------------------------------------------------------------------------------
@@ -274,29 +278,37 @@ class ObjectRegistry:
 
     def _settle(self, hostname: str) -> tuple[Claim, ...]:
         """Decides who owns a host, and which ports each gives; () where nobody claims it any more."""
-        for ref in self._claimants.pop(hostname, ()):
-            self._owned.pop((ref, hostname), None)
+        before: dict[Ref, tuple[ir.ServicePort, ...]] = {}
+        for ref in self._owners.pop(hostname, ()):
+            before[ref] = self._owned.pop((ref, hostname))
+            del self._made[ref, hostname]
         claims = sorted(self._hosts.get(hostname, {}).values(), key=lambda claim: claim.rank)
         shares = shared(claims)
         vain = tuple(claim.ref for claim, ports in shares if ports is None)
         self.shadowed.pop(hostname, None)
         if vain:
             self.shadowed[hostname] = vain
-        if not claims:
-            self._made.pop(hostname, None)
-            self._endpoints.pop(hostname, None)
-            self._dirty_endpoints.discard(hostname)
-            return ()
-        self._claimants[hostname] = tuple(claim.ref for claim in claims)
         for claim, ports in shares:
             if ports is not None:
                 self._owned[claim.ref, hostname] = ports
-        return tuple(claim for claim, ports in shares if ports is not None)
+            if ports != before.get(claim.ref):
+                selected = self._selected.get((claim.ref, hostname), ())
+                self._dirty_workloads.update((claim.service.namespace, name) for name in selected)
+        if not claims:
+            self._endpoints.pop(hostname, None)
+            self._dirty_endpoints.discard(hostname)
+            return ()
+        owners = tuple(claim for claim, ports in shares if ports is not None)
+        self._owners[hostname] = tuple(claim.ref for claim in owners)
+        return owners
 
     def _collect(self, hostname: str) -> bool:
         """Joins the endpoints of a host in a stable order; whether they differ from what was last told."""
-        made = self._made[hostname]
-        endpoints = tuple(chain.from_iterable(made[key] for key in sorted(made)))
+        parts = []
+        for ref in self._owners[hostname]:
+            made = self._made[ref, hostname]
+            parts += [made[name] for name in sorted(made)]
+        endpoints = tuple(chain.from_iterable(parts))
         if self._endpoints.get(hostname, ()) == endpoints:
             return False
         self._endpoints[hostname] = endpoints

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -61,8 +62,18 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 def interned(labels: Mapping[str, str]) -> ir.Pairs:
-    """Sorted pairs; equal texts are one object, for there are as many label sets as endpoints."""
-    return tuple(sorted((sys.intern(key), sys.intern(value)) for key, value in labels.items()))
+    """Sorted pairs. Equal sets are mostly one object: there are as many as endpoints, and few that differ."""
+    return _one_set(tuple(_one_pair(key, value) for key, value in sorted(labels.items())))
+
+
+@lru_cache(maxsize=65536)
+def _one_pair(key: str, value: str) -> tuple[str, str]:
+    return sys.intern(key), sys.intern(value)
+
+
+@lru_cache(maxsize=65536)
+def _one_set(labels: ir.Pairs) -> ir.Pairs:
+    return labels
 
 
 def lower_entry(obj: WorkloadEntry) -> Entry:

@@ -373,6 +373,17 @@ def test_a_service_goes_before_a_service_entry_and_gives_the_host_back() -> None
     assert told.registry.shadowed == {}
 
 
+def test_a_host_that_changes_hands_changes_the_ports_of_the_workloads_it_loses() -> None:
+    told = Told(
+        workload("w", "other"), service_entry("s", REVIEWS, workloadSelector={"labels": {"app": "other"}})
+    )
+    assert told.workloads["default", "w"].ports[0].service_hosts == (REVIEWS,)
+    told.take(told.registry.upsert(service("reviews")))
+    assert told.workloads["default", "w"].ports == ()
+    told.take(told.registry.remove("Service", "default", "reviews"))
+    assert told.workloads["default", "w"].ports[0].service_hosts == (REVIEWS,)
+
+
 def test_a_workload_of_a_claim_in_vain_serves_nothing() -> None:
     selecting = service_entry("s", REVIEWS, workloadSelector={"labels": {"app": "other"}})
     told = Told(service("reviews"), selecting)
