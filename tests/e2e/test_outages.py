@@ -42,6 +42,7 @@ def alive(pid: int) -> bool:
 
 def resources_sent(mesh: Mesh) -> int:
     _, text = mesh.http_get(mesh.ports["status"], "/metrics")
+    assert "# TYPE argosy_xds_resources_sent_total counter" in text
     return int(
         sum(
             float(line.split()[-1])
