@@ -196,7 +196,7 @@ class Mesh:
     def proxy_port(self, run: Run) -> int:
         if run.process.poll() is not None:
             raise SystemExit(run.output())
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", run.output())
+        found = re.search(r"proxy\s+http://127\.0\.0\.1:(\d+)", run.output())
         return int(found[1]) if found else 0
 
     def announced(self, *services: str, count: int = 1) -> None:
