@@ -19,6 +19,7 @@ from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401  pa
 from envoy.extensions.filters.network.http_connection_manager.v3 import (  # noqa: F401
     http_connection_manager_pb2,
 )
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2  # noqa: F401
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2  # noqa: F401
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa: F401
 from google.protobuf import json_format
@@ -272,7 +273,8 @@ class ControlPlane:
 
         def gone() -> None:
             self.sent += stream.sent_resources
-            self.connected.discard(name)
+            if self.streams.get(name) is stream:
+                self.connected.discard(name)
 
         self.connected.add(name)
         return StreamSession(stream, on_disconnected=gone)

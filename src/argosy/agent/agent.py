@@ -91,9 +91,9 @@ class Agent:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._told)
-            deliveries = asyncio.create_task(self._deliver_leaves())
+            chores = asyncio.create_task(self._housekeeping())
             await self._until_idle()
-            deliveries.cancel()
+            chores.cancel()
         finally:
             if server is not None:
                 server.close()
@@ -239,8 +239,8 @@ class Agent:
                 else:
                     await asyncio.wait_for(self._ending.wait(), min(1.0, self._linger / 4))
 
-    async def _deliver_leaves(self) -> None:
-        """What could not be said while the server was away."""
+    async def _housekeeping(self) -> None:
+        """Says what could not be said while the server was away; bounds logs."""
 
         def address() -> str:
             info = server_info(self.state)
@@ -252,6 +252,8 @@ class Agent:
                     continue
                 if await registration.deliver(self.folder, note, address, DELIVER_EVERY):
                     log.info("leave delivered", name=note.register.workload)
+            for one in self.workloads.values():
+                one.sidecar.envoy.trim_log()
             await asyncio.sleep(DELIVER_EVERY)
 
     def _tidy(self) -> None:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from argosy.agent.link import Link
 from argosy.identity import client as identity
-from argosy.identity.client import Refused, Svid, Unreachable
+from argosy.identity.client import Svid, Unreachable
 from argosy.identity.protocol import AttestResponse, SignRequest
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
@@ -152,9 +152,9 @@ class Certificate:
         if time.time() < self.svid.not_after:
             try:
                 return await self._by_certificate()
-            except Refused as refusal:
-                # The proof of now is not taken (another root, a new database): the user is still who it was.
-                log.warning("renewal refused", workload=self._subject.workload, reason=refusal.what)
+            except Failure as failure:
+                # The certificate is not taken (another root, say), or only the CA answers: the user is who it was.
+                log.info("not renewed by certificate", workload=self._subject.workload, reason=failure.what)
         return await issue(await prove(self._state), self._subject)
 
     async def _by_certificate(self) -> Svid:

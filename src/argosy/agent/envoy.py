@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -66,8 +68,7 @@ class Envoy:
         """Raises Failure where it cannot be started."""
         self._prepare()
         self._socket.unlink(missing_ok=True)
-        if self._folder.envoy_log.exists() and self._folder.envoy_log.stat().st_size > LOG_LIMIT:
-            self._folder.envoy_log.replace(self._folder.envoy_log.with_suffix(".old"))
+        self.trim_log()
         self._logged = self._folder.envoy_log.stat().st_size if self._folder.envoy_log.exists() else 0
         command = arguments(envoy_binary(), self._folder.bootstrap)
         try:
@@ -95,6 +96,7 @@ class Envoy:
 
     async def until_serving(self, ports: frozenset[int]) -> None:
         """Waits until it is ready and listens on these ports. Raises Failure where it ends before."""
+        pause = 0.03
         while not (await self.admin.ready() and ports <= await self.listening()):
             if self.process is None or not self.process.alive:
                 code = self.process.code if self.process else None
@@ -102,7 +104,8 @@ class Envoy:
                     f"Envoy {ending(code)} before it was ready:\n{self.words()}",
                     f"see {self._folder.envoy_log}",
                 )
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.3, 0.25)
 
     async def listening(self) -> frozenset[int]:
         """The ports of its listeners."""
@@ -119,6 +122,15 @@ class Envoy:
             lines = written.read().decode(errors="replace").strip().splitlines()
             return "\n".join(lines[-8:]) or "it wrote nothing"
         return "it wrote nothing"
+
+    def trim_log(self) -> None:
+        """Moves what was logged aside, once it is much. Envoy appends, so it goes on at the new end."""
+        path = self._folder.envoy_log
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size > LOG_LIMIT:
+                shutil.copyfile(path, path.with_suffix(".old"))
+                os.truncate(path, 0)
+                self._logged = 0
 
     # --- watching ---
 

@@ -98,6 +98,11 @@ class Registration:
         self.withdrawn.clear()
         self._changed.set()
 
+    @property
+    def announcing(self) -> bool:
+        """Whether it is announced, or asks to be."""
+        return isinstance(self._wish, Announce)
+
     def update(self, register: Register) -> None:
         """Other ports, say."""
         self._register = register

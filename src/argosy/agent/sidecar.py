@@ -212,11 +212,16 @@ class Sidecar:
         await self.owner.tell(Warned(what=what, remedy=remedy))
 
     def _rejected(self) -> None:
-        if self.delivery is not None:
-            for words in self.delivery.refused():
-                self._beside(
-                    f"warn {words}", self._warn(f"the sidecar refuses {words}", "correct the resource")
-                )
+        """What Envoy refuses has changed. A port of ours that somebody took while Envoy restarted: another one; who
+        calls learns it from the registration."""
+        record, taken = self.owner.record, self._taken()
+        if "envoy" in self._tasks and any(port.bind == taken for port in record.ports):
+            moved = spec.moved(record, taken, self.place.ports)
+            if moved is not None and self.registration is not None:
+                self.owner.save(ports=moved.ports)
+                self.registration.update(spec.register_of(self.owner.record))
+        for words in self.delivery.refused() if self.delivery else ():
+            self._beside(f"warn {words}", self._warn(f"the sidecar refuses {words}", "correct the resource"))
 
     async def _registered(self, answer: wire.Registered) -> None:
         await self.owner.tell(Registered(entry=answer.entry, created_service=answer.created_service))

@@ -45,7 +45,7 @@ from argosy.runtime.log import logger
 from argosy.runtime.paths import private_dir
 from argosy.xds import registration as wire
 
-CONTROL_PLANE_PATIENCE = 20.0  # how long a new workload waits for a server that does not answer
+CONTROL_PLANE_PATIENCE = 10.0  # how long a new workload waits for a server that does not answer
 READY_PATIENCE = 45.0
 WITHDRAW_PATIENCE = 7.0  # the server itself waits 5 s for its subscribers
 POOLS_PATIENCE = 2.0  # until clients that nobody could tell have noticed that they are drained
@@ -390,7 +390,7 @@ class Workload:
         if attending is not None:
             if verdict.healthy:
                 attending.announce()
-            else:
+            elif attending.announcing:
                 attending.withdraw(f"probe failed: {verdict.detail}")
         await self.tell(self.health)
 
@@ -407,7 +407,7 @@ class Workload:
     async def _withdrawing(self) -> None:
         attending = self.sidecar.registration
         # Announced, or about to be: what the server was told may be under way.
-        self._exposed = self.record.announced or self.health.healthy
+        self._exposed = self.record.announced or (attending is not None and attending.announcing)
         if self._exposed and attending is not None and attending.connected and not self._hurry.is_set():
             await self.tell(Progress("telling the mesh to send nothing more"))
             attending.withdraw(self._reason)
