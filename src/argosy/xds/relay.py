@@ -9,7 +9,8 @@ Upstream it is a `Client` (an `Exchange` for `connection.Connection`), downstrea
   refused version, should the server send it again, is refused without asking Envoy.
 * The server's order is kept: it sends the next type when this one is acknowledged, and that is when Envoy has it.
 * Local secrets (own key and roots) are a view of their own in front; their names are never asked upstream.
-* `acknowledged_state` is what Envoy confirmed, without secrets: for the disk. `restore` serves it with no server there.
+* `acknowledged_state` is what Envoy confirmed and what it refused, without secrets: for the disk. `restore` serves it
+  with no server there.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class _SavedType(Struct, array_like=True):
     wildcard: bool
     frames: list[bytes]
     absent: list[str]  # names that do not exist, so that nobody waits for them
+    refused: list[tuple[str, str, str]]  # name, version, Envoy's words
 
 
 class _Saved(Struct, array_like=True):
@@ -144,7 +146,7 @@ class Relay:
                 refusals[resource.name] = refusal.message
             elif everything or resource.name in wanted:
                 upserts.append(resource)
-                self._refused.pop((type_url, resource.name), None)
+                self._forgive(type_url, resource.name)
         removed = [name for name in received.removed if everything or name in wanted]
         told = self._told.pop(type_url, None)
         if (
@@ -154,8 +156,9 @@ class Relay:
                 resource.name for resource in received.resources
             )  # not send is not there any more
             removed += [name for name in self.cache.names(type_url) if name not in present]
+            removed += [name for kind, name in self._refused if kind == type_url and name not in present]
         for name in removed:
-            self._refused.pop((type_url, name), None)
+            self._forgive(type_url, name)
         names = {resource.name for resource in upserts} | set(removed)
         self._unconfirmed.setdefault(type_url, set()).update(names)
         self._pending[type_url] = _Pending(received.nonce, set(names), refusals)
@@ -204,6 +207,7 @@ class Relay:
         if resource is None or nack is None:
             return
         self._refused[type_url, name] = _Refusal(resource.version, nack.message)
+        self.dirty = True
         pending = self._pending.get(type_url)
         if pending is not None and name in pending.names:
             pending.refusals[name] = nack.message
@@ -216,6 +220,9 @@ class Relay:
             self.cache.update(type_url, [good])
         else:
             self.cache.forget(type_url, [name])
+
+    def _forgive(self, type_url: str, name: str) -> None:
+        self.dirty |= self._refused.pop((type_url, name), None) is not None
 
     def _answer(self, type_url: str) -> None:
         """Answers the server's response once nothing in it waits for Envoy."""
@@ -358,7 +365,7 @@ class Relay:
             self.dirty |= good.pop(name, None) is not None
             unconfirmed.discard(name)
             self._answered.get(type_url, {}).pop(name, None)
-            self._refused.pop((type_url, name), None)
+            self._forgive(type_url, name)
         self._answer(type_url)
         if self._wake_upstream:
             self._wake_upstream()
@@ -366,7 +373,10 @@ class Relay:
     # -- what people and the disk see
 
     def new_stream(self) -> Stream:
-        return Stream([self._local, self.cache], hold=self._hold)
+        def refuses(type_url: str) -> bool:
+            return any(kind == type_url for kind, _ in self._refused)
+
+        return Stream([self._local, self.cache], hold=self._hold, refuses=refuses)
 
     @property
     def connected(self) -> bool:
@@ -400,6 +410,11 @@ class Relay:
                     frames=[good[name].frame for name in sorted(good)],
                     absent=sorted(
                         set(self.cache.denied(type_url)) & self.client.subscribed(type_url) - good.keys()
+                    ),
+                    refused=sorted(
+                        (name, one.version, one.message)
+                        for (kind, name), one in self._refused.items()
+                        if kind == type_url
                     ),
                 )
             )
@@ -437,11 +452,14 @@ class Relay:
         self._answered[type_url] = {name: resource.version for name, resource in good.items()}
         self.cache.update(type_url, good.values())
         self.cache.deny(type_url, saved.absent)
+        for name, version, message in saved.refused:
+            self._refused[type_url, name] = _Refusal(version, message)
         if saved.wildcard:
             self.client.subscribe(type_url, [WILDCARD])
             self.cache.settle(type_url)
         else:
-            self.client.subscribe(type_url, [*good, *saved.absent])
+            refused = [name for name, _, _ in saved.refused]
+            self.client.subscribe(type_url, [*good, *saved.absent, *refused])
 
 
 class RelaySession:

@@ -61,11 +61,13 @@ class Stream:
     """One stream over layers of views; a name in an earlier layer hides the same name in later ones."""
 
     def __init__(
-        self, layers: Sequence[View], *, hold: float = HOLD, wake: Callable[[], None] | None = None
+        self, layers: Sequence[View], *, hold: float = HOLD, refuses: Callable[[str], bool] | None = None
     ) -> None:
+        """`refuses(type_url)`: whether the client is known to refuse a resource of the type (from earlier streams)."""
         self._layers = tuple(layers)
         self._hold = hold
-        self._wake = wake
+        self._refuses = refuses
+        self._wake: Callable[[], None] | None = None
         self._subscriptions: dict[str, Subscription] = {}
         self._order: tuple[str, ...] = ()
         self._follows: dict[tuple[str, str], tuple[str, float]] = {}  # (type, follow) -> (who, deadline)
@@ -339,6 +341,8 @@ class Stream:
 
     def _removals_wait(self, type_url: str, now: float) -> bool:
         for other in REMOVED_AFTER.get(type_url, ()):
+            if self._refuses is not None and self._refuses(other):
+                return True
             subscription = self._subscriptions.get(other)
             if subscription is None:
                 end = (now if self._began is None else self._began) + INTRODUCTION
@@ -384,7 +388,19 @@ class Stream:
                 subscription.flight is not None or subscription.held_since is not None
             ):
                 return True
-        return False
+        return type_url in HELD_BY and any(self._unanswered(other) for other in FOLLOWED_BY.values())
+
+    def _unanswered(self, type_url: str) -> bool:
+        """Whether the client has asked for some name of the type and has nothing yet."""
+        subscription = self._subscriptions.get(type_url)
+        if subscription is None:
+            return False
+        flight = subscription.flight
+        return (
+            bool(subscription.waiting)
+            or NEVER in subscription.owed.values()
+            or (flight is not None and NEVER in flight.known.values())
+        )
 
     def _awaits_follow(self, now: float) -> bool:
         for key, (who, deadline) in tuple(self._follows.items()):
@@ -584,10 +600,14 @@ class Stream:
         return subscription.nack if subscription and name in subscription.rejected else None
 
     def settled(self) -> bool:
-        """Whether nothing is owed and nothing unacknowledged."""
+        """Whether nothing is to be sent or unacknowledged, but for removals that are held back."""
         for type_url, subscription in self._subscriptions.items():
             self._collect(type_url, subscription)
-        return not any(one.flight or one.owed or one.greet for one in self._subscriptions.values())
+            if subscription.flight is not None or subscription.greet:
+                return False
+            if any(known == NEVER or self._find(type_url, name) for name, known in subscription.owed.items()):
+                return False
+        return True
 
     def status(self) -> tuple[TypeStatus, ...]:
         """How each subscribed type stands, in the order of delivery."""
