@@ -48,10 +48,10 @@ class Reader:
         return self._snapshot.sorted_hosts()
 
     def virtual_hosts(self) -> tuple[str, ...]:
-        """Hosts that VirtualServices for sidecars name and no service has (wildcards too), sorted."""
+        """Hosts that VirtualServices for sidecars name and no service has, sorted: names, and wildcards that cover no
+        service."""
         self.facts.add(VIRTUAL_HOSTS)
-        services = self._snapshot.services
-        return tuple(sorted(host for host in self._snapshot.routes_by_host if host not in services))
+        return self._snapshot.virtual_hosts()
 
     def service(self, hostname: str) -> ir.Service | None:
         self.facts.add(_fact(FactKind.SERVICE, hostname))

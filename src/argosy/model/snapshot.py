@@ -23,7 +23,7 @@ from argosy.model import (
 )
 from argosy.model.facts import Fact, FactKind
 from argosy.model.groups import Groups
-from argosy.model.hostnames import MESH_GATEWAY
+from argosy.model.hostnames import MESH_GATEWAY, patterns
 from argosy.model.rules import (
     DestinationRuleRule,
     GatewayRule,
@@ -74,6 +74,9 @@ class Snapshot:
         ] = {}  # hostname -> objects, where not the service's own name
         self._hosts_of: dict[Ref, tuple[str, ...]] = {}
         self._sorted_hosts: tuple[str, ...] | None = None
+        self._services_under: dict[
+            str, int
+        ] = {}  # wildcard -> how many hostnames it covers, itself not counted
         self._kinds: dict[type[Object], Callable[[Any], set[Fact]]] = {
             VirtualService: self._put_virtual_service,
             DestinationRule: self._put_destination_rule,
@@ -111,7 +114,7 @@ class Snapshot:
         self.services[hostname] = service
         facts = {Fact(FactKind.SERVICE, hostname)}
         if old is None:
-            facts |= self._hosts_changed(hostname)
+            facts |= self._hosts_changed(hostname, 1)
         return facts
 
     def remove_service(self, hostname: str) -> set[Fact]:
@@ -121,11 +124,32 @@ class Snapshot:
             return facts
         self._set_origin(hostname, (), None)
         del self.services[hostname]
-        return facts | {Fact(FactKind.SERVICE, hostname)} | self._hosts_changed(hostname)
+        return facts | {Fact(FactKind.SERVICE, hostname)} | self._hosts_changed(hostname, -1)
 
-    def _hosts_changed(self, hostname: str) -> set[Fact]:
+    def _hosts_changed(self, hostname: str, change: int) -> set[Fact]:
+        """`change`: how many more services there are under each wildcard that covers the host."""
         self._sorted_hosts = None
-        return {HOSTS, VIRTUAL_HOSTS} if self.routes_by_host.get(hostname) else {HOSTS}
+        facts = {HOSTS}
+        if self.routes_by_host.get(hostname):
+            facts.add(VIRTUAL_HOSTS)
+        for wildcard in patterns(hostname)[1:]:
+            before = self._services_under.get(wildcard, 0)
+            if before + change:
+                self._services_under[wildcard] = before + change
+            else:
+                del self._services_under[wildcard]
+            turned = before == 0 or before + change == 0
+            if turned and self.routes_by_host.get(wildcard):
+                facts |= {VIRTUAL_HOSTS, Fact(FactKind.ROUTES, wildcard)}
+        return facts
+
+    def virtual_hosts(self) -> tuple[str, ...]:
+        return tuple(sorted(host for host in self.routes_by_host if self._stands_alone(host)))
+
+    def _stands_alone(self, host: str) -> bool:
+        """Whether no service is meant by a VirtualService's host. Facts (Istio): a wildcard that covers services is
+        for these; only one that covers none is a host of its own."""
+        return host not in self.services and host not in self._services_under
 
     def put_endpoints(self, hostname: str, endpoints: tuple[ir.Endpoint, ...]) -> set[Fact]:
         if self.endpoints.get(hostname, ()) == endpoints:
@@ -206,7 +230,7 @@ class Snapshot:
         _store(self.virtual_services, key, new)
         before, after = _mesh_hosts(old), _mesh_hosts(new)
         facts = {Fact(FactKind.ROUTES, host) for host in _changed(old, new, before, after)}
-        if self.routes_by_host.replace(old, before, new, after) - self.services.keys():
+        if any(self._stands_alone(host) for host in self.routes_by_host.replace(old, before, new, after)):
             facts.add(VIRTUAL_HOSTS)
         before, after = _edge_gateways(old), _edge_gateways(new)
         self.routes_by_gateway.replace(old, before, new, after)

@@ -137,6 +137,18 @@ def test_a_service_that_takes_over_a_virtual_host() -> None:
     assert Reader(made).virtual_hosts() == ()
 
 
+def test_a_wildcard_that_covers_services_is_no_host_of_its_own() -> None:
+    made = snapshot(vs("v", "*.cluster.local", "*.other.com"))
+    assert Reader(made).virtual_hosts() == ("*.cluster.local", "*.other.com")
+    of_service = {Fact(FactKind.SERVICE, REVIEWS), HOSTS}
+    assert made.put_service(service("reviews", 80)) == of_service | routes("*.cluster.local") | {VIRTUAL}
+    assert made.put_service(service("ratings", 80)) == {Fact(FactKind.SERVICE, RATINGS), HOSTS}
+    assert Reader(made).virtual_hosts() == ("*.other.com",)
+    assert made.remove_service(RATINGS) == {Fact(FactKind.SERVICE, RATINGS), HOSTS}
+    assert made.remove_service(REVIEWS) == of_service | routes("*.cluster.local") | {VIRTUAL}
+    assert Reader(made).virtual_hosts() == ("*.cluster.local", "*.other.com")
+
+
 def test_a_workload_comes_changes_and_goes() -> None:
     made = Snapshot()
     fact = Fact(FactKind.WORKLOAD, "default/a")

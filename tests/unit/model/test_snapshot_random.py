@@ -15,6 +15,7 @@ from tests.unit.model.written import mesh_config, obj
 
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
+from argosy.model.hostnames import patterns
 from argosy.model.reader import Reader
 from argosy.model.scope import ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
@@ -302,7 +303,8 @@ def spoken_of(world: World, change: Any) -> frozenset[Fact]:
     if isinstance(change, (Put, Remove)):
         return world.snapshot.facts_of(*change.ref)
     hostname = change.service.hostname if isinstance(change, PutService) else change.hostname
-    return frozenset({Fact(FactKind.SERVICE, hostname), Fact(FactKind.ENDPOINTS, hostname)})
+    own = {Fact(FactKind.SERVICE, hostname), Fact(FactKind.ENDPOINTS, hostname)}
+    return frozenset(own | {Fact(FactKind.ROUTES, wildcard) for wildcard in patterns(hostname)[1:]})
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

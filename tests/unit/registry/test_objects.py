@@ -396,14 +396,20 @@ def test_a_workload_of_a_claim_in_vain_serves_nothing() -> None:
 
 
 def port(
-    name: str, *numbers: int, protocol: ir.Protocol, reached: tuple[tuple[str, int], ...] = ()
+    name: str,
+    workload: int,
+    bind: int = 0,
+    application: int = 0,
+    *,
+    protocol: ir.Protocol,
+    reached: tuple[tuple[str, int], ...] = (),
 ) -> ir.WorkloadPort:
-    workload_port, bind, application = numbers * 3 if len(numbers) == 1 else numbers
+    """Where nothing else is said, all the numbers are the workload's."""
     return ir.WorkloadPort(
         name=name,
-        workload=workload_port,
-        bind=bind,
-        application=application,
+        workload=workload,
+        bind=bind or workload,
+        application=application or workload,
         protocol=protocol,
         service_hosts=tuple(host for host, _ in reached),
         service_ports=tuple(number for _, number in reached),
