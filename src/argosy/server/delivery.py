@@ -2,6 +2,10 @@
 
 A slot is one resource of one view; the compiler's reverse index says which are made from an object. A proxy counts that
 holds the view and subscribes to the resource. Whoever is not connected is named and not waited for.
+
+A listener is acknowledged when it is accepted; it asks for its routes and filters after that, and takes no connection
+until it has them. So where a listener is acknowledged and a route or filter of the same change is not asked for, the
+proxy has FOLLOW_WITHIN to ask.
 """
 
 from __future__ import annotations
@@ -19,10 +23,12 @@ from argosy.server.verdict import Rejection, State, Verdict
 from argosy.server.views import Slot
 from argosy.store.base import Key
 from argosy.xds.stream import Standing
-from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, SECRET, short
+from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, SECRET, short
 
 FORGOTTEN = frozenset((CLUSTER, ENDPOINT, EXTENSION, SECRET))
 """Types whose removal nobody waits for: they go (later) when nothing that is acknowledged names them any more."""
+
+FOLLOW_WITHIN = 0.5
 
 
 class Answer(Struct, frozen=True):
@@ -30,6 +36,7 @@ class Answer(Struct, frozen=True):
 
     standing: Standing
     rejected: tuple[Rejection, ...] = ()
+    may_follow: bool = False  # acknowledged, but it may be about to ask for more
 
 
 class _Wait:
@@ -40,6 +47,7 @@ class _Wait:
         self.answers: dict[ProxySession, Answer] | None = None  # None: the views changed, look at all
         self.moved: set[ProxySession] = set()
         self.slots: dict[int, list[Slot]] = {}  # by view
+        self.following: dict[ProxySession, float] = {}  # until when it may ask for more
 
 
 class Delivery:
@@ -81,8 +89,10 @@ class Delivery:
                 if verdict.state is not State.TIMEOUT or left <= 0:
                     self.reconciler.metrics.delivery.observe(self.monotonic() - started)
                     return verdict
+                now = self.monotonic()
+                soon = (until - now for until in wait.following.values() if until > now)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wait.woken.wait(), left)
+                    await asyncio.wait_for(wait.woken.wait(), min(left, *soon, left))
         finally:
             self._waits.discard(wait)
 
@@ -113,13 +123,21 @@ class Delivery:
         return self._judge(wait.answers, disconnected, bool(wait.slots))
 
     def _ask(self, wait: _Wait, answers: dict[ProxySession, Answer]) -> None:
-        """Looks at the proxies that moved since."""
-        for session in wait.moved:
+        """Looks at the proxies that moved since, and at those that had time to ask for more."""
+        now = self.monotonic()
+        late = {session for session, until in wait.following.items() if until <= now}
+        for session in wait.moved | late:
             answers.pop(session, None)
-            if session in self.reconciler.proxies.sessions:
-                answer = _answer(session, wait.slots)
-                if answer.standing is not Standing.UNSUBSCRIBED:
-                    answers[session] = answer
+            if session not in self.reconciler.proxies.sessions:
+                wait.following.pop(session, None)
+                continue
+            answer = _answer(session, wait.slots)
+            if not answer.may_follow:
+                wait.following.pop(session, None)
+            elif now < wait.following.setdefault(session, now + FOLLOW_WITHIN):
+                answer = Answer(Standing.PENDING)
+            if answer.standing is not Standing.UNSUBSCRIBED:
+                answers[session] = answer
         wait.moved = set()
 
     def _judge(
@@ -171,10 +189,13 @@ def _answer(session: ProxySession, slots: dict[int, list[Slot]]) -> Answer:
     refused = [slot for slot, standing in standings.items() if standing is Standing.REJECTED]
     if refused:
         return Answer(Standing.REJECTED, tuple(_rejection(session, *slot) for slot in refused))
-    for standing in (Standing.PENDING, Standing.ACKNOWLEDGED):
-        if standing in standings.values():
-            return Answer(standing)
-    return Answer(Standing.UNSUBSCRIBED)
+    if Standing.PENDING in standings.values():
+        return Answer(Standing.PENDING)
+    if Standing.ACKNOWLEDGED not in standings.values():
+        return Answer(Standing.UNSUBSCRIBED)
+    kinds = {(type_url, standing) for (type_url, _), standing in standings.items()}
+    unasked = any((type_url, Standing.UNSUBSCRIBED) in kinds for type_url in (ROUTE, EXTENSION))
+    return Answer(Standing.ACKNOWLEDGED, may_follow=unasked and (LISTENER, Standing.ACKNOWLEDGED) in kinds)
 
 
 def _rejection(session: ProxySession, type_url: str, name: str) -> Rejection:

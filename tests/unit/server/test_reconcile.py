@@ -16,14 +16,14 @@ from google.protobuf.struct_pb2 import Struct as PbStruct
 from argosy.identity.names import Identity, Peer
 from argosy.model import ir
 from argosy.server import entries
-from argosy.server.delivery import Delivery
+from argosy.server.delivery import FOLLOW_WITHIN, Delivery
 from argosy.server.proxies import ProxySession, proxy_node
 from argosy.server.reconcile import Loop, Reconciler
 from argosy.server.verdict import State
 from argosy.server.views import LINGER
 from argosy.store.base import Compacted, Event, EventType, Key, Listing, Stored
 from argosy.store.memory import MemoryStore
-from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from argosy.translate.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE
 from argosy.xds.client import Client
 from argosy.xds.node import METADATA_KEY, ProxyNode
 from argosy.xds.registration import Port, Register
@@ -452,6 +452,60 @@ async def test_waiting_ends_when_the_proxy_goes(world: World) -> None:
     await asyncio.sleep(0)
     envoy.session.disconnected()
     assert (await asyncio.wait_for(waiting, 5)).state is State.UNAFFECTED
+
+
+async def test_a_listener_is_live_when_it_has_what_it_asks_for(world: World) -> None:
+    envoy = world.envoy("reviews-v1")
+    key = entries.entry_key("default", "reviews-v1")
+    revision = world.workload("reviews-v1")
+    waiting = asyncio.create_task(world.delivery.deliver(key, revision, 30))
+    await asyncio.sleep(0)
+    envoy.exchange()
+    assert "inbound_9080" in envoy.held[LISTENER]
+    await asyncio.sleep(0.01)
+    assert not waiting.done(), "the listener is there; it has not asked for its routes yet"
+    envoy.client.subscribe(ROUTE, {"inbound|9080||"})
+    envoy.client.subscribe(EXTENSION, {"peer-authentication/9080"})
+    envoy.exchange()
+    assert (await asyncio.wait_for(waiting, 5)).state is State.LIVE
+
+
+async def test_a_listener_that_asks_for_nothing_is_not_waited_for_for_ever(world: World) -> None:
+    envoy = world.envoy("reviews-v1")
+    key = entries.entry_key("default", "reviews-v1")
+    revision = world.workload("reviews-v1")
+    envoy.exchange()
+    waiting = asyncio.create_task(world.delivery.deliver(key, revision, 30))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    world.now += FOLLOW_WITHIN
+    world.reconciler.proxies.moved(envoy.session)
+    assert (await asyncio.wait_for(waiting, 5)).state is State.LIVE
+
+
+async def test_who_waits_for_a_slow_proxy_does_not_spin(world: World) -> None:
+    late, slow = world.envoy("reviews-v1"), world.envoy("client-1")
+    revision = world.workload("reviews-v1")
+    late.exchange()
+    waiting = asyncio.create_task(
+        world.delivery.deliver(entries.entry_key("default", "reviews-v1"), revision, 30)
+    )
+    await asyncio.sleep(0.01)
+    world.now += FOLLOW_WITHIN + 1
+    looks = 0
+
+    def counted(key: Key) -> Any:
+        nonlocal looks
+        looks += 1
+        return ""
+
+    world.reconciler.unusable = counted  # type: ignore[method-assign]
+    world.reconciler.proxies.moved(late.session)
+    for _ in range(50):
+        await asyncio.sleep(0.001)
+    assert looks == 1
+    slow.exchange()
+    assert (await asyncio.wait_for(waiting, 5)).state is State.LIVE
 
 
 async def test_waiting_ends_with_its_time(world: World) -> None:
