@@ -31,8 +31,11 @@ LONGEST_SOCKET_PATH = 107
 class Serving:
     """A server that runs until `stop`. `port` is the bound one; 0 for a Unix socket."""
 
-    def __init__(self, server: _Server, task: asyncio.Task[None], closing: asyncio.Event, port: int) -> None:
+    def __init__(
+        self, server: _Server, task: asyncio.Task[None], closing: asyncio.Event, port: int, uds: Path | None
+    ) -> None:
         self.port = port
+        self._uds = uds
         self._server = server
         self._task = task
         self._closing = closing
@@ -49,6 +52,8 @@ class Serving:
         self._server.should_exit = True
         self._closing.set()
         await self._task
+        if self._uds is not None:
+            self._uds.unlink(missing_ok=True)
 
 
 class _Server(uvicorn.Server):
@@ -57,7 +62,7 @@ class _Server(uvicorn.Server):
         self._closing = closing
 
     async def main_loop(self) -> None:
-        """Once a second, for the date header, and at once when it is to stop; uvicorn's own wakes ten times as often."""
+        """Once a second, for the date header, and at once when it is to stop; uvicorn's wakes ten times as often."""
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
@@ -120,7 +125,8 @@ async def serve(
     except BaseException:
         bound.close()
         raise
-    return Serving(server, task, closing, 0 if uds is not None else int(bound.getsockname()[1]))
+    port = 0 if uds is not None else int(bound.getsockname()[1])
+    return Serving(server, task, closing, port, uds)
 
 
 def _bind(host: str, port: int, flag: str) -> socket.socket:

@@ -6,8 +6,10 @@ ever written to. The format's number is `user_version`; `application_id` says wh
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from argosy.runtime.errors import Failure
@@ -52,22 +54,29 @@ def prepare(path: Path) -> None:
             f"cannot open the store {path}: {error.strerror}",
             "choose another --state-dir, or mend the permissions",
         ) from error
-    connection: sqlite3.Connection | None = None
-    try:
-        connection = connect(path)
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            _examine(path)
+        except sqlite3.Error as error:
+            # SQLite does not wait by itself where two processes make the same file a WAL at once.
+            if _primary(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise opening(path, error) from error
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _examine(path: Path) -> None:
+    with contextlib.closing(connect(path)) as connection:
         _check_owner(connection, path)
-        _check_whole(connection, path)
+        _check_whole(connection)
         if (mode := connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
             raise Failure(
                 f"the store {path} cannot be shared between readers and the writer (journal mode {mode})",
                 "choose a --state-dir on a local file system",
             )
         _upgrade(connection, path)
-    except sqlite3.Error as error:
-        raise opening(path, error) from error
-    finally:
-        if connection is not None:
-            connection.close()
 
 
 def opening(path: Path, error: sqlite3.Error) -> Failure:
@@ -84,8 +93,7 @@ def unavailable(path: Path, error: sqlite3.Error) -> Unavailable:
 
 def explain(path: Path, error: sqlite3.Error) -> tuple[str, str]:
     """(what is wrong, what to do) for an error of SQLite."""
-    # The low byte is the primary code: https://sqlite.org/rescode.html
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = _primary(error)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return (
             f"the store {path} is broken ({error})",
@@ -112,6 +120,11 @@ def explain(path: Path, error: sqlite3.Error) -> tuple[str, str]:
     )
 
 
+def _primary(error: sqlite3.Error) -> int:
+    """The low byte of a result code is its kind: https://sqlite.org/rescode.html"""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
 def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
     owner = _number(connection, "application_id")
     number = _number(connection, "user_version")
@@ -127,7 +140,7 @@ def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
+def _check_whole(connection: sqlite3.Connection) -> None:
     problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
     if problems != ["ok"]:
         found = "; ".join(str(problem).strip().replace("\n", " ") for problem in problems)
@@ -137,6 +150,8 @@ def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    if _number(connection, "user_version") == FORMAT:
+        return  # nothing is written, so that a full disk keeps nobody from reading
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Read again under the lock: another process may have upgraded it meanwhile.

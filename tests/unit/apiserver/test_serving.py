@@ -135,6 +135,7 @@ async def test_a_unix_socket_is_for_this_user_and_a_stale_one_is_replaced(
     with pytest.raises(Failure, match="another process listens on"):
         await serve(plain, uds=path)
     await serving.stop()
+    assert not path.exists()
     with pytest.raises(Failure, match="longer than 107 bytes"):
         await serve(plain, uds=tmp_path / ("x" * 120))
     with pytest.raises(Failure, match="cannot listen on"):

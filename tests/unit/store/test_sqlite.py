@@ -287,3 +287,36 @@ async def test_a_store_locked_by_another_process_is_unavailable_not_broken(
     other.close()
     assert (await store.create(REVIEWS, b"1")).revision == 1
     await store.close()
+
+
+async def test_opening_a_file_of_this_format_writes_nothing(tmp_path: Path) -> None:
+    """So that a full disk keeps nobody from starting and reading."""
+    path = tmp_path / "a.db"
+    first = await SqliteStore.open(path)
+    await first.create(REVIEWS, b"1")
+    await first.close()
+    before = path.read_bytes()
+    second = await SqliteStore.open(path)
+    assert (await second.get(REVIEWS)) is not None
+    assert (tmp_path / "a.db-wal").stat().st_size == 0
+    await second.close()
+    assert path.read_bytes() == before
+
+
+async def test_two_processes_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    stores = await asyncio.gather(*(SqliteStore.open(tmp_path / "a.db") for _ in range(4)))
+    done = await asyncio.gather(
+        *(store.create(Key(ROUTES, "shop", f"o{i}"), b"") for i, store in enumerate(stores))
+    )
+    assert sorted(stored.revision for stored in done) == [1, 2, 3, 4]
+    for store in stores:
+        await store.close()
+
+
+async def test_a_commit_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
+    """What a killed process cannot show: a power cut. FULL (2) syncs the log at each commit."""
+    store = await SqliteStore.open(tmp_path / "a.db")
+    writing = store._writer._connection
+    assert writing.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert writing.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    await store.close()
