@@ -41,9 +41,6 @@ class Losses:
         over = [(at, entry) for entry, at in self.since.items() if now - at >= self.grace]
         return tuple(entry for _, entry in sorted(over))
 
-    def in_grace(self, now: float) -> tuple[Key, ...]:
-        return tuple(sorted(entry for entry, at in self.since.items() if now - at < self.grace))
-
     def decide(self, now: float, members: Mapping[str, frozenset[Key]]) -> Decision:
         """`members`: service -> its announced endpoints. What is to be removed is forgotten: the caller removes it."""
         remaining = {service: set(entries) for service, entries in members.items()}

@@ -134,10 +134,6 @@ class Registrar:
         if self.attending.get(entry) is stream:
             del self.attending[entry]
 
-    def disconnected(self) -> tuple[str, ...]:
-        """Workloads (`name.namespace`) that are not connected and still within their grace."""
-        return tuple(f"{entry.name}.{entry.namespace}" for entry in self.losses.in_grace(self.monotonic()))
-
     # --- losses ---
 
     async def expect_all(self) -> None:
