@@ -59,7 +59,7 @@ class Admin:
         except msgspec.MsgspecError:
             # Histograms have another shape; a filter that matches one is our mistake.
             raise AdminError(f"/stats?filter={pattern}: {body[:200]!r} is not a list of numbers") from None
-        return {stat.name: stat.value for stat in decoded.stats if isinstance(stat.value, int)}
+        return {stat.name: stat.value for stat in decoded.stats if stat.name and isinstance(stat.value, int)}
 
     async def _exchange(self, method: str, target: str, timeout: float) -> bytes:
         try:

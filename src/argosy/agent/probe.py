@@ -8,6 +8,7 @@ own port, not through the sidecar.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 
 import grpc
@@ -47,7 +48,7 @@ async def ask(target: Target, timeout: float = TIMEOUT) -> str:
     except TimeoutError:
         return f"no answer within {timeout:.0f} s"
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 async def _connects(port: int) -> str:

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from argosy.agent import spec
+from argosy.agent.bootstrap import bootstrap, node_id
+from argosy.agent.ports import Ports
+from argosy.agent.processes import ProcessId
+from argosy.agent.protocol import PortRequest, Start, UpstreamRequest
+from argosy.agent.workload import Record
+from argosy.runtime.errors import Failure
+from argosy.xds.node import METADATA_KEY, ProxyNode
+from argosy.xds.registration import Port
+
+START = Start(
+    name="reviews-v1",
+    service="reviews",
+    service_account="bookinfo-reviews",
+    labels={"version": "v1"},
+    ports=(PortRequest(workload=9080), PortRequest(workload=9090, application=7000, protocol="grpc")),
+    upstreams=(UpstreamRequest(host="ratings", port=9080), UpstreamRequest(host="db", port=5432, bind=5432)),
+)
+
+
+def allocated(tmp_path: Path, start: Start = START, name: str = "reviews-v1") -> tuple[Record, Ports]:
+    ports = Ports(
+        tmp_path / "ports.json", forbidden=range(0), obstacle=lambda _: "", candidates=range(100, 120)
+    )
+    return spec.new_record(start, name, ProcessId(1, 2), ports, lambda: "192.0.2.7"), ports
+
+
+def test_a_record_has_every_port(tmp_path: Path) -> None:
+    record, _ = allocated(tmp_path)
+    assert [(p.workload, p.bind, p.application, p.protocol) for p in record.ports] == [
+        (9080, 100, 101, "http"),
+        (9090, 102, 7000, "grpc"),
+    ]
+    assert [(u.host, u.port, u.bind) for u in record.upstreams] == [
+        ("ratings", 9080, 103),
+        ("db", 5432, 5432),
+    ]
+    assert record.outbound_proxy_port == 104
+    assert spec.listening_ports(record) == {100, 102, 103, 5432, 104}
+    assert record.address == "127.0.0.1"
+    assert len(record.token) >= 24
+
+
+def test_a_router_has_no_proxy_port_and_claims_its_own(tmp_path: Path) -> None:
+    router = Start(name="ingress", type="router", port_map={80: 8080}, bind_address="0.0.0.0")
+    record, ports = allocated(tmp_path, router, "ingress")
+    assert record.outbound_proxy_port == 0
+    assert spec.listening_ports(record) == frozenset()
+    assert record.address == "192.0.2.7"
+    with pytest.raises(Failure, match="port 8080 is taken by ingress"):
+        ports.claim("x/gateway/80", 8080)
+
+
+def test_a_start_that_fails_holds_no_port(tmp_path: Path) -> None:
+    ports = Ports(
+        tmp_path / "p",
+        forbidden=range(0),
+        obstacle=lambda p: "in use" * (p == 5432),
+        candidates=range(100, 120),
+    )
+    with pytest.raises(Failure, match="port 5432 cannot be used"):
+        spec.new_record(START, "a", ProcessId(0, 0), ports, lambda: "")
+    assert ports.claim("b/x", 100) == 100
+
+
+def test_an_adopted_workload_holds_its_ports(tmp_path: Path) -> None:
+    record, _ = allocated(tmp_path)
+    _, other = allocated(tmp_path, Start(name="none"), "none")
+    spec.resume_ports(record, other)
+    for port in (*spec.listening_ports(record), 7000):
+        with pytest.raises(Failure, match="taken by reviews-v1"):
+            other.claim("x/y", port)
+
+
+@pytest.mark.parametrize(
+    ("taken", "field"), [(100, "ports"), (104, "outbound_proxy_port"), (103, "upstreams")]
+)
+def test_a_taken_port_moves_alone(tmp_path: Path, taken: int, field: str) -> None:
+    record, ports = allocated(tmp_path)
+    other = spec.moved(record, taken, ports)
+    assert other is not None
+    assert taken not in spec.listening_ports(other)
+    assert len(spec.listening_ports(other)) == len(spec.listening_ports(record))
+    assert [name for name in record.__struct_fields__ if getattr(record, name) != getattr(other, name)] == [
+        field
+    ]
+
+
+@pytest.mark.parametrize("taken", [5432, 9])
+def test_a_port_that_was_asked_for_does_not_move(tmp_path: Path, taken: int) -> None:
+    record, ports = allocated(tmp_path)
+    assert spec.moved(record, taken, ports) is None
+
+
+@pytest.mark.parametrize(
+    ("hint", "taken", "name"),
+    [
+        ("reviews", (), "reviews"),
+        ("reviews", ("reviews",), "reviews-2"),
+        ("reviews", ("reviews", "reviews-2"), "reviews-3"),
+        ("a" * 63, ("a" * 63,), "a" * 61 + "-2"),
+    ],
+)
+def test_free_names(hint: str, taken: tuple[str, ...], name: str) -> None:
+    assert spec.free_name(hint, taken) == name
+    assert len(name) <= 63
+
+
+def test_what_the_mesh_is_told(tmp_path: Path) -> None:
+    record, _ = allocated(tmp_path)
+    register = spec.register_of(record)
+    assert (register.workload, register.service, register.service_account) == (
+        "reviews-v1",
+        "reviews",
+        "bookinfo-reviews",
+    )
+    assert register.ports[0] == Port(workload=9080, bind=100, application=101, protocol="http")
+    assert register.create_service
+    assert spec.subject(record).app == "reviews"
+    assert spec.subject(record).version == "v1"
+
+
+@pytest.mark.parametrize(
+    ("labels", "app", "canonical", "revision"),
+    [
+        ({}, "reviews", "reviews", ""),
+        ({"app": "r"}, "r", "r", ""),
+        ({"app": "r", "app.kubernetes.io/name": "k"}, "r", "k", ""),
+        ({"service.istio.io/canonical-name": "c", "app.kubernetes.io/name": "k"}, "reviews", "c", ""),
+        ({"version": "v1", "service.istio.io/canonical-revision": "c1"}, "reviews", "reviews", "c1"),
+    ],
+)
+def test_canonical_names_are_istios(
+    tmp_path: Path, labels: dict[str, str], app: str, canonical: str, revision: str
+) -> None:
+    record, _ = allocated(tmp_path, msgspec.structs.replace(START, labels=labels))
+    own = spec.own(record)
+    assert (own.app, own.canonical_service, own.canonical_revision) == (app, canonical, revision)
+
+
+def test_the_bootstrap_says_who_it_is_and_where_its_configuration_comes_from(tmp_path: Path) -> None:
+    record, _ = allocated(tmp_path)
+    of = spec.bootstrap_of(record, "/r/admin.sock", "/r/xds.sock", 1000)
+    config = bootstrap(of)
+    assert node_id(of) == "sidecar~127.0.0.1~reviews-v1.default~default.svc.cluster.local"
+    assert config["node"]["id"] == node_id(of)
+    assert config["node"]["cluster"] == "reviews.default"
+    node = msgspec.convert(config["node"]["metadata"][METADATA_KEY], ProxyNode, strict=False)
+    assert node == of.proxy
+    assert node.outbound_port == 104
+    assert [u.bind for u in node.upstreams] == [103, 5432]
+    assert config["admin"]["address"]["pipe"]["path"] == "/r/admin.sock"
+    (cluster,) = config["static_resources"]["clusters"]
+    endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    assert endpoint["address"]["pipe"]["path"] == "/r/xds.sock"
+    assert bootstrap(of) == config
+
+
+def test_sockets_have_short_paths() -> None:
+    assert spec.socket_folder("reviews-v1") == "reviews-v1"
+    long = [spec.socket_folder("a" * 50 + end) for end in ("x", "y")]
+    assert long[0] != long[1]
+    assert all(len(name) == 24 for name in long)
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (Start(name=""), "name: '' is not a name"),
+        (Start(name="a" * 64), "is not a name"),
+        (Start(name="a", namespace="A_B"), "namespace: 'A_B' is not a name"),
+        (Start(name="a", type="ambient"), "type: 'ambient' is not known"),
+        (Start(name="a", ports=(PortRequest(workload=70000),)), "port 70000 is not between 0 and 65535"),
+        (Start(name="a", port_map={80: 99999}), "port 99999 is not between 0 and 65535"),
+    ],
+)
+def test_what_cannot_be_run_is_said(start: Start, words: str) -> None:
+    with pytest.raises(Failure) as failure:
+        spec.check(start)
+    assert words in failure.value.what
+    assert failure.value.remedy
