@@ -24,6 +24,7 @@ from argosy.model import (
 from argosy.model.facts import Fact, FactKind
 from argosy.model.groups import Groups
 from argosy.model.hostnames import MESH_GATEWAY, patterns
+from argosy.model.origins import Origins
 from argosy.model.rules import (
     DestinationRuleRule,
     GatewayRule,
@@ -69,10 +70,7 @@ class Snapshot:
         self.policies_by_namespace: Groups[str, PeerAuthenticationRule] = Groups()
         self._roots: dict[Name, set[Name]] = {}  # delegate -> the VirtualServices that name it
         self._mesh_source: Ref | None = None
-        self._origins: dict[
-            str, tuple[Ref, ...]
-        ] = {}  # hostname -> objects, where not the service's own name
-        self._hosts_of: dict[Ref, tuple[str, ...]] = {}
+        self._origins = Origins()
         self._sorted_hosts: tuple[str, ...] | None = None
         self._services_under: dict[
             str, int
@@ -106,8 +104,7 @@ class Snapshot:
     def put_service(self, service: ir.Service, origin: Iterable[Ref] | None = None) -> set[Fact]:
         """`origin`: the objects it was made from, where they are not simply the one of its name."""
         hostname = service.hostname
-        own = _own_origin(service)
-        self._set_origin(hostname, (own,) if origin is None else tuple(origin), own)
+        self._origins.put(hostname, (_own_origin(service),) if origin is None else origin)
         old = self.services.get(hostname)
         if old == service:
             return set()
@@ -122,7 +119,7 @@ class Snapshot:
         facts = self.put_endpoints(hostname, ())
         if hostname not in self.services:
             return facts
-        self._set_origin(hostname, (), None)
+        self._origins.remove(hostname)
         del self.services[hostname]
         return facts | {Fact(FactKind.SERVICE, hostname)} | self._hosts_changed(hostname, -1)
 
@@ -329,14 +326,14 @@ class Snapshot:
         name = fact.name
         match fact.kind:
             case FactKind.SERVICE:
-                return frozenset(self._origin(name))
+                return frozenset(self._origins.refs(name))
             case FactKind.ENDPOINTS:
                 entries = {
                     ("WorkloadEntry", endpoint.namespace, endpoint.workload)
                     for endpoint in self.endpoints.get(name, ())
                     if endpoint.workload
                 }
-                return frozenset(entries) | frozenset(self._origin(name))
+                return frozenset(entries) | frozenset(self._origins.refs(name))
             case FactKind.WORKLOAD:
                 return frozenset({("WorkloadEntry", *_split(name))} if _split(name) in self.workloads else ())
             case FactKind.ROUTES:
@@ -361,14 +358,14 @@ class Snapshot:
                 rules = (rule for rule in self.virtual_services.values() if _mesh_hosts(rule))
                 return _refs("VirtualService", rules)
             case FactKind.HOSTS:
-                return frozenset(ref for hostname in self.services for ref in self._origin(hostname))
+                return frozenset(ref for hostname in self.services for ref in self._origins.refs(hostname))
 
     def facts_of(self, kind: str, namespace: str, name: str) -> frozenset[Fact]:
         """The facts that an object contributes to now; none for an object that is unknown."""
         key = (namespace, name)
         match kind:
             case "Service" | "ServiceEntry":
-                hosts = self._hosts_of.get((kind, *key), ())
+                hosts = self._origins.hosts((kind, *key))
                 facts = {Fact(FactKind.SERVICE, host) for host in hosts}
                 return frozenset(facts | {Fact(FactKind.ENDPOINTS, host) for host in hosts})
             case "WorkloadEntry" if key in self.workloads:
@@ -397,29 +394,6 @@ class Snapshot:
         named = {delegate for rule in rules for delegate in _delegates(rule)}
         known = (self.virtual_services[name] for name in named if name in self.virtual_services)
         return _refs("VirtualService", rules) | _refs("VirtualService", known)
-
-    def _origin(self, hostname: str) -> tuple[Ref, ...]:
-        service = self.services.get(hostname)
-        if service is None:
-            return ()
-        return self._origins.get(hostname, (_own_origin(service),))
-
-    def _set_origin(self, hostname: str, new: tuple[Ref, ...], own: Ref | None) -> None:
-        old = self._origin(hostname)
-        if hostname in self.services and old == new:
-            return
-        for ref in old:
-            rest = tuple(host for host in self._hosts_of.get(ref, ()) if host != hostname)
-            if rest:
-                self._hosts_of[ref] = rest
-            else:
-                self._hosts_of.pop(ref, None)
-        for ref in new:
-            self._hosts_of[ref] = tuple(sorted({*self._hosts_of.get(ref, ()), hostname}))
-        if not new or new == (own,):
-            self._origins.pop(hostname, None)
-        else:
-            self._origins[hostname] = new
 
 
 def _store(table: dict[Name, Any], key: Name, value: Any) -> None:
