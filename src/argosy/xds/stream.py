@@ -536,7 +536,10 @@ class Stream:
         if self._find(type_url, name) is not None:
             known = self._known(type_url, subscription, name)
             subscription.owe(name, subscription.seen if known is None else known)
-        elif type_url not in UNANSWERED and self._absent(type_url, subscription, name):
+        elif not self._absent(type_url, subscription, name):
+            subscription.resume.pop(name, None)  # once known it goes out, whatever version the client brought along
+            subscription.waiting[name] = None
+        elif type_url not in UNANSWERED:
             subscription.owe(name, NEVER)
 
     # -- how the client stands
