@@ -130,7 +130,7 @@ class Screen:
         return shown
 
     def up(self, page: str, tries: Sequence[Try]) -> None:
-        self.live.update("")
+        self.live.update("", refresh=True)
         took = time.monotonic() - self.began
         self.console.print(f"[bold green]⛵ open after {took:.1f} s:[/] [bold]{page}[/]\n")
         self.console.print("[bold]Try in a second terminal[/]\n")
