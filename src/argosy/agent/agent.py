@@ -35,7 +35,7 @@ from argosy.agent.workload import Folder
 from argosy.runtime.errors import Failure
 from argosy.runtime.locks import FileLock, Held
 from argosy.runtime.log import logger
-from argosy.runtime.paths import private_dir, runtime_dir, write_private
+from argosy.runtime.paths import leave_runtime_dir, make_runtime_dir, private_dir, write_private
 
 LINGER = 60.0
 DELIVER_EVERY = 5.0
@@ -55,7 +55,7 @@ class Agent:
     def __init__(self, state: Path, linger: float = LINGER) -> None:
         self.state = state
         self.folder = private_dir(private_dir(state) / "agent")
-        self.runtime = private_dir(runtime_dir(state))
+        self.runtime = make_runtime_dir(state)
         self.workloads: dict[str, Workload] = {}
         self.exporter = Exporter(self.workloads)
         self.outlet = Outlet(self.runtime / "xds.sock")
@@ -262,9 +262,7 @@ class Agent:
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             (self.folder / "workloads").rmdir()
-        with contextlib.suppress(OSError):
-            self.runtime.rmdir()
-            self.runtime.parent.rmdir()
+        leave_runtime_dir(self.state)
 
 
 def _raise_file_limit() -> int:

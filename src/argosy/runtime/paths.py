@@ -17,6 +17,7 @@ derived from the state directory, so that any of our programs finds it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -64,6 +65,14 @@ def make_runtime_dir(state: Path) -> Path:
     directory = runtime_dir(state)
     private_dir(directory.parent)
     return private_dir(directory)
+
+
+def leave_runtime_dir(state: Path) -> None:
+    """Removes the runtime directory, and its parent, where nothing of anybody is left in them."""
+    directory = runtime_dir(state)
+    with contextlib.suppress(OSError):
+        directory.rmdir()
+        directory.parent.rmdir()
 
 
 def private_dir(path: Path) -> Path:

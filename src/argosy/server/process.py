@@ -33,7 +33,7 @@ from argosy.runtime import preflight
 from argosy.runtime.errors import Failure
 from argosy.runtime.locks import FileLock
 from argosy.runtime.log import logger
-from argosy.runtime.paths import ServerInfo, make_runtime_dir, private_dir, write_private
+from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir, write_private
 from argosy.server import operations, ports, status
 from argosy.server.defaults import write_first_objects
 from argosy.server.delivery import Delivery
@@ -268,7 +268,9 @@ class ControlPlane:
         await asyncio.gather(*(served.stop() for served in self._http))
 
     async def _start_attestation(self, ca: str, xds: str) -> str:
-        path = self.settings.attest_socket or make_runtime_dir(self.settings.state) / "attest.sock"
+        state = self.settings.state
+        path = self.settings.attest_socket or make_runtime_dir(state) / "attest.sock"
+        self._stack.callback(leave_runtime_dir, state)
 
         def answer(uid: int) -> AttestResponse:
             token, expires_at = self.tokens.issue(uid)
