@@ -23,12 +23,12 @@ from bench.certificates import make_pair
 from bench.processes import cpu
 
 Row = tuple[str, str, str]
-ROUNDS, SECONDS, CONNECTIONS, RATE = 5, 6, 16, 1000
+ROUNDS, SECONDS, CONNECTIONS = 5, 6, 16
 TYPE = "type.googleapis.com/envoy.extensions"
 
 
 def envoy_binary() -> str:
-    from argosy.agent.envoy import binary
+    from argosy.agent.bootstrap import envoy_binary as binary
 
     return str(binary())
 
@@ -135,7 +135,7 @@ def tls(folder: Path, side: str) -> dict[str, Any]:
 
 
 def load(port: int) -> tuple[int, float, float]:
-    """Requests answered, and p50 and p99 in ms, of SECONDS of steady load at RATE requests/s over h2load."""
+    """Requests answered, and p50 and p99 in ms, of SECONDS of as much load as CONNECTIONS connections give."""
     out = subprocess.run(
         ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", f"http://127.0.0.1:{port}/"],
         capture_output=True,
@@ -174,7 +174,6 @@ def run() -> list[Row]:
         make_pair(folder)
         app, direct, hop = free_port(), free_port(), free_port()
         answer = {"direct_response": {"status": 200, "body": {"inline_string": "x" * 100}}}
-        stack.enter_context(envoy(folder, "app", [http_listener(app, answer)], []))
         server = stack.enter_context(
             envoy(
                 folder,
@@ -192,7 +191,10 @@ def run() -> list[Row]:
             )
         )
         mesh = stack.enter_context(running_mesh(folder / "s"))
-        mesh.run("run", "--service=app", f"--port=9080:{app}", "--", "sleep", "3600", name="app")
+        config = folder / "app.json"
+        config.write_text(json.dumps({"static_resources": {"listeners": [http_listener(app, answer)]}}))
+        command = [envoy_binary(), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+        mesh.run("run", "--service=app", f"--port=9080:{app}", "--", *command, name="app")
         ours = mesh.client("client", "--upstream=app:9080")
         mesh.announced("app")
         upstream = local_upstream(ours)
