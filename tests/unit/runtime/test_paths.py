@@ -16,7 +16,7 @@ from argosy.runtime.errors import Failure
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    return tmp_path / "a-long-name" * 3
+    return tmp_path / ("a-long-name" * 3)
 
 
 def test_a_runtime_directory_is_short_and_only_ours(state: Path) -> None:
