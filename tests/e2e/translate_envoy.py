@@ -350,7 +350,7 @@ def running(folder: Path, snapshot: Snapshot, proxy: Proxy, identity: str) -> It
     for view in (compiler.shared(proxy.scope), compiler.own(proxy)):
         for kind, held in view.resources.items():
             ads.push(kind, held, set())
-    assert not compiler.errors
+    assert not compiler.errors, compiler.errors
     ads.push(SECRET, authority.secrets(identity, "v1.client.client-v1.default.workload.mesh"), set())
     path = folder / "bootstrap.json"
     path.write_text(json.dumps(bootstrap(folder, {}, admin)))

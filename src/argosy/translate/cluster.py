@@ -13,7 +13,6 @@ from envoy.config.core.v3 import address_pb2, protocol_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.extensions.clusters.common.dns.v3 import dns_pb2
 from envoy.extensions.clusters.dns.v3 import dns_cluster_pb2
-from envoy.extensions.clusters.dynamic_forward_proxy.v3 import cluster_pb2 as forward_proxy_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import any_pb2, struct_pb2
@@ -22,7 +21,7 @@ from msgspec import Struct
 from argosy.model.ir import ClientTls, ConnectionPool, LoadBalancer, OutlierDetection, TrafficPolicy
 from argosy.translate import names, tls, wire
 from argosy.translate.endpoint import EndpointKey, LocalityKey, locality
-from argosy.translate.filters.forward_proxy import dns_cache
+from argosy.translate.filters import forward_proxy
 from argosy.translate.generator import generator
 
 
@@ -201,9 +200,7 @@ def _discover(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
             out.type = cluster_pb2.Cluster.ORIGINAL_DST
         case Discovery.FORWARD_PROXY:
             out.cluster_type.name = "envoy.clusters.dynamic_forward_proxy"
-            out.cluster_type.typed_config.CopyFrom(
-                wire.pack(forward_proxy_pb2.ClusterConfig(dns_cache_config=dns_cache()))
-            )
+            out.cluster_type.typed_config.CopyFrom(forward_proxy.cluster_config())
         case Discovery.INTERNAL:
             out.type = cluster_pb2.Cluster.STATIC
             endpoint = endpoint_components_pb2.Endpoint(address=wire.internal_address(key.listener))

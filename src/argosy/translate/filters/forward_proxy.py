@@ -1,28 +1,57 @@
 """Requests to hosts the mesh does not know (explicit interception, ALLOW_ANY): resolved and forwarded by the sidecar.
 
 The filter acts only where the route's cluster is a dynamic forward proxy; it notes the resolved address for
-`loopback_guard`, which stands after it.
+`loopback_guard`, which stands after it. A name may have several addresses, of which the guard sees the first and a
+connection may take any: so addresses of the loopback are taken out of every answer before it is used. (Tried without:
+a name with a dead address and 127.0.0.1 led to the loopback past the guard.)
+
+`resolved_address_filter` is newer than our protobuf classes, and a cluster's configuration cannot go as a TypedStruct:
+it is added to the bytes under its number. (`xds dump` therefore does not show it.)
 """
 
 from __future__ import annotations
 
+import ipaddress
+
 from envoy.config.cluster.v3 import cluster_pb2
+from envoy.extensions.clusters.dynamic_forward_proxy.v3 import cluster_pb2 as forward_proxy_pb2
 from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
 from envoy.extensions.filters.http.dynamic_forward_proxy.v3 import dynamic_forward_proxy_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.type.matcher.v3 import address_pb2 as address_matcher_pb2
+from google.protobuf import any_pb2
+from xds.core.v3 import cidr_pb2
 
 from argosy.translate import wire
+from argosy.translate.generator import field
 
 NAME = "envoy.filters.http.dynamic_forward_proxy"
 
+# Linux connects 0.0.0.0 and :: to the loopback, and an IPv4-mapped address to its IPv4 one.
+LOOPBACK = ("0.0.0.0/8", "127.0.0.0/8", "::/128", "::1/128", "::ffff:0.0.0.0/104", "::ffff:127.0.0.0/104")
+RESOLVED_ADDRESS_FILTER = 16  # Envoy 1.40: DnsCacheConfig.resolved_address_filter, an AddressMatcher
+
 
 def dns_cache() -> dns_cache_pb2.DnsCacheConfig:
-    """One cache for the filter and every cluster that uses it: Envoy wants the same settings under the same name."""
-    return dns_cache_pb2.DnsCacheConfig(
+    """One cache for the filter and every cluster that uses it: Envoy refuses other settings under the same name."""
+    known = dns_cache_pb2.DnsCacheConfig(
         name="forward_proxy", dns_lookup_family=cluster_pb2.Cluster.V4_PREFERRED
     )
+    networks = [ipaddress.ip_network(network) for network in LOOPBACK]
+    loopback = address_matcher_pb2.AddressMatcher(
+        ranges=[
+            cidr_pb2.CidrRange(address_prefix=str(one.network_address), prefix_len=wire.uint32(one.prefixlen))
+            for one in networks
+        ]
+    )
+    newer = field(RESOLVED_ADDRESS_FILTER, loopback.SerializeToString(deterministic=True))
+    return dns_cache_pb2.DnsCacheConfig.FromString(known.SerializeToString(deterministic=True) + newer)
 
 
 def http_filter() -> http_connection_manager_pb2.HttpFilter:
     config = dynamic_forward_proxy_pb2.FilterConfig(dns_cache_config=dns_cache(), save_upstream_address=True)
     return http_connection_manager_pb2.HttpFilter(name=NAME, typed_config=wire.pack(config))
+
+
+def cluster_config() -> any_pb2.Any:
+    return wire.pack(forward_proxy_pb2.ClusterConfig(dns_cache_config=dns_cache()))

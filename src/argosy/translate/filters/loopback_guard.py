@@ -19,17 +19,14 @@ from envoy.extensions.rbac.matchers.upstream_ip_port.v3 import upstream_ip_port_
 from google.protobuf import any_pb2
 
 from argosy.translate import wire
+from argosy.translate.filters.forward_proxy import LOOPBACK
 
 NAME = "argosy.loopback_guard"
-
-# Linux connects 0.0.0.0 and :: to the loopback, and an IPv4-mapped address to its IPv4 one.
-LOOPBACK = ("0.0.0.0/8", "127.0.0.0/8", "::/128", "::1/128", "::ffff:0.0.0.0/104", "::ffff:127.0.0.0/104")
 
 
 def http_filter(own_addresses: tuple[str, ...]) -> http_connection_manager_pb2.HttpFilter:
     """Refuses (403) requests whose resolved address is the loopback or one of `own_addresses`."""
-    networks = [ipaddress.ip_network(network) for network in LOOPBACK]
-    networks += [ipaddress.ip_network(own) for own in own_addresses if _is_address(own)]
+    networks = (*LOOPBACK, *(own for own in own_addresses if _is_address(own)))
     rules = rbac_pb2.Permission.Set(rules=[_reaches(network) for network in networks])
     policy = rbac_pb2.Policy(
         permissions=[rbac_pb2.Permission(or_rules=rules)], principals=[rbac_pb2.Principal(any=True)]
@@ -46,9 +43,10 @@ def passes() -> any_pb2.Any:
     return wire.pack(route_components_pb2.FilterConfig(disabled=True))
 
 
-def _reaches(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> rbac_pb2.Permission:
+def _reaches(network: str) -> rbac_pb2.Permission:
+    parsed = ipaddress.ip_network(network)
     range_ = address_pb2.CidrRange(
-        address_prefix=str(network.network_address), prefix_len=wire.uint32(network.prefixlen)
+        address_prefix=str(parsed.network_address), prefix_len=wire.uint32(parsed.prefixlen)
     )
     matcher = upstream_ip_port_matcher_pb2.UpstreamIpPortMatcher(upstream_ip=range_)
     return rbac_pb2.Permission(matcher=wire.extension("envoy.rbac.matchers.upstream_ip_port", matcher))
