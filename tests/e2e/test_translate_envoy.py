@@ -13,6 +13,7 @@ from pathlib import Path
 
 import grpc
 import httpx
+import msgspec
 import pytest
 from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
 from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
@@ -370,6 +371,16 @@ def test_unknown_hosts_are_forwarded_but_never_to_this_host(sidecar: Sidecar) ->
             closed.bind((OWN_ADDRESS, 0))
             refused = client.get(f"http://{OWN_ADDRESS}:{closed.getsockname()[1]}/")
             assert refused.status_code == 503, "forwarded: nobody listens there"
+        # What the model says is this host's own address is refused too, by its listeners of then on.
+        snapshot = sidecar.envoy.snapshot
+        here = msgspec.structs.replace(snapshot.workloads["default", "reviews-v1"], address=OWN_ADDRESS)
+        sidecar.envoy.apply(snapshot.put_workload(here))
+
+        def denied() -> bool:
+            with sidecar.client() as client:
+                return client.get(f"http://{OWN_ADDRESS}:{sidecar.application}/").status_code == 403
+
+        until(denied, "the host's own address is refused")
 
 
 class Resolver:

@@ -91,6 +91,11 @@ class Claims(Generic[Owner]):
     def holder(self, thing: str) -> Owner | None:
         return self.holders.get(thing)
 
+    def ordered(self, thing: str) -> tuple[Owner, ...]:
+        """All who want it, the holder first."""
+        claimants = self.claimants.get(thing, {})
+        return tuple(sorted(claimants, key=lambda one: _order(claimants[one], one)))
+
     def held(self, owner: Owner) -> tuple[str, ...]:
         """What `owner` has, in the order it was wanted."""
         return tuple(thing for thing in self.wants.get(owner, ()) if self.holders.get(thing) == owner)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from msgspec import Struct
+from msgspec.structs import replace
 
 from argosy.translate import connection_manager, names, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
@@ -138,11 +139,13 @@ def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
 
 
 class CapturedListenerKey(Struct, frozen=True, kw_only=True):
-    """Redirect: connections to `address:port`. HTTP by the routes of the port, TCP to `clusters`."""
+    """Redirect: connections to `address:port`. HTTP by the routes of the port, TLS by the name in its hello, the rest to
+    `clusters`."""
 
     address: str
     port: int
     handling: Handling
+    by_name: tuple[tuple[tuple[str, ...], tcp_proxy.Clusters], ...] = ()  # TLS: (server names, clusters)
     clusters: tcp_proxy.Clusters = ()
     idle_timeout: int | None = None
     log: access_log.AccessLog = access_log.OFF
@@ -183,9 +186,25 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
             chain = out.filter_chains.add(filters=[connection_manager.network_filter(manager)])
             chain.filter_chain_match.application_protocols.extend(("http/1.0", "http/1.1", "h2c"))
             out.default_filter_chain.filters.append(tcp_proxy.network_filter(proxy))
+        case _ if key.by_name:
+            out.listener_filters.append(listener.tls_inspector())
+            _by_name(key, proxy, out)
+            out.default_filter_chain.filters.append(tcp_proxy.network_filter(proxy))
         case _:
             out.filter_chains.add(filters=[tcp_proxy.network_filter(proxy)])
     return out
+
+
+def _by_name(key: CapturedListenerKey, proxy: tcp_proxy.TcpProxy, out: listener_pb2.Listener) -> None:
+    """A chain for each set of names; a name that an earlier chain has stays there (Envoy refuses two)."""
+    taken: set[str] = {"*"}  # the default chain is for every name
+    for server_names, clusters in key.by_name:
+        own = [name for name in dict.fromkeys(server_names) if name not in taken]
+        taken.update(own)
+        if own:
+            target = replace(proxy, clusters=clusters)
+            chain = out.filter_chains.add(filters=[tcp_proxy.network_filter(target)])
+            chain.filter_chain_match.server_names.extend(own)
 
 
 def _bound(name: str, port: int, handler: listener_components_pb2.Filter) -> listener_pb2.Listener:

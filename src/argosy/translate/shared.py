@@ -119,7 +119,9 @@ class SharedView(ViewBuild):
         for port, name, rank in new.captured:
             after[port][name] = rank
         for port, wanted in after.items():
-            for name in self.addresses.update((host, port), wanted):
+            touched = {*self.addresses.wants.get((host, port), ()), *wanted}
+            self.addresses.update((host, port), wanted)
+            for name in touched:
                 self._capture(name)
 
     def _replan_virtual_hosts(self, host: str, old: HostPlan, new: HostPlan) -> None:
@@ -210,18 +212,38 @@ class SharedView(ViewBuild):
             return None
         host, port = owner
         handling = outbound_handling(service_port.protocol)
+        address = name.rpartition("_")[0]
+        by_name = self._tls_chains(name, reader) if service_port.protocol.is_tls else ()
+        if handling is Handling.HTTP:
+            to: tuple[tuple[str, int], ...] = ()
+        elif by_name and address == listeners.WILDCARD:
+            # Of all services of the port none is meant: what no name says goes where it wanted to go.
+            to = ((names.PASSTHROUGH if reader.mesh().outbound_allow_any else names.BLACK_HOLE, 1),)
+        else:
+            to = outbound.tcp_clusters(reader, self.scope, host, port)
         return listeners.captured_listener(
             listeners.CapturedListenerKey(
-                address=name.rpartition("_")[0],
+                address=address,
                 port=port,
                 handling=handling,
-                clusters=()
-                if handling is Handling.HTTP
-                else outbound.tcp_clusters(reader, self.scope, host, port),
+                by_name=by_name,
+                clusters=to,
                 idle_timeout=outbound.idle_timeout(reader, self.scope, host, port),
                 log=access_log.of_mesh(reader.mesh()),
             )
         )
+
+    def _tls_chains(
+        self, name: str, reader: Reader
+    ) -> tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...]:
+        """Of every TLS service that has this address and port, in order."""
+        found: list[tuple[tuple[str, ...], tuple[tuple[str, int], ...]]] = []
+        for host, port in self.addresses.ordered(name):
+            service = reader.service(host)
+            service_port = service.port(port) if service else None
+            if service_port is not None and service_port.protocol.is_tls:
+                found += outbound.tls_chains(reader, self.scope, host, port)
+        return tuple(found)
 
 
 def _route_of(virtual_host_name: str) -> tuple[str, Owner]:

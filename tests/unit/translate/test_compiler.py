@@ -124,7 +124,7 @@ def test_a_change_costs_the_same_among_100_and_10000_services() -> None:
 
 def some_change(chance: random.Random, snapshot: Snapshot) -> set[Fact]:
     """A random change over a few names, so that they meet."""
-    kinds = (Protocol.HTTP, Protocol.TCP, Protocol.GRPC, Protocol.UNSUPPORTED)
+    kinds = (Protocol.HTTP, Protocol.TCP, Protocol.GRPC, Protocol.TLS, Protocol.UNSUPPORTED)
     name, number = f"svc-{chance.randrange(4)}", chance.randrange(3)
     host, odd = f"{name}.{SUFFIX}", chance.choice(["svc-0.default", "a.example", "*.example"])
     match chance.randrange(12):

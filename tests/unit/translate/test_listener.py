@@ -171,3 +171,18 @@ def test_redirect_has_istios_listeners_and_routes(dumped: dict[str, list[dict[st
     names = {one["name"] for one in dumped["clusters"]}
     assert {"PassthroughCluster", "BlackHoleCluster", "InboundPassthroughCluster", "inbound|9080||"} <= names
     assert {one["cluster_name"] for one in dumped["endpoints"]} <= names
+
+
+def test_tls_on_a_shared_port_is_told_apart_by_name(dumped: dict[str, list[dict[str, Any]]]) -> None:
+    listener = next(one for one in dumped["listeners"] if one["name"] == "0.0.0.0_443")
+    assert [one["name"] for one in listener["listener_filters"]] == ["envoy.filters.listener.tls_inspector"]
+    chains = {
+        tuple(one["filter_chain_match"]["server_names"]): one["filters"][0]["typed_config"]["cluster"]
+        for one in listener["filter_chains"]
+    }
+    assert chains == {
+        ("httpbin.org",): "outbound|443||httpbin.org",
+        ("*.example.com",): "outbound|443||*.example.com",
+    }
+    rest = listener["default_filter_chain"]["filters"][0]["typed_config"]
+    assert rest["cluster"] == "PassthroughCluster"
