@@ -98,9 +98,6 @@ class Relay:
         self._unconfirmed: dict[str, set[str]] = {}
         self._pending: dict[str, _Pending] = {}
         self._answered: dict[str, dict[str, str]] = {}  # name -> version acknowledged upstream
-        self._told: dict[
-            str, frozenset[str]
-        ] = {}  # names that this stream began with, until the type's first answer
         self._refused: dict[tuple[str, str], _Refusal] = {}
         self._wake_upstream: Callable[[], None] | None = None
 
@@ -109,7 +106,6 @@ class Relay:
     def upstream_connected(self, wake: Callable[[], None]) -> None:
         self._wake_upstream = wake
         self._pending.clear()  # their nonces died with the old stream; the server sends again what was not answered
-        self._told.clear()
         self.client.connected()
 
     def upstream_disconnected(self) -> None:
@@ -121,14 +117,13 @@ class Relay:
         return self.client.next_request()
 
     def _upstream_versions(self, type_url: str) -> Mapping[str, str]:
-        """What the server need not send again: what is cached and was acknowledged to it."""
+        """What is here. A version that was acknowledged to the server need not come again; of the rest it hears only
+        the name, so that it sends it again, or removes it when nothing names it any more."""
         answered = self._answered.get(type_url, {})
-        told = {
-            name: version
-            for name, version in answered.items()
-            if (resource := self.cache.get(type_url, name)) is not None and resource.version == version
-        }
-        self._told[type_url] = frozenset(told)
+        told = {name: "" for kind, name in self._refused if kind == type_url}
+        for resource in self.cache.resources(type_url):
+            known = answered.get(resource.name) == resource.version
+            told[resource.name] = resource.version if known else ""
         return told
 
     def on_response(self, received: Received, now: float) -> None:
@@ -148,15 +143,6 @@ class Relay:
                 upserts.append(resource)
                 self._forgive(type_url, resource.name)
         removed = [name for name in received.removed if everything or name in wanted]
-        told = self._told.pop(type_url, None)
-        if (
-            everything and told is not None
-        ):  # the first answer on this stream: what the server was not told of and does
-            present = told.union(
-                resource.name for resource in received.resources
-            )  # not send is not there any more
-            removed += [name for name in self.cache.names(type_url) if name not in present]
-            removed += [name for kind, name in self._refused if kind == type_url and name not in present]
         for name in removed:
             self._forgive(type_url, name)
         names = {resource.name for resource in upserts} | set(removed)

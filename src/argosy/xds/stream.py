@@ -537,7 +537,9 @@ class Stream:
             known = self._known(type_url, subscription, name)
             subscription.owe(name, subscription.seen if known is None else known)
         elif not self._absent(type_url, subscription, name):
-            subscription.resume.pop(name, None)  # once known it goes out, whatever version the client brought along
+            subscription.resume.pop(
+                name, None
+            )  # once known it goes out, whatever version the client brought along
             subscription.waiting[name] = None
         elif type_url not in UNANSWERED:
             subscription.owe(name, NEVER)

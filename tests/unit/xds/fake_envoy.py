@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 
+from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from argosy.xds import wire
@@ -33,7 +34,9 @@ def _make(type_url: str, name: str, text: str) -> CachedResource:
     body = json.loads(text)
     version = hashlib.sha256(value).hexdigest()[:8]
     follow = name if type_url == CLUSTER and body.get("eds") else None
-    return CachedResource(name, version, wire.frame(name, version, AnyMessage(type_url=type_url, value=value)), follow)
+    return CachedResource(
+        name, version, wire.frame(name, version, AnyMessage(type_url=type_url, value=value)), follow
+    )
 
 
 def body_of(resource: CachedResource) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def body_of(resource: CachedResource) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def _parse(frame: bytes) -> dict[str, Any]:
-    parsed: dict[str, Any] = json.loads(wire.discovery_pb2.Resource.FromString(frame).resource.value)
+    parsed: dict[str, Any] = json.loads(discovery_pb2.Resource.FromString(frame).resource.value)
     return parsed
 
 
@@ -90,7 +93,9 @@ class FakeEnvoy:
             self._take(type_url, [one for one in received.resources if one not in bad], received.removed)
         if bad:
             self.nacks += 1
-            words = "; ".join(f"{one.name}: is bad" for one in bad) if self._names_offenders else "a field is bad"
+            words = (
+                "; ".join(f"{one.name}: is bad" for one in bad) if self._names_offenders else "a field is bad"
+            )
             self.client.nack(type_url, received.nonce, f"Error adding/updating: {words}")
         elif type_url == CLUSTER and self._patient:
             self._cluster_acks.append(received.nonce)
@@ -111,7 +116,11 @@ class FakeEnvoy:
             before = held.get(one.name)
             self.absent.discard((type_url, one.name))
             held[one.name] = one
-            if type_url == CLUSTER and body_of(one)["eds"] and (before is None or before.version != one.version):
+            if (
+                type_url == CLUSTER
+                and body_of(one)["eds"]
+                and (before is None or before.version != one.version)
+            ):
                 self._warming.add(one.name)
         if type_url == ENDPOINT:
             self._warming -= {one.name for one in resources} | set(removed)

@@ -164,7 +164,9 @@ def nothing_is_sent_again(world: World) -> None:
     for later in (0.0, 2.0, 10.0):
         world.settle(later)
     again = [one for one in world.envoy.seen[seen:] if one[1] in world.mesh.view.names(one[0])]
-    assert again == []  # what the server has no more, but Envoy keeps for a refused listener's sake, may come again
+    assert (
+        again == []
+    )  # what the server has no more, but Envoy keeps for a refused listener's sake, may come again
     assert world.envoy.broken == []
 
 

@@ -1,8 +1,8 @@
 """The stream against a fake Envoy, driven at random: whatever happens, traffic never breaks, and in the end Envoy holds
 what the views hold, less what it refused.
 
-The oracle is dumb: compare two dictionaries. Views always describe a mesh that is consistent as a whole, but are updated
-type by type in any order.
+The oracle is dumb: compare two dictionaries. Views always describe a mesh that is consistent as a whole, but are
+updated type by type in any order.
 """
 
 from __future__ import annotations
@@ -152,7 +152,9 @@ def reconnect_costs_nothing(world: World) -> None:
     world.wire.settle()
     rejected = sum(len(one.rejected) for one in world.wire.stream.status())
     assert world.envoy.received - received == rejected
-    assert world.wire.stream.resumed == sum(len(world.envoy.versions(one)) for one in world.wire.stream.types())
+    assert world.wire.stream.resumed == sum(
+        len(world.envoy.versions(one)) for one in world.wire.stream.types()
+    )
     if not rejected:
         assert world.envoy.removals - removals == len(had_absent)  # that they are absent must be said again
         assert bool(world.wire.bytes_down) == bool(had_absent)
