@@ -139,8 +139,8 @@ def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
 
 
 class CapturedListenerKey(Struct, frozen=True, kw_only=True):
-    """Redirect: connections to `address:port`. HTTP by the routes of the port, TLS by the name in its hello, the rest to
-    `clusters`."""
+    """Redirect: connections to `address:port`. HTTP by the routes of the port, TLS by the name in its hello, all else
+    to `clusters`."""
 
     address: str
     port: int
