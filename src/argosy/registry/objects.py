@@ -240,16 +240,18 @@ class ObjectRegistry:
         removed: list[str] = []
         origins: list[tuple[str, tuple[Ref, ...]]] = []
         for hostname in sorted(self._dirty_hosts):
+            before = self._owners.get(hostname)
             owners = self._settle(hostname)
             if not owners:
                 removed += [hostname] if self._services.pop(hostname, None) is not None else []
                 continue
             self._make_all(hostname, owners)
             service = _union([(claim.service, self._owned[claim.ref, hostname]) for claim in owners])
-            if self._services.get(hostname) != service:
+            after = self._owners[hostname]
+            if self._services.get(hostname) != service or before != after:
                 self._services[hostname] = service
                 services.append(service)
-                origins.append((hostname, tuple(claim.ref for claim in owners)))
+                origins.append((hostname, after))
         endpoints = tuple(
             (hostname, self._endpoints[hostname])
             for hostname in sorted(self._dirty_endpoints)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.model.written import mesh_config, obj
@@ -307,9 +308,21 @@ def spoken_of(world: World, change: Any) -> frozenset[Fact]:
     return frozenset(own | {Fact(FactKind.ROUTES, wildcard) for wildcard in patterns(hostname)[1:]})
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(changes, min_size=3, max_size=15))
 def test_a_change_tells_exactly_the_facts_that_changed(steps: list[Any]) -> None:
+    check(steps)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(changes, min_size=3, max_size=25))
+def test_a_change_tells_exactly_the_facts_that_changed_in_many_meshes(steps: list[Any]) -> None:
+    check(steps)
+
+
+def check(steps: list[Any]) -> None:
     world = World()
     before = answers(world.snapshot, scopes(world.snapshot))
     for change in steps:

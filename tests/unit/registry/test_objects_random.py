@@ -69,9 +69,24 @@ def state(made: Snapshot) -> tuple[Any, ...]:
     return made.services, made.endpoints, made.workloads
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.one_of(services, entries, workloads, removals), min_size=4, max_size=20))
+changes = st.lists(st.one_of(services, entries, workloads, removals), min_size=4, max_size=20)
+
+
+@settings(max_examples=150, deadline=None)
+@given(changes)
 def test_any_order_of_changes_ends_where_everything_at_once_does(steps: list[Any]) -> None:
+    check(steps)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@settings(max_examples=10_000, deadline=None)
+@given(changes)
+def test_very_many_orders_of_changes_end_where_everything_at_once_does(steps: list[Any]) -> None:
+    check(steps)
+
+
+def check(steps: list[Any]) -> None:
     registry, made = ObjectRegistry(), Snapshot()
     there: dict[tuple[str, str, str], Object] = {}
     for step in steps:
