@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -252,6 +253,26 @@ async def test_two_workloads_talk_and_both_sides_count(world: World) -> None:
     assert by_reporter["source"].destination_workload == "reviews-v1"
     assert by_reporter["source"].destination_version == "v1"
     assert protocol.quantile(by_reporter["source"].durations, 0.99) is not None
+
+
+async def test_prometheus_finds_and_scrapes_every_sidecar(world: World) -> None:
+    client = await world.workload("client", serves=False)
+    answer = listed(world.state)
+    assert answer is not None
+    port = int(answer.agent.metrics_address.rpartition(":")[2])
+    connection = Connection(port)
+    targets = (await connection.request("http://127.0.0.1/targets")).body
+    (target,) = json.loads(targets)
+    assert target["targets"] == [f"127.0.0.1:{port}"]
+    path = target["labels"]["__metrics_path__"]
+    assert client.started.metrics_url == f"http://127.0.0.1:{port}{path}"
+    scraped = await connection.request(f"http://127.0.0.1{path}")
+    assert scraped.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert b"envoy_server_" in scraped.body
+    own = (await connection.request("http://127.0.0.1/metrics")).body.decode()
+    assert 'argosy_workload_connected{workload="client-v1",namespace="default"} 1' in own
+    assert (await connection.request("http://127.0.0.1/workloads/nobody/metrics")).status == 404
+    connection.close()
 
 
 async def test_many_callers_start_one_agent(world: World) -> None:

@@ -23,6 +23,7 @@ from argosy.runtime.errors import Failure
 from argosy.runtime.paths import private_dir, runtime_dir
 
 _ANSWER_SECONDS = 20.0
+_LOG_LIMIT = 16 << 20
 
 
 def socket_path(state: Path) -> Path:
@@ -64,6 +65,8 @@ def ensure_agent(state: Path, timeout: float = 30.0) -> None:
     with _locked(log.parent / "start.lock", deadline):
         if is_alive(state):
             return
+        if log.exists() and log.stat().st_size > _LOG_LIMIT:
+            log.replace(log.with_suffix(".old"))
         with log.open("ab") as out:
             start = out.tell()
             process = subprocess.Popen(

@@ -14,6 +14,7 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import h11
 import msgspec
@@ -89,7 +90,7 @@ class Exporter:
     async def _page(self, request: h11.Request) -> tuple[int, str, bytes]:
         if request.method not in (b"GET", b"HEAD"):
             return 405, TEXT, b"only GET\n"
-        path = request.target.partition(b"?")[0].decode("ascii", "replace")
+        path = urlsplit(request.target.decode("ascii", "replace")).path
         match path.strip("/").split("/"):
             case ["workloads", name, "metrics"] if name in self._workloads:
                 try:
