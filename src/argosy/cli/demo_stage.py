@@ -124,14 +124,14 @@ class Stage:
         """Until every workload is announced and the page is answered. `apply` brings in the shop's configuration."""
         began = time.monotonic()
         self.told("control plane", "starting")
-        self.server = processes.start(
-            [*self.argosy, "server", f"--state-dir={self.state}"], self.log("server")
-        )
+        self.server = processes.start(self.server_command(), self.log("server"))
         agent = asyncio.create_task(asyncio.to_thread(client.ensure_agent, self.state))
         try:
             await self._until(self._server_ready, began, "the control plane")
-        finally:
-            await agent
+        except Failure:
+            agent.cancel()
+            raise
+        await agent
         self.told("control plane", "ready")
         self._start("gateway", gateway_command(self.argosy, self.state, self.port))
         for member in SHOP:
