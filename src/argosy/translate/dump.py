@@ -34,6 +34,8 @@ _MESSAGES: dict[str, tuple[str, type[Message]]] = {
 def dump(snapshot: Snapshot, proxy: Proxy) -> dict[str, list[dict[str, Any]]]:
     """`{"listeners", "routes", "clusters", "endpoints"}`, each sorted by name; field names as in the .proto."""
     messages = resources(snapshot, proxy)
+    asked = _asked_routes(messages.get(LISTENER, {}))
+    messages[ROUTE] = {name: held for name, held in messages.get(ROUTE, {}).items() if name in asked}
     extensions = {name: _any(resource) for name, resource in messages.pop(EXTENSION, {}).items()}
     out: dict[str, list[dict[str, Any]]] = {}
     for type_url, (key, message) in _MESSAGES.items():
@@ -53,6 +55,21 @@ def resources(snapshot: Snapshot, proxy: Proxy) -> dict[str, dict[str, Resource]
     for view in (compiler.shared(proxy.scope), compiler.own(proxy)):
         for type_url, held in view.resources.items():
             found.setdefault(type_url, {}).update(held)
+    return found
+
+
+def _asked_routes(listeners: dict[str, Resource]) -> set[str]:
+    """The RouteConfigurations that a proxy with these listeners subscribes to."""
+    found = set()
+    for resource in listeners.values():
+        listener = listener_pb2.Listener.FromString(_any(resource))
+        for chain in (*listener.filter_chains, listener.default_filter_chain):
+            for network_filter in chain.filters:
+                if network_filter.name == connection_manager.NAME:
+                    manager = http_connection_manager_pb2.HttpConnectionManager.FromString(
+                        network_filter.typed_config.value
+                    )
+                    found.add(manager.rds.route_config_name)
     return found
 
 
