@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from argosy.demo.stock import METHOD, StockRequest, StockResponse
-from argosy.demo.web import Request, until_stopped
+from argosy.demo.web import Request, stop_event
 
 PIECES = {0: 7}
 
@@ -31,11 +31,12 @@ class Inventory(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in
 
 
 async def main(port: int) -> None:
+    stop = stop_event()
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((Inventory(),))
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
-    await until_stopped()
+    await stop.wait()
     await server.stop(5)
 
 

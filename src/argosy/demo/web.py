@@ -152,18 +152,20 @@ class Server:
         return keep
 
 
-async def until_stopped() -> None:
+def stop_event() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT. To be made before one listens: who is seen to listen may be asked to stop."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop
 
 
 async def serve(handler: Handler, port: int) -> None:
     """Listens on the loopback alone: whoever wants in comes through the sidecar."""
+    stop = stop_event()
     server = Server(handler)
     listener = await asyncio.start_server(server.connection, "127.0.0.1", port, limit=1 << 16)
-    await until_stopped()
+    await stop.wait()
     listener.close()
     deadline = time.monotonic() + 5
     while server.active and time.monotonic() < deadline:
