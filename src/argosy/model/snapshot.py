@@ -196,6 +196,10 @@ class Snapshot:
         """For an object that could not even be decoded."""
         self.rejected[kind, namespace, name] = message
 
+    def readable(self, kind: str, namespace: str, name: str) -> None:
+        """Takes `reject` back: the object can be decoded again. For kinds that a registry lowers."""
+        self.rejected.pop((kind, namespace, name), None)
+
     def remove_config(self, kind: str, namespace: str, name: str) -> set[Fact]:
         self.rejected.pop((kind, namespace, name), None)
         key = (namespace, name)

@@ -128,6 +128,7 @@ class Reconciler:
                 by_key[key] = self._forget(kind, key)
             elif (obj := self._decoded(kind, event)) is not None:
                 if key.resource in REGISTRY_RESOURCES:
+                    self.snapshot.readable(kind.kind, key.namespace, key.name)
                     staged.append(obj)
                 else:
                     by_key[key] = self.snapshot.put_config(obj)

@@ -207,6 +207,14 @@ def test_an_object_of_no_kind_or_no_sense_harms_nobody(world: World) -> None:
     assert not world.reconciler.unusable(VS)
 
 
+def test_a_workload_that_is_mended_is_in_force_again(world: World) -> None:
+    key = entries.entry_key("default", "reviews-v1")
+    world.reconciler.apply([world.event(b"garbage", key)])
+    assert world.reconciler.unusable(key)
+    world.workload("reviews-v1")
+    assert not world.reconciler.unusable(key)
+
+
 def test_a_batch_is_the_same_as_its_events_one_by_one(world: World) -> None:
     other = World()
     world.workload("reviews-v1")
