@@ -136,8 +136,9 @@ class Connection:
             self._exchange.upstream_disconnected()
             reader.cancel()
             call.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await reader
+            await asyncio.wait((reader,))  # unlike `await reader`, it never swallows a cancellation of ours
+            if not reader.cancelled():
+                reader.exception()
 
     async def _read(self, call: Any) -> None:
         clock = asyncio.get_running_loop().time

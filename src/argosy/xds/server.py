@@ -184,11 +184,12 @@ class AdsService:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         finally:
             self.streams -= 1
+            session.disconnected()
             if reader is not None:
                 reader.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await reader
-            session.disconnected()
+                await asyncio.wait((reader,))
+                if not reader.cancelled():
+                    reader.exception()
 
     async def _read(self, session: Session, incoming: Any, woken: asyncio.Event) -> None:
         clock = asyncio.get_running_loop().time

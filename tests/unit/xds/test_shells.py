@@ -192,11 +192,24 @@ async def test_a_refused_session_says_why_and_is_tried_again(serving: Serving) -
         assert connection.error == ""
 
 
+async def test_a_connection_that_never_succeeds_ends_when_it_is_cancelled(tmp_path: Path) -> None:
+    """Cancelled at any moment of an attempt, it stops: nothing on the way swallows the cancellation."""
+
+    def open_channel() -> grpc.aio.Channel:
+        return grpc.aio.insecure_channel(f"unix:{tmp_path}/nobody.sock", options=channel_options())
+
+    for delay in range(30):
+        connection = Connection(Taker(), open_channel, LOG, backoff=Backoff(first=0.001, most=0.001))
+        task = asyncio.create_task(connection.run())
+        await asyncio.sleep(delay / 1000)
+        task.cancel()
+        done, _ = await asyncio.wait((task,), timeout=5)
+        assert done
+
+
 async def test_garbage_ends_only_its_own_stream(serving: Serving) -> None:
     async with serving.open_channel() as channel:
-        call = channel.stream_stream(
-            "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
-        )()
+        call = open_call(channel)
         await call.write(b"\xff\xff\xff")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()
@@ -240,9 +253,7 @@ async def test_a_relay_between_two_shells(serving: Serving, tmp_path: Path) -> N
 async def test_ten_streams_of_a_stalled_client_hold_one_response_each(serving: Serving) -> None:
     """A client that reads but never acknowledges gets one response, however often the view changes."""
     async with serving.open_channel() as channel:
-        call = channel.stream_stream(
-            "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
-        )()
+        call = open_call(channel)
         await call.write(wire.request(CLUSTER, subscribe=["*"]).SerializeToString())
         await call.read()
         for i in range(50):
@@ -261,7 +272,7 @@ def key_and_cert(
     uri: str, dns: str, issuer: tuple[ec.EllipticCurvePrivateKey, x509.Certificate] | None = None
 ) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, dns)])
     now = datetime.datetime.now(datetime.UTC)
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri), x509.DNSName(dns)]
     certificate = (

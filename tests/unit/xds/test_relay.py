@@ -1,0 +1,155 @@
+"""Stories of the relay: secrets, what is saved, and what is asked of whom."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from tests.unit.xds.fake_envoy import FakeEnvoy, Wire, make
+
+from argosy.xds import wire
+from argosy.xds.relay import Relay, RelaySession, StateError
+from argosy.xds.stream import Standing, Stream
+from argosy.xds.types import CLUSTER, LISTENER, SECRET
+from argosy.xds.view import View
+
+
+class Upstream:
+    def __init__(self, relay: Relay) -> None:
+        self.relay = relay
+        relay.upstream_connected(lambda: None)
+
+    def next_request(self) -> wire.Request | None:
+        return self.relay.next_request()
+
+    def on_data(self, data: bytes, now: float) -> None:
+        self.relay.on_response(wire.decode_response(data), now)
+
+
+class Chain:
+    """Server view, relay and one fake Envoy, all connected."""
+
+    def __init__(self, local: View | None = None) -> None:
+        self.view = View()
+        self.relay = Relay(wire.Node(id="agent"), local or View())
+        self.up = Wire(Upstream(self.relay), Stream([self.view]))
+        self.envoy = FakeEnvoy()
+        self.down: Wire[RelaySession] = self.connect()
+
+    def connect(self) -> Wire[RelaySession]:
+        session = self.relay.session()
+        session.connected(lambda: None)
+        self.envoy.connected()
+        return Wire(self.envoy, session)
+
+    def settle(self, now: float = 0.0) -> None:
+        self.up.now = self.down.now = now
+        while any(
+            (self.up.deliver_up(), self.up.deliver_down(), self.down.deliver_up(), self.down.deliver_down())
+        ):
+            pass
+
+
+def test_local_secrets_are_served_and_never_asked_upstream_others_pass_through_but_are_not_saved() -> None:
+    local = View()
+    chain = Chain(local)
+    chain.view.update(SECRET, [make(SECRET, "default", of="somebody else"), make(SECRET, "gateway", n=1)])
+    chain.envoy.client.subscribe(SECRET, ["default", "ROOTCA", "gateway"])
+    chain.settle()
+    assert chain.up.stream.subscribed(SECRET)[0] == {"gateway"}
+    assert set(chain.envoy.has(SECRET)) == {"gateway"}
+    local.update(SECRET, [make(SECRET, "default", of="mine"), make(SECRET, "ROOTCA")])
+    chain.settle()
+    assert chain.envoy.has(SECRET)["default"].version == make(SECRET, "default", of="mine").version
+    saved = chain.relay.acknowledged_state()
+    assert b"gateway" not in saved
+    assert b"mine" not in saved
+
+
+def test_the_server_hears_the_ack_only_after_envoy_gave_it() -> None:
+    chain = Chain()
+    chain.view.update(CLUSTER, [make(CLUSTER, "a", eds=False)])
+    chain.down.deliver_up()
+    while chain.up.deliver_up() or chain.up.deliver_down():
+        pass
+    assert chain.relay.cache.get(CLUSTER, "a") is not None
+    assert chain.up.stream.standing(CLUSTER, "a") is Standing.PENDING
+    chain.settle()
+    assert chain.up.stream.standing(CLUSTER, "a") is Standing.ACKNOWLEDGED
+
+
+def test_without_envoy_the_server_is_answered_and_nothing_is_saved() -> None:
+    chain = Chain()
+    chain.settle()
+    chain.down.stream.disconnected()
+    chain.view.update(CLUSTER, [make(CLUSTER, "a", eds=False)])
+    while chain.up.deliver_up() or chain.up.deliver_down():
+        pass
+    assert chain.up.stream.standing(CLUSTER, "a") is Standing.ACKNOWLEDGED
+    assert make(CLUSTER, "a", eds=False).frame not in chain.relay.acknowledged_state()
+    chain.down = chain.connect()
+    chain.settle()
+    assert make(CLUSTER, "a", eds=False).frame in chain.relay.acknowledged_state()
+
+
+def test_envoys_words_reach_the_server_and_the_last_good_stays_in_the_cache() -> None:
+    chain = Chain()
+    good = make(LISTENER, "l", n=1)
+    chain.view.update(LISTENER, [good])
+    chain.settle()
+    chain.view.update(LISTENER, [make(LISTENER, "l", n=2, bad=True)])
+    chain.settle()
+    assert chain.up.stream.standing(LISTENER, "l") is Standing.REJECTED
+    (status,) = (one for one in chain.up.stream.status() if one.type_url == LISTENER)
+    assert status.nack is not None
+    assert "l: is bad" in status.nack.message
+    cached = chain.relay.cache.get(LISTENER, "l")
+    assert cached is not None
+    assert cached.version == good.version
+    nacks = chain.envoy.nacks
+    chain.relay.upstream_disconnected()
+    chain.up = Wire(Upstream(chain.relay), Stream([chain.view]))
+    chain.settle()
+    assert chain.up.stream.standing(LISTENER, "l") is Standing.REJECTED
+    assert chain.envoy.nacks == nacks  # Envoy was not asked again
+
+
+def test_a_new_envoy_lets_go_of_what_only_the_old_one_needed_once_it_has_settled() -> None:
+    chain = Chain()
+    chain.envoy.client.subscribe(SECRET, ["old", "both"])
+    chain.view.update(SECRET, [make(SECRET, "old"), make(SECRET, "both")])
+    chain.settle()
+    chain.envoy = FakeEnvoy()
+    chain.envoy.client.subscribe(SECRET, ["both"])
+    chain.down.stream.disconnected()
+    chain.down = chain.connect()
+    chain.settle(1.0)
+    assert chain.up.stream.subscribed(SECRET)[0] == {"old", "both"}
+    assert chain.down.stream.deadline == 31.0
+    chain.settle(31.0)
+    assert chain.up.stream.subscribed(SECRET)[0] == {"both"}
+    assert chain.relay.cache.get(SECRET, "old") is None
+
+
+def test_a_local_change_marks_the_saved_state_as_old() -> None:
+    chain = Chain()
+    chain.view.update(CLUSTER, [make(CLUSTER, "a", eds=False)])
+    chain.settle()
+    assert chain.relay.dirty
+    chain.relay.acknowledged_state()
+    assert not chain.relay.dirty
+    chain.settle()
+    assert not chain.relay.dirty
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "damaged"),
+        (b"\xc1garbage", "damaged"),
+        (msgspec.msgpack.encode([99, []]), "format 99"),
+        (msgspec.msgpack.encode([1, [["t", True, [b"\xff\xff"], [], []]]]), "damaged"),
+    ],
+)
+def test_a_saved_state_that_cannot_be_used_says_why(data: bytes, words: str) -> None:
+    with pytest.raises(StateError, match=words):
+        Relay(wire.Node(), View()).restore(data)
