@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 from hypothesis import given
@@ -38,10 +40,8 @@ def test_a_joined_response_is_what_protobuf_reads_and_is_cut_into_the_same_frame
 @given(st.binary(max_size=300))
 def test_garbage_is_malformed_or_understood_never_a_crash(data: bytes) -> None:
     for decode in (wire.decode_response, wire.decode_request):
-        try:
+        with suppress(wire.Malformed):
             decode(data)
-        except wire.Malformed as error:
-            assert str(error)
 
 
 def test_every_cut_of_a_response_is_refused_or_shorter() -> None:
