@@ -6,9 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.e2e.mesh import Client, Mesh, running_mesh
-
 from bench.processes import percentile
+from tests.e2e.mesh import Client, Mesh, running_mesh
 
 Row = tuple[str, str, str]
 CHANGES = 200

@@ -11,9 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.mesh import ARGOSY, free_port, until
-
 from bench.processes import cpu, pss
+from tests.e2e.mesh import ARGOSY, free_port, until
 
 Row = tuple[str, str, str]
 SECONDS = 20

@@ -17,10 +17,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.mesh import Client, free_port, running_mesh, until
-
 from bench.certificates import make_pair
 from bench.processes import cpu
+from tests.e2e.mesh import Client, free_port, running_mesh, until
 
 Row = tuple[str, str, str]
 ROUNDS, SECONDS, CONNECTIONS = 5, 6, 16
@@ -193,7 +192,16 @@ def run() -> list[Row]:
         mesh = stack.enter_context(running_mesh(folder / "s"))
         config = folder / "app.json"
         config.write_text(json.dumps({"static_resources": {"listeners": [http_listener(app, answer)]}}))
-        command = [envoy_binary(), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+        command = [
+            envoy_binary(),
+            "-c",
+            str(config),
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "-l",
+            "error",
+        ]
         mesh.run("run", "--service=app", f"--port=9080:{app}", "--", *command, name="app")
         ours = mesh.client("client", "--upstream=app:9080")
         mesh.announced("app")

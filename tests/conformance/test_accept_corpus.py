@@ -56,7 +56,11 @@ def test_the_corpus_is_there() -> None:
 @pytest.mark.parametrize("case", cases())
 def test_accepted(case: str, tmp_path: Path) -> None:
     found = objects(case)
-    foreign = {f"{one['apiVersion']}/{one['kind']}" for one in found if kind_of(one["apiVersion"], one["kind"]) is None}
+    foreign = {
+        f"{one['apiVersion']}/{one['kind']}"
+        for one in found
+        if kind_of(one["apiVersion"], one["kind"]) is None
+    }
     mesh_kinds = ("istio.io", "gateway.networking.k8s.io")
     if later := {name for name in foreign if any(group in name for group in mesh_kinds)}:
         pytest.skip(f"not served yet: {', '.join(sorted(later))}")
@@ -71,5 +75,3 @@ def test_accepted(case: str, tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         validate(json.loads(dumped.stdout), folder)
-
-

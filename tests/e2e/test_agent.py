@@ -15,8 +15,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from tests.e2e.mesh import Connection, Load
-from tests.e2e.small_control_plane import ControlPlane
 
 from argosy.agent import protocol
 from argosy.agent.client import Lease, ask, ensure_agent, is_alive, listed, socket_path, start_time, stats
@@ -39,6 +37,8 @@ from argosy.agent.protocol import (
 )
 from argosy.runtime.errors import Failure
 from argosy.runtime.paths import runtime_dir
+from tests.e2e.mesh import Connection, Load
+from tests.e2e.small_control_plane import ControlPlane
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
 

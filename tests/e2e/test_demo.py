@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.mesh import ARGOSY, Connection, Response, free_port, until
 
 from argosy.runtime.paths import runtime_dir
+from tests.e2e.mesh import ARGOSY, Connection, Response, free_port, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -6,6 +6,7 @@ import re
 import urllib.request
 
 import pytest
+
 from tests.e2e.mesh import Mesh, until
 
 pytestmark = pytest.mark.e2e

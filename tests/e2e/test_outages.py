@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.e2e.mesh import Load, Mesh, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]

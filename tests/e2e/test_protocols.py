@@ -7,6 +7,7 @@ import socket
 
 import grpc
 import pytest
+
 from tests.e2e.mesh import Client, Mesh, until
 
 pytestmark = pytest.mark.e2e

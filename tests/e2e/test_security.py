@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
 from tests.e2e.mesh import Connection, Load, Mesh, running_mesh, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+
 from tests.e2e.mesh import Client, Mesh
 
 pytestmark = pytest.mark.e2e

@@ -17,9 +17,6 @@ import msgspec
 import pytest
 from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
 from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
-from tests.e2e.mesh import free_port, until
-from tests.e2e.translate_envoy import Running, answering, running, validate
-from tests.unit.translate.mesh import SUFFIX, endpoint, populate, put, service, workload
 
 from argosy.model import ir
 from argosy.model.ir import Protocol
@@ -32,6 +29,9 @@ from argosy.translate.dump import dump
 from argosy.translate.filters import forward_proxy
 from argosy.translate.listener_outbound import connect_http, outbound_proxy
 from argosy.translate.proxy import DeclaredUpstream, Proxy
+from tests.e2e.mesh import free_port, until
+from tests.e2e.translate_envoy import Running, answering, running, validate
+from tests.unit.translate.mesh import SUFFIX, endpoint, populate, put, service, workload
 
 pytestmark = pytest.mark.e2e
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.envoy_lab import ADS, EXT, HTTP_MANAGER, Lab, resource, running_lab
-from tests.e2e.mesh import free_port
 
 from argosy.xds.stream import Standing
 from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, SECRET, CachedResource
+from tests.e2e.envoy_lab import ADS, EXT, HTTP_MANAGER, Lab, resource, running_lab
+from tests.e2e.mesh import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -28,7 +28,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
-from tests.e2e.mesh import free_port, until
 
 from argosy.model.facts import Fact
 from argosy.model.snapshot import Snapshot
@@ -36,6 +35,7 @@ from argosy.translate.compiler import Compiler
 from argosy.translate.generator import resource
 from argosy.translate.proxy import Proxy
 from argosy.translate.resource import ENDPOINT, SECRET, Resource
+from tests.e2e.mesh import free_port, until
 
 ENVOY = next(
     Path(path) / "_bin" / "envoy" for path in envoy.__path__ if (Path(path) / "_bin" / "envoy").exists()

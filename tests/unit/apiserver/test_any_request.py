@@ -11,13 +11,13 @@ import httpx
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.apiserver.conftest import virtual_service
 
 from argosy.apiserver.app import create_app
 from argosy.apiserver.auth import User
 from argosy.resources.kinds import KINDS
 from argosy.store.base import Key
 from argosy.store.memory import MemoryStore
+from tests.unit.apiserver.conftest import virtual_service
 
 ANY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 METHODS = st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW"])

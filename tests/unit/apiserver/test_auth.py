@@ -12,13 +12,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Message
 from starlette.websockets import WebSocket
-from tests.unit.apiserver.conftest import REVIEWS, TOKEN
 
 from argosy.apiserver.app import create_app
 from argosy.apiserver.auth import User, bearer_tokens, token_file
 from argosy.apiserver.status import Refusal
 from argosy.runtime.errors import Failure
 from argosy.store.memory import MemoryStore
+from tests.unit.apiserver.conftest import REVIEWS, TOKEN
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
-from tests.unit.apiserver.conftest import TOKEN, Authority, make_authority, virtual_service
 
 from argosy.apiserver import kubeconfig
 from argosy.apiserver.app import create_app
@@ -25,6 +24,7 @@ from argosy.resources.kinds import KINDS
 from argosy.resources.problem import Problem
 from argosy.runtime.errors import Failure
 from argosy.store.base import Store
+from tests.unit.apiserver.conftest import TOKEN, Authority, make_authority, virtual_service
 
 T = TypeVar("T")
 KIND = next(kind for kind in KINDS if kind.kind == "VirtualService")

@@ -9,7 +9,6 @@ import httpx
 import msgspec
 import pytest
 from structlog.testing import capture_logs
-from tests.unit.apiserver.conftest import ALL_ROUTES, REVIEWS, ROUTES, virtual_service
 
 from argosy.apiserver import handlers
 from argosy.apiserver.app import create_app
@@ -19,6 +18,7 @@ from argosy.resources.meta import prepare_create
 from argosy.resources.problem import Problem
 from argosy.store.base import Key, Store, Stored, Unavailable
 from argosy.store.memory import MemoryStore
+from tests.unit.apiserver.conftest import ALL_ROUTES, REVIEWS, ROUTES, virtual_service
 
 Json = dict[str, Any]
 MERGE = {"Content-Type": "application/merge-patch+json"}

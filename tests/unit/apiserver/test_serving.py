@@ -15,10 +15,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from tests.unit.apiserver.conftest import Authority, make_authority
 
 from argosy.apiserver.serving import serve
 from argosy.runtime.errors import Failure
+from tests.unit.apiserver.conftest import Authority, make_authority
 
 
 async def hello(request: Request) -> PlainTextResponse:

@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.apiserver.conftest import ALL_ROUTES, REVIEWS, ROUTES, virtual_service
 
 from argosy.apiserver.app import create_app
 from argosy.apiserver.auth import User
 from argosy.apiserver.serving import Serving, serve
 from argosy.store.base import Key, Store
 from argosy.store.memory import MemoryStore
+from tests.unit.apiserver.conftest import ALL_ROUTES, REVIEWS, ROUTES, virtual_service
 
 Json = dict[str, Any]
 Frames = AsyncIterator[Json]

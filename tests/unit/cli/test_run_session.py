@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.conftest import BOUND, Agent
 
 from argosy.agent import protocol
 from argosy.cli.run_session import Session, Timing
 from argosy.runtime.errors import Failure
+from tests.unit.cli.conftest import BOUND, Agent
 
 QUICK = Timing(patience=5, grace=5, report=0.05, gone=5, gone_client=0.3)
 # A server that says where it is, and ends with code 7 when it is asked to stop.

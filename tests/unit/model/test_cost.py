@@ -12,12 +12,12 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from tests.unit.model.written import obj, scope, service
 
 from argosy.model import ir
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.model.snapshot import Snapshot
+from tests.unit.model.written import obj, scope, service
 
 SIZES = (100, 10_000)
 MIDDLE = "s50.default.svc.cluster.local"

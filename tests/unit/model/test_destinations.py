@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.model.written import REVIEWS, mesh_config, obj, scope, service, snapshot
 
 from argosy.model import ir
 from argosy.model.errors import LoweringError
@@ -13,6 +12,7 @@ from argosy.model.lower_destination_rule import lower
 from argosy.model.reader import Reader
 from argosy.model.snapshot import Snapshot
 from argosy.resources.networking import DestinationRule
+from tests.unit.model.written import REVIEWS, mesh_config, obj, scope, service, snapshot
 
 BALANCERS = ("RANDOM", "ROUND_ROBIN", "LEAST_REQUEST")
 

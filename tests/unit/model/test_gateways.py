@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.model.written import obj, scope, snapshot
 
 from argosy.model import ir
 from argosy.model.reader import Reader
 from argosy.model.scope import ProxyType
 from argosy.model.snapshot import Snapshot
+from tests.unit.model.written import obj, scope, snapshot
 
 
 def gateway(name: str, *hosts: str, port: int = 80, **more: Any) -> Any:

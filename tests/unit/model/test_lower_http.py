@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.model.written import exact, obj, prefix
 
 from argosy.model import ir
 from argosy.model.errors import LoweringError
 from argosy.model.lower_http import BUILT_IN_RETRY, Names, http_rule
 from argosy.model.rules import HttpRule, MirrorTarget, Target
 from argosy.resources.networking import VirtualService
+from tests.unit.model.written import exact, obj, prefix
 
 TO_REVIEWS = "route: [{destination: {host: reviews}}]"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.model.written import mesh_config
 
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
 from argosy.model.reader import Reader
 from argosy.model.snapshot import Snapshot
+from tests.unit.model.written import mesh_config
 
 
 @pytest.mark.parametrize(

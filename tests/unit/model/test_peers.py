@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.model.written import mesh_config, obj, snapshot
 
 from argosy.model.ir import MtlsMode
 from argosy.model.reader import Reader
+from tests.unit.model.written import mesh_config, obj, snapshot
 
 WEB = {"matchLabels": {"app": "web"}}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.model.written import RATINGS, REVIEWS, mesh_config, obj, prefix, scope, service, snapshot, to
 
 from argosy.model import ir
 from argosy.model.reader import Reader
 from argosy.model.snapshot import Snapshot
+from tests.unit.model.written import RATINGS, REVIEWS, mesh_config, obj, prefix, scope, service, snapshot, to
 
 
 def vs(name: str, host: str, destination: str, **more: Any) -> Any:

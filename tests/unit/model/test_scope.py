@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from tests.unit.model.written import obj, scope, snapshot
-
 from argosy.model.facts import Fact, FactKind
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
+from tests.unit.model.written import obj, scope, snapshot
 
 SELECTORS = Fact(FactKind.SELECTORS)
 

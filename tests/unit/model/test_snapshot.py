@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.model.written import RATINGS, REVIEWS, mesh_config, obj, scope, service, snapshot
 
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
@@ -13,6 +12,7 @@ from argosy.model.reader import Reader
 from argosy.model.snapshot import Snapshot
 from argosy.model.updates import RegistryUpdate
 from argosy.resources.kinds import decode
+from tests.unit.model.written import RATINGS, REVIEWS, mesh_config, obj, scope, service, snapshot
 
 HOSTS = Fact(FactKind.HOSTS)
 VIRTUAL = Fact(FactKind.HOSTS, "virtual")

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.model.written import mesh_config, obj
 
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
@@ -21,6 +20,7 @@ from argosy.model.reader import Reader
 from argosy.model.scope import ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.resources.meta import Object
+from tests.unit.model.written import mesh_config, obj
 
 NAMESPACES = ("default", "shop", "istio-system")
 HOSTS = ("x", "*.default.svc.cluster.local", "w.com", "*")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.model.written import obj, service, snapshot
 
 from argosy.model.warnings import cross_check
+from tests.unit.model.written import obj, service, snapshot
 
 MESH = (
     service("reviews", 9080),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.registry.objects import REVIEWS, service, service_entry, workload
 
 from argosy.model import ir
 from argosy.model.updates import RegistryUpdate
 from argosy.registry.objects import ObjectRegistry
 from argosy.resources.meta import Object
+from tests.unit.registry.objects import REVIEWS, service, service_entry, workload
 
 NOTHING = RegistryUpdate()
 

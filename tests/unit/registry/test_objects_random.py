@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.registry.objects import service, service_entry, workload
 
 from argosy.model.facts import Fact, FactKind
 from argosy.model.snapshot import Snapshot
 from argosy.registry import hosts
 from argosy.registry.objects import ObjectRegistry
 from argosy.resources.meta import Object
+from tests.unit.registry.objects import service, service_entry, workload
 
 NAMES = ("default/a", "default/a", "default/b", "shop/a")
 HOSTS = ("x.com", "a.default.svc.cluster.local")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.unit.translate.mesh import populate
 
 from argosy.model import ir
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.snapshot import Snapshot
 from argosy.translate.proxy import Proxy
+from tests.unit.translate.mesh import populate
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.translate.mesh import decoded
 
 from argosy.model import ir
 from argosy.translate.cluster import (
@@ -20,6 +19,7 @@ from argosy.translate.cluster import (
 )
 from argosy.translate.endpoint import EndpointKey, LoadAssignmentKey, LocalityKey, load_assignment
 from argosy.translate.tls import MeshTls
+from tests.unit.translate.mesh import decoded
 
 UNLIMITED = 4294967295
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"

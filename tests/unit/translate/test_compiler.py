@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from tests.unit.translate.mesh import SUFFIX, decoded, endpoint, populate, put, service, workload
 
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
@@ -22,6 +21,7 @@ from argosy.translate.compiler import Compiler
 from argosy.translate.generator import calls
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from argosy.translate.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE
+from tests.unit.translate.mesh import SUFFIX, decoded, endpoint, populate, put, service, workload
 
 EXPLICIT = Scope(type=ProxyType.SIDECAR, interception=Interception.EXPLICIT, namespace="default")
 REDIRECT = Scope(type=ProxyType.SIDECAR, interception=Interception.REDIRECT, namespace="default")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 
-from tests.unit.translate.mesh import service
-
 from argosy.model.ir import Protocol
 from argosy.translate.domains import Claims, Rank, hosts_of, ranks, with_port
+from tests.unit.translate.mesh import service
 
 
 def test_a_service_answers_to_its_short_names_where_they_hold() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.translate.mesh import decoded, populate
 
 from argosy.model import ir
 from argosy.model.ir import MtlsMode
@@ -18,6 +17,7 @@ from argosy.translate.http_or_tcp import Handling
 from argosy.translate.listener_inbound import InboundListenerKey, InboundPort, inbound_listener
 from argosy.translate.listener_outbound import ConnectHttpKey, OutboundProxyKey, connect_http, outbound_proxy
 from argosy.translate.proxy import Proxy
+from tests.unit.translate.mesh import decoded, populate
 
 MESH = {"transport_protocol": "tls"}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.translate.mesh import SUFFIX, endpoint, put, service
 
 from argosy.model import ir
 from argosy.model.ir import Protocol, Resolution
@@ -16,6 +15,7 @@ from argosy.translate import outbound
 from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption
 from argosy.translate.route import Tunnel
 from argosy.translate.tls import MeshTls
+from tests.unit.translate.mesh import SUFFIX, endpoint, put, service
 
 HOST = f"reviews.{SUFFIX}"
 EXPLICIT = Scope(type=ProxyType.SIDECAR, interception=Interception.EXPLICIT, namespace="default")

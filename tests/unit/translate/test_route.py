@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from envoy.config.route.v3 import route_components_pb2
 from google.protobuf import json_format
-from tests.unit.translate.mesh import decoded
 
 from argosy.model import ir
 from argosy.model.ir import HeaderOps, MatchKind, NamedMatch, RouteMatch, StringMatch
@@ -23,6 +22,7 @@ from argosy.translate.route import (
     route_configuration,
     virtual_host,
 )
+from tests.unit.translate.mesh import decoded
 
 HOST = "a.default.svc.cluster.local"
 CLUSTER = f"outbound|80||{HOST}"

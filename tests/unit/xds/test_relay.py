@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.unit.xds.fake_envoy import FakeEnvoy, Wire, make
 
 from argosy.xds import wire
 from argosy.xds.relay import Relay, RelaySession, StateError
 from argosy.xds.stream import Standing, Stream
 from argosy.xds.types import CLUSTER, LISTENER, SECRET
 from argosy.xds.view import View
+from tests.unit.xds.fake_envoy import FakeEnvoy, Wire, make
 
 
 class Upstream:

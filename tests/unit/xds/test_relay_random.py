@@ -10,14 +10,14 @@ import random
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tests.unit.xds.fake_envoy import FakeEnvoy, Wire
-from tests.unit.xds.test_stream_random import Mesh
 
 from argosy.xds import wire
 from argosy.xds.relay import Relay, RelaySession
 from argosy.xds.stream import Standing, Stream
 from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE
 from argosy.xds.view import View
+from tests.unit.xds.fake_envoy import FakeEnvoy, Wire
+from tests.unit.xds.test_stream_random import Mesh
 
 TYPES = (CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE)
 

@@ -16,7 +16,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.unit.xds.fake_envoy import make
 
 from argosy.xds import wire
 from argosy.xds.client import Client
@@ -26,6 +25,7 @@ from argosy.xds.server import AdsService, Peer, Refused, Session, StreamSession,
 from argosy.xds.stream import Standing, Stream
 from argosy.xds.types import CLUSTER, LISTENER, CachedResource
 from argosy.xds.view import View
+from tests.unit.xds.fake_envoy import make
 
 LOG = structlog.get_logger()
 SOON = Backoff(first=0.01, most=0.05)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import tracemalloc
 
-from tests.unit.xds.fake_envoy import make
-
 from argosy.xds import wire
 from argosy.xds.stream import HOLD, Standing, Stream
 from argosy.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from argosy.xds.view import View
+from tests.unit.xds.fake_envoy import make
 
 
 def ask(stream: Stream, type_url: str, *names: str, now: float = 0.0, **more: object) -> None:

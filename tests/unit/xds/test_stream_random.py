@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.xds.fake_envoy import FakeEnvoy, Wire, make
 
 from argosy.xds.stream import INTRODUCTION, Standing, Stream
 from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, CachedResource
 from argosy.xds.view import View
+from tests.unit.xds.fake_envoy import FakeEnvoy, Wire, make
 
 CLUSTERS = [f"outbound|80||c{i}.shop" for i in range(5)]
 ROUTES = ["http_proxy", "upstream|1|c0.shop", "8080"]

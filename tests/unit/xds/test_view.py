@@ -6,10 +6,10 @@ import random
 from collections.abc import Collection
 
 import pytest
-from tests.unit.xds.fake_envoy import make
 
 from argosy.xds.types import CLUSTER, ROUTE
 from argosy.xds.view import PartialView, View
+from tests.unit.xds.fake_envoy import make
 
 
 class Looker:

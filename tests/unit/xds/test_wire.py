@@ -8,11 +8,11 @@ import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.xds.fake_envoy import make
 
 from argosy.xds import wire
 from argosy.xds.blame import mentions
 from argosy.xds.types import CLUSTER
+from tests.unit.xds.fake_envoy import make
 
 names = st.text(min_size=1, max_size=200)
 
