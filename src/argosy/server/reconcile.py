@@ -100,7 +100,7 @@ class Reconciler:
             latest[event.stored.key] = event
             revision = max(revision, event.stored.revision)
         by_key = self._take_all(latest)
-        facts: set[Fact] = set().union(*by_key.values())
+        facts: set[Fact] = set().union(*{id(one): one for one in by_key.values()}.values())
         self._remember(latest, by_key)
         count = self.views.update(self.compiler.apply(facts)) if facts else 0
         if facts:
@@ -171,13 +171,13 @@ class Reconciler:
 
     def _remember(self, latest: dict[Key, Event], by_key: dict[Key, set[Fact]]) -> None:
         """Before the compiler goes on: what an object's facts are in now is what goes with them."""
-        before: dict[int, frozenset[Slot]] = {}  # many keys share one set of facts
+        shared: dict[int, tuple[frozenset[Fact], frozenset[Slot]]] = {}  # many keys share one set of facts
         for key, event in latest.items():
             facts = by_key[key]
-            if id(facts) not in before:
-                before[id(facts)] = frozenset(self.views.slots(facts))
+            if id(facts) not in shared:
+                shared[id(facts)] = frozenset(facts), frozenset(self.views.slots(facts))
             self.touched.pop(key, None)
-            self.touched[key] = Touched(event.stored.revision, frozenset(facts), before[id(facts)])
+            self.touched[key] = Touched(event.stored.revision, *shared[id(facts)])
         while len(self.touched) > REMEMBERED:
             self.touched.popitem(last=False)
 

@@ -266,6 +266,20 @@ def test_listing_again_finds_what_was_missed(world: World) -> None:
     assert VS not in world.reconciler.known
 
 
+def test_what_is_taken_in_together_is_remembered_once(world: World) -> None:
+    """Ten thousand services at the start must not keep ten thousand copies of what they all touched."""
+    registers = [msgspec.structs.replace(_registered(f"w{n}"), service=f"s{n}") for n in range(20)]
+    world.reconciler.apply(
+        [
+            world.event(entries.service(one, 100.0), Key("/services", "default", one.service))
+            for one in registers
+        ]
+    )
+    remembered = [touched.facts for touched in world.reconciler.touched.values()]
+    assert len(remembered) == 20
+    assert len({id(facts) for facts in remembered}) == 1
+
+
 # --- proxies --------------------------------------------------------------------------------------------------------
 
 
