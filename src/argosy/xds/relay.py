@@ -11,6 +11,8 @@ Upstream it is a `Client` (an `Exchange` for `connection.Connection`), downstrea
 * Local secrets (own key and roots) are a view of their own in front; their names are never asked upstream.
 * `acknowledged_state` is what Envoy confirmed and what it refused, without secrets: for the disk. `restore` serves it
   with no server there.
+* What a server removed while no Envoy was there is gone from the cache. If Envoy then refuses the listener or route
+  that came with the removal, its last good version may name what is gone: a running Envoy keeps it, a new one lacks it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from argosy.xds.blame import mentions
 from argosy.xds.client import Client
 from argosy.xds.stream import HOLD, Standing, Stream, TypeStatus
 from argosy.xds.subscription import WILDCARD
-from argosy.xds.types import SECRET, CachedResource, Resource
+from argosy.xds.types import REMOVED_AFTER, SECRET, CachedResource, Resource
 from argosy.xds.view import PartialView, View
 from argosy.xds.wire import Node, Received, Request, Response
 
@@ -95,6 +97,7 @@ class Relay:
         self._overdue = False
         self._mirrored: dict[str, tuple[frozenset[str], bool]] = {}
         self._good: dict[str, dict[str, CachedResource]] = {}  # confirmed by Envoy
+        self._leaving: dict[str, set[str]] = {}  # confirmed as removed, but still good
         self._unconfirmed: dict[str, set[str]] = {}
         self._pending: dict[str, _Pending] = {}
         self._answered: dict[str, dict[str, str]] = {}  # name -> version acknowledged upstream
@@ -180,12 +183,24 @@ class Relay:
         resource = self.cache.get(type_url, name)
         good = self._good.setdefault(type_url, {})
         if resource is None:
-            if good.pop(name, None) is not None:
+            if name in good:
+                self._leaving.setdefault(type_url, set()).add(name)
                 self.dirty = True
             self.dirty |= name in self.cache.denied(type_url)
         elif name not in good or good[name].version != resource.version:
             good[name] = _kept(resource)
             self.dirty = True
+        if resource is not None:
+            self._leaving.get(type_url, set()).discard(name)
+
+    def _drop_left(self) -> None:
+        """What was removed leaves the saved state once all that may name it is confirmed: an Envoy that restarts has
+        confirmed the clusters before it knows the listeners, and the saved ones may still name the old clusters."""
+        for type_url, names in self._leaving.items():
+            if not any(self._unconfirmed.get(other) for other in REMOVED_AFTER.get(type_url, ())):
+                for name in names:
+                    self._good.get(type_url, {}).pop(name, None)
+                names.clear()
 
     def _refuse(self, type_url: str, name: str, stream: Stream) -> None:
         resource = self.cache.get(type_url, name)
@@ -384,6 +399,7 @@ class Relay:
     def acknowledged_state(self) -> bytes:
         """What Envoy confirmed, without secrets; `restore` takes it. Clears `dirty`."""
         self.dirty = False
+        self._drop_left()
         saved = []
         for type_url in sorted(self.client.types()):
             if type_url == SECRET:

@@ -18,30 +18,17 @@ Protocol: https://www.envoyproxy.io/docs/envoy/v1.40.0/api-docs/xds_protocol#inc
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from enum import StrEnum
 
 from msgspec import Struct
 
 from argosy.xds.blame import mentioned
-from argosy.xds.subscription import BROUGHT, NEVER, WILDCARD, Flight, Subscription
-from argosy.xds.types import FOLLOWED_BY, HELD_BY, ORDER, REMOVED_AFTER, UNANSWERED, Nack, Resource
+from argosy.xds.gate import HOLD, INTRODUCTION, Gate
+from argosy.xds.subscription import BROUGHT, NEVER, WILDCARD, Flight, Standing, Subscription
+from argosy.xds.types import FOLLOWED_BY, ORDER, UNANSWERED, Nack, Resource
 from argosy.xds.view import View
 from argosy.xds.wire import Request, Response
 
-HOLD = 10.0
-"""Seconds that additions wait for what they depend on."""
-INTRODUCTION = 2.0
-"""Seconds after a stream's first request in which a client that reconnects tells what else it has: until then removals
-wait for types that were not heard of."""
-
-
-class Standing(StrEnum):
-    """How a client stands to a resource."""
-
-    ACKNOWLEDGED = "acknowledged"
-    PENDING = "pending"
-    REJECTED = "rejected"
-    UNSUBSCRIBED = "unsubscribed"
+__all__ = ["HOLD", "INTRODUCTION", "Standing", "Stream", "TypeStatus"]
 
 
 class TypeStatus(Struct, frozen=True, kw_only=True):
@@ -65,19 +52,14 @@ class Stream:
     ) -> None:
         """`refuses(type_url)`: whether the client is known to refuse a resource of the type (from earlier streams)."""
         self._layers = tuple(layers)
-        self._hold = hold
-        self._refuses = refuses
         self._wake: Callable[[], None] | None = None
         self._subscriptions: dict[str, Subscription] = {}
         self._order: tuple[str, ...] = ()
-        self._follows: dict[tuple[str, str], tuple[str, float]] = {}  # (type, follow) -> (who, deadline)
+        self._gate = Gate(self._subscriptions, self.find, self.known, hold, refuses)
         self._repeats: set[tuple[str, str]] = (
             set()
         )  # sent although the client will bring the same version along
         self._nonce = 0
-        self._began: float | None = None
-        self.deadline: float | None = None
-        """When `next_response` may give something although nothing happened; valid after it gave None."""
         self.resumed = 0
         """Resources that were not sent because the client brought the same version along."""
         self.sent_resources = 0
@@ -97,6 +79,11 @@ class Stream:
     def catch_up(self, type_url: str) -> None:
         if subscription := self._subscriptions.get(type_url):
             self._collect(type_url, subscription)
+
+    @property
+    def deadline(self) -> float | None:
+        """When `next_response` may give something although nothing happened; valid after it gave None."""
+        return self._gate.deadline
 
     def mark_dirty(self) -> None:
         """Something may have to be sent: the shell is woken."""
@@ -119,7 +106,7 @@ class Stream:
     def layers(self) -> tuple[View, ...]:
         return self._layers
 
-    def _find(self, type_url: str, name: str) -> Resource | None:
+    def find(self, type_url: str, name: str) -> Resource | None:
         for layer in self._layers:
             if (resource := layer.get(type_url, name)) is not None:
                 return resource
@@ -158,7 +145,7 @@ class Stream:
             for type_url, subscription in self._subscriptions.items()
         }
         before = {
-            type_url: {name: self._find(type_url, name) for name in names}
+            type_url: {name: self.find(type_url, name) for name in names}
             for type_url, names in candidates.items()
         }
         for layer in old:
@@ -170,7 +157,7 @@ class Stream:
         for type_url, subscription in self._subscriptions.items():
             position = self._position(type_url)
             for name, was in before[type_url].items():
-                resource = self._find(type_url, name)
+                resource = self.find(type_url, name)
                 if (was and was.version) != (resource and resource.version):
                     self._owe_change(type_url, subscription, name)
             subscription.seen = max(subscription.seen, position)
@@ -186,8 +173,7 @@ class Stream:
     def on_request(self, request: Request, now: float) -> None:
         """Takes in a request: an ACK or NACK of the response that is out, and changes of the subscription."""
         type_url = request.type_url
-        if self._began is None:
-            self._began = now
+        self._gate.begin(now)
         subscription = self._subscriptions.get(type_url)
         first = subscription is None
         if subscription is None:
@@ -242,7 +228,7 @@ class Stream:
 
     def _on_asked(self, type_url: str, subscription: Subscription, name: str) -> None:
         """The client subscribed to the name: it gets it, or the answer that there is none."""
-        resource = self._find(type_url, name)
+        resource = self.find(type_url, name)
         if resource is not None:
             self._compare(type_url, subscription, resource)
         elif not self._absent(type_url, subscription, name):
@@ -267,12 +253,12 @@ class Stream:
     def _on_known(self, type_url: str, subscription: Subscription) -> None:
         """All names of a wildcard subscription are known now: what the client brought along is compared with them."""
         for name in set(self._names(type_url, self._layers)):
-            resource = self._find(type_url, name)
+            resource = self.find(type_url, name)
             in_flight = subscription.flight is not None and name in subscription.flight.versions
             if resource is not None and name not in subscription.owed and not in_flight:
                 self._compare(type_url, subscription, resource)
         for name in subscription.resume:
-            if self._find(type_url, name) is None:
+            if self.find(type_url, name) is None:
                 subscription.owe(name, BROUGHT)
         subscription.resume = {}
 
@@ -297,9 +283,7 @@ class Stream:
             version = flight.versions[name]
             if version is not None and subscription.wants(name):
                 subscription.rejected[name] = version
-            for follow, (who, _) in tuple(self._follows.items()):
-                if who == name and follow[0] == FOLLOWED_BY.get(type_url):
-                    del self._follows[follow]
+            self._gate.release(type_url, name)
         subscription.nack = Nack(message=message, names=tuple(offenders or added), at=now)
         if not added:
             return  # only removals: there is nothing that could be kept back
@@ -316,7 +300,7 @@ class Stream:
         """The name changed in some layer, as far as the client is concerned."""
         if not subscription.wants(name):
             return
-        resource = self._find(type_url, name)
+        resource = self.find(type_url, name)
         if name in subscription.waiting:
             del subscription.waiting[name]
             self._on_asked(type_url, subscription, name)
@@ -339,95 +323,11 @@ class Stream:
         if subscription.greet and subscription.resume and self._knows(type_url):
             self._on_known(type_url, subscription)
 
-    def _busy(self, type_url: str) -> bool:
-        subscription = self._subscriptions.get(type_url)
-        return subscription is not None and (subscription.flight is not None or bool(subscription.owed))
-
-    def _removals_wait(self, type_url: str, now: float) -> bool:
-        for other in REMOVED_AFTER.get(type_url, ()):
-            if self._refuses is not None and self._refuses(other):
-                return True
-            subscription = self._subscriptions.get(other)
-            if subscription is None:
-                end = (now if self._began is None else self._began) + INTRODUCTION
-                if now < end:
-                    self._call_again(end)
-                    return True
-            elif subscription.rejected or self._busy(other):
-                return True
-        return False
-
-    def _removal_follows(self, type_url: str, name: str) -> bool:
-        """Whether what leads to the resource, by its name, is still to be removed."""
-        leading = next((one for one, following in FOLLOWED_BY.items() if following == type_url), None)
-        subscription = self._subscriptions.get(leading) if leading else None
-        if leading is None or subscription is None or self._find(leading, name) is not None:
-            return False
-        flight = subscription.flight
-        if flight is not None and name in flight.versions:
-            return flight.versions[name] is None  # one that is being added may wait for this very answer
-        return name in subscription.owed
-
-    def _call_again(self, at: float) -> None:
-        self.deadline = at if self.deadline is None else min(self.deadline, at)
-
-    def _additions_wait(self, type_url: str, now: float) -> bool:
-        """Whether the type is held; moves `deadline` to where the hold ends."""
-        subscription = self._subscriptions[type_url]
-        if not (self._blocked(type_url) or (type_url in HELD_BY and self._awaits_follow(now))):
-            subscription.held_since = None
-            return False
-        if subscription.held_since is None:
-            subscription.held_since = now
-        end = subscription.held_since + self._hold
-        if now >= end:
-            return False
-        self._call_again(end)
-        return True
-
-    def _blocked(self, type_url: str) -> bool:
-        for other in HELD_BY.get(type_url, ()):
-            subscription = self._subscriptions.get(other)
-            if subscription is not None and (
-                subscription.flight is not None or subscription.held_since is not None
-            ):
-                return True
-        return type_url in HELD_BY and any(self._unanswered(other) for other in FOLLOWED_BY.values())
-
-    def _unanswered(self, type_url: str) -> bool:
-        """Whether the client has asked for some name of the type and has nothing yet."""
-        subscription = self._subscriptions.get(type_url)
-        if subscription is None:
-            return False
-        flight = subscription.flight
-        return (
-            bool(subscription.waiting)
-            or NEVER in subscription.owed.values()
-            or (flight is not None and NEVER in flight.known.values())
-        )
-
-    def _awaits_follow(self, now: float) -> bool:
-        for key, (who, deadline) in tuple(self._follows.items()):
-            if now >= deadline or self._followed(*key, who):
-                del self._follows[key]
-        return bool(self._follows)
-
-    def _followed(self, type_url: str, name: str, who: str) -> bool:
-        """Whether the client has some version of what follows `who`, or no use for it any more."""
-        leading = next(one for one, following in FOLLOWED_BY.items() if following == type_url)
-        if self._find(leading, who) is None:
-            return True
-        standing = self.standing(type_url, name)
-        if standing is not Standing.PENDING:
-            return standing is not Standing.UNSUBSCRIBED
-        known = self._known(type_url, self._subscriptions[type_url], name)
-        return known is None or known > NEVER
-
     # -- what goes out
 
     def next_response(self, now: float) -> Response | None:
         """The next response to send, or None; call it until None after every request and wake-up."""
-        self.deadline = None
+        self._gate.deadline = None
         for type_url, subscription in self._subscriptions.items():
             self._collect(type_url, subscription)
         for type_url in self._order:
@@ -453,14 +353,14 @@ class Stream:
         removed = [
             name
             for name in removed
-            if subscription.owed[name] == NEVER or not self._removal_follows(type_url, name)
+            if subscription.owed[name] == NEVER or not self._gate.removal_follows(type_url, name)
         ]
-        if removed and self._removals_wait(type_url, now):
+        if removed and self._gate.removals_wait(type_url, now):
             removed = [name for name in removed if subscription.owed[name] == NEVER]
         if not resources and not removed and not subscription.greet:
             subscription.held_since = None
             return None
-        if self._additions_wait(type_url, now):
+        if self._gate.additions_wait(type_url, now):
             return None
         return self._send(type_url, subscription, resources, removed, now)
 
@@ -472,7 +372,7 @@ class Stream:
         resources: list[Resource] = []
         removed: list[str] = []
         for name in tuple(names):
-            resource = self._find(type_url, name)
+            resource = self.find(type_url, name)
             if resource is None:
                 asked = subscription.owed[name] == NEVER and type_url in UNANSWERED
                 if self._absent(type_url, subscription, name) and not asked:
@@ -529,8 +429,8 @@ class Stream:
         endpoints = self._subscriptions.get(following)
         for resource in resources:
             follow = resource.follow
-            if follow is not None and self.standing(following, follow) is not Standing.ACKNOWLEDGED:
-                self._follows[following, follow] = (resource.name, now + self._hold)
+            if follow is not None:
+                self._gate.expect(following, follow, resource.name, now)
             if endpoints is not None and endpoints.wants(follow or resource.name):
                 self._repeat(following, endpoints, follow or resource.name)
             elif endpoints is None and known[resource.name] != NEVER:
@@ -539,8 +439,8 @@ class Stream:
     def _repeat(self, type_url: str, subscription: Subscription, name: str) -> None:
         """The client gets the name once more: it asks again, or it has a changed cluster that is warm only once its
         endpoints came again (which Envoy does not ask for)."""
-        if self._find(type_url, name) is not None:
-            known = self._known(type_url, subscription, name)
+        if self.find(type_url, name) is not None:
+            known = self.known(type_url, subscription, name)
             subscription.owe(name, subscription.seen if known is None else known)
         elif not self._absent(type_url, subscription, name):
             subscription.resume.pop(
@@ -558,19 +458,19 @@ class Stream:
         subscription = self._subscriptions.get(type_url)
         if subscription is None or not subscription.wants(name):
             return Standing.UNSUBSCRIBED
-        resource = self._find(type_url, name)
+        resource = self.find(type_url, name)
         if resource is not None and subscription.rejected.get(name) == resource.version:
             return Standing.REJECTED
         if name in subscription.resume or (subscription.greet and not self._knows(type_url)):
             return Standing.PENDING
         if resource is None and not self._absent(type_url, subscription, name):
             return Standing.PENDING
-        known = self._known(type_url, subscription, name)
+        known = self.known(type_url, subscription, name)
         return (
             Standing.ACKNOWLEDGED if known is None or (position and known >= position) else Standing.PENDING
         )
 
-    def _known(self, type_url: str, subscription: Subscription, name: str) -> int | None:
+    def known(self, type_url: str, subscription: Subscription, name: str) -> int | None:
         """Up to which position the client is current for the name; None: up to now."""
         flight = subscription.flight
         if flight is not None and name in flight.known:
@@ -583,7 +483,7 @@ class Stream:
     def holds_back_removal(self, type_url: str, name: str) -> bool:
         """Whether the name is gone and the client, which may have it, was not told yet."""
         subscription = self._subscriptions.get(type_url)
-        return subscription is not None and name in subscription.owed and self._find(type_url, name) is None
+        return subscription is not None and name in subscription.owed and self.find(type_url, name) is None
 
     def is_current(self, type_url: str, names: Iterable[str]) -> bool:
         """Whether the client runs what the views hold now, for those of the names that it subscribes to."""
@@ -592,7 +492,7 @@ class Stream:
 
     def acknowledged(self, type_url: str, name: str) -> str | None:
         """The version the client runs, where that is the current one; None where it is another, or none."""
-        resource = self._find(type_url, name)
+        resource = self.find(type_url, name)
         if resource is None or self.standing(type_url, name) is not Standing.ACKNOWLEDGED:
             return None
         return resource.version
@@ -616,7 +516,7 @@ class Stream:
             self._collect(type_url, subscription)
             if subscription.flight is not None or subscription.greet:
                 return False
-            if any(known == NEVER or self._find(type_url, name) for name, known in subscription.owed.items()):
+            if any(known == NEVER or self.find(type_url, name) for name, known in subscription.owed.items()):
                 return False
         return True
 

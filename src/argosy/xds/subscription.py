@@ -7,6 +7,7 @@ and the rest is empty while nothing changes.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from enum import StrEnum
 from weakref import WeakValueDictionary
 
 from argosy.xds.types import Nack
@@ -24,6 +25,15 @@ def shared(names: Iterable[str]) -> frozenset[str]:
     """The one frozenset of these names."""
     wanted = frozenset(names)
     return _sets.setdefault(wanted, wanted)
+
+
+class Standing(StrEnum):
+    """How a client stands to a resource."""
+
+    ACKNOWLEDGED = "acknowledged"
+    PENDING = "pending"
+    REJECTED = "rejected"
+    UNSUBSCRIBED = "unsubscribed"
 
 
 class Flight:

@@ -41,6 +41,7 @@ class World:
         self.chance = random.Random(seed)
         self.now = 0.0
         self.names_offenders = names_offenders
+        self.refusing = bad > 0
         self.mesh = Mesh(self.chance, bad=bad)
         self.relay = Relay(wire.Node(id="agent"), View())
         self.envoy = FakeEnvoy(names_offenders=names_offenders)
@@ -94,6 +95,8 @@ class World:
         return any(one.deliver_up() or one.deliver_down() for one in wires)
 
     def step(self, action: int) -> None:
+        if self.refusing and action in (6, 8):
+            action = 9  # see the last rule of relay.py: what was taken without an Envoy and then refused
         actions = {
             3: self.connect_server,
             4: self.lose_server,
@@ -101,6 +104,7 @@ class World:
             6: self.restart_envoy,
             7: self.restart_agent,
             8: self.lose_envoy,
+            9: self.settle,
         }
         actions.get(action, self.mesh.mutate)()
         for _ in range(self.chance.randint(0, 12)):
@@ -184,7 +188,7 @@ def a_restart_needs_no_server(world: World) -> None:
 
 
 EXAMPLES = int(os.environ.get("ARGOSY_XDS_EXAMPLES", "60"))
-actions = st.lists(st.integers(0, 8), min_size=10, max_size=50)
+actions = st.lists(st.integers(0, 9), min_size=10, max_size=50)
 offenders = st.sampled_from(["names", "mumbles"])
 refusing = st.sampled_from([0.0, 0.15])
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
