@@ -22,7 +22,7 @@ unit:
 
 e2e:
 	@scripts/setup test
-	$(PY) -m pytest -q tests/e2e tests/servers -m "not long" $(ARGS)
+	$(PY) -m pytest -q -n 3 --dist loadfile tests/e2e -m "not long" $(ARGS)
 
 test-long: test
 	ARGOSY_LONG=1 $(PY) -m pytest -q tests -m long --timeout 1800 $(ARGS)
