@@ -221,6 +221,7 @@ class Relay:
             self.cache.update(type_url, [good])
         else:
             self.cache.forget(type_url, [name])
+        stream.keep(type_url, name)
 
     def _forgive(self, type_url: str, name: str) -> None:
         self.dirty |= self._refused.pop((type_url, name), None) is not None
@@ -308,6 +309,10 @@ class Relay:
         type_url = request.type_url
         self._decide(type_url)
         self._answer(type_url)
+        names, everything = stream.subscribed(type_url)
+        gone = set(request.resource_names_unsubscribe) & self.client.subscribed(type_url) - names - {WILDCARD}
+        if not everything:
+            self._let_go(type_url, gone)  # what this Envoy lets go of itself needs no waiting
         self._mirror(stream, type_url)
         self.settle(now)
         if self._on_status:

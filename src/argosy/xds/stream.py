@@ -480,6 +480,12 @@ class Stream:
         changed = max((layer.changed_at(type_url, name) for layer in self._layers), default=0)
         return subscription.seen if changed > subscription.seen else None
 
+    def keep(self, type_url: str, name: str) -> None:
+        """The client refused a version and keeps what it had: what the views hold of the name now is not sent."""
+        if subscription := self._subscriptions.get(type_url):
+            self._collect(type_url, subscription)
+            subscription.owed.pop(name, None)
+
     def holds_back_removal(self, type_url: str, name: str) -> bool:
         """Whether the name is gone and the client, which may have it, was not told yet."""
         subscription = self._subscriptions.get(type_url)
