@@ -21,7 +21,7 @@ def texts(names: Sequence[str]) -> Iterator[tuple[str, str]]:
         raise Failure("which files?", "name a file, a folder or - with -f", code=2)
     for name in names:
         if name == "-":
-            yield name, sys.stdin.read()
+            yield name, standard_input()
             continue
         path = Path(name)
         if path.is_dir():
@@ -36,11 +36,23 @@ def texts(names: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def read(path: Path) -> str:
     try:
-        return path.read_text()
-    except UnicodeDecodeError as error:
-        raise Failure(f"{path} is not UTF-8 text: byte {error.start}", "save it as UTF-8") from error
+        return text(path.read_bytes(), str(path))
     except OSError as error:
         raise Failure(f"cannot read {path}: {error.strerror}", "check the path after -f") from error
+
+
+def standard_input() -> str:
+    if sys.stdin is None:
+        raise Failure("-f -: standard input is closed", "pipe the objects in, or name a file", code=2)
+    return text(sys.stdin.buffer.read(), "standard input")
+
+
+def text(data: bytes, source: str) -> str:
+    """YAML and JSON are UTF-8 here, whatever the locale says."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise Failure(f"{source} is not UTF-8 text: byte {error.start}", "save it as UTF-8") from error
 
 
 def documents(names: Sequence[str]) -> tuple[list[Document], list[LoadError]]:

@@ -57,9 +57,7 @@ def get(
     if form == "json":
         print(json.dumps(found, indent=2))
     elif form == "yaml":
-        import yaml
-
-        print(yaml.safe_dump(found, sort_keys=False), end="")
+        print(as_yaml(found), end="")
     elif not items:
         say(
             f"no {which.plural}"
@@ -75,6 +73,21 @@ def get(
             for item in items
         ]
         table([*leading, "NAME", *(title for title, _ in shown), "AGE"], rows)
+
+
+def as_yaml(found: Json) -> str:
+    """Text of several lines as it was written, line by line: what is shown can be edited."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        style = "|" if "\n" in value else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    return str(yaml.dump(found, Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
 
 def age(item: Json, now: datetime) -> str:

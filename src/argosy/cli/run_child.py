@@ -8,11 +8,13 @@ have without us (a shell, psql).
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from argosy.agent.protocol import BoundPort
 from argosy.cli.processes import dies_with_us
@@ -64,6 +66,23 @@ def _take_foreground(then: Callable[[], None]) -> Callable[[], None]:
     return prepare
 
 
+def not_started(program: str, error: OSError) -> Failure:
+    """Why the kernel did not execute it, with the exit codes of a shell: 127 not found, 126 cannot be executed."""
+    match error:
+        case FileNotFoundError() if Path(program).is_file():
+            return Failure(f"{program}: the interpreter that its first line names is not there", code=127)
+        case FileNotFoundError():
+            return Failure(f"no such program: {program}", "check the PATH, or give its whole path", 127)
+        case PermissionError() if Path(program).is_dir():
+            return Failure(f"{program} is a directory", "name a program in it", 126)
+        case PermissionError():
+            return Failure(f"{program} cannot be executed", f"chmod +x {program}", 126)
+    if error.errno == errno.ENOEXEC:
+        remedy = f"begin it with a line as #!/bin/sh, or name what runs it: -- sh {program}"
+        return Failure(f"{program} is not a program", remedy, 126)
+    return Failure(f"{program} cannot be executed: {error.strerror}", code=126)
+
+
 class Child:
     """The running application. `exited` is set once it has ended; `returned` is then its code as Popen gives it."""
 
@@ -80,12 +99,8 @@ class Child:
                 process_group=0,
                 preexec_fn=_take_foreground(prepare) if self.foreground else prepare,
             )
-        except FileNotFoundError as error:
-            raise Failure(
-                f"no such program: {command[0]}", "check the PATH, or give its whole path", 127
-            ) from error
-        except PermissionError as error:
-            raise Failure(f"{command[0]} cannot be executed", f"chmod +x {command[0]}", 126) from error
+        except OSError as error:
+            raise not_started(command[0], error) from error
         self.pid = self.process.pid
         self.returned = 0
         self.exited = asyncio.Event()

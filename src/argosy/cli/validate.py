@@ -57,8 +57,8 @@ def of_unreadable(error: LoadError) -> dict[str, Any]:
 
 def label(entry: dict[str, Any]) -> str:
     """`VirtualService shop/reviews`, as messages name an object."""
-    named = "/".join(part for part in (entry["namespace"], entry["name"]) if part)
-    return " ".join(part for part in (entry["kind"], named) if part) or f"object {entry['index']}"
+    named = "/".join(str(part) for part in (entry["namespace"], entry["name"]) if part)
+    return " ".join(str(part) for part in (entry["kind"], named) if part) or f"object {entry['index']}"
 
 
 def print_entries(entries: list[dict[str, Any]]) -> None:

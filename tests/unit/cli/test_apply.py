@@ -12,6 +12,7 @@ import pytest
 
 from argosy.apiserver.client import ApiError, Applied, identify
 from argosy.cli import connect
+from argosy.cli.get import as_yaml
 from argosy.cli.main import main
 from argosy.resources.kinds import Kind
 
@@ -234,6 +235,11 @@ def test_get_as_table_json_and_yaml(plane: Plane, argosy: Called) -> None:
     ]
     assert json.loads(argosy("get", "svc", "-o", "json")[1])["items"][0]["metadata"]["name"] == "a"
     assert argosy("get", "Service", "a", "-o", "yaml")[1].startswith("apiVersion: v1\n")
+
+
+def test_text_of_several_lines_is_shown_as_it_was_written() -> None:
+    found = {"data": {"mesh": "a: 1\nb: 2\n", "one": "a: 1"}}
+    assert as_yaml(found) == "data:\n  mesh: |\n    a: 1\n    b: 2\n  one: 'a: 1'\n"
 
 
 def test_the_status_of_proxies(plane: Plane, argosy: Called) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from argosy.cli import files
 from argosy.cli.main import app
 from argosy.demo.shop import CONFIG
 from argosy.runtime.errors import Failure
@@ -112,6 +114,22 @@ def test_a_folder_without_files_and_a_file_that_is_not_there_are_named(tmp_path:
         called("validate", "-f", str(tmp_path))
     with pytest.raises(Failure, match="cannot read /nowhere"):
         called("validate", "-f", "/nowhere")
+
+
+def test_an_object_whose_kind_and_name_are_no_text_is_an_invalid_entry(tmp_path: Path) -> None:
+    folder = written(tmp_path, a="{apiVersion: 1, kind: 5, metadata: {name: 7}}")
+    code, said = called("validate", "-f", str(folder))
+    assert code == 1
+    assert "a.yaml: 5 7: error: apiVersion: " in said
+
+
+def test_standard_input_that_is_closed_or_no_text_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # as Python sets it for `argosy … <&-`
+    with pytest.raises(Failure, match="standard input is closed"):
+        files.standard_input()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
+    with pytest.raises(Failure, match="standard input is not UTF-8 text: byte 0"):
+        files.standard_input()
 
 
 def dumped(tmp_path: Path, proxy: str, *more: str, text: str = MESH) -> dict[str, list[dict[str, object]]]:

@@ -242,6 +242,28 @@ async def test_a_program_that_is_not_there_is_named(agent: Agent) -> None:
     assert caught.value.code == 127
 
 
+@pytest.mark.parametrize(
+    ("content", "mode", "code", "said"),
+    [
+        ("echo hello\n", 0o755, 126, "not a program"),
+        ("#!/no/such/interpreter\n", 0o755, 127, "the interpreter that its first line names is not there"),
+        ("#!/bin/sh\n", 0o644, 126, "cannot be executed"),
+    ],
+)
+async def test_a_program_that_cannot_be_executed_is_named_with_its_reason(
+    agent: Agent, tmp_path: Path, content: str, mode: int, code: int, said: str
+) -> None:
+    program = tmp_path / "program"
+    program.write_text(content)
+    program.chmod(mode)
+    session = running(agent, protocol.Start(name="me", service="me", command=(str(program),)))
+    await agent.told(protocol.Start)
+    await agent.say(started(), protocol.Ready())
+    with pytest.raises(Failure, match=said) as caught:
+        await asyncio.wait_for(session, BOUND)
+    assert caught.value.code == code
+
+
 async def test_it_says_where_everything_is_and_what_it_sees(
     agent: Agent, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
