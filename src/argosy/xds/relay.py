@@ -123,9 +123,12 @@ class Relay:
         """What is here. A version that was acknowledged to the server need not come again; of the rest it hears only
         the name, so that it sends it again, or removes it when nothing names it any more."""
         answered = self._answered.get(type_url, {})
-        told = {name: "" for kind, name in self._refused if kind == type_url}
+        refused = {
+            name for kind, name in self._refused if kind == type_url
+        }  # even if it is the last good one again
+        told = dict.fromkeys(refused, "")
         for resource in self.cache.resources(type_url):
-            known = answered.get(resource.name) == resource.version
+            known = answered.get(resource.name) == resource.version and resource.name not in refused
             told[resource.name] = resource.version if known else ""
         return told
 
@@ -224,7 +227,10 @@ class Relay:
         stream.keep(type_url, name)
 
     def _forgive(self, type_url: str, name: str) -> None:
-        self.dirty |= self._refused.pop((type_url, name), None) is not None
+        if self._refused.pop((type_url, name), None) is not None:
+            self.dirty = True
+            if self._stream is not None:
+                self._stream.forgive(type_url, name)
 
     def _answer(self, type_url: str) -> None:
         """Answers the server's response once nothing in it waits for Envoy."""

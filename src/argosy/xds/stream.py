@@ -486,6 +486,12 @@ class Stream:
             self._collect(type_url, subscription)
             subscription.owed.pop(name, None)
 
+    def forgive(self, type_url: str, name: str) -> None:
+        """What the client refused is not offered any more, and what it kept is what the views hold."""
+        if subscription := self._subscriptions.get(type_url):
+            subscription.rejected.pop(name, None)
+        self.mark_dirty()
+
     def holds_back_removal(self, type_url: str, name: str) -> bool:
         """Whether the name is gone and the client, which may have it, was not told yet."""
         subscription = self._subscriptions.get(type_url)
