@@ -1,4 +1,5 @@
-"""`argosy validate`: what the server would say to these files, without a server.
+"""`argosy validate`: what the server would say to these files, without a server: errors, and as warnings also what is
+accepted and not in force.
 
 The form of the JSON is that of the conformance suites: one entry an object; see `resources.report`.
 """
@@ -31,13 +32,27 @@ def validate(filename: Files, output: Output = "table") -> None:
 
     form = chosen_output(output, ("table", "json"))
     found, unreadable = documents(filename)
-    entries = report(found) + [of_unreadable(error) for error in unreadable]
+    judged = [
+        with_limits(entry, document.object) for entry, document in zip(report(found), found, strict=True)
+    ]
+    entries = judged + [of_unreadable(error) for error in unreadable]
     if form == "json":
         print(json.dumps(entries, indent=1))
     else:
         print_entries(entries)
     if not all(entry["valid"] for entry in entries):
         raise typer.Exit(1)
+
+
+def with_limits(entry: dict[str, Any], obj: Any) -> dict[str, Any]:
+    """The entry with what of its object is accepted and not in force."""
+    from argosy.model.limits import not_in_force
+    from argosy.resources.kinds import decode
+
+    if not entry["valid"] or entry.get("skipped"):
+        return entry
+    found = [{"field": field, "message": message} for field, message in not_in_force(decode(obj))]
+    return entry | {"warnings": entry["warnings"] + found}
 
 
 def of_unreadable(error: LoadError) -> dict[str, Any]:

@@ -60,7 +60,12 @@ def _both(root: HttpMatch, delegate: HttpMatch) -> HttpMatch | None:
     match = _match(root.match, delegate.match)
     if source is None or match is None:
         return None
-    return HttpMatch(name=_joined(root.name, delegate.name), match=match, source=source)
+    return HttpMatch(
+        name=_joined(root.name, delegate.name),
+        match=match,
+        source=source,
+        stat_prefix=delegate.stat_prefix or root.stat_prefix,
+    )
 
 
 def _source(root: Source, delegate: Source) -> Source | None:

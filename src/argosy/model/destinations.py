@@ -3,12 +3,14 @@
 Facts (Istio): rules for one host in one namespace are merged, the oldest first: subsets are united and the first of a
 name wins, the first traffic policy wins; a rule with a workloadSelector stands for the workloads it selects and takes
 from the others what it does not say. A subset inherits field by field from the policy of the rule; a port's settings
-replace everything and inherit nothing.
+replace everything and inherit nothing, but what they have no fields for (proxyProtocol, retryBudget).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from argosy.model import ir
 from argosy.model.hostnames import visible_from
@@ -56,16 +58,17 @@ def merge(host: str, rules: Sequence[DestinationRuleRule]) -> ir.DestinationPoli
     if top is not None:
         found["", 0] = _policy(top)
         for port, parts in top.ports:
-            found["", port] = _policy(parts)
+            found["", port] = _policy(_within(parts, top))
     for subset in subsets.values():
         if subset.policy is None:
             continue
-        found[subset.name, 0] = _policy(_over(top, subset.policy))
+        whole = _over(top, subset.policy)
+        found[subset.name, 0] = _policy(whole)
         own = dict(subset.policy.ports)
         inherited = dict(top.ports) if top else {}
         for port in own.keys() | inherited.keys():
             parts = own[port] if port in own else _over(inherited[port], subset.policy)
-            found[subset.name, port] = _policy(parts)
+            found[subset.name, port] = _policy(_within(parts, whole))
     return ir.DestinationPolicy(
         host=host,
         subsets=tuple(
@@ -88,7 +91,14 @@ def _over(base: PolicyParts | None, own: PolicyParts) -> PolicyParts:
         connection_pool=own.connection_pool or base.connection_pool,
         outlier=own.outlier or base.outlier,
         tls=own.tls or base.tls,
+        proxy_protocol=own.proxy_protocol or base.proxy_protocol,
+        retry_budget=own.retry_budget or base.retry_budget,
     )
+
+
+def _within(port: PolicyParts, whole: PolicyParts) -> PolicyParts:
+    """A port's settings with what they cannot say themselves."""
+    return msgspec.structs.replace(port, proxy_protocol=whole.proxy_protocol, retry_budget=whole.retry_budget)
 
 
 def _policy(parts: PolicyParts) -> ir.TrafficPolicy:
@@ -97,8 +107,11 @@ def _policy(parts: PolicyParts) -> ir.TrafficPolicy:
         load_balancer=balancer.kind if balancer else ir.LoadBalancer.LEAST_REQUEST,
         hash=balancer.hash if balancer else None,
         minimum_ring_size=balancer.minimum_ring_size if balancer else None,
+        maglev_table_size=balancer.maglev_table_size if balancer else None,
         warmup=balancer.warmup if balancer else None,
         connection_pool=parts.connection_pool or ir.ConnectionPool(),
         outlier=parts.outlier,
         tls=parts.tls,
+        proxy_protocol=parts.proxy_protocol,
+        retry_budget=parts.retry_budget,
     )

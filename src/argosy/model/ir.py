@@ -207,6 +207,7 @@ class HashPolicy(Struct, frozen=True, kw_only=True):
     cookie_name: str | None = None
     cookie_path: str = ""
     cookie_ttl: int | None = None
+    cookie_attributes: Pairs = ()  # in the order written
     source_ip: bool = False
     query: str | None = None
 
@@ -277,6 +278,7 @@ class Route(Struct, frozen=True, kw_only=True):
     fault: Fault | None = None
     headers: HeaderOps | None = None
     cors: Cors | None = None
+    stat_prefix: str = ""  # under which the proxy counts the route's requests; "": not by itself
 
 
 class RouteTable(Struct, frozen=True):
@@ -319,6 +321,7 @@ class ClientTls(Struct, frozen=True, kw_only=True):
     client_certificate: str = ""
     private_key: str = ""
     ca_certificates: str = ""
+    ca_crl: str = ""
     insecure_skip_verify: bool = False
 
 
@@ -326,6 +329,13 @@ class KeepAlive(Struct, frozen=True, kw_only=True):
     probes: int | None = None
     time: int | None = None
     interval: int | None = None
+
+
+class Http2KeepAlive(Struct, frozen=True, kw_only=True):
+    """Pings on an HTTP/2 connection."""
+
+    interval: int
+    timeout: int | None = None
 
 
 class ConnectionPool(Struct, frozen=True, kw_only=True):
@@ -342,6 +352,7 @@ class ConnectionPool(Struct, frozen=True, kw_only=True):
     h2_upgrade_policy: str = "DEFAULT"  # DEFAULT | DO_NOT_UPGRADE | UPGRADE
     use_client_protocol: bool = False
     max_concurrent_streams: int | None = None
+    http2_keepalive: Http2KeepAlive | None = None
 
 
 class OutlierDetection(Struct, frozen=True, kw_only=True):
@@ -353,16 +364,36 @@ class OutlierDetection(Struct, frozen=True, kw_only=True):
     base_ejection_time: int | None = None
     max_ejection_percent: int | None = None
     min_health_percent: int = 0
+    http_codes: tuple[int, ...] = ()  # what counts as an error in place of the 5xx; sorted
+
+
+class Warmup(Struct, frozen=True, kw_only=True):
+    """A new endpoint gets its full share of the traffic only after `window`."""
+
+    window: int
+    minimum_percent: float | None = None
+    aggression: float | None = None
+
+
+class RetryBudget(Struct, frozen=True, kw_only=True):
+    """Limits concurrent retries by the requests that are active, in place of a fixed number."""
+
+    percent: float | None = None
+    minimum: int | None = None
+    interval: int | None = None
 
 
 class TrafficPolicy(Struct, frozen=True, kw_only=True):
     load_balancer: LoadBalancer = LoadBalancer.LEAST_REQUEST
     hash: HashPolicy | None = None
     minimum_ring_size: int | None = None
-    warmup: int | None = None
+    maglev_table_size: int | None = None
+    warmup: Warmup | None = None
     connection_pool: ConnectionPool = ConnectionPool()
     outlier: OutlierDetection | None = None
     tls: ClientTls | None = None  # None: automatic mutual TLS
+    proxy_protocol: str = ""  # V1 | V2: said before the first byte of a connection
+    retry_budget: RetryBudget | None = None
 
 
 class Subset(Struct, frozen=True, kw_only=True):
@@ -432,11 +463,17 @@ class Mesh(Struct, frozen=True, kw_only=True):
     """The parts of MeshConfig that shape configuration; defaults are Istio's."""
 
     trust_domain: str = "cluster.local"
+    trust_domain_aliases: tuple[str, ...] = ()  # other domains whose identities count as the mesh's own
     root_namespace: str = "istio-system"
     domain_suffix: str = "cluster.local"
     outbound_allow_any: bool = True
     h2_upgrade: bool = False
     connect_timeout: int = 10_000
+    dns_refresh_rate: int = 60_000  # where an answer has no time to live
+    keepalive: KeepAlive | None = None  # of connections whose destination says nothing of it
+    connection_pool: ConnectionPool | None = None  # of destinations that have none
+    outlier: OutlierDetection | None = None  # of destinations that have none
+    auto_mtls: bool = True
     access_log_file: str = ""
     access_log_json: bool = True
     default_retry: RetryPolicy | None = RetryPolicy(

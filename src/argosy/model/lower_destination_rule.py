@@ -6,6 +6,8 @@ Facts (Istio): an unspecified load balancer is LEAST_REQUEST, LEAST_CONN is its 
 
 from __future__ import annotations
 
+import msgspec
+
 from argosy.model import ir
 from argosy.model.errors import LoweringError
 from argosy.model.hostnames import resolved_export
@@ -22,6 +24,7 @@ from argosy.resources.networking import (
     PortTrafficPolicy,
     TrafficPolicy,
 )
+from argosy.resources.networking.destination_rule import ConnectionKeepalive, TcpKeepalive
 
 SIMPLE = {
     "": ir.LoadBalancer.LEAST_REQUEST,
@@ -34,13 +37,14 @@ SIMPLE = {
 }
 
 
-def _consistent_hash(written: ConsistentHash, field: str, warmup: int | None) -> BalancerParts:
+def _consistent_hash(written: ConsistentHash, field: str, warmup: ir.Warmup | None) -> BalancerParts:
     cookie = written.http_cookie
     hash_policy = ir.HashPolicy(
         header=written.http_header_name or None,
         cookie_name=(cookie.name or None) if cookie else None,
         cookie_path=(cookie.path or "") if cookie else "",
         cookie_ttl=milliseconds(cookie.ttl, f"{field}.httpCookie.ttl") if cookie else None,
+        cookie_attributes=tuple((one.name, one.value) for one in cookie.attributes) if cookie else (),
         source_ip=bool(written.use_source_ip),
         query=written.http_query_parameter_name or None,
     )
@@ -49,17 +53,27 @@ def _consistent_hash(written: ConsistentHash, field: str, warmup: int | None) ->
         kind=ir.LoadBalancer.MAGLEV if written.maglev else ir.LoadBalancer.RING_HASH,
         hash=hash_policy,
         minimum_ring_size=ring or None,
+        maglev_table_size=(written.maglev.table_size or None) if written.maglev else None,
         warmup=warmup,
     )
+
+
+def _warmup(written: LoadBalancerSettings, field: str) -> ir.Warmup | None:
+    """Facts (Istio): `warmupDurationSecs` is the old form of `warmup`."""
+    said = written.warmup
+    if said is None:
+        window = milliseconds(written.warmup_duration_secs, f"{field}.warmupDurationSecs")
+        return ir.Warmup(window=window) if window else None
+    window = milliseconds(said.duration, f"{field}.warmup.duration")
+    if not window:
+        return None
+    return ir.Warmup(window=window, minimum_percent=said.minimum_percent, aggression=said.aggression)
 
 
 def _balancer(written: LoadBalancerSettings | None, field: str) -> BalancerParts | None:
     if written is None:
         return None
-    if written.warmup is not None:
-        warmup = milliseconds(written.warmup.duration, f"{field}.warmup.duration")
-    else:
-        warmup = milliseconds(written.warmup_duration_secs, f"{field}.warmupDurationSecs")
+    warmup = _warmup(written, field)
     if written.consistent_hash is not None:
         return _consistent_hash(written.consistent_hash, f"{field}.consistentHash", warmup)
     simple = str(written.simple or "")
@@ -70,21 +84,14 @@ def _balancer(written: LoadBalancerSettings | None, field: str) -> BalancerParts
     return BalancerParts(kind=SIMPLE[simple], warmup=warmup)
 
 
-def _connection_pool(written: ConnectionPoolSettings | None, field: str) -> ir.ConnectionPool | None:
+def connection_pool(written: ConnectionPoolSettings | None, field: str) -> ir.ConnectionPool | None:
     if written is None:
         return None
     tcp, http = written.tcp, written.http
-    keepalive = tcp.tcp_keepalive if tcp else None
     return ir.ConnectionPool(
         max_connections=(tcp.max_connections or None) if tcp else None,
         connect_timeout=milliseconds(tcp.connect_timeout, f"{field}.tcp.connectTimeout") if tcp else None,
-        keepalive=ir.KeepAlive(
-            probes=keepalive.probes or None,
-            time=milliseconds(keepalive.time, f"{field}.tcp.tcpKeepalive.time"),
-            interval=milliseconds(keepalive.interval, f"{field}.tcp.tcpKeepalive.interval"),
-        )
-        if keepalive
-        else None,
+        keepalive=keep_alive(tcp.tcp_keepalive, f"{field}.tcp.tcpKeepalive") if tcp else None,
         max_connection_duration=milliseconds(
             tcp.max_connection_duration, f"{field}.tcp.maxConnectionDuration"
         )
@@ -99,10 +106,32 @@ def _connection_pool(written: ConnectionPoolSettings | None, field: str) -> ir.C
         h2_upgrade_policy=str(http.h2_upgrade_policy or "DEFAULT") if http else "DEFAULT",
         use_client_protocol=bool(http.use_client_protocol) if http else False,
         max_concurrent_streams=(http.max_concurrent_streams or None) if http else None,
+        http2_keepalive=_http2_keepalive(http.http2_keep_alive, f"{field}.http.http2KeepAlive")
+        if http
+        else None,
     )
 
 
-def _outlier(written: OutlierDetection | None, field: str) -> ir.OutlierDetection | None:
+def _http2_keepalive(written: ConnectionKeepalive | None, field: str) -> ir.Http2KeepAlive | None:
+    if written is None:
+        return None
+    interval = milliseconds(written.interval, f"{field}.interval")
+    if interval is None:
+        raise LoweringError(f"{field}.interval", "is missing; give the time between pings")
+    return ir.Http2KeepAlive(interval=interval, timeout=milliseconds(written.timeout, f"{field}.timeout"))
+
+
+def keep_alive(written: TcpKeepalive | None, field: str) -> ir.KeepAlive | None:
+    if written is None:
+        return None
+    return ir.KeepAlive(
+        probes=written.probes or None,
+        time=milliseconds(written.time, f"{field}.time"),
+        interval=milliseconds(written.interval, f"{field}.interval"),
+    )
+
+
+def outlier(written: OutlierDetection | None, field: str) -> ir.OutlierDetection | None:
     if written is None:
         return None
     gateway = written.consecutive_gateway_errors
@@ -117,6 +146,7 @@ def _outlier(written: OutlierDetection | None, field: str) -> ir.OutlierDetectio
         base_ejection_time=milliseconds(written.base_ejection_time, f"{field}.baseEjectionTime"),
         max_ejection_percent=written.max_ejection_percent or None,
         min_health_percent=written.min_health_percent or 0,
+        http_codes=tuple(sorted(set(written.outlier_detection_http_error_codes))),
     )
 
 
@@ -134,6 +164,7 @@ def _tls(written: ClientTLSSettings | None, field: str) -> ir.ClientTls | None:
         client_certificate=written.client_certificate,
         private_key=written.private_key,
         ca_certificates=written.ca_certificates,
+        ca_crl=written.ca_crl,
         insecure_skip_verify=bool(written.insecure_skip_verify),
     )
 
@@ -141,8 +172,8 @@ def _tls(written: ClientTLSSettings | None, field: str) -> ir.ClientTls | None:
 def _parts(written: TrafficPolicy | PortTrafficPolicy, field: str) -> PolicyParts:
     return PolicyParts(
         load_balancer=_balancer(written.load_balancer, f"{field}.loadBalancer"),
-        connection_pool=_connection_pool(written.connection_pool, f"{field}.connectionPool"),
-        outlier=_outlier(written.outlier_detection, f"{field}.outlierDetection"),
+        connection_pool=connection_pool(written.connection_pool, f"{field}.connectionPool"),
+        outlier=outlier(written.outlier_detection, f"{field}.outlierDetection"),
         tls=_tls(written.tls, f"{field}.tls"),
     )
 
@@ -157,11 +188,17 @@ def _policy(written: TrafficPolicy | None, field: str) -> PolicyParts | None:
             raise LoweringError(f"{field}.portLevelSettings[{index}].port", "needs a port number")
         ports.setdefault(number, _parts(item, f"{field}.portLevelSettings[{index}]"))
     top = _parts(written, field)
-    return PolicyParts(
-        load_balancer=top.load_balancer,
-        connection_pool=top.connection_pool,
-        outlier=top.outlier,
-        tls=top.tls,
+    budget = written.retry_budget
+    return msgspec.structs.replace(
+        top,
+        proxy_protocol=str(written.proxy_protocol.version) if written.proxy_protocol else "",
+        retry_budget=ir.RetryBudget(
+            percent=budget.percent,
+            minimum=budget.min_retry_concurrency,
+            interval=milliseconds(budget.budget_interval, f"{field}.retryBudget.budgetInterval"),
+        )
+        if budget
+        else None,
         ports=tuple(sorted(ports.items(), key=lambda item: item[0])),
     )
 

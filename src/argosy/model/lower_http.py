@@ -135,6 +135,7 @@ def http_match(written: HTTPMatchRequest, names: Names) -> HttpMatch:
             query=_named(written.query_params),
         ),
         source=source(written, names),
+        stat_prefix=written.stat_prefix,
     )
 
 

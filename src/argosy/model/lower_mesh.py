@@ -13,6 +13,7 @@ import msgspec
 
 from argosy.model import ir
 from argosy.model.errors import LoweringError
+from argosy.model.lower_destination_rule import connection_pool, keep_alive, outlier
 from argosy.model.lower_http import milliseconds, retry_policy
 from argosy.resources import loading, meshconfig
 from argosy.resources.core import ConfigMap
@@ -33,7 +34,7 @@ def lower(obj: ConfigMap, defaults: ir.Mesh) -> ir.Mesh:
     written: set[str] = set()
     for document in loading.load_documents(text, meshconfig.KEY):
         written.update(document.object)
-    changes = {attribute: read(config) for name, (attribute, read) in SETTINGS.items() if name in written}
+    changes = {attribute: read(config) for name, attribute, read in SETTINGS if name in written}
     return msgspec.structs.replace(defaults, **changes)
 
 
@@ -48,23 +49,48 @@ def _connect_timeout(config: MeshConfig) -> int | None:
     return milliseconds(config.connect_timeout, f"{FIELD}.connectTimeout")
 
 
-SETTINGS: dict[str, tuple[str, Callable[[MeshConfig], Any]]] = {
-    "trustDomain": ("trust_domain", lambda config: config.trust_domain),
-    "rootNamespace": ("root_namespace", lambda config: config.root_namespace),
-    "outboundTrafficPolicy": (
+def _dns_refresh_rate(config: MeshConfig) -> int | None:
+    return milliseconds(config.dns_refresh_rate, f"{FIELD}.dnsRefreshRate")
+
+
+def _default_pool(config: MeshConfig) -> ir.ConnectionPool | None:
+    policy = config.default_traffic_policy
+    field = f"{FIELD}.defaultTrafficPolicy.connectionPool"
+    return connection_pool(policy.connection_pool, field) if policy else None
+
+
+def _default_outlier(config: MeshConfig) -> ir.OutlierDetection | None:
+    policy = config.default_traffic_policy
+    field = f"{FIELD}.defaultTrafficPolicy.outlierDetection"
+    return outlier(policy.outlier_detection, field) if policy else None
+
+
+SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
+    ("trustDomain", "trust_domain", lambda config: config.trust_domain),
+    ("trustDomainAliases", "trust_domain_aliases", lambda config: config.trust_domain_aliases),
+    ("rootNamespace", "root_namespace", lambda config: config.root_namespace),
+    (
+        "outboundTrafficPolicy",
         "outbound_allow_any",
         lambda config: config.outbound_traffic_policy.mode is not OutboundMode.REGISTRY_ONLY,
     ),
-    "h2UpgradePolicy": (
+    (
+        "h2UpgradePolicy",
         "h2_upgrade",
         lambda config: config.h2_upgrade_policy is MeshH2UpgradePolicy.UPGRADE,
     ),
-    "connectTimeout": ("connect_timeout", _connect_timeout),
-    "accessLogFile": ("access_log_file", lambda config: config.access_log_file),
-    "accessLogEncoding": (
+    ("connectTimeout", "connect_timeout", _connect_timeout),
+    ("dnsRefreshRate", "dns_refresh_rate", _dns_refresh_rate),
+    ("tcpKeepalive", "keepalive", lambda config: keep_alive(config.tcp_keepalive, f"{FIELD}.tcpKeepalive")),
+    ("defaultTrafficPolicy", "connection_pool", _default_pool),
+    ("defaultTrafficPolicy", "outlier", _default_outlier),
+    ("enableAutoMtls", "auto_mtls", lambda config: config.enable_auto_mtls),
+    ("accessLogFile", "access_log_file", lambda config: config.access_log_file),
+    (
+        "accessLogEncoding",
         "access_log_json",
         lambda config: config.access_log_encoding is AccessLogEncoding.JSON,
     ),
-    "defaultHttpRetryPolicy": ("default_retry", _default_retry),
-}
-"""MeshConfig field -> (attribute of `ir.Mesh`, its value)."""
+    ("defaultHttpRetryPolicy", "default_retry", _default_retry),
+)
+"""(MeshConfig field, attribute of `ir.Mesh`, its value)."""

@@ -97,6 +97,7 @@ def _route(rule: HttpRule, match: HttpMatch, place: Place, model: Surroundings) 
         fault=rule.fault,
         headers=rule.headers,
         cors=rule.cors,
+        stat_prefix=match.stat_prefix,
     )
 
 

@@ -49,6 +49,7 @@ class HttpMatch(Struct, frozen=True, kw_only=True):
     name: str = ""
     match: ir.RouteMatch = ir.RouteMatch()
     source: Source = Source()
+    stat_prefix: str = ""
 
 
 class Delegation(Struct, frozen=True):
@@ -112,6 +113,8 @@ class PolicyParts(Struct, frozen=True, kw_only=True):
     connection_pool: ir.ConnectionPool | None = None
     outlier: ir.OutlierDetection | None = None
     tls: ir.ClientTls | None = None
+    proxy_protocol: str = ""
+    retry_budget: ir.RetryBudget | None = None
     ports: tuple[
         tuple[int, PolicyParts], ...
     ] = ()  # portLevelSettings, sorted by port, their own `ports` empty
@@ -121,7 +124,8 @@ class BalancerParts(Struct, frozen=True, kw_only=True):
     kind: ir.LoadBalancer = ir.LoadBalancer.LEAST_REQUEST
     hash: ir.HashPolicy | None = None
     minimum_ring_size: int | None = None
-    warmup: int | None = None
+    maglev_table_size: int | None = None
+    warmup: ir.Warmup | None = None
 
 
 class SubsetRule(Struct, frozen=True):

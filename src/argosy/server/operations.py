@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from argosy.apiserver.status import bad_request
 from argosy.apiserver.writing import Admission
+from argosy.model.limits import not_in_force
 from argosy.model.snapshot import Snapshot
 from argosy.model.warnings import cross_check
 from argosy.resources.kinds import KINDS, Kind, decode_as
@@ -67,10 +68,12 @@ def object_key(text: str) -> Key:
 
 
 def admission(snapshot: Snapshot) -> Admission:
-    """Warnings about what an object refers to and the mesh does not have. It refuses nothing."""
+    """Warnings about what an object refers to and the mesh does not have, and what of it is not in force. It refuses
+    nothing."""
 
     async def warn(kind: Kind, obj: dict[str, Any]) -> Sequence[Problem]:
-        findings = cross_check(snapshot, decode_as(kind, obj))
+        typed = decode_as(kind, obj)
+        findings = (*cross_check(snapshot, typed), *not_in_force(typed))
         return tuple(Problem(field, message) for field, message in findings)
 
     return warn

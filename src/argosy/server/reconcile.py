@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from argosy.model import ir
 from argosy.model.facts import Fact
+from argosy.model.limits import not_in_force
 from argosy.model.snapshot import Snapshot
 from argosy.model.updates import Ref
 from argosy.registry.objects import ObjectRegistry
@@ -76,6 +77,7 @@ class Reconciler:
         """Up to where the store's changes are in the views."""
         self.known: dict[Key, int] = {}  # key -> revision of its last change
         self.touched: OrderedDict[Key, Touched] = OrderedDict()
+        self.limited: dict[Key, tuple[str, int]] = {}  # uid and generation whose limits were told
         self.on_reconciled: list[Callable[[], None]] = []
 
     def replace(self, listing: Listing) -> None:
@@ -127,6 +129,7 @@ class Reconciler:
             if event.type is EventType.DELETED:
                 by_key[key] = self._forget(kind, key)
             elif (obj := self._decoded(kind, event)) is not None:
+                self._report_limits(key, obj)
                 if key.resource in REGISTRY_RESOURCES:
                     self.snapshot.readable(kind.kind, key.namespace, key.name)
                     staged.append(obj)
@@ -144,6 +147,7 @@ class Reconciler:
 
     def _forget(self, kind: Kind, key: Key) -> set[Fact]:
         self.known.pop(key, None)
+        self.limited.pop(key, None)
         facts = self.snapshot.remove_config(kind.kind, key.namespace, key.name)
         if key.resource in REGISTRY_RESOURCES:
             facts |= self.snapshot.apply(self.registry.remove(kind.kind, key.namespace, key.name))
@@ -162,6 +166,19 @@ class Reconciler:
     def _report_unusable(self, kind: Kind, key: Key, rejected: dict[Ref, str]) -> None:
         if wrong := rejected.get((kind.kind, key.namespace, key.name)):
             log.error("object not usable: what it said before stays in force", error=wrong)
+
+    def _report_limits(self, key: Key, obj: Object) -> None:
+        """Once for what a person wrote: a change of status alone says nothing new."""
+        written = (obj.metadata.uid, obj.metadata.generation)
+        if self.limited.get(key) == written:
+            return
+        found = not_in_force(obj)
+        if not found:
+            self.limited.pop(key, None)
+            return
+        self.limited[key] = written
+        fields = [f"{field}: {message}" for field, message in found]
+        log.warning("accepted and not in force", object=obj.label, fields=fields)
 
     def unusable(self, key: Key) -> str:
         """Why the object, as it is stored, is not in force; "" where it is."""

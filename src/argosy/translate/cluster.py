@@ -9,20 +9,21 @@ from __future__ import annotations
 from enum import StrEnum
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
-from envoy.config.core.v3 import address_pb2, protocol_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, protocol_pb2, proxy_protocol_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.extensions.clusters.common.dns.v3 import dns_pb2
 from envoy.extensions.clusters.dns.v3 import dns_cluster_pb2
+from envoy.extensions.transport_sockets.proxy_protocol.v3 import upstream_proxy_protocol_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import any_pb2, struct_pb2
 from msgspec import Struct
 
-from argosy.model.ir import ClientTls, ConnectionPool, LoadBalancer, OutlierDetection, TrafficPolicy
+from argosy.model.ir import ClientTls, LoadBalancer, OutlierDetection, RetryBudget, TrafficPolicy, Warmup
 from argosy.translate import names, tls, wire
 from argosy.translate.endpoint import EndpointKey, LocalityKey, locality
 from argosy.translate.filters import forward_proxy
-from argosy.translate.generator import generator
+from argosy.translate.generator import field, generator
 
 
 class Discovery(StrEnum):
@@ -66,6 +67,7 @@ class ClusterKey(Struct, frozen=True, kw_only=True):
     load: tuple[LocalityKey, ...] = ()  # endpoints, where they are not discovered
     listener: str = ""  # INTERNAL: its name
     source_address: str = ""  # what connections bind to
+    dns_refresh_rate: int = 60_000  # by DNS: where an answer has no time to live
 
     @property
     def follow(self) -> str | None:
@@ -81,6 +83,7 @@ _BALANCERS = {
     LoadBalancer.MAGLEV: cluster_pb2.Cluster.MAGLEV,
 }
 MINIMUM_RING_SIZE = 1024  # Istio's and Envoy's default
+HTTP2_PING_TIMEOUT = 20_000  # Envoy has no default of its own here and wants one; gRPC's
 
 
 @generator
@@ -88,7 +91,7 @@ def cluster(key: ClusterKey) -> cluster_pb2.Cluster:
     out = cluster_pb2.Cluster(
         name=key.name,
         connect_timeout=wire.milliseconds(key.policy.connection_pool.connect_timeout or key.connect_timeout),
-        circuit_breakers=circuit_breakers(key.policy.connection_pool),
+        circuit_breakers=circuit_breakers(key.policy),
     )
     _discover(key, out)
     _balance(key, out)
@@ -105,11 +108,12 @@ def cluster(key: ClusterKey) -> cluster_pb2.Cluster:
     return out
 
 
-def circuit_breakers(pool: ConnectionPool) -> circuit_breaker_pb2.CircuitBreakers:
+def circuit_breakers(policy: TrafficPolicy) -> circuit_breaker_pb2.CircuitBreakers:
     def limit(value: int | None) -> int:
         return wire.UNLIMITED if value is None else value
 
-    return circuit_breaker_pb2.CircuitBreakers(
+    pool = policy.connection_pool
+    out = circuit_breaker_pb2.CircuitBreakers(
         thresholds=[
             circuit_breaker_pb2.CircuitBreakers.Thresholds(
                 max_connections=wire.uint32(limit(pool.max_connections)),
@@ -120,6 +124,22 @@ def circuit_breakers(pool: ConnectionPool) -> circuit_breaker_pb2.CircuitBreaker
             )
         ]
     )
+    if policy.retry_budget is not None:
+        out.thresholds[0].retry_budget.CopyFrom(_retry_budget(policy.retry_budget))
+    return out
+
+
+def _retry_budget(budget: RetryBudget) -> circuit_breaker_pb2.CircuitBreakers.Thresholds.RetryBudget:
+    out = circuit_breaker_pb2.CircuitBreakers.Thresholds.RetryBudget()
+    if budget.percent is not None:
+        out.budget_percent.value = budget.percent
+    if budget.minimum is not None:
+        out.min_retry_concurrency.value = budget.minimum
+    if budget.interval is not None:
+        # Envoy 1.40: RetryBudget.budget_interval = 3, newer than our protobuf classes, which keep unknown fields.
+        interval = wire.milliseconds(budget.interval).SerializeToString(deterministic=True)
+        out.MergeFromString(field(3, interval))
+    return out
 
 
 def outlier_detection(outlier: OutlierDetection) -> outlier_detection_pb2.OutlierDetection:
@@ -160,6 +180,10 @@ def protocol_options(key: ClusterKey) -> any_pb2.Any | None:
     http2 = protocol_pb2.Http2ProtocolOptions(allow_connect=True)
     if pool.max_concurrent_streams:
         http2.max_concurrent_streams.value = pool.max_concurrent_streams
+    if (pings := pool.http2_keepalive) is not None:
+        http2.connection_keepalive.interval.CopyFrom(wire.milliseconds(pings.interval))
+        timeout = HTTP2_PING_TIMEOUT if pings.timeout is None else pings.timeout
+        http2.connection_keepalive.timeout.CopyFrom(wire.milliseconds(timeout))
     match key.application:
         case Application.HTTP2:
             options.explicit_http_config.http2_protocol_options.CopyFrom(http2)
@@ -172,6 +196,12 @@ def protocol_options(key: ClusterKey) -> any_pb2.Any | None:
             if not common.ListFields() and key.discovery is not Discovery.FORWARD_PROXY:
                 return None
             options.explicit_http_config.http_protocol_options.SetInParent()
+    if key.policy.outlier is not None and key.policy.outlier.http_codes:
+        # Envoy: what matches counts as an error in place of the 5xx.
+        matched = options.outlier_detection.error_matcher.http_response_headers_match.headers.add(
+            name=":status"
+        )
+        matched.string_match.safe_regex.regex = "|".join(map(str, key.policy.outlier.http_codes))
     if key.discovery is Discovery.FORWARD_PROXY:
         # Envoy wants both of every such cluster, with TLS or without.
         options.upstream_http_protocol_options.auto_sni = True
@@ -195,7 +225,7 @@ def _discover(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
             out.type = cluster_pb2.Cluster.STATIC
         case Discovery.STRICT_DNS | Discovery.LOGICAL_DNS:
             out.cluster_type.name = "envoy.cluster.dns"
-            out.cluster_type.typed_config.CopyFrom(wire.pack(_dns(key.discovery)))
+            out.cluster_type.typed_config.CopyFrom(wire.pack(_dns(key)))
         case Discovery.ORIGINAL_DST:
             out.type = cluster_pb2.Cluster.ORIGINAL_DST
         case Discovery.FORWARD_PROXY:
@@ -214,15 +244,14 @@ def _discover(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
         )
 
 
-def _dns(discovery: Discovery) -> dns_cluster_pb2.DnsCluster:
+def _dns(key: ClusterKey) -> dns_cluster_pb2.DnsCluster:
     """Envoy: what `type: STRICT_DNS` and `LOGICAL_DNS` with their deprecated fields now are."""
-    out = dns_cluster_pb2.DnsCluster(
+    return dns_cluster_pb2.DnsCluster(
         dns_lookup_family=dns_pb2.V4_PREFERRED,
         respect_dns_ttl=True,
-        all_addresses_in_single_endpoint=discovery is Discovery.LOGICAL_DNS,
+        all_addresses_in_single_endpoint=key.discovery is Discovery.LOGICAL_DNS,
+        dns_refresh_rate=wire.milliseconds(key.dns_refresh_rate),
     )
-    out.dns_refresh_rate.seconds = 60  # Istio's default, where an answer has no time to live
-    return out
 
 
 def _balance(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
@@ -240,16 +269,31 @@ def _balance(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
     if balancer is LoadBalancer.RING_HASH:
         size = policy.minimum_ring_size or MINIMUM_RING_SIZE
         out.ring_hash_lb_config.minimum_ring_size.value = size
+    if balancer is LoadBalancer.MAGLEV and policy.maglev_table_size:
+        out.maglev_lb_config.table_size.value = policy.maglev_table_size
     if policy.warmup:
-        window = wire.milliseconds(policy.warmup)
         if balancer is LoadBalancer.LEAST_REQUEST:
-            out.least_request_lb_config.slow_start_config.slow_start_window.CopyFrom(window)
+            out.least_request_lb_config.slow_start_config.CopyFrom(_slow_start(policy.warmup))
         elif balancer is LoadBalancer.ROUND_ROBIN:
-            out.round_robin_lb_config.slow_start_config.slow_start_window.CopyFrom(window)
+            out.round_robin_lb_config.slow_start_config.CopyFrom(_slow_start(policy.warmup))
+
+
+def _slow_start(warmup: Warmup) -> cluster_pb2.Cluster.SlowStartConfig:
+    out = cluster_pb2.Cluster.SlowStartConfig(slow_start_window=wire.milliseconds(warmup.window))
+    if warmup.minimum_percent is not None:
+        out.min_weight_percent.value = warmup.minimum_percent
+    if warmup.aggression is not None:
+        # Envoy wants the name of a runtime key beside the value; nothing sets it.
+        out.aggression.default_value = warmup.aggression
+        out.aggression.runtime_key = "argosy.slow_start.aggression"
+    return out
 
 
 def _encrypt(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
+    version = key.policy.proxy_protocol
     if key.encryption is Encryption.NEVER or key.tls is None:
+        if version:
+            out.transport_socket.CopyFrom(_announced(version, tls.plaintext()))
         return
     if isinstance(key.tls, ClientTls):
         alpn = ("h2",) if key.application is Application.HTTP2 else ()
@@ -257,13 +301,32 @@ def _encrypt(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
     else:
         socket = tls.mesh_client(key.tls)
     if key.encryption is Encryption.ALWAYS:
-        out.transport_socket.CopyFrom(socket)
+        out.transport_socket.CopyFrom(_announced(version, socket))
         return
     match = struct_pb2.Struct()
     match.update({"tlsMode": "istio"})
-    out.transport_socket_matches.add(name="tlsMode-istio", match=match, transport_socket=socket)
     out.transport_socket_matches.add(
-        name="tlsMode-disabled", match=struct_pb2.Struct(), transport_socket=tls.plaintext()
+        name="tlsMode-istio", match=match, transport_socket=_announced(version, socket)
+    )
+    out.transport_socket_matches.add(
+        name="tlsMode-disabled",
+        match=struct_pb2.Struct(),
+        transport_socket=_announced(version, tls.plaintext()),
+    )
+
+
+def _announced(version: str, socket: base_pb2.TransportSocket) -> base_pb2.TransportSocket:
+    """`socket`, with a PROXY protocol header before its first byte; "" is none."""
+    if not version:
+        return socket
+    config = upstream_proxy_protocol_pb2.ProxyProtocolUpstreamTransport(
+        config=proxy_protocol_pb2.ProxyProtocolConfig(
+            version=proxy_protocol_pb2.ProxyProtocolConfig.Version.Value(version)
+        ),
+        transport_socket=socket,
+    )
+    return base_pb2.TransportSocket(
+        name="envoy.transport_sockets.upstream_proxy_protocol", typed_config=wire.pack(config)
     )
 
 

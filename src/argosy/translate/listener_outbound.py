@@ -84,7 +84,7 @@ class UpstreamListenerKey(Struct, frozen=True, kw_only=True):
     bind: int
     handling: Handling
     clusters: tcp_proxy.Clusters = ()
-    idle_timeout: int | None = None
+    connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     log: access_log.AccessLog = access_log.OFF
 
     @property
@@ -104,7 +104,7 @@ def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
         stat_prefix=f"upstream_{key.host}_{key.port}",
         clusters=key.clusters,
         reporter=stats.SOURCE,
-        idle_timeout=key.idle_timeout,
+        connections=key.connections,
         log=key.log,
     )
     return _bound(key.name, key.bind, tcp_proxy.network_filter(proxy))
@@ -147,7 +147,7 @@ class CapturedListenerKey(Struct, frozen=True, kw_only=True):
     handling: Handling
     by_name: tuple[tuple[tuple[str, ...], tcp_proxy.Clusters], ...] = ()  # TLS: (server names, clusters)
     clusters: tcp_proxy.Clusters = ()
-    idle_timeout: int | None = None
+    connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     log: access_log.AccessLog = access_log.OFF
 
     @property
@@ -172,7 +172,7 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         stat_prefix=f"outbound_{key.name}",
         clusters=key.clusters,
         reporter=stats.SOURCE,
-        idle_timeout=key.idle_timeout,
+        connections=key.connections,
         log=key.log,
     )
     match key.handling:

@@ -18,7 +18,7 @@ from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.translate import names
 from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption
 from argosy.translate.endpoint import EndpointKey, LoadAssignmentKey, LocalityKey
-from argosy.translate.filters.tcp_proxy import Clusters
+from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters, PerConnection
 from argosy.translate.http_or_tcp import Handling, outbound_handling
 from argosy.translate.route import Tunnel, VirtualHostKey
 from argosy.translate.tls import MeshTls
@@ -39,8 +39,8 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
     if service is None or service_port is None:
         return None
     destination = reader.destination(scope, host)
-    policy = destination.policy(subset, port) if destination else ir.TrafficPolicy()
     mesh = reader.mesh()
+    policy = _with_defaults(destination.policy(subset, port) if destination else ir.TrafficPolicy(), mesh)
     endpoints = on_port(reader, service, service_port)
     discovery = _discovery(service, policy, scope)
     mutual = mutual_tls(reader, endpoints, service_port)
@@ -57,7 +57,25 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
         tls=tls,
         service=host,
         load=load,
+        dns_refresh_rate=mesh.dns_refresh_rate,
     )
+
+
+def _with_defaults(policy: ir.TrafficPolicy, mesh: ir.Mesh) -> ir.TrafficPolicy:
+    """Facts (Istio): the mesh's connectionPool and outlierDetection are for who has none of his own; of the keepalive
+    each value is."""
+    pool = policy.connection_pool
+    if mesh.connection_pool is not None and pool == ir.ConnectionPool():
+        pool = mesh.connection_pool
+    if mesh.keepalive is not None:
+        own, default = pool.keepalive or ir.KeepAlive(), mesh.keepalive
+        keepalive = ir.KeepAlive(
+            probes=default.probes if own.probes is None else own.probes,
+            time=default.time if own.time is None else own.time,
+            interval=default.interval if own.interval is None else own.interval,
+        )
+        pool = replace(pool, keepalive=keepalive)
+    return replace(policy, connection_pool=pool, outlier=policy.outlier or mesh.outlier)
 
 
 def _discovery(service: ir.Service, policy: ir.TrafficPolicy, scope: Scope) -> Discovery:
@@ -101,7 +119,7 @@ def _application(
     wanted = pool.h2_upgrade_policy == "UPGRADE" or (pool.h2_upgrade_policy == "DEFAULT" and mesh.h2_upgrade)
     # HTTP/2 knows no limit of connections or of waiting requests: a breaker written for HTTP/1 would never open.
     limited = pool.max_connections is not None or pool.http1_max_pending_requests is not None
-    in_mesh = policy.tls is None and not service.external
+    in_mesh = policy.tls is None and not service.external and mesh.auto_mtls
     mutual = in_mesh or (policy.tls is not None and policy.tls.mode is ir.TlsMode.ISTIO_MUTUAL)
     return Application.HTTP2 if wanted and mutual and all_mutual and not limited else Application.HTTP1
 
@@ -123,7 +141,7 @@ def _encryption(
     application: Application,
 ) -> tuple[Encryption, MeshTls | ir.ClientTls | None]:
     tls = policy.tls
-    if tls is None and service.external:
+    if tls is None and (service.external or not reader.mesh().auto_mtls):
         return Encryption.NEVER, None
     if tls is None or tls.mode is ir.TlsMode.ISTIO_MUTUAL:
         mesh_tls = MeshTls(
@@ -144,13 +162,17 @@ def identities(reader: Reader, service: ir.Service) -> tuple[str, ...]:
     that becomes healthy must not change the cluster)."""
     if service.subject_alt_names:
         return tuple(sorted(service.subject_alt_names))
-    domain = reader.mesh().trust_domain
+    mesh = reader.mesh()
     accounts = {
         (endpoint.namespace or service.namespace, endpoint.service_account)
         for endpoint in reader.endpoints(service.hostname)
         if endpoint.service_account
     }
-    return tuple(names.spiffe(domain, namespace, account) for namespace, account in sorted(accounts))
+    return tuple(
+        names.spiffe(domain, namespace, account)
+        for domain in dict.fromkeys((mesh.trust_domain, *mesh.trust_domain_aliases))
+        for namespace, account in sorted(accounts)
+    )
 
 
 # --- endpoints ------------------------------------------------------------------------------------------------------
@@ -277,9 +299,12 @@ def virtual_host(
     handling = outbound_handling(service_port.protocol)
     tunnel = Tunnel.NONE
     clusters: Clusters = ()
+    connections = AS_IT_COMES
     if scope.interception is Interception.EXPLICIT:
         tunnel = Tunnel.HTTP if handling is Handling.HTTP else Tunnel.TCP
-        clusters = () if tunnel is Tunnel.HTTP else tcp_clusters(reader, scope, host, port)
+        if tunnel is Tunnel.TCP:
+            clusters = tcp_clusters(reader, scope, host, port)
+            connections = per_connection(reader, scope, host, port)
     found = () if handling is Handling.TCP else routes(reader, scope, host, port)
     return VirtualHostKey(
         name=f"{host}:{port}",
@@ -288,6 +313,7 @@ def virtual_host(
         port=port,
         tunnel=tunnel,
         tunnel_clusters=clusters,
+        tunnel_connections=connections,
         guarded=_forwards(host, found, clusters),
     )
 
@@ -374,6 +400,12 @@ def tls_chains(
     return found or (((host,), tcp_clusters(reader, scope, host, port)),)
 
 
-def idle_timeout(reader: Reader, scope: Scope, host: str, port: int) -> int | None:
-    policy = reader.destination(scope, host)
-    return policy.policy("", port).connection_pool.tcp_idle_timeout if policy else None
+def per_connection(reader: Reader, scope: Scope, host: str, port: int) -> PerConnection:
+    destination = reader.destination(scope, host)
+    policy = destination.policy("", port) if destination else ir.TrafficPolicy()
+    pool = _with_defaults(policy, reader.mesh()).connection_pool
+    return PerConnection(
+        idle_timeout=pool.tcp_idle_timeout,
+        duration=pool.max_connection_duration,
+        hash_source_ip=policy.hash is not None and policy.hash.source_ip,
+    )

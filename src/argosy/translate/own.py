@@ -21,7 +21,7 @@ from argosy.translate import listener_gateway as gateway
 from argosy.translate import listener_inbound as inbound
 from argosy.translate import listener_outbound as listeners
 from argosy.translate.cluster import Application, ClusterKey, Discovery
-from argosy.translate.filters import access_log
+from argosy.translate.filters import access_log, tcp_proxy
 from argosy.translate.graph import PLAN, Graph, Node, Phase, ViewBuild
 from argosy.translate.http_or_tcp import (
     Handling,
@@ -269,7 +269,9 @@ def _upstream_listener(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader)
             bind=upstream.bind,
             handling=handling,
             clusters=outbound.tcp_clusters(reader, proxy.scope, host, upstream.port) if is_tcp else (),
-            idle_timeout=outbound.idle_timeout(reader, proxy.scope, host, upstream.port) if is_tcp else None,
+            connections=outbound.per_connection(reader, proxy.scope, host, upstream.port)
+            if is_tcp
+            else tcp_proxy.AS_IT_COMES,
             log=_log(reader, proxy),
         )
     )

@@ -11,8 +11,8 @@ from envoy.config.route.v3 import route_components_pb2, route_pb2
 from msgspec import Struct
 
 from argosy.model.ir import DirectResponse, Redirect, Route
-from argosy.translate import names
-from argosy.translate.filters import cors, fault, loopback_guard
+from argosy.translate import names, wire
+from argosy.translate.filters import cors, fault, loopback_guard, tcp_proxy
 from argosy.translate.generator import Encoded, Fragment, fragment, generator
 from argosy.translate.match import route_match
 from argosy.translate.route_action import (
@@ -42,6 +42,7 @@ class VirtualHostKey(Struct, frozen=True, kw_only=True):
     port: int = 0  # of requests, where a redirect keeps it
     tunnel: Tunnel = Tunnel.NONE
     tunnel_clusters: tuple[tuple[str, int], ...] = ()
+    tunnel_connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     authority: str = ""  # what requests without a rewrite of their own are sent with
     guarded: bool = True  # whether what it resolves to is judged (loopback_guard)
     require_tls: str = ""  # "ALL": plaintext is redirected to https
@@ -59,12 +60,14 @@ def virtual_host(key: VirtualHostKey) -> route_components_pb2.VirtualHost:
     if key.tunnel is Tunnel.HTTP:
         out.routes.append(connect(((names.CONNECT_HTTP, 1),)))
     elif key.tunnel is Tunnel.TCP:
-        out.routes.append(connect(key.tunnel_clusters))
+        out.routes.append(connect(key.tunnel_clusters, key.tunnel_connections))
     out.routes.extend(http_route(item, key) for item in key.routes)
     return out
 
 
-def connect(clusters: tuple[tuple[str, int], ...]) -> route_components_pb2.Route:
+def connect(
+    clusters: tuple[tuple[str, int], ...], connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
+) -> route_components_pb2.Route:
     """CONNECT, ended here: its bytes go to the cluster."""
     out = route_components_pb2.Route(name="connect")
     out.match.connect_matcher.SetInParent()
@@ -75,12 +78,18 @@ def connect(clusters: tuple[tuple[str, int], ...]) -> route_components_pb2.Route
             out.route.weighted_clusters.clusters.add(name=name).weight.value = weight
     out.route.upgrade_configs.add(upgrade_type="CONNECT").connect_config.SetInParent()
     no_timeout(out.route)
-    out.route.idle_timeout.SetInParent()  # 0: a tunnel may be silent for as long as its ends like
+    # 0: a tunnel may be silent, and last, for as long as its ends like.
+    out.route.idle_timeout.CopyFrom(wire.milliseconds(connections.idle_timeout or 0))
+    out.route.max_stream_duration.max_stream_duration.CopyFrom(wire.milliseconds(connections.duration or 0))
+    if connections.hash_source_ip:
+        out.route.hash_policy.add().connection_properties.source_ip = True
     return out
 
 
 def http_route(item: Route, key: VirtualHostKey) -> route_components_pb2.Route:
-    out = route_components_pb2.Route(name=item.name or "default", match=route_match(item.match))
+    out = route_components_pb2.Route(
+        name=item.name or "default", match=route_match(item.match), stat_prefix=item.stat_prefix
+    )
     target = HeaderTarget(out)
     if item.headers is not None:
         header_ops(item.headers, target)

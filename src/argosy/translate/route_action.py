@@ -171,6 +171,8 @@ def hash_policy(policy: HashPolicy) -> route_components_pb2.RouteAction.HashPoli
         out.cookie.path = policy.cookie_path
         if policy.cookie_ttl is not None:
             out.cookie.ttl.CopyFrom(wire.milliseconds(policy.cookie_ttl))
+        for name, value in policy.cookie_attributes:
+            out.cookie.attributes.add(name=name, value=value)
     elif policy.query is not None:
         out.query_parameter.name = policy.query
     else:

@@ -228,7 +228,7 @@ class SharedView(ViewBuild):
                 handling=handling,
                 by_name=by_name,
                 clusters=to,
-                idle_timeout=outbound.idle_timeout(reader, self.scope, host, port),
+                connections=outbound.per_connection(reader, self.scope, host, port),
                 log=access_log.of_mesh(reader.mesh()),
             )
         )

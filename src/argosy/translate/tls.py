@@ -18,6 +18,9 @@ from argosy.translate import names, wire
 SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
 """Trusted where a DestinationRule originates TLS without naming its own authority (Debian's and Istio's path)."""
 
+CREDENTIAL_WAIT = 1000
+"""Milliseconds in which a secret named by configuration comes, or the cluster starts without it."""
+
 _TLS13 = common_pb2.TlsParameters(
     tls_minimum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
     tls_maximum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
@@ -40,6 +43,14 @@ class MeshTls(Struct, frozen=True):
 
 def secret(name: str) -> secret_pb2.SdsSecretConfig:
     return secret_pb2.SdsSecretConfig(name=name, sds_config=wire.ads())
+
+
+def credential(name: str) -> secret_pb2.SdsSecretConfig:
+    """A secret that a DestinationRule names. One that nobody sends must not hold back a proxy's start: until it is
+    there, connections that need it fail."""
+    out = secret(f"kubernetes://{name}")
+    out.sds_config.initial_fetch_timeout.CopyFrom(wire.milliseconds(CREDENTIAL_WAIT))
+    return out
 
 
 def mesh_client(tls: MeshTls) -> base_pb2.TransportSocket:
@@ -94,7 +105,7 @@ def originate(tls: ClientTls, alpn: tuple[str, ...]) -> base_pb2.TransportSocket
     common = tls_pb2.CommonTlsContext(tls_params=_TLS12, alpn_protocols=alpn)
     if tls.mode is TlsMode.MUTUAL:
         if tls.credential_name:
-            common.tls_certificate_sds_secret_configs.append(secret(f"kubernetes://{tls.credential_name}"))
+            common.tls_certificate_sds_secret_configs.append(credential(tls.credential_name))
         else:
             common.tls_certificates.add(
                 certificate_chain=base_pb2.DataSource(filename=tls.client_certificate),
@@ -119,13 +130,14 @@ def _verify(tls: ClientTls, common: tls_pb2.CommonTlsContext) -> None:
                 default_validation_context=common_pb2.CertificateValidationContext(
                     match_typed_subject_alt_names=matchers
                 ),
-                validation_context_sds_secret_config=secret(f"kubernetes://{tls.credential_name}-cacert"),
+                validation_context_sds_secret_config=credential(f"{tls.credential_name}-cacert"),
             )
         )
         return
     common.validation_context.CopyFrom(
         common_pb2.CertificateValidationContext(
             trusted_ca=base_pb2.DataSource(filename=tls.ca_certificates or SYSTEM_ROOTS),
+            crl=base_pb2.DataSource(filename=tls.ca_crl) if tls.ca_crl else None,
             match_typed_subject_alt_names=matchers,
         )
     )

@@ -191,7 +191,7 @@ def test_a_subset_inherits_each_field_and_a_port_inherits_nothing(
         ),
         (
             "{loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 30s}}}",
-            ir.TrafficPolicy(load_balancer=ir.LoadBalancer.ROUND_ROBIN, warmup=30_000),
+            ir.TrafficPolicy(load_balancer=ir.LoadBalancer.ROUND_ROBIN, warmup=ir.Warmup(window=30_000)),
         ),
         (
             "{loadBalancer: {consistentHash: {httpCookie: {name: c, path: /p, ttl: 0s}, minimumRingSize: 9}}}",

@@ -199,7 +199,7 @@ def test_load_balancers() -> None:
     assert made(policy=policy(load_balancer=balancer.MAGLEV))["lb_policy"] == "MAGLEV"
     ring = made(policy=policy(load_balancer=balancer.RING_HASH))
     assert ring["ring_hash_lb_config"]["minimum_ring_size"] == "1024"
-    warm = made(policy=policy(warmup=5000))
+    warm = made(policy=policy(warmup=ir.Warmup(window=5000)))
     assert warm["least_request_lb_config"]["slow_start_config"]["slow_start_window"] == "5s"
     assert made(policy=policy(load_balancer=balancer.PASSTHROUGH))["lb_policy"] == "LEAST_REQUEST"
 

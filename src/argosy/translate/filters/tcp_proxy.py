@@ -15,11 +15,22 @@ Clusters = tuple[tuple[str, int], ...]
 """Clusters with their weights, as configured."""
 
 
+class PerConnection(Struct, frozen=True, kw_only=True):
+    """What a DestinationRule says of one connection. Times in milliseconds; None is none."""
+
+    idle_timeout: int | None = None
+    duration: int | None = None
+    hash_source_ip: bool = False  # consistent hashing: the client's address chooses the endpoint
+
+
+AS_IT_COMES = PerConnection()
+
+
 class TcpProxy(Struct, frozen=True, kw_only=True):
     stat_prefix: str
     clusters: Clusters
     reporter: stats.Reporter
-    idle_timeout: int | None = None
+    connections: PerConnection = AS_IT_COMES
     log: access_log.AccessLog = access_log.OFF
 
 
@@ -34,6 +45,10 @@ def network_filter(key: TcpProxy) -> listener_components_pb2.Filter:
     else:
         for name, weight in key.clusters:
             out.weighted_clusters.clusters.add(name=name, weight=weight)
-    if key.idle_timeout is not None:
-        out.idle_timeout.CopyFrom(wire.milliseconds(key.idle_timeout))
+    if key.connections.idle_timeout is not None:
+        out.idle_timeout.CopyFrom(wire.milliseconds(key.connections.idle_timeout))
+    if key.connections.duration is not None:
+        out.max_downstream_connection_duration.CopyFrom(wire.milliseconds(key.connections.duration))
+    if key.connections.hash_source_ip:
+        out.hash_policy.add().source_ip.SetInParent()
     return listener_components_pb2.Filter(name=NAME, typed_config=wire.pack(out))

@@ -1,0 +1,358 @@
+"""Fields that are accepted and not in force, or not wholly: one visible table, and what it says of an object.
+
+Rule: a field that people may write is in force, refused, or stands here with what happens in its place; a test walks
+the kinds and finds one that is forgotten. Nothing here makes an object invalid: people bring configuration that means
+more than this version does, and are told which part of it has no effect.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from argosy.model.hostnames import MESH_GATEWAY
+from argosy.model.lower_mesh import FIELD as MESH_FIELD
+from argosy.model.lower_mesh import NAME as MESH_NAME
+from argosy.model.lower_mesh import NAMESPACE as MESH_NAMESPACE
+from argosy.model.protocols import parse_protocol
+from argosy.resources import loading, meshconfig
+from argosy.resources.core import ConfigMap
+from argosy.resources.meta import Object
+from argosy.resources.networking import VirtualService
+from argosy.resources.schema import join
+
+Finding = tuple[str, str]
+"""(field, message)."""
+
+When = Callable[[Any, Object], bool]
+"""Whether a value, as written in an object, has no effect."""
+
+
+def _always(value: Any, obj: Object) -> bool:
+    return True
+
+
+def _if(*values: Any) -> When:
+    return lambda value, obj: value in values
+
+
+def _unless(*values: Any) -> When:
+    return lambda value, obj: value not in values
+
+
+def _not_http(value: Any, obj: Object) -> bool:
+    return not parse_protocol(str(value)).is_http
+
+
+def _block(value: Any, obj: Object) -> bool:
+    return "/" in str(value)
+
+
+def _unix(value: Any, obj: Object) -> bool:
+    return str(value).startswith("unix://")
+
+
+def _at_gateway(value: Any, obj: Object) -> bool:
+    """Of a TLS or TCP route: whether it is for a gateway, too."""
+    if not isinstance(obj, VirtualService):
+        return False
+    matches = value.get("match", ()) if isinstance(value, dict) else ()
+    named = [match.get("gateways") or obj.spec.gateways for match in matches] or [obj.spec.gateways]
+    return any(gateway != MESH_GATEWAY for gateways in named for gateway in gateways)
+
+
+class Limit(Struct, frozen=True):
+    """`field`: `[*]` is any item of a list or entry of a map, `**.` any way down, `{a,b}` one of these."""
+
+    kind: str
+    field: str
+    message: str
+    when: When = _always
+
+
+_NOT_LOCALITY = "is not in force: endpoints of every locality get traffic alike"
+_NOT_GIVEN = "is not in force: no Secret is given to proxies yet"
+_EXPORT = "is not in force: what has no exportTo is seen everywhere; write exportTo in the objects"
+_SIDECARS_ONLY = "holds for sidecars alone: gateways pass on HTTP, and no TLS or TCP connections yet"
+_NETWORK = "is not in force: the address is connected to directly, whatever the network"
+_KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
+_STATISTICS = "is not in force: clusters are counted under their own names"
+
+TABLE: tuple[Limit, ...] = (
+    Limit("VirtualService", "spec.{tls,tcp}[*]", _SIDECARS_ONLY, _at_gateway),
+    Limit(
+        "VirtualService",
+        "spec.tls[*].match[*].destinationSubnets",
+        "is not looked at: the match holds for every address",
+    ),
+    Limit(
+        "VirtualService",
+        "spec.tcp[*].match[*].sourceSubnet",
+        "is not looked at: the match holds for every source",
+    ),
+    Limit("DestinationRule", "spec.**.localityLbSetting.*", _NOT_LOCALITY, _unless(False)),
+    Limit("DestinationRule", "spec.**.zoneAwareLbSetting.*", _NOT_LOCALITY, _unless(False)),
+    Limit(
+        "DestinationRule",
+        "spec.**.loadBalancer.simple",
+        "holds where traffic is captured (redirect); elsewhere the endpoints are balanced by LEAST_REQUEST",
+        _if("PASSTHROUGH"),
+    ),
+    Limit(
+        "DestinationRule",
+        "spec.**.tls.credentialName",
+        f"{_NOT_GIVEN}, and TLS connections to this host fail; name files in clientCertificate, privateKey and "
+        "caCertificates",
+    ),
+    Limit(
+        "DestinationRule",
+        "spec.**.tunnel",
+        "is not in force: connections go straight to the destination",
+    ),
+    Limit(
+        "Gateway",
+        "spec.servers[*].port.protocol",
+        "is not served yet: nothing listens for this server; use HTTP, HTTP2 or GRPC",
+        _not_http,
+    ),
+    Limit(
+        "Gateway",
+        "spec.servers[*].bind",
+        "is a Unix socket, which is not served yet: the object is not in force; bind an IP address",
+        _unix,
+    ),
+    Limit(
+        "Gateway",
+        "spec.servers[*].tls.{mode,serverCertificate,privateKey,caCertificates,caCrl,credentialName,credentialNames,"
+        "caCertCredentialName,tlsCertificates,subjectAltNames,verifyCertificateSpki,verifyCertificateHash,"
+        "minProtocolVersion,maxProtocolVersion,cipherSuites,insecureSkipVerify}",
+        "is not in force: no TLS ends at a gateway yet",
+    ),
+    Limit("Gateway", "spec.servers[*].defaultEndpoint", "has no effect, as in Istio; remove it"),
+    Limit(
+        "ServiceEntry",
+        "spec.resolution",
+        "is not served yet: the object is not in force; name the hosts and use DNS, or use NONE",
+        _if("DYNAMIC_DNS"),
+    ),
+    Limit(
+        "ServiceEntry",
+        "spec.addresses[*]",
+        "is a block of addresses, by which traffic is not told apart: the port's listener takes every address",
+        _block,
+    ),
+    Limit("ServiceEntry", "spec.endpoints[*].network", _NETWORK),
+    Limit("WorkloadEntry", "spec.network", _NETWORK),
+    Limit(
+        "Service",
+        "spec.type",
+        "opens nothing to the outside: as ClusterIP; let a Gateway serve it",
+        _unless("ClusterIP", "ExternalName"),
+    ),
+    Limit("Service", "spec.ports[*].nodePort", "is not opened; let a Gateway serve it"),
+    Limit(
+        "Service",
+        "spec.{externalIPs,healthCheckNodePort,loadBalancerIP,loadBalancerClass,loadBalancerSourceRanges}",
+        _KUBERNETES,
+    ),
+    Limit("Service", "spec.allocateLoadBalancerNodePorts", _KUBERNETES, _unless(False)),
+    Limit("Service", "spec.{externalTrafficPolicy,internalTrafficPolicy}", _NOT_LOCALITY, _unless("Cluster")),
+    Limit("Service", "spec.trafficDistribution", _NOT_LOCALITY),
+    Limit(
+        "Service",
+        "spec.ipFamilies",
+        "gives out no address: those in clusterIP and clusterIPs are used as written",
+        _unless(("IPv4",)),
+    ),
+    Limit(
+        "Service",
+        "spec.ipFamilyPolicy",
+        "gives out no address: those in clusterIP and clusterIPs are used as written",
+        _unless("SingleStack"),
+    ),
+    Limit(
+        "Service",
+        "spec.publishNotReadyAddresses",
+        "is not in force: endpoints that are not healthy get no traffic",
+    ),
+    Limit(
+        "Service",
+        "spec.sessionAffinity",
+        "is not in force; use a DestinationRule with consistentHash.useSourceIp",
+        _unless("None"),
+    ),
+    Limit(
+        "Service",
+        "spec.sessionAffinityConfig",
+        "is not in force; use a DestinationRule with consistentHash",
+    ),
+    Limit("Secret", "{data,stringData}", _NOT_GIVEN),
+    Limit("Secret", "immutable", "is not enforced: the object can be changed", _unless(False)),
+    Limit("ConfigMap", "immutable", "is not enforced: the object can be changed", _unless(False)),
+    Limit("ConfigMap", "binaryData", "is not read: mesh settings are text, in data"),
+    Limit("ConfigMap", "data.meshNetworks", _NETWORK),
+    Limit(
+        "MeshConfig",
+        "outboundTrafficPolicy.mode",
+        "is as ALLOW_ANY: with explicit interception that looks names up, captured traffic keeps its address",
+        _if("ALLOW_ANY_DYNAMIC_DNS"),
+    ),
+    Limit(
+        "MeshConfig",
+        "inboundTrafficPolicy.mode",
+        "is not in force: captured connections to ports of no service keep their address",
+    ),
+    Limit(
+        "MeshConfig",
+        "protocolDetectionTimeout",
+        "is not in force: a protocol that is not declared is waited for 100 ms",
+        _unless("0.1s", "100ms"),
+    ),
+    Limit("MeshConfig", "accessLogFormat", "is not in force: the fields are Istio's, in its order"),
+    Limit("MeshConfig", "{ingressSelector,ingressService}", "is not in force: Ingress is not read"),
+    Limit("MeshConfig", "localityLbSetting.*", _NOT_LOCALITY, _unless(False)),
+    Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_LOCALITY, _unless(False)),
+    Limit(
+        "MeshConfig",
+        "{defaultServiceExportTo,defaultVirtualServiceExportTo,defaultDestinationRuleExportTo}",
+        _EXPORT,
+    ),
+    Limit("MeshConfig", "enableTracing", "is not in force: no spans are reported yet"),
+    Limit("MeshConfig", "{inboundClusterStatName,outboundClusterStatName}", _STATISTICS),
+    Limit(
+        "MeshConfig",
+        "pathNormalization.normalization",
+        "is not in force: paths are normalised as by BASE",
+        _unless("BASE"),
+    ),
+    Limit(
+        "MeshConfig",
+        "meshMTLS.{minProtocolVersion,cipherSuites}",
+        "is not in force: mesh TLS is 1.3 and nothing else",
+        _unless("TLSV1_3"),
+    ),
+    Limit(
+        "MeshConfig",
+        "tlsDefaults.{minProtocolVersion,ecdhCurves,cipherSuites}",
+        "is not in force: TLS that proxies originate is 1.2 or 1.3, with Envoy's curves and cipher suites",
+        _unless("TLSV1_2"),
+    ),
+)
+"""In the order of kinds and fields; the first that fits a field speaks. MeshConfig stands in the ConfigMap
+istio-system/istio."""
+
+_UNKNOWN = "is no setting that this version knows: it has no effect"
+_ELSEWHERE = f"is not in force: the mesh's settings are those of {MESH_NAMESPACE}/{MESH_NAME}"
+_WRITTEN_BY_MACHINES = frozenset(("apiVersion", "kind", "metadata", "status"))
+
+
+def not_in_force(obj: Object) -> tuple[Finding, ...]:
+    """What an object says and the mesh does not do, in the order of its fields; () where everything counts.
+
+    A value that is the field's default says nothing, and is not found.
+    """
+    if isinstance(obj, ConfigMap):
+        return tuple(_config_map(obj))
+    if not _patterns(obj.kind):
+        return ()
+    written = {k: v for k, v in msgspec.to_builtins(obj).items() if k not in _WRITTEN_BY_MACHINES}
+    return tuple(_found(obj.kind, obj, [], written))
+
+
+def _config_map(obj: ConfigMap) -> Iterator[Finding]:
+    if obj.metadata.name != MESH_NAME:
+        return
+    if obj.metadata.namespace not in ("", MESH_NAMESPACE):  # "": not said yet
+        yield "data", _ELSEWHERE
+        return
+    written = {k: v for k, v in msgspec.to_builtins(obj).items() if k not in _WRITTEN_BY_MACHINES}
+    yield from _found("ConfigMap", obj, [], written)
+    text = obj.data.get(meshconfig.KEY, "")
+    try:
+        settings = msgspec.to_builtins(meshconfig.load(text))
+        documents = loading.load_documents(text, meshconfig.KEY)
+    except (ValueError, loading.LoadError):
+        return  # it is refused, or rejected as a whole
+    for field, message in _found("MeshConfig", obj, [], settings):
+        yield f"{MESH_FIELD}.{field}", message
+    for document in documents:
+        for path in _unknown(document.object, meshconfig.MeshConfig, []):
+            yield f"{MESH_FIELD}.{join(path)}", _UNKNOWN
+
+
+def _found(kind: str, obj: Object, path: list[str | int], value: Any) -> Iterator[Finding]:
+    """Below a field that is found nothing more is: one word of it is enough."""
+    if path:
+        field = join(path)
+        limit = limit_of(kind, field)
+        if limit is not None and limit.when(value, obj):
+            yield field, _said(value, limit.message)
+            return
+    items: Any = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    for key, item in items:
+        yield from _found(kind, obj, [*path, key], item)
+
+
+def _said(value: Any, message: str) -> str:
+    """The value, where it is short enough to help and no part of a Secret can be."""
+    if isinstance(value, str) and len(value) <= 80:
+        return f"{value}: {message}"
+    return message
+
+
+def _unknown(value: Any, type_: Any, path: list[str | int]) -> Iterator[list[str | int]]:
+    """Keys of settings as written that no struct has. Of the types within a struct only structs are looked into."""
+    fields = {one.encode_name: one.type for one in msgspec.structs.fields(type_)}
+    for key, item in value.items() if isinstance(value, dict) else ():
+        if key not in fields:
+            yield [*path, str(key)]
+            continue
+        within = struct_in(fields[key])
+        if within is None:
+            continue
+        for position, one in enumerate(item) if isinstance(item, list) else ((None, item),):
+            place = [] if position is None else [position]
+            yield from _unknown(one, within, [*path, str(key), *place])
+
+
+def struct_in(type_: Any) -> type[Struct] | None:
+    """The struct that a field holds: itself, optional, or as items of a list or values of a map."""
+    if isinstance(type_, type) and issubclass(type_, Struct):
+        return type_
+    for argument in reversed(getattr(type_, "__args__", ())):
+        if (found := struct_in(argument)) is not None:
+            return found
+    return None
+
+
+def limit_of(kind: str, field: str) -> Limit | None:
+    """The line of the table for a field of a kind, as a concrete path."""
+    return next((limit for pattern, limit in _patterns(kind) if pattern.fullmatch(field)), None)
+
+
+@cache
+def _patterns(kind: str) -> tuple[tuple[re.Pattern[str], Limit], ...]:
+    return tuple((re.compile(_expression(limit.field)), limit) for limit in TABLE if limit.kind == kind)
+
+
+def _expression(field: str) -> str:
+    text = re.escape(field)
+    for written, meant in (
+        (r"\[\*\]", r"(?:\[[^\]]*\]|\.[^.\[]+)"),
+        (r"\*\*\.", r"(?:.+\.)?"),
+        (r"\*", r"[^.\[]+"),
+        (r"\{", "(?:"),
+        (r"\}", ")"),
+        (",", "|"),
+    ):
+        text = text.replace(written, meant)
+    return text
