@@ -220,7 +220,7 @@ class Relay:
                 type_url, [name]
             )  # acknowledged while no Envoy was there: refused when it comes
         good = self._good.get(type_url, {}).get(name)
-        if good is not None:
+        if good is not None and name not in self._leaving.get(type_url, ()):
             self.cache.update(type_url, [good])
         else:
             self.cache.forget(type_url, [name])
