@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.e2e.mesh import Load, Mesh, running_mesh, until
 from tests.e2e.test_outages import NO_RETRIES, URL
 from tests.long.conftest import count

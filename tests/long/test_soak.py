@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+
+from argosy.apiserver.client import ApiClient
 from tests.e2e.mesh import Load, Mesh, running_mesh
 from tests.e2e.test_outages import URL
 from tests.long.conftest import count
 from tests.long.processes import agent_pid, descriptors, resident
-
-from argosy.apiserver.client import ApiClient
 
 pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.timeout(1800)]
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.mesh import Mesh, until
-from tests.long.conftest import count
 
 from argosy.apiserver.client import ApiClient, ApiError
 from argosy.resources.kinds import kind_of
 from argosy.runtime.errors import Failure
+from tests.e2e.mesh import Mesh, until
+from tests.long.conftest import count
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
