@@ -20,7 +20,7 @@ def main() -> None:
         "--linger", type=float, default=LINGER, help="seconds it stays after its last workload"
     )
     chosen = parser.parse_args()
-    configure()
+    configure(form="text")  # people read it: argosy logs agent
     try:
         uvloop.run(Agent(state_dir(chosen.state_dir), chosen.linger).serve())
     except Failure as failure:
