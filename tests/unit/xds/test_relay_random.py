@@ -148,9 +148,11 @@ class World:
                     assert held.get(name) == resource.version, (type_url, name)
                     assert stream.standing(type_url, name) is Standing.ACKNOWLEDGED
                 cached = self.relay.cache.get(type_url, name)
-                if name in held or (type_url, name) not in refused:
+                if (type_url, name) in refused:
+                    assert cached is None or cached.version != refused[type_url, name][0]
+                else:
                     assert cached is not None
-                    assert cached.version == held.get(name)
+                    assert cached.version == resource.version
             if not refused:
                 assert held.keys() == wanted
         if not refused:
@@ -169,10 +171,14 @@ def nothing_is_sent_again(world: World) -> None:
     world.restart_agent()
     for later in (0.0, 2.0, 10.0):
         world.settle(later)
-    again = [one for one in world.envoy.seen[seen:] if one[1] in world.mesh.view.names(one[0])]
-    assert (
-        again == []
-    )  # what the server has no more, but Envoy keeps for a refused listener's sake, may come again
+    for type_url, name, version in world.envoy.seen[seen:]:
+        if (
+            type_url,
+            name,
+        ) in refused:  # its last good version may come to an Envoy that has none, the refused never
+            assert version != refused[type_url, name][0]
+        else:  # what the server has no more, but Envoy keeps for a refused listener's sake, may come again
+            assert name not in world.mesh.view.names(type_url)
     assert world.envoy.broken == []
 
 
@@ -194,7 +200,13 @@ actions = st.lists(st.integers(0, 9), min_size=10, max_size=50)
 offenders = st.sampled_from(["names", "mumbles"])
 refusing = st.sampled_from([0.0, 0.15])
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
-quick = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+quick = settings(
+    derandomize=True,
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=PHASES,
+)
 many = settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 
 
