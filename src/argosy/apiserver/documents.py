@@ -114,8 +114,6 @@ def _no_constant(name: str) -> float:
 
 def _checked(value: Any) -> Json:
     """The value, where it is an object that comes back from the store as it went in."""
-    if not isinstance(value, dict):
-        raise bad_request(f"the body is {_word(value)}, not an object")
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
@@ -128,6 +126,8 @@ def _checked(value: Any) -> Json:
             else:
                 _check_scalar(each)
         if not below:
+            if not isinstance(value, dict):
+                raise bad_request(f"the body is {_word(value)}, not an object")
             return value
         level = below
     raise _too_deep()
