@@ -24,11 +24,17 @@ def api(chosen: str | Path) -> ApiClient:
     from argosy.apiserver.client import ApiClient
 
     path = state_dir(chosen) / KUBECONFIG
-    if not path.exists():
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise Failure(
+            f"cannot read {path}: {error.strerror}", "it is another user's: name your own with --state-dir"
+        ) from error
+    except OSError as error:
         raise Failure(
             f"there is no control plane in {path.parent}",
             "start one: argosy server; or name another with --state-dir",
-        )
+        ) from error
     return ApiClient.from_kubeconfig(path)
 
 

@@ -142,6 +142,10 @@ def main() -> None:
         sys.exit(failure.code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except PermissionError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        print_failure(Failure(f"{what}{error.strerror}", "is it another user's? see --state-dir"))
+        sys.exit(1)
     except BrokenPipeError:
         # The reader of our output has gone (`argosy get … | head`): nothing to say, and nobody to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -89,6 +89,23 @@ def test_a_failure_is_a_message_and_a_remedy_and_no_traceback(tmp_path: Path) ->
     )
 
 
+def test_what_another_user_forbids_is_a_message_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    for arguments in (["get", "vs", f"--state-dir={tmp_path}"], ["validate", "-f", "x.yaml"]):
+        monkeypatch.setattr(sys, "argv", ["argosy", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr().err
+        assert ended.value.code == 1
+        assert "Permission denied" in said
+        assert "another user's" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
