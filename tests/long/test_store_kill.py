@@ -169,7 +169,7 @@ def test_what_was_acknowledged_survives_kills_at_random_moments(tmp_path: Path) 
             time.sleep(chance.random() * 0.2)  # the moment of the kill is what is random here
             mesh.kill_server()
             mesh.start_server()
-            wrong = [one for each in (*writers, watcher) for one in each.wrong]
+            wrong = watcher.wrong + [one for writer in writers for one in writer.wrong]
             assert wrong == [], f"kill {number}"
         for writer in writers:
             writer.stopping = True

@@ -277,12 +277,12 @@ def test_a_problem_reads_as_a_sentence() -> None:
 # --- never raises ---------------------------------------------------------------------------------------------------
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
-_JSON = st.recursive(
+JSON = st.recursive(
     _SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 )
-_LIKELY = st.sampled_from(
+LIKELY = st.sampled_from(
     [
         "",
         "*",
@@ -306,7 +306,7 @@ _LIKELY = st.sampled_from(
 )
 
 
-def _judged(obj: Any) -> None:
+def judged(obj: Any) -> None:
     for strict in (True, False):
         verdict = validate(obj, strict=strict)
         for problem in (*verdict.errors, *verdict.warnings):
@@ -316,28 +316,28 @@ def _judged(obj: Any) -> None:
             decode(json.dumps(obj).encode())
 
 
-@given(_JSON)
+@given(JSON)
 def test_any_json_value_is_judged(value: Any) -> None:
-    _judged(value)
+    judged(value)
 
 
-@given(st.sampled_from(KINDS), _JSON, _JSON, _JSON)
+@given(st.sampled_from(KINDS), JSON, JSON, JSON)
 def test_any_content_of_any_kind_is_judged(kind: Any, metadata: Any, spec: Any, rest: Any) -> None:
     obj = {"metadata": metadata, "spec": spec} | (rest if isinstance(rest, dict) else {})
-    _judged(obj | {"apiVersion": kind.api_version, "kind": kind.kind})
+    judged(obj | {"apiVersion": kind.api_version, "kind": kind.kind})
 
 
 @settings(max_examples=600)
 @given(st.data())
 def test_rich_objects_with_one_part_replaced_are_judged(data: st.DataObject) -> None:
     obj = copy.deepcopy(data.draw(st.sampled_from(RICH)))
-    parent, key = data.draw(st.sampled_from(list(_parts(obj))))
-    parent[key] = data.draw(_JSON | _LIKELY)
-    _judged(obj)
+    parent, key = data.draw(st.sampled_from(list(parts(obj))))
+    parent[key] = data.draw(JSON | LIKELY)
+    judged(obj)
 
 
-def _parts(value: Any) -> Any:
+def parts(value: Any) -> Any:
     if isinstance(value, (dict, list)):
         for key in list(value) if isinstance(value, dict) else range(len(value)):
             yield value, key
-            yield from _parts(value[key])
+            yield from parts(value[key])
