@@ -1,0 +1,189 @@
+"""No field that people may write is accepted and silently ignored: each is in force (changing it alone changes what
+some proxy gets), refused, or told (`argosy.model.limits`)."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from argosy.model.limits import TABLE, limit_of, not_in_force
+from argosy.resources.kinds import decode
+from argosy.resources.schema import join
+from argosy.resources.validation import validate
+from tests.unit.translate.fields import Json, Mesh, all_fields, mutations, places, typed, written
+
+IN_FORCE = written("fields_in_force.yaml")
+TOLD = written("fields_told.yaml")
+
+NAMES_ONLY = {
+    "gateway.Server.name": "in messages",
+    "gateway.Port.name": "in messages, where the server has no name",
+}
+REFUSED: dict[str, tuple[str, Json]] = {
+    "virtual_service.Delay.exponentialDelay": (
+        "spec.http[0].fault.delay.exponentialDelay",
+        {
+            "kind": "VirtualService",
+            "spec": {"hosts": ["a"], "http": [{"fault": {"delay": {"exponentialDelay": "1s"}}}]},
+        },
+    ),
+    "virtual_service.Abort.http2Error": (
+        "spec.http[0].fault.abort.http2Error",
+        {
+            "kind": "VirtualService",
+            "spec": {"hosts": ["a"], "http": [{"fault": {"abort": {"http2Error": "x"}}}]},
+        },
+    ),
+    "gateway.Port.targetPort": (
+        "spec.servers[0].port.targetPort",
+        {"kind": "Gateway", "spec": {"servers": [{"hosts": ["*"], "port": {"number": 1, "targetPort": 2}}]}},
+    ),
+}
+
+
+def label(body: Json) -> str:
+    return str(body["kind"])
+
+
+@cache
+def _ineffective(index: int) -> tuple[frozenset[str], frozenset[str]]:
+    """Of one object of IN_FORCE: (fields that change something, fields that do not)."""
+    body = IN_FORCE[index]
+    mesh = Mesh([*written("fields_mesh.yaml"), body])
+    assert (mesh.refused(), mesh.compiler.errors) == ({}, {})
+    before = typed(body)
+    does: set[str] = set()
+    idle: set[str] = set()
+    for place in places(body):
+        works = any(mesh.changes(now, before) for now in mutations(body, place.path))
+        (does if works else idle).add(place.field)
+    return frozenset(does), frozenset(idle)
+
+
+@cache
+def in_force() -> frozenset[str]:
+    return frozenset().union(*(_ineffective(index)[0] for index in range(len(IN_FORCE))))
+
+
+def _path(body: Json, path: tuple[str | int, ...]) -> str:
+    return join(["data", "mesh", *path[1:]] if body["kind"] == "MeshConfig" else list(path))
+
+
+@cache
+def told() -> frozenset[str]:
+    found: set[str] = set()
+    for body in TOLD:
+        fields = [field for field, _ in not_in_force(typed(body))]
+        for place in places(body):
+            path = _path(body, place.path)
+            if any(path == field or path.startswith((f"{field}.", f"{field}[")) for field in fields):
+                found.add(place.field)
+            elif any(field.startswith((f"{path}.", f"{path}[")) for field in fields):
+                found.add(place.field)  # what holds only such fields
+    return frozenset(found)
+
+
+def test_every_field_is_in_force_or_told_or_refused() -> None:
+    known = in_force() | told() | NAMES_ONLY.keys() | REFUSED.keys()
+    assert all_fields() - known == set(), (
+        "forgotten: put them in force, or in limits.TABLE; and in the files here"
+    )
+    assert known - all_fields() <= {"core.Secret.data", "core.Secret.stringData", "core.Secret.immutable"}
+
+
+@pytest.mark.parametrize("index", range(len(IN_FORCE)), ids=lambda i: f"{i}-{label(IN_FORCE[i])}")
+def test_what_is_in_force_is_not_told(index: int) -> None:
+    assert not_in_force(typed(IN_FORCE[index])) == ()
+
+
+@pytest.mark.parametrize("field", REFUSED)
+def test_what_is_refused_says_so(field: str) -> None:
+    where, body = REFUSED[field]
+    group = {"apiVersion": "networking.istio.io/v1", "metadata": {"name": "a", "namespace": "b"}}
+    assert where in {problem.field for problem in validate(group | body).errors}
+
+
+def test_every_line_of_the_table_speaks() -> None:
+    silent = set(TABLE)
+    for body in TOLD:
+        for field, _ in not_in_force(typed(body)):
+            kind = body["kind"]
+            silent.discard(
+                limit_of(kind, field.removeprefix("data.mesh.") if kind == "MeshConfig" else field)
+            )
+    assert silent == set()
+
+
+@pytest.mark.parametrize("index", range(len(TOLD)), ids=lambda i: f"{i}-{label(TOLD[i])}")
+def test_what_is_told_to_have_no_effect_has_none(index: int) -> None:
+    """Each field alone; an object that is not in force as a whole has none anyway."""
+    body = TOLD[index]
+    mesh = Mesh([*written("fields_mesh.yaml"), body])
+    if mesh.refused():
+        assert any("the object is not in force" in message for _, message in not_in_force(typed(body)))
+        return
+    before = typed(body)
+    fields = {field: message for field, message in not_in_force(before)}
+    for place in places(body):
+        message = fields.get(_path(body, place.path), "")
+        if "is not in force" in message and "fail" not in message:
+            changed = [now for now in mutations(body, place.path) if mesh.changes(now, before)]
+            assert changed == [], f"{place.path} has an effect, and {message}"
+
+
+# --- the words ------------------------------------------------------------------------------------------------------
+
+
+def _obj(kind: str, spec: Any, **metadata: str) -> Any:
+    group = "v1" if kind in ("Service", "ConfigMap") else "networking.istio.io/v1"
+    body = {"apiVersion": group, "kind": kind, "metadata": {"name": "x", "namespace": "shop"} | metadata}
+    return decode(body | ({"data": spec} if kind == "ConfigMap" else {"spec": spec}))
+
+
+def test_a_finding_names_the_concrete_field_and_its_value() -> None:
+    server = {
+        "port": {"number": 443, "protocol": "HTTPS"},
+        "tls": {"mode": "SIMPLE", "credentialName": "cert"},
+    }
+    plain = {"port": {"number": 80, "protocol": "HTTP"}, "tls": {"httpsRedirect": True}}
+    assert not_in_force(_obj("Gateway", {"servers": [plain, server]})) == (
+        (
+            "spec.servers[1].port.protocol",
+            "HTTPS: is not served yet: nothing listens for this server; use HTTP, HTTP2 or GRPC",
+        ),
+        ("spec.servers[1].tls.mode", "SIMPLE: is not in force: no TLS ends at a gateway yet"),
+        ("spec.servers[1].tls.credentialName", "cert: is not in force: no TLS ends at a gateway yet"),
+    )
+
+
+def test_what_kubernetes_writes_by_itself_is_no_finding() -> None:
+    spec = {
+        "type": "ClusterIP",
+        "ipFamilies": ["IPv4"],
+        "ipFamilyPolicy": "SingleStack",
+        "internalTrafficPolicy": "Cluster",
+        "sessionAffinity": "None",
+        "ports": [{"port": 80}],
+    }
+    assert not_in_force(_obj("Service", spec)) == ()
+
+
+def test_tls_routes_of_sidecars_are_no_finding_and_those_of_gateways_are() -> None:
+    def fields(bound: list[str], **match: Any) -> list[str]:
+        tls = {"match": [{"sniHosts": ["a"], **match}], "route": [{"destination": {"host": "a"}}]}
+        return [field for field, _ in not_in_force(_obj("VirtualService", {"gateways": bound, "tls": [tls]}))]
+
+    assert fields([]) == fields(["mesh"]) == fields(["mesh", "edge"], gateways=["mesh"]) == []
+    assert fields(["edge"]) == fields(["mesh", "edge"]) == ["spec.tls[0]"]
+
+
+def test_mesh_settings_that_no_struct_has_are_found_at_any_depth() -> None:
+    settings = "defaultConfig: {}\ntcpKeepalive: {prob: 1}\nconnectTimeout: 1s\n"
+    found = not_in_force(_obj("ConfigMap", {"mesh": settings}, name="istio", namespace="istio-system"))
+    assert [field for field, _ in found] == ["data.mesh.defaultConfig", "data.mesh.tcpKeepalive.prob"]
+    elsewhere = not_in_force(_obj("ConfigMap", {"mesh": settings}, name="istio"))
+    assert [field for field, _ in elsewhere] == ["data"]
+    assert not_in_force(_obj("ConfigMap", {"mesh": settings}, namespace="istio-system")) == ()
+    assert not_in_force(_obj("ConfigMap", {"mesh": "{"}, name="istio", namespace="istio-system")) == ()
