@@ -22,7 +22,7 @@ from msgspec import Struct
 
 import argosy
 from argosy.agent import protocol, registration, spec, workload
-from argosy.agent.certificates import server_info
+from argosy.agent.certificates import prove
 from argosy.agent.client import agent_log, is_alive, socket_path
 from argosy.agent.control import Control
 from argosy.agent.delivery import Outlet
@@ -35,7 +35,13 @@ from argosy.agent.workload import Folder
 from argosy.runtime.errors import Failure
 from argosy.runtime.locks import FileLock, Held
 from argosy.runtime.log import logger
-from argosy.runtime.paths import leave_runtime_dir, make_runtime_dir, private_dir, write_private
+from argosy.runtime.paths import (
+    leave_runtime_dir,
+    make_runtime_dir,
+    private_dir,
+    server_info,
+    write_private,
+)
 
 LINGER = 60.0
 DELIVER_EVERY = 5.0
@@ -254,7 +260,20 @@ class Agent:
                     log.info("leave delivered", name=note.register.workload)
             for one in self.workloads.values():
                 one.sidecar.envoy.trim_log()
+            await self._find_server()
             await asyncio.sleep(DELIVER_EVERY)
+
+    async def _find_server(self) -> None:
+        """Another user's server may come back at another address, which only its attestation tells."""
+        info = server_info(self.state)
+        links = [one.sidecar.delivery for one in self.workloads.values()]
+        if (
+            info is not None
+            and not info.pid
+            and any(link and not link.connection.connected for link in links)
+        ):
+            with contextlib.suppress(Failure):
+                await prove(self.state)
 
     def _tidy(self) -> None:
         """No socket and no folder of ours stays; a server's may."""

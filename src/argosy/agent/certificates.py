@@ -22,7 +22,7 @@ from argosy.identity.client import Svid, Unreachable
 from argosy.identity.protocol import AttestResponse, SignRequest
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
-from argosy.runtime.paths import ServerInfo, runtime_dir
+from argosy.runtime.paths import ServerInfo, other_server, runtime_dir, server_info, write_private
 
 FIRST_RETRY, LONGEST_RETRY = 1.0, 300.0
 
@@ -49,19 +49,24 @@ class Subject(Struct, frozen=True, kw_only=True):
         )
 
 
-def server_info(state: Path) -> ServerInfo | None:
-    """What the server of this host wrote last; it may have stopped since."""
-    try:
-        return msgspec.json.decode((state / "server.json").read_bytes(), type=ServerInfo)
-    except (OSError, msgspec.MsgspecError):
-        return None
-
-
 async def prove(state: Path) -> AttestResponse:
     """Proves this process's user to the server of this host. Raises Unreachable, Refused."""
     info = server_info(state)
     socket = info.attest_socket if info and info.attest_socket else str(runtime_dir(state) / "attest.sock")
-    return await identity.attest(socket)
+    proof = await identity.attest(socket)
+    _remember(state, info, proof)
+    return proof
+
+
+def _remember(state: Path, info: ServerInfo | None, proof: AttestResponse) -> None:
+    """Another user's server writes nothing here: where it is, is known from its answers."""
+    if info is None or info.pid:
+        return
+    now = msgspec.structs.replace(
+        info, trust_domain=proof.trust_domain, ca=proof.ca_address, xds=proof.xds_address
+    )
+    if now != info:
+        write_private(other_server(state), msgspec.json.encode(now))
 
 
 async def issue(proof: AttestResponse, subject: Subject) -> Svid:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from argosy.agent import spec
 from argosy.agent.bootstrap import Bootstrap, bootstrap, node_id
-from argosy.agent.certificates import Certificate, server_info
+from argosy.agent.certificates import Certificate
 from argosy.agent.delivery import Delivery, Outlet
 from argosy.agent.envoy import Envoy, write_bootstrap
 from argosy.agent.link import Link
@@ -29,6 +29,7 @@ from argosy.agent.workload import Folder, Record
 from argosy.identity.client import Svid
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
+from argosy.runtime.paths import server_info
 from argosy.xds import registration as wire
 
 _TAKEN = re.compile(r"cannot bind '[^']*:(\d+)': Address already in use")

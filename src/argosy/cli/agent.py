@@ -6,16 +6,22 @@ from typing import Annotated
 
 import typer
 
-from argosy.cli.options import StateDir
+from argosy.cli.options import AttestSocket, StateDir
 
 
 def agent(
     linger: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long it stays after its last workload has gone.")
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="How long it stays after its last workload has gone.",
+            show_default="for ever",
+        ),
     ] = 1e9,
     log_format: Annotated[
         str, typer.Option(metavar="FORM", help="text, json, or auto: text on a terminal.")
     ] = "auto",
+    attest_socket: AttestSocket = "",
     state_dir: StateDir = "",
 ) -> None:
     """Run this host's agent in the foreground, until Ctrl-C: its workloads leave the mesh first.
@@ -28,6 +34,10 @@ def agent(
     from argosy.agent.agent import Agent
     from argosy.runtime.log import configure
     from argosy.runtime.paths import state_dir as chosen
+    from argosy.runtime.paths import use_server
 
     configure(form=log_format)
-    uvloop.run(Agent(chosen(state_dir), linger).serve())
+    state = chosen(state_dir)
+    if attest_socket:
+        use_server(state, attest_socket)
+    uvloop.run(Agent(state, linger).serve())

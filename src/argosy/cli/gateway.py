@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from argosy.cli.options import Namespace, StateDir
+from argosy.cli.options import AttestSocket, Namespace, StateDir
 
 
 def gateway(
@@ -40,6 +40,7 @@ def gateway(
     access_log: Annotated[
         bool, typer.Option("--access-log", help="Log each request (argosy logs NAME).")
     ] = False,
+    attest_socket: AttestSocket = "",
     state_dir: StateDir = "",
 ) -> None:
     """Run a gateway: where traffic from outside comes into the mesh.
@@ -58,6 +59,7 @@ def gateway(
     from argosy.cli.run_session import Session
     from argosy.runtime.errors import Failure
     from argosy.runtime.paths import state_dir as chosen
+    from argosy.runtime.paths import use_server
 
     mapped = dict(run_spec.gateway_port(text) for text in port or ())
     bound = list(mapped.values())
@@ -78,5 +80,7 @@ def gateway(
         command=("gateway",),
     )
     state = chosen(state_dir)
+    if attest_socket:
+        use_server(state, attest_socket)
     ensure_agent(state)
     raise typer.Exit(asyncio.run(Session(state, start).run()))

@@ -19,6 +19,15 @@ StateDir = Annotated[
         show_default="~/.local/state/argosy",
     ),
 ]
+AttestSocket = Annotated[
+    str,
+    typer.Option(
+        "--attest-socket",
+        metavar="PATH",
+        help="Where the server of another user proves who you are (its own --attest-socket); remembered.",
+        show_default="the server of the state directory",
+    ),
+]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NS", help="The namespace.")]
 Files = Annotated[
     list[str],

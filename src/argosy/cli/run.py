@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from argosy.cli.options import Namespace, StateDir
+from argosy.cli.options import AttestSocket, Namespace, StateDir
 
 
 def run(
@@ -55,6 +55,7 @@ def run(
     access_log: Annotated[
         bool, typer.Option("--access-log", help="Log each request (argosy logs NAME).")
     ] = False,
+    attest_socket: AttestSocket = "",
     state_dir: StateDir = "",
 ) -> None:
     """Run a service in the mesh: with an identity, mutual TLS, routing and metrics, and no change to its code.
@@ -78,6 +79,7 @@ def run(
     from argosy.cli import run_spec
     from argosy.cli.run_session import Session
     from argosy.runtime.paths import state_dir as chosen
+    from argosy.runtime.paths import use_server
 
     start = run_spec.start(
         service=service,
@@ -91,5 +93,7 @@ def run(
     )
     start = msgspec.structs.replace(start, create_service=create_service, access_log=access_log)
     state = chosen(state_dir)
+    if attest_socket:
+        use_server(state, attest_socket)
     ensure_agent(state)
     raise typer.Exit(asyncio.run(Session(state, start).run()))

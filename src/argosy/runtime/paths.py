@@ -9,6 +9,7 @@ derived from the state directory, so that any of our programs finds it.
         argosy.db         the store
         ca/               root and issuing keys (0600)
         agent/            the agent's own state, one folder a workload
+        agent/server.json where the server of another user is (ServerInfo), for agents that were told its socket
     R = $XDG_RUNTIME_DIR/argosy/<hash of D> | /tmp/argosy-<uid>/<hash of D>
         attest.sock       the server's attestation socket
         agent.sock        the agent's control socket
@@ -22,6 +23,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from argosy.runtime.errors import Failure
@@ -30,7 +32,7 @@ from argosy.runtime.errors import Failure
 class ServerInfo(Struct, frozen=True, kw_only=True):
     """What a running server listens on, written to `D/server.json` so that agents and commands find it."""
 
-    pid: int
+    pid: int  # 0: another user's, known from its attestation
     version: str
     trust_domain: str
     roles: tuple[str, ...]
@@ -63,8 +65,44 @@ def runtime_dir(state: Path) -> Path:
 def make_runtime_dir(state: Path) -> Path:
     """Creates the runtime directory. Its parent must be ours as well: who owns it could put another in its place."""
     directory = runtime_dir(state)
+    if directory.parent.is_symlink():
+        raise Failure(
+            f"{directory.parent} is a symbolic link, which anybody can put there",
+            "remove it, or set XDG_RUNTIME_DIR",
+        )
     private_dir(directory.parent)
     return private_dir(directory)
+
+
+def server_info(state: Path) -> ServerInfo | None:
+    """The server of this state directory, as it wrote last (it may have stopped since); else another user's."""
+    for file in (state / "server.json", other_server(state)):
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            return msgspec.json.decode(file.read_bytes(), type=ServerInfo)
+    return None
+
+
+def other_server(state: Path) -> Path:
+    return state / "agent" / "server.json"
+
+
+def use_server(state: Path, attest_socket: str) -> None:
+    """From now on the agent of this state directory turns to the server whose attestation socket this is.
+
+    Raises Failure where the state directory is a server's own.
+    """
+    if (state / "kubeconfig").exists():
+        raise Failure(
+            f"--attest-socket {attest_socket}: {state} has a control plane of its own",
+            "leave the flag out, or choose another directory with --state-dir",
+            code=2,
+        )
+    path = str(Path(attest_socket).expanduser().absolute())
+    known = server_info(state)
+    if known is None or known.attest_socket != path:
+        private_dir(private_dir(state) / "agent")
+        info = ServerInfo(pid=0, version="", trust_domain="", roles=(), attest_socket=path)
+        write_private(other_server(state), msgspec.json.encode(info))
 
 
 def leave_runtime_dir(state: Path) -> None:
@@ -84,7 +122,8 @@ def private_dir(path: Path) -> Path:
     status = path.stat()
     if status.st_uid != os.getuid():
         raise Failure(
-            f"{path} belongs to another user (uid {status.st_uid})", "remove it, or set XDG_RUNTIME_DIR"
+            f"{path} belongs to another user (uid {status.st_uid})",
+            "choose another: with --state-dir, or for sockets with XDG_RUNTIME_DIR",
         )
     if status.st_mode & 0o077:
         path.chmod(0o700)

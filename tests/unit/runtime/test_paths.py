@@ -53,3 +53,33 @@ def test_a_private_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert file.read_bytes() == b"second"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["key.pem"]
+
+
+def test_a_link_in_place_of_the_runtime_directorys_parent_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who may write where it stands could lead us into a directory of ours that others may enter, and back out.
+    target = tmp_path / "public"
+    target.mkdir(mode=0o755)
+    (tmp_path / "argosy").symlink_to(target)
+    monkeypatch.setattr(paths, "runtime_dir", lambda _: tmp_path / "argosy" / "12345678")
+    with pytest.raises(Failure, match="symbolic link"):
+        paths.make_runtime_dir(tmp_path / "state")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o755
+    assert not any(target.iterdir())
+
+
+def test_another_users_server_is_remembered_by_its_attestation_socket(tmp_path: Path) -> None:
+    assert paths.server_info(tmp_path) is None
+    paths.use_server(tmp_path, "/srv/mesh/attest.sock")
+    info = paths.server_info(tmp_path)
+    assert info is not None
+    assert (info.attest_socket, info.pid) == ("/srv/mesh/attest.sock", 0)
+    assert stat.S_IMODE(paths.other_server(tmp_path).stat().st_mode) == 0o600
+
+
+def test_where_a_server_of_ours_runs_no_other_is_used(tmp_path: Path) -> None:
+    (tmp_path / "kubeconfig").touch()
+    with pytest.raises(Failure, match="has a control plane of its own"):
+        paths.use_server(tmp_path, "/srv/mesh/attest.sock")
+    assert paths.server_info(tmp_path) is None
