@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import msgspec
 import pytest
 from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
 from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
+from envoy.service.discovery.v3 import discovery_pb2
 
 from argosy.model import ir
 from argosy.model.ir import Protocol
@@ -24,13 +26,14 @@ from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.translate import wire
-from argosy.translate.cluster import cluster
+from argosy.translate.cluster import ClusterKey, Discovery, cluster
 from argosy.translate.dump import dump
 from argosy.translate.filters import forward_proxy
+from argosy.translate.generator import field
 from argosy.translate.listener_outbound import connect_http, outbound_proxy
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from tests.e2e.mesh import free_port, until
-from tests.e2e.translate_envoy import Running, answering, running, validate
+from tests.e2e.translate_envoy import ENVOY, Running, answering, running, validate
 from tests.unit.translate.mesh import SUFFIX, endpoint, populate, put, service, workload
 
 pytestmark = pytest.mark.e2e
@@ -52,6 +55,7 @@ spec:
       authority: {prefix: rev}
       scheme: {exact: http}
       ignoreUriCase: true
+      statPrefix: canary
     route:
     - destination: {host: reviews, subset: v1}
       weight: 90
@@ -116,19 +120,33 @@ spec:
              idleTimeout: 9s}
     outlierDetection: {consecutive5xxErrors: 3, consecutiveGatewayErrors: 0, interval: 1s, baseEjectionTime: 2s,
                        maxEjectionPercent: 50, minHealthPercent: 10, splitExternalLocalOriginErrors: true,
-                       consecutiveLocalOriginFailures: 4}
+                       consecutiveLocalOriginFailures: 4, outlierDetectionHttpErrorCodes: [502, 503]}
+    retryBudget: {percent: 30, minRetryConcurrency: 4, budgetInterval: 10s}
   subsets:
-  - {name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 5s}}}}
-  - {name: v2, labels: {version: v2}, trafficPolicy: {loadBalancer: {consistentHash: {httpCookie: {name: c, ttl: 10s},
-     maglev: {tableSize: 101}}}}}
+  - {name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 5s,
+     minimumPercent: 20, aggression: 2}}}}
+  - {name: v2, labels: {version: v2}, trafficPolicy: {loadBalancer: {consistentHash: {httpCookie: {name: c, ttl: 10s,
+     attributes: [{name: SameSite, value: Lax}]}, maglev: {tableSize: 101}}}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: cache, namespace: default}
 spec:
   host: cache
-  trafficPolicy: {tls: {mode: ISTIO_MUTUAL}, connectionPool: {tcp: {idleTimeout: 10s}}}
+  trafficPolicy:
+    tls: {mode: ISTIO_MUTUAL}
+    loadBalancer: {consistentHash: {useSourceIp: true}}
+    connectionPool: {tcp: {idleTimeout: 10s, maxConnectionDuration: 60s}}
   subsets: [{name: v1, labels: {version: v1}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: inventory, namespace: default}
+spec:
+  host: inventory
+  trafficPolicy:
+    connectionPool: {http: {maxConcurrentStreams: 50, http2KeepAlive: {interval: 30s}}}
+    proxyProtocol: {version: V1}
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
@@ -137,6 +155,7 @@ spec:
   host: httpbin.org
   trafficPolicy:
     tls: {mode: SIMPLE}
+    proxyProtocol: {version: V2}
     portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE, sni: httpbin.org, subjectAltNames: [httpbin.org]}}]
 ---
 apiVersion: networking.istio.io/v1
@@ -204,6 +223,24 @@ def test_envoy_accepts_all_of_a_gateway(tmp_path: Path) -> None:
     found = dump(snapshot, proxy)
     assert {one["name"] for one in found["listeners"]} == {"127.0.0.1_80", "127.0.0.1_81"}
     validate(found, tmp_path)
+
+
+@pytest.mark.parametrize(("number", "accepted"), [(3, True), (15, False)])
+def test_envoy_knows_the_interval_of_a_retry_budget(tmp_path: Path, number: int, accepted: bool) -> None:
+    """It is newer than our protobuf classes and goes by its number; Envoy refuses a number that it does not know."""
+    policy = ir.TrafficPolicy(retry_budget=ir.RetryBudget(percent=30, interval=10_000))
+    made = cluster(ClusterKey(name="c", discovery=Discovery.STATIC, policy=policy))
+    data = discovery_pb2.Resource.FromString(made.frame).resource.value
+    interval = wire.milliseconds(10_000).SerializeToString()
+    assert field(3, interval) in data
+    # Bootstrap: static_resources = 2; its clusters = 2
+    bootstrap = field(2, field(2, data.replace(field(3, interval), field(number, interval))))
+    path = tmp_path / "bootstrap.pb"
+    path.write_bytes(bootstrap)
+    done = subprocess.run(
+        [ENVOY, "--mode", "validate", "-c", path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode == 0) is accepted, done.stderr
 
 
 # --- explicit interception, live ------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ NOT_OF_TRAFFIC = {
     "IdentityRegistration": "of the CA: see tests/unit/identity",
     "Secret": "a Secret is told as a whole",
 }
-PROXIES = (
+PROXIES: tuple[tuple[ProxyType, Interception, str, dict[str, str]], ...] = (
     # type, interception, namespace, labels
     (ProxyType.SIDECAR, Interception.EXPLICIT, "default", {"app": "reviews"}),
     (ProxyType.SIDECAR, Interception.REDIRECT, "default", {"app": "reviews"}),
