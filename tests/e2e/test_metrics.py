@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import urllib.request
 
 import pytest
@@ -85,3 +86,41 @@ def test_both_sides_count_with_istios_labels(mesh: Mesh) -> None:
             ),
             "the histograms are there",
         )
+
+
+def test_tcp_connections_and_bytes_are_counted_on_both_sides(mesh: Mesh) -> None:
+    mesh.echo("store", protocol="tcp", port=5000)
+    client = mesh.client("client", "--upstream=store:5000")
+    mesh.announced("store")
+    found = until(
+        lambda: re.search(r"store:5000\s.*127\.0\.0\.1:(\d+)", client.run.output()), "the upstream is named"
+    )
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", int(found[1])), 10) as connection:
+            connection.sendall(b"x" * 1000)
+            received = 0
+            while received < 1000:
+                received += len(connection.recv(1000))
+
+    def value(name: str, metric: str, reporter: str) -> float:
+        return sum(
+            number
+            for sample, labels, number in scrape(mesh, name)
+            if sample == metric
+            and labels["reporter"] == reporter
+            and labels["destination_workload"] == "store-v1"
+            and labels["source_workload"] == "client"
+            and labels["request_protocol"] == "tcp"
+        )
+
+    for name, reporter in (("client", "source"), ("store-v1", "destination")):
+        for metric, expected in (
+            ("istio_tcp_connections_opened_total", 3),
+            ("istio_tcp_connections_closed_total", 3),
+            ("istio_tcp_received_bytes_total", 3000),
+            ("istio_tcp_sent_bytes_total", 3000),
+        ):
+            until(
+                lambda n=name, m=metric, r=reporter, e=expected: value(n, m, r) == e,  # type: ignore[misc]
+                f"{metric} of {name}",
+            )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.mesh import Load, Mesh, until
+from tests.e2e.mesh import Load, Mesh, running_mesh, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -72,18 +72,44 @@ def test_the_server_is_killed_under_load_and_comes_back(mesh: Mesh) -> None:
     assert sent == 0, "nothing that is the same is sent again"
 
 
-def test_a_sidecar_that_dies_while_the_server_is_down_comes_back_serving(mesh: Mesh) -> None:
-    mesh.echo("reviews")
-    client = mesh.client()
-    mesh.announced("reviews")
-    until(lambda: client.request(URL).status == 200, "traffic flows")
-    mesh.kill_server()
-    for name in ("client", "reviews-v1"):
-        before = workload(mesh, name)["envoy_pid"]
-        os.kill(before, signal.SIGKILL)
-        restarted(mesh, name, before)
-    until(lambda: client.request(URL).status == 200, "it serves from the last good configuration")
-    assert workload(mesh, "reviews-v1")["restarts"] == 1
+REFUSED_BY_ENVOY = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews, namespace: default}
+spec:
+  hosts: [reviews]
+  http: [{route: [{destination: {host: reviews}}], headers: {request: {set: {x-odd: "%NO_SUCH_COMMAND%"}}}}]
+"""
+
+
+@pytest.mark.parametrize("before", ["nothing", "a refusal", "a rotation"])
+def test_a_sidecar_that_dies_while_the_server_is_down_comes_back_serving(before: str, tmp_path: Path) -> None:
+    flags = ("--cert-ttl=60s",) if before == "a rotation" else ()
+    with running_mesh(tmp_path / "state", *flags) as mesh:
+        mesh.echo("reviews")
+        client = mesh.client()
+        mesh.announced("reviews")
+        until(lambda: client.request(URL).status == 200, "traffic flows")
+        if before == "a refusal":
+            mesh.apply(NO_RETRIES)
+            refused = mesh.argosy("apply", "--wait", "-f", "-", stdin=REFUSED_BY_ENVOY, check=False)
+            assert refused.startswith("1\n"), refused
+            assert "NO_SUCH_COMMAND" in refused, "Envoy's own words say what it refuses"
+            assert client.request(URL).status == 200, "the last good routes stay"
+        if before == "a rotation":
+            first = {w["name"]: w["certificate_expires_at"] for w in mesh.ps()}
+            until(
+                lambda: all(w["certificate_expires_at"] > first[w["name"]] for w in mesh.ps()),
+                "both certificates were renewed",
+                40,
+            )
+        mesh.kill_server()
+        for name in ("client", "reviews-v1"):
+            pid = workload(mesh, name)["envoy_pid"]
+            os.kill(pid, signal.SIGKILL)
+            restarted(mesh, name, pid)
+        until(lambda: client.request(URL).status == 200, "it serves from the last good configuration")
+        assert workload(mesh, "reviews-v1")["restarts"] == 1
 
 
 def test_the_agent_is_killed_and_a_new_one_adopts_the_same_envoy(mesh: Mesh) -> None:

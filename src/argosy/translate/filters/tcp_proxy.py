@@ -11,6 +11,10 @@ from argosy.translate.filters import access_log, stats
 
 NAME = "envoy.filters.network.tcp_proxy"
 
+EARLY_DATA = 64 << 10
+"""What a caller may send before the application's connection stands; then it is not read from. Envoy demands a bound
+where a connection waits for its handshake."""
+
 Clusters = tuple[tuple[str, int], ...]
 """Clusters with their weights, as configured."""
 
@@ -40,6 +44,11 @@ def network_filter(key: TcpProxy) -> listener_components_pb2.Filter:
         access_log=[*stats.tcp(key.reporter), *access_log.loggers(key.log, access_log.Layer.TCP)],
     )
     out.access_log_options.flush_access_log_on_connected = True
+    if key.reporter.side is stats.Side.DESTINATION:
+        # The application sees a connection only once its caller is verified, and the metrics know who it is. Without
+        # TLS the connection is made at once.
+        out.upstream_connect_mode = tcp_proxy_pb2.ON_DOWNSTREAM_TLS_HANDSHAKE
+        out.max_early_data_bytes.value = EARLY_DATA
     if len(key.clusters) == 1:
         out.cluster = key.clusters[0][0]
     else:
