@@ -209,10 +209,14 @@ def protocol_options(key: ClusterKey) -> any_pb2.Any | None:
     if isinstance(key.tls, ClientTls) and not key.tls.sni:
         # Istio: without an SNI the request's authority is the name asked for and verified.
         options.upstream_http_protocol_options.auto_sni = True
-        options.upstream_http_protocol_options.auto_san_validation = not (
-            key.tls.subject_alt_names or key.tls.insecure_skip_verify
-        )
+        options.upstream_http_protocol_options.auto_san_validation = not _verifies_otherwise(key)
     return wire.pack(options)
+
+
+def _verifies_otherwise(key: ClusterKey) -> bool:
+    """Whether a server proves other names than the one asked for, or none."""
+    tls = key.tls
+    return isinstance(tls, ClientTls) and bool(tls.subject_alt_names or tls.insecure_skip_verify)
 
 
 def _discover(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
@@ -230,7 +234,11 @@ def _discover(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
             out.type = cluster_pb2.Cluster.ORIGINAL_DST
         case Discovery.FORWARD_PROXY:
             out.cluster_type.name = "envoy.clusters.dynamic_forward_proxy"
-            out.cluster_type.typed_config.CopyFrom(forward_proxy.cluster_config())
+            proven = forward_proxy.Verification
+            config = forward_proxy.cluster_config(
+                proven.AS_WRITTEN if _verifies_otherwise(key) else proven.OF_THE_HOST
+            )
+            out.cluster_type.typed_config.CopyFrom(config)
         case Discovery.INTERNAL:
             out.type = cluster_pb2.Cluster.STATIC
             endpoint = endpoint_components_pb2.Endpoint(address=wire.internal_address(key.listener))
@@ -249,7 +257,8 @@ def _dns(key: ClusterKey) -> dns_cluster_pb2.DnsCluster:
     return dns_cluster_pb2.DnsCluster(
         dns_lookup_family=dns_pb2.V4_PREFERRED,
         respect_dns_ttl=True,
-        all_addresses_in_single_endpoint=key.discovery is Discovery.LOGICAL_DNS,
+        # Envoy refuses this without exactly one endpoint; where there is none there is nothing to resolve.
+        all_addresses_in_single_endpoint=key.discovery is Discovery.LOGICAL_DNS and bool(key.load),
         dns_refresh_rate=wire.milliseconds(key.dns_refresh_rate),
     )
 

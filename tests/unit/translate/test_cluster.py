@@ -221,6 +221,28 @@ def test_special_clusters() -> None:
     assert endpoint["endpoint"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 8080}
 
 
+def test_a_logical_dns_cluster_of_nothing_is_one_that_envoy_takes() -> None:
+    """Envoy refuses LOGICAL_DNS without exactly one endpoint."""
+    endpoint = LocalityKey(endpoints=(EndpointKey(address="a.com", port=80),))
+    full, empty = (
+        made(discovery=Discovery.LOGICAL_DNS, load=load)["cluster_type"]["typed_config"]
+        for load in ((endpoint,), ())
+    )
+    assert full["all_addresses_in_single_endpoint"]
+    assert "all_addresses_in_single_endpoint" not in empty
+
+
+@pytest.mark.parametrize("names", [{"subject_alt_names": ("a.com",)}, {"insecure_skip_verify": True}])
+def test_a_forward_proxy_may_verify_other_names_than_its_host(names: dict[str, Any]) -> None:
+    """Envoy refuses such a cluster without `auto_san_validation` unless it is told that this is meant."""
+    told, plain = (
+        made(discovery=Discovery.FORWARD_PROXY, tls=tls)["cluster_type"]["typed_config"]
+        for tls in (ir.ClientTls(mode=ir.TlsMode.SIMPLE, **names), ir.ClientTls(mode=ir.TlsMode.SIMPLE))
+    )
+    assert told["allow_insecure_cluster_options"]
+    assert "allow_insecure_cluster_options" not in plain
+
+
 def test_endpoints_carry_what_tls_and_telemetry_need() -> None:
     near = EndpointKey(address="10.0.0.1", port=1, weight=2, mtls=1, workload="w;n;a;v1;")
     far = EndpointKey(address="unix:///run/x.sock", port=0)

@@ -12,6 +12,7 @@ it is added to the bytes under its number. (`xds dump` therefore does not show i
 from __future__ import annotations
 
 import ipaddress
+from enum import Enum, auto
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.extensions.clusters.dynamic_forward_proxy.v3 import cluster_pb2 as forward_proxy_pb2
@@ -53,5 +54,17 @@ def http_filter() -> http_connection_manager_pb2.HttpFilter:
     return http_connection_manager_pb2.HttpFilter(name=NAME, typed_config=wire.pack(config))
 
 
-def cluster_config() -> any_pb2.Any:
-    return wire.pack(forward_proxy_pb2.ClusterConfig(dns_cache_config=dns_cache()))
+class Verification(Enum):
+    """Which names a TLS server has to prove."""
+
+    OF_THE_HOST = auto()  # the one asked for
+    AS_WRITTEN = auto()  # what configuration says; Envoy wants to be told that this is meant
+
+
+def cluster_config(verification: Verification = Verification.OF_THE_HOST) -> any_pb2.Any:
+    return wire.pack(
+        forward_proxy_pb2.ClusterConfig(
+            dns_cache_config=dns_cache(),
+            allow_insecure_cluster_options=verification is Verification.AS_WRITTEN,
+        )
+    )
