@@ -32,8 +32,9 @@ from argosy.translate.filters import forward_proxy
 from argosy.translate.generator import field
 from argosy.translate.listener_outbound import connect_http, outbound_proxy
 from argosy.translate.proxy import DeclaredUpstream, Proxy
+from argosy.translate.resource import SECRET, Resource
 from tests.e2e.mesh import free_port, until
-from tests.e2e.translate_envoy import ENVOY, Running, answering, running, validate
+from tests.e2e.translate_envoy import ENVOY, Ads, Running, Stream, answering, running, validate
 from tests.unit.translate.mesh import SUFFIX, endpoint, populate, put, service, workload
 
 pytestmark = pytest.mark.e2e
@@ -241,6 +242,47 @@ def test_envoy_knows_the_interval_of_a_retry_budget(tmp_path: Path, number: int,
         [ENVOY, "--mode", "validate", "-c", path], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode == 0) is accepted, done.stderr
+
+
+class Silent(Ads):
+    """Does not answer who asks for a secret that is not there."""
+
+    def send(self, stream: Stream, kind: str, upserts: dict[str, Resource], removals: set[str]) -> None:
+        if kind != SECRET or upserts:
+            super().send(stream, kind, upserts, removals)
+
+
+@pytest.mark.parametrize("ads", [Ads, Silent])
+def test_a_secret_that_is_not_there_does_not_hold_back_the_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ads: type[Ads]
+) -> None:
+    """And the connections that need it fail: nothing goes out without it."""
+    monkeypatch.setattr("tests.e2e.translate_envoy.Ads", ads)
+    snapshot, outbound = Snapshot(), free_port()
+    populate(snapshot)
+    put(snapshot, SECRET_OF_NOBODY)
+    scope = Scope(type=ProxyType.SIDECAR, interception=Interception.EXPLICIT, namespace="default")
+    proxy = Proxy(namespace="default", name="client", scope=scope, outbound_port=outbound)
+    with (
+        running(tmp_path, snapshot, proxy, IDENTITY),
+        httpx.Client(proxy=f"http://127.0.0.1:{outbound}", trust_env=False, timeout=20) as client,
+    ):
+        answers = []
+
+        def answered() -> bool:
+            answers.append(client.get("http://httpbin.org/").status_code)
+            return answers[-1] == 503
+
+        until(answered, "the request is refused")
+        assert set(answers) <= {503, 404}, answers
+
+
+SECRET_OF_NOBODY = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: httpbin, namespace: default}
+spec: {host: httpbin.org, trafficPolicy: {tls: {mode: MUTUAL, credentialName: nobody}}}
+"""
 
 
 # --- explicit interception, live ------------------------------------------------------------------------------------
