@@ -120,6 +120,11 @@ def test_valid(judge: Judge, spec: dict[str, Any]) -> None:
             "is empty",
         ),
         (
+            lb(consistentHash={"httpCookie": {"name": "a", "attributes": [{"name": "b"}, {"name": ""}]}}),
+            "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.attributes[1].name",
+            "is empty",
+        ),
+        (
             lb(consistentHash={"httpCookie": {"name": "a", "ttl": "x"}}),
             "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.ttl",
             "not a duration",

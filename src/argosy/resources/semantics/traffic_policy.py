@@ -174,6 +174,9 @@ def _consistent_hash(path: str, consistent: ConsistentHash, findings: Findings) 
         if not consistent.http_cookie.name:
             findings.error(f"{path}.httpCookie.name", "is empty; name the cookie")
         findings.error(f"{path}.httpCookie.ttl", names.duration_or_zero(consistent.http_cookie.ttl))
+        for number, attribute in enumerate(consistent.http_cookie.attributes):
+            if not attribute.name:
+                findings.error(f"{path}.httpCookie.attributes[{number}].name", "is empty; name the attribute")
     if consistent.minimum_ring_size:
         findings.warn(f"{path}.minimumRingSize", "is deprecated; use ringHash.minimumRingSize")
         if algorithms:
