@@ -53,7 +53,7 @@ class Snapshot:
     def __init__(self, mesh: ir.Mesh | None = None) -> None:
         """`mesh`: the settings that hold where no ConfigMap says otherwise."""
         self.rejected: dict[Ref, str] = {}
-        self.mesh = self._mesh_defaults = mesh or ir.Mesh()
+        self.mesh = self.mesh_defaults = mesh or ir.Mesh()
         self.services: dict[str, ir.Service] = {}
         self.endpoints: dict[str, tuple[ir.Endpoint, ...]] = {}
         self.workloads: dict[Name, ir.Workload] = {}
@@ -214,14 +214,14 @@ class Snapshot:
                 return self._set_peer_authentication(key, None)
             case "ConfigMap" if key == (lower_mesh.NAMESPACE, lower_mesh.NAME):
                 self._mesh_source = None
-                return self._set_mesh(self._mesh_defaults)
+                return self._set_mesh(self.mesh_defaults)
             case "Secret" if key in self.secrets:
                 del self.secrets[key]
                 return {_named(FactKind.SECRET, key)}
         return set()
 
     def _put_virtual_service(self, obj: VirtualService) -> set[Fact]:
-        rule = lower_virtual_service.lower(obj, self._mesh_defaults.domain_suffix)
+        rule = lower_virtual_service.lower(obj, self.mesh_defaults.domain_suffix)
         return self._set_virtual_service((rule.namespace, rule.name), rule)
 
     def _set_virtual_service(self, key: Name, new: VirtualServiceRule | None) -> set[Fact]:
@@ -254,7 +254,7 @@ class Snapshot:
                 del self._roots[delegate]
 
     def _put_destination_rule(self, obj: DestinationRule) -> set[Fact]:
-        rule = lower_destination_rule.lower(obj, self._mesh_defaults.domain_suffix)
+        rule = lower_destination_rule.lower(obj, self.mesh_defaults.domain_suffix)
         return self._set_destination_rule((rule.namespace, rule.name), rule)
 
     def _set_destination_rule(self, key: Name, new: DestinationRuleRule | None) -> set[Fact]:
@@ -302,7 +302,7 @@ class Snapshot:
     def _put_config_map(self, obj: ConfigMap) -> set[Fact]:
         if (obj.metadata.namespace, obj.metadata.name) != (lower_mesh.NAMESPACE, lower_mesh.NAME):
             return set()
-        mesh = lower_mesh.lower(obj, self._mesh_defaults)
+        mesh = lower_mesh.lower(obj, self.mesh_defaults)
         self._mesh_source = ("ConfigMap", lower_mesh.NAMESPACE, lower_mesh.NAME)
         return self._set_mesh(mesh)
 

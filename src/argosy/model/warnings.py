@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from argosy.model import lower_mesh
+from argosy.model.errors import LoweringError
 from argosy.model.hostnames import (
     EVERYWHERE,
     MESH_GATEWAY,
@@ -20,6 +22,7 @@ from argosy.model.hostnames import (
 )
 from argosy.model.rules import DestinationRuleRule, VirtualServiceRule
 from argosy.model.snapshot import Snapshot
+from argosy.resources.core import ConfigMap
 from argosy.resources.meta import Object
 from argosy.resources.networking import Destination, DestinationRule, HTTPRoute, VirtualService
 
@@ -33,6 +36,8 @@ def cross_check(snapshot: Snapshot, obj: Object) -> tuple[Finding, ...]:
         return tuple(_virtual_service(snapshot, obj))
     if isinstance(obj, DestinationRule):
         return tuple(_destination_rule(snapshot, obj))
+    if isinstance(obj, ConfigMap):
+        return tuple(_mesh_settings(snapshot, obj))
     return ()
 
 
@@ -170,6 +175,23 @@ def _destination_rule(snapshot: Snapshot, obj: DestinationRule) -> Iterator[Find
     if not known:
         remedy = "create the Service or ServiceEntry, or correct the name"
         yield "spec.host", f"{_as_written(written, host)}: no service has this host; {remedy}"
+
+
+def _mesh_settings(snapshot: Snapshot, obj: ConfigMap) -> Iterator[Finding]:
+    """Certificates are of the trust domain that the server was started with, whatever is written."""
+    if (obj.metadata.namespace, obj.metadata.name) != (lower_mesh.NAMESPACE, lower_mesh.NAME):
+        return
+    try:
+        written = lower_mesh.lower(obj, snapshot.mesh_defaults).trust_domain
+    except LoweringError:
+        return  # refused for itself
+    certified = snapshot.mesh_defaults.trust_domain
+    if written != certified:
+        yield (
+            f"{lower_mesh.FIELD}.trustDomain",
+            f"{written}: this server certifies workloads of {certified}, and proxies will take none of them for its "
+            f"services; write {certified}, or start the server with --trust-domain {written}",
+        )
 
 
 def _as_written(written: str, host: str) -> str:

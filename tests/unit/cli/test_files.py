@@ -101,6 +101,21 @@ def test_text_that_is_no_yaml_is_an_invalid_entry_and_the_others_are_still_judge
     assert (code, entries) == (1, {"a.yaml": False, "b.yaml": True})
 
 
+def test_what_is_not_in_force_is_a_warning_of_a_valid_object(tmp_path: Path) -> None:
+    tunnel = "{tunnel: {targetHost: a.example, targetPort: 1}}"
+    rule = GOOD.replace("VirtualService", "DestinationRule").partition("spec:")[0]
+    folder = written(tmp_path, a=f"{rule}spec: {{host: reviews, trafficPolicy: {tunnel}}}\n", b=GOOD)
+    code, said = called("validate", "-f", str(folder), "-o", "json")
+    rule_entry, good = json.loads(said)
+    assert (code, rule_entry["valid"], good["warnings"]) == (0, True, [])
+    assert rule_entry["warnings"] == [
+        {
+            "field": "spec.trafficPolicy.tunnel",
+            "message": "is not in force: connections go straight to the destination",
+        }
+    ]
+
+
 def test_people_get_a_line_for_each_problem(tmp_path: Path) -> None:
     folder = written(tmp_path, b=BAD)
     code, said = called("validate", "-f", str(folder))

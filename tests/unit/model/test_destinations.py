@@ -290,3 +290,21 @@ def test_what_cannot_be_lowered_names_its_field(written: str, field: str) -> Non
     with pytest.raises(LoweringError) as caught:
         lower(made, "cluster.local")
     assert caught.value.field == field
+
+
+def test_what_a_ports_settings_cannot_say_holds_for_the_port_too() -> None:
+    written = """
+host: reviews
+trafficPolicy:
+  proxyProtocol: {version: V1}
+  retryBudget: {percent: 10}
+  portLevelSettings: [{port: {number: 90}, loadBalancer: {simple: RANDOM}}]
+subsets:
+- {name: own, trafficPolicy: {proxyProtocol: {version: V2}}}
+"""
+    found = policy(snapshot(obj("DestinationRule", "d", written)))
+    assert found is not None
+    for subset_name, version in (("", "V1"), ("own", "V2")):
+        for port in (80, 90):
+            chosen = found.policy(subset_name, port)
+            assert (chosen.proxy_protocol, chosen.retry_budget) == (version, ir.RetryBudget(percent=10))

@@ -28,6 +28,18 @@ from tests.unit.model.written import mesh_config
         ("accessLogFile: /dev/stdout", {"access_log_file": "/dev/stdout"}),
         ("accessLogEncoding: TEXT", {"access_log_json": False}),
         ("defaultHttpRetryPolicy: {attempts: 0}", {"default_retry": None}),
+        ("trustDomainAliases: [old.example]", {"trust_domain_aliases": ("old.example",)}),
+        ("dnsRefreshRate: 5s", {"dns_refresh_rate": 5000}),
+        ("tcpKeepalive: {time: 60s}", {"keepalive": ir.KeepAlive(time=60_000)}),
+        ("enableAutoMtls: false", {"auto_mtls": False}),
+        (
+            "defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: 3}}}",
+            {"connection_pool": ir.ConnectionPool(max_connections=3)},
+        ),
+        (
+            "defaultTrafficPolicy: {outlierDetection: {interval: 3s}}",
+            {"outlier": ir.OutlierDetection(interval=3000)},
+        ),
         (
             "defaultHttpRetryPolicy: {attempts: 1, retryOn: 5xx}",
             {"default_retry": ir.RetryPolicy(attempts=1, retry_on=("5xx",))},

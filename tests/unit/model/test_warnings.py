@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from argosy.model.warnings import cross_check
-from tests.unit.model.written import obj, service, snapshot
+from tests.unit.model.written import mesh_config, obj, service, snapshot
 
 MESH = (
     service("reviews", 9080),
@@ -156,3 +156,14 @@ def test_two_that_nobody_sees_together_do_not_conflict() -> None:
     mine = obj("VirtualService", "a/v", {"hosts": ["x.com"], "exportTo": ["."], "http": http})
     other = obj("VirtualService", "b/v", {"hosts": ["x.com"], "exportTo": ["."], "http": http})
     assert cross_check(snapshot(service("reviews", 9080), other), mine) == ()
+
+
+def test_a_trust_domain_that_is_not_the_certificates_is_told() -> None:
+    made = snapshot()
+    ((field, message),) = cross_check(made, mesh_config("trustDomain: example.org"))
+    assert field == "data.mesh.trustDomain"
+    assert "example.org: this server certifies workloads of cluster.local" in message
+    assert "--trust-domain example.org" in message
+    for text in ("trustDomain: cluster.local", "connectTimeout: 1s", "{"):
+        assert cross_check(made, mesh_config(text)) == ()
+    assert cross_check(made, mesh_config("trustDomain: example.org", name="other")) == ()

@@ -203,6 +203,7 @@ def virtual_service(timeout: str, subset: str = "") -> dict[str, Any]:
 
 
 VIRTUAL_SERVICES = "/apis/networking.istio.io/v1/namespaces/default/virtualservices"
+DESTINATION_RULES = "/apis/networking.istio.io/v1/namespaces/default/destinationrules"
 OPERATIONS = "/apis/operations.argosy.dev/v1"
 
 
@@ -249,6 +250,11 @@ async def test_from_a_proof_of_identity_to_a_steered_proxy(plane: ControlPlane) 
             json=virtual_service("7s", "v9") | {"metadata": made.json()["metadata"]},
         )
         assert "v9" in warned.headers["warning"]
+        rule = {"host": "reviews", "trafficPolicy": {"tunnel": {"targetHost": "a.example", "targetPort": 1}}}
+        kind = {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"name": "r"}}
+        limited = await web.post(DESTINATION_RULES, json=kind | {"spec": rule})
+        assert limited.status_code == 201, limited.text
+        assert "spec.trafficPolicy.tunnel: is not in force" in limited.headers["warning"]
         assert (await web.get(f"{OPERATIONS}/delivery", params={"object": "Nonsense/a/b"})).status_code == 400
         assert (await web.get(f"{OPERATIONS}/proxies", headers={"authorization": ""})).status_code == 401
 

@@ -215,6 +215,49 @@ def test_a_workload_that_is_mended_is_in_force_again(world: World) -> None:
     assert not world.reconciler.unusable(key)
 
 
+class Lines:
+    def __init__(self) -> None:
+        self.said: list[dict[str, Any]] = []
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self.said.append({"event": event, **fields})
+
+
+def test_what_is_not_in_force_is_logged_once_for_what_a_person_wrote(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = Lines()
+    monkeypatch.setattr("argosy.server.reconcile.log", lines)
+    key = Key("networking.istio.io/serviceentries", "default", "db")
+    body = entries.new_object(
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "ServiceEntry",
+            "metadata": {"name": "db", "namespace": "default"},
+            "spec": {
+                "hosts": ["db.example"],
+                "ports": [{"number": 1, "name": "tcp", "protocol": "TCP"}],
+                "resolution": "STATIC",
+                "endpoints": [{"address": "1.1.1.1", "network": "far"}],
+            },
+        },
+        world.now,
+    )
+    world.put(body, key)
+    (line,) = lines.said
+    assert (line["event"], line["object"]) == ("accepted and not in force", "ServiceEntry default/db")
+    assert line["fields"] == [
+        "spec.endpoints[0].network: far: is not in force: the address is connected to directly, whatever the network"
+    ]
+    world.put(body | {"status": {"conditions": []}}, key)
+    assert len(lines.said) == 1, "no person wrote anything new"
+    world.put(body | {"metadata": body["metadata"] | {"generation": 2}}, key)
+    assert len(lines.said) == 2
+    world.delete(key)
+    world.put(body, key)
+    assert len(lines.said) == 3
+
+
 def test_a_batch_is_the_same_as_its_events_one_by_one(world: World) -> None:
     other = World()
     world.workload("reviews-v1")

@@ -204,6 +204,65 @@ def test_load_balancers() -> None:
     assert made(policy=policy(load_balancer=balancer.PASSTHROUGH))["lb_policy"] == "LEAST_REQUEST"
 
 
+def test_load_balancers_in_detail() -> None:
+    warm = ir.Warmup(window=5000, minimum_percent=20, aggression=2)
+    found = made(policy=ir.TrafficPolicy(load_balancer=ir.LoadBalancer.ROUND_ROBIN, warmup=warm))
+    assert found["round_robin_lb_config"]["slow_start_config"] == {
+        "slow_start_window": "5s",
+        "aggression": {"default_value": 2, "runtime_key": "argosy.slow_start.aggression"},
+        "min_weight_percent": {"value": 20},
+    }
+    maglev = ir.TrafficPolicy(load_balancer=ir.LoadBalancer.MAGLEV, maglev_table_size=101)
+    assert made(policy=maglev)["maglev_lb_config"] == {"table_size": "101"}
+
+
+def test_a_retry_budget_stands_beside_the_breakers() -> None:
+    (limits,) = made(policy=ir.TrafficPolicy(retry_budget=ir.RetryBudget(percent=25, minimum=4)))[
+        "circuit_breakers"
+    ]["thresholds"]
+    assert limits["retry_budget"] == {"budget_percent": {"value": 25}, "min_retry_concurrency": 4}
+    assert "retry_budget" not in made()["circuit_breakers"]["thresholds"][0]
+
+
+def test_other_codes_than_the_5xx_may_count_as_errors_of_http() -> None:
+    policy = ir.TrafficPolicy(outlier=ir.OutlierDetection(consecutive_5xx=3, http_codes=(429, 503)))
+    options = made(application=Application.HTTP1, policy=policy)["typed_extension_protocol_options"]
+    (header,) = options[HTTP_OPTIONS]["outlier_detection"]["error_matcher"]["http_response_headers_match"][
+        "headers"
+    ]
+    assert header == {"name": ":status", "string_match": {"safe_regex": {"regex": "429|503"}}}
+    assert "typed_extension_protocol_options" not in made(application=Application.TCP, policy=policy)
+
+
+def test_http2_connections_are_pinged() -> None:
+    pool = ir.ConnectionPool(http2_keepalive=ir.Http2KeepAlive(interval=30_000, timeout=5_000))
+    found = made(application=Application.HTTP2, policy=ir.TrafficPolicy(connection_pool=pool))
+    options = found["typed_extension_protocol_options"][HTTP_OPTIONS]["explicit_http_config"]
+    assert options["http2_protocol_options"]["connection_keepalive"] == {"interval": "30s", "timeout": "5s"}
+
+
+PROXY_PROTOCOL = "envoy.transport_sockets.upstream_proxy_protocol"
+
+
+def test_the_proxy_protocol_comes_before_tls_and_before_plaintext() -> None:
+    policy = ir.TrafficPolicy(proxy_protocol="V2")
+    plain = made(policy=policy)["transport_socket"]
+    assert plain["name"] == PROXY_PROTOCOL
+    assert plain["typed_config"]["config"] == {"version": "V2"}
+    assert plain["typed_config"]["transport_socket"]["name"] == "envoy.transport_sockets.raw_buffer"
+    tls = MeshTls("a", ("spiffe://a",), ("istio",))
+    always = made(policy=policy, encryption=Encryption.ALWAYS, tls=tls)["transport_socket"]
+    assert always["typed_config"]["transport_socket"]["name"] == "envoy.transport_sockets.tls"
+    each = made(policy=policy, encryption=Encryption.PER_ENDPOINT, tls=tls)["transport_socket_matches"]
+    assert [one["transport_socket"]["name"] for one in each] == [PROXY_PROTOCOL, PROXY_PROTOCOL]
+    assert "transport_socket" not in made()
+
+
+def test_names_without_a_time_to_live_are_looked_up_at_the_meshs_rate() -> None:
+    found = made(discovery=Discovery.STRICT_DNS, dns_refresh_rate=5000)
+    assert found["cluster_type"]["typed_config"]["dns_refresh_rate"] == "5s"
+
+
 def test_special_clusters() -> None:
     forward = decoded(cluster(passthrough(Discovery.FORWARD_PROXY, 1000)))
     assert forward["cluster_type"]["name"] == "envoy.clusters.dynamic_forward_proxy"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from argosy.model import ir
 from argosy.model.ir import Protocol, Resolution
@@ -136,6 +137,45 @@ def test_automatic_mutual_tls_names_the_accounts_of_all_endpoints() -> None:
         ),
         alpn=("istio", "h2"),
     )
+
+
+def with_settings(**settings: Any) -> Snapshot:
+    snapshot = mesh()
+    snapshot.mesh = replace(snapshot.mesh, **settings)
+    return snapshot
+
+
+def test_identities_of_an_alias_of_the_trust_domain_are_the_meshs_own() -> None:
+    found = key(with_settings(trust_domain_aliases=("old",)))
+    assert isinstance(found.tls, MeshTls)
+    assert found.tls.identities == (
+        "spiffe://cluster.local/ns/default/sa/other",
+        "spiffe://cluster.local/ns/default/sa/reviews",
+        "spiffe://old/ns/default/sa/other",
+        "spiffe://old/ns/default/sa/reviews",
+    )
+
+
+def test_without_automatic_mutual_tls_only_a_rule_encrypts() -> None:
+    snapshot = with_settings(auto_mtls=False)
+    assert (key(snapshot).encryption, key(snapshot).application) == (Encryption.NEVER, Application.HTTP1)
+    put(snapshot, rule("{tls: {mode: ISTIO_MUTUAL}}"))
+    assert key(snapshot).encryption is Encryption.ALWAYS
+
+
+def test_the_meshs_policy_is_for_who_has_none_of_his_own() -> None:
+    pool, outlier = ir.ConnectionPool(max_connections=7), ir.OutlierDetection(consecutive_5xx=7)
+    keepalive = ir.KeepAlive(probes=1, time=2000)
+    snapshot = with_settings(connection_pool=pool, outlier=outlier, keepalive=keepalive)
+    assert key(snapshot).policy.connection_pool == replace(pool, keepalive=keepalive)
+    assert key(snapshot).policy.outlier == outlier
+    put(
+        snapshot,
+        rule("{connectionPool: {tcp: {tcpKeepalive: {time: 5s}}}, outlierDetection: {interval: 1s}}"),
+    )
+    found = key(snapshot).policy
+    assert found.connection_pool == ir.ConnectionPool(keepalive=ir.KeepAlive(probes=1, time=5000))
+    assert found.outlier == ir.OutlierDetection(interval=1000)
 
 
 def test_the_identities_of_the_service_win() -> None:
