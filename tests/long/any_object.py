@@ -57,7 +57,23 @@ PROTOCOLS = (
     "",
     "http",
 )
-HEADERS = ("x-a", "X-B", "host", "cookie", "te", "user-agent", "x_c", "accept-encoding", "content-type")
+HEADERS = (
+    "x-a",
+    "X-B",
+    "host",
+    "cookie",
+    "te",
+    "user-agent",
+    "x_c",
+    "accept-encoding",
+    "content-type",
+    ":authority",
+    ":path",
+    ":status",
+    "x a",
+    "é",
+    "",
+)
 SUBNETS = ("10.0.0.0/8", "10.1.2.3", "0.0.0.0/0", "::1", "fe80::/10", "192.168.1.1/32")
 
 POOLS: dict[str, tuple[Any, ...]] = {
@@ -162,7 +178,8 @@ KEYS: dict[str, tuple[str, ...]] = {
 DURATION = re.compile(
     r".*(Timeout|Delay|Interval|Duration|Time|interval|timeout|ttl|time|duration|backoff|maxAge)$"
 )
-WORDS = ("a", "b", "v1", "http", "x-y", "")
+INTEGERS = (0, 1, 5, 100, 65535, 2147483647, 4294967295, -1)
+WORDS = ("a", "b", "v1", "http", "x-y", "", "a b", "é", "a\nb", "a\0b", "%", "%START_TIME%", "x" * 300)
 
 KINDS = tuple(
     (kind_of(api_version, name), weight)
@@ -251,16 +268,14 @@ def some(chance: random.Random, kind: inspect.Type, name: str) -> Any:
         case inspect.DictType():
             if all(isinstance(one, dict) for one in POOLS.get(name, ("",))):
                 return dict(chance.choice(POOLS[name]))
-            keys = chance.sample(KEYS.get(name, WORDS[:-1]), chance.choice((0, 1, 2)))
+            keys = chance.sample(KEYS.get(name, HEADERS), chance.choice((0, 1, 2)))
             return {key: some(chance, kind.value_type, "") for key in keys}
         case inspect.EnumType():
             return chance.choice(list(kind.cls)).value
         case inspect.BoolType():
             return chance.random() < 0.5
         case inspect.IntType():
-            return chance.choice(
-                [one for one in POOLS.get(name, ()) if isinstance(one, int)] or [0, 1, 5, 100, 65535]
-            )
+            return chance.choice([one for one in POOLS.get(name, ()) if isinstance(one, int)] or INTEGERS)
         case inspect.FloatType():
             return chance.choice(POOLS.get(name, (0.0, 1.0, 50.0)))
         case inspect.StrType():

@@ -20,6 +20,7 @@ from argosy.model.reader import Reader
 from argosy.model.scope import ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.resources.meta import Object
+from tests.long.conftest import count
 from tests.unit.model.written import mesh_config, obj
 
 NAMESPACES = ("default", "shop", "istio-system")
@@ -316,7 +317,9 @@ def test_a_change_tells_exactly_the_facts_that_changed(steps: list[Any]) -> None
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=count(full=3000, short=100), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(st.lists(changes, min_size=3, max_size=25))
 def test_a_change_tells_exactly_the_facts_that_changed_in_many_meshes(steps: list[Any]) -> None:
     check(steps)

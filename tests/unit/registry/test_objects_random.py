@@ -13,6 +13,7 @@ from argosy.model.snapshot import Snapshot
 from argosy.registry import hosts
 from argosy.registry.objects import ObjectRegistry
 from argosy.resources.meta import Object
+from tests.long.conftest import count
 from tests.unit.registry.objects import service, service_entry, workload
 
 NAMES = ("default/a", "default/a", "default/b", "shop/a")
@@ -80,7 +81,7 @@ def test_any_order_of_changes_ends_where_everything_at_once_does(steps: list[Any
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=count(full=10_000, short=300), deadline=None)
 @given(changes)
 def test_very_many_orders_of_changes_end_where_everything_at_once_does(steps: list[Any]) -> None:
     check(steps)

@@ -16,6 +16,7 @@ from argosy.xds.relay import Relay, RelaySession
 from argosy.xds.stream import Standing, Stream
 from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE
 from argosy.xds.view import View
+from tests.long.conftest import count
 from tests.unit.xds.fake_envoy import FakeEnvoy, Wire
 from tests.unit.xds.test_stream_random import Mesh
 
@@ -207,7 +208,12 @@ quick = settings(
     suppress_health_check=list(HealthCheck),
     phases=PHASES,
 )
-many = settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+many = settings(
+    max_examples=count(full=3000, short=100),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=PHASES,
+)
 
 
 def run(seed: int, steps: list[int], bad: float, names_offenders: str) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from argosy.xds.stream import INTRODUCTION, Standing, Stream
 from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, CachedResource
 from argosy.xds.view import View
+from tests.long.conftest import count
 from tests.unit.xds.fake_envoy import FakeEnvoy, Wire, make
 
 CLUSTERS = [f"outbound|80||c{i}.shop" for i in range(5)]
@@ -165,7 +166,9 @@ actions = st.lists(st.integers(0, 7), min_size=10, max_size=60)
 quick = settings(
     derandomize=True, max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck)
 )
-many = settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(
+    max_examples=count(full=3000, short=100), deadline=None, suppress_health_check=list(HealthCheck)
+)
 patience = st.sampled_from(["patient", "eager"])
 
 
