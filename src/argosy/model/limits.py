@@ -29,32 +29,26 @@ from argosy.resources.schema import join
 Finding = tuple[str, str]
 """(field, message)."""
 
-When = Callable[[Any, Object], bool]
-"""Whether a value, as written in an object, has no effect."""
 
+class When(Struct, frozen=True):
+    """Which values of a field, as written in an object, have no effect; `values` in words, "" for all."""
 
-def _always(value: Any, obj: Object) -> bool:
-    return True
+    values: str
+    holds: Callable[[Any, Object], bool]
 
 
 def _if(*values: Any) -> When:
-    return lambda value, obj: value in values
+    return When(" or ".join(map(str, values)), lambda value, obj: value in values)
 
 
 def _unless(*values: Any) -> When:
-    return lambda value, obj: value not in values
+    return When(f"other than {' or '.join(map(_shown, values))}", lambda value, obj: value not in values)
 
 
-def _not_http(value: Any, obj: Object) -> bool:
-    return not parse_protocol(str(value)).is_http
-
-
-def _block(value: Any, obj: Object) -> bool:
-    return "/" in str(value)
-
-
-def _unix(value: Any, obj: Object) -> bool:
-    return str(value).startswith("unix://")
+def _shown(value: Any) -> str:
+    return (
+        ", ".join(value) if isinstance(value, tuple) else str(value).lower() if value is False else str(value)
+    )
 
 
 def _at_gateway(value: Any, obj: Object) -> bool:
@@ -66,13 +60,20 @@ def _at_gateway(value: Any, obj: Object) -> bool:
     return any(gateway != MESH_GATEWAY for gateways in named for gateway in gateways)
 
 
+_ALWAYS = When("", lambda value, obj: True)
+_NOT_HTTP = When("other than HTTP's", lambda value, obj: not parse_protocol(str(value)).is_http)
+_BLOCK = When("a CIDR block", lambda value, obj: "/" in str(value))
+_UNIX = When("unix://", lambda value, obj: str(value).startswith("unix://"))
+_AT_GATEWAY = When("for a gateway", _at_gateway)
+
+
 class Limit(Struct, frozen=True):
     """`field`: `[*]` is any item of a list or entry of a map, `**.` any way down, `{a,b}` one of these."""
 
     kind: str
     field: str
     message: str
-    when: When = _always
+    when: When = _ALWAYS
 
 
 _NOT_LOCALITY = "is not in force: endpoints of every locality get traffic alike"
@@ -84,7 +85,7 @@ _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which 
 _STATISTICS = "is not in force: clusters are counted under their own names"
 
 TABLE: tuple[Limit, ...] = (
-    Limit("VirtualService", "spec.{tls,tcp}[*]", _SIDECARS_ONLY, _at_gateway),
+    Limit("VirtualService", "spec.{tls,tcp}[*]", _SIDECARS_ONLY, _AT_GATEWAY),
     Limit(
         "VirtualService",
         "spec.tls[*].match[*].destinationSubnets",
@@ -118,13 +119,13 @@ TABLE: tuple[Limit, ...] = (
         "Gateway",
         "spec.servers[*].port.protocol",
         "is not served yet: nothing listens for this server; use HTTP, HTTP2 or GRPC",
-        _not_http,
+        _NOT_HTTP,
     ),
     Limit(
         "Gateway",
         "spec.servers[*].bind",
         "is a Unix socket, which is not served yet: the object is not in force; bind an IP address",
-        _unix,
+        _UNIX,
     ),
     Limit(
         "Gateway",
@@ -144,7 +145,7 @@ TABLE: tuple[Limit, ...] = (
         "ServiceEntry",
         "spec.addresses[*]",
         "is a block of addresses, by which traffic is not told apart: the port's listener takes every address",
-        _block,
+        _BLOCK,
     ),
     Limit("ServiceEntry", "spec.endpoints[*].network", _NETWORK),
     Limit("WorkloadEntry", "spec.network", _NETWORK),
@@ -290,7 +291,7 @@ def _found(kind: str, obj: Object, path: list[str | int], value: Any) -> Iterato
     if path:
         field = join(path)
         limit = limit_of(kind, field)
-        if limit is not None and limit.when(value, obj):
+        if limit is not None and limit.when.holds(value, obj):
             yield field, _said(value, limit.message)
             return
     items: Any = ()
