@@ -10,6 +10,8 @@ Facts: ip(7), ip_local_port_range; ip_local_reserved_ports.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,6 +43,13 @@ def obstacle(port: int, address: str = "127.0.0.1") -> str:
         except OSError as error:
             return (error.strerror or str(error)).lower()
     return ""
+
+
+def remedy(problem: str) -> str:
+    """For who may not listen on a port, in the words of `obstacle` or of Envoy."""
+    if os.strerror(errno.EACCES).lower() in problem.lower():
+        return "low ports need root: map it to one above 1023, as in argosy gateway --port 80=8080"
+    return "choose another, or stop what listens there"
 
 
 def ephemeral(proc: Path = _PROC) -> range:
@@ -97,9 +106,7 @@ class Ports:
         if port in self._held:
             raise Failure(f"port {port} is taken by {self._held[port].split('/')[0]}", "choose another")
         if problem := self._obstacle(port):
-            raise Failure(
-                f"port {port} cannot be used: {problem}", "choose another, or stop what listens there"
-            )
+            raise Failure(f"port {port} cannot be used: {problem}", remedy(problem))
         self._held[port] = key
         return port
 

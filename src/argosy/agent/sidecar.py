@@ -14,7 +14,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from argosy.agent import spec
+from argosy.agent import ports, spec
 from argosy.agent.bootstrap import Bootstrap, bootstrap, node_id
 from argosy.agent.certificates import Certificate
 from argosy.agent.delivery import Delivery, Outlet
@@ -222,7 +222,8 @@ class Sidecar:
                 self.owner.save(ports=moved.ports)
                 self.registration.update(spec.register_of(self.owner.record))
         for words in self.delivery.refused() if self.delivery else ():
-            self._beside(f"warn {words}", self._warn(f"the sidecar refuses {words}", "correct the resource"))
+            remedy = ports.remedy(words) if "cannot bind" in words else "correct the resource"
+            self._beside(f"warn {words}", self._warn(f"the sidecar refuses {words}", remedy))
 
     async def _registered(self, answer: wire.Registered) -> None:
         await self.owner.tell(Registered(entry=answer.entry, created_service=answer.created_service))

@@ -200,7 +200,7 @@ class AdsService:
                     self._log.warning(
                         "resources refused",
                         type=short(request.type_url),
-                        message=request.error_detail.message,
+                        message=request.error_detail.message.strip(),
                     )
                 session.on_request(request, clock())
                 woken.set()

@@ -182,7 +182,8 @@ class Stream:
         if flight is not None and request.response_nonce == flight.nonce:
             subscription.flight = None
             if request.HasField("error_detail"):
-                self._on_nack(type_url, subscription, flight, request.error_detail.message, now)
+                # Envoy ends some of its messages with a line break.
+                self._on_nack(type_url, subscription, flight, request.error_detail.message.strip(), now)
             else:
                 self._on_ack(subscription, flight)
         if first:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 from pathlib import Path
 
@@ -73,6 +75,13 @@ def test_a_claim_names_who_has_it(tmp_path: Path) -> None:
         one.claim("other/gateway/80", 9000)
     with pytest.raises(Failure, match="port 8080 cannot be used: address already in use"):
         one.claim("other/gateway/80", 8080)
+
+
+def test_a_port_that_needs_root_has_a_remedy_of_its_own(tmp_path: Path) -> None:
+    ports = Ports(tmp_path / "ports.json", obstacle=lambda _: os.strerror(errno.EACCES).lower())
+    with pytest.raises(Failure, match="port 80 cannot be used: permission denied") as caught:
+        ports.claim("ingress/bound/80", 80)
+    assert "--port 80=8080" in caught.value.remedy
 
 
 def test_a_damaged_memory_is_no_obstacle(tmp_path: Path) -> None:

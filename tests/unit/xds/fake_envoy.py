@@ -96,7 +96,7 @@ class FakeEnvoy:
             words = (
                 "; ".join(f"{one.name}: is bad" for one in bad) if self._names_offenders else "a field is bad"
             )
-            self.client.nack(type_url, received.nonce, f"Error adding/updating: {words}")
+            self.client.nack(type_url, received.nonce, f"Error adding/updating: {words}\n")
         elif type_url == CLUSTER and self._patient:
             self._cluster_acks.append(received.nonce)
         else:

@@ -102,12 +102,13 @@ def test_the_refused_is_named_kept_back_and_sent_when_it_changes() -> None:
     view.update(LISTENER, [make(LISTENER, "good", n=1), make(LISTENER, "bad", n=1)])
     stream = Stream([view])
     ask(stream, LISTENER)
-    answer(stream, take(stream), "Error adding/updating listener(s) bad: port taken", now=7.0)
+    answer(stream, take(stream), "Error adding/updating listener(s) bad: port taken\n", now=7.0)
     assert names(take(stream)) == {"good"}  # what was refused with it comes again, alone
     assert stream.standing(LISTENER, "bad") is Standing.REJECTED
     (status,) = stream.status()
     assert status.nack is not None
     assert (status.nack.names, status.nack.at, status.synced) == (("bad",), 7.0, False)
+    assert status.nack.message == "Error adding/updating listener(s) bad: port taken"
     answer(stream, wire.Response(type_url=LISTENER, nonce="2", version=""))
     ask(stream, LISTENER, "bad")
     assert stream.next_response(0) is None
