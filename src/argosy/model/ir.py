@@ -197,6 +197,20 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     ignore_previous_hosts: bool = True
 
 
+BUILT_IN_RETRY = RetryPolicy(
+    attempts=2,
+    retry_on=(
+        "connect-failure",
+        "refused-stream",
+        "unavailable",
+        "cancelled",
+        "retriable-status-codes",
+        "503",
+    ),
+)
+"""What a route retries that says nothing of retries (Istio's)."""
+
+
 class Mirror(Struct, frozen=True):
     destination: Destination
     percent: float = 100.0
@@ -476,14 +490,4 @@ class Mesh(Struct, frozen=True, kw_only=True):
     auto_mtls: bool = True
     access_log_file: str = ""
     access_log_json: bool = True
-    default_retry: RetryPolicy | None = RetryPolicy(
-        attempts=2,
-        retry_on=(
-            "connect-failure",
-            "refused-stream",
-            "unavailable",
-            "cancelled",
-            "retriable-status-codes",
-            "503",
-        ),
-    )
+    default_retry: RetryPolicy | None = BUILT_IN_RETRY

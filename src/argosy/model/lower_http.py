@@ -42,18 +42,8 @@ from argosy.resources.networking import (
     TLSMatchAttributes,
 )
 from argosy.resources.networking.virtual_service import HTTPDirectResponse
+from argosy.resources.semantics.http_route import GRPC_STATUS_NAMES
 
-BUILT_IN_RETRY = ir.RetryPolicy(
-    attempts=2,
-    retry_on=(
-        "connect-failure",
-        "refused-stream",
-        "unavailable",
-        "cancelled",
-        "retriable-status-codes",
-        "503",
-    ),
-)
 PRESENT = ir.StringMatch(ir.MatchKind.PRESENT)
 RETRIABLE_STATUS_CODES = "retriable-status-codes"
 
@@ -200,7 +190,7 @@ def retry_policy(written: HTTPRetry | None, field: str) -> ir.RetryPolicy | None
     return ir.RetryPolicy(
         attempts=written.attempts,
         per_try_timeout=milliseconds(written.per_try_timeout, f"{field}.perTryTimeout"),
-        retry_on=retry_conditions(written.retry_on) if written.retry_on else BUILT_IN_RETRY.retry_on,
+        retry_on=retry_conditions(written.retry_on) if written.retry_on else ir.BUILT_IN_RETRY.retry_on,
         backoff=milliseconds(written.backoff, f"{field}.backoff"),
         remote_localities=bool(written.retry_remote_localities),
         ignore_previous_hosts=True if ignore_previous is None else bool(ignore_previous),
@@ -238,30 +228,7 @@ def fault(written: HTTPFaultInjection | None, field: str) -> ir.Fault | None:
     return ir.Fault(delay=delay, abort=abort) if delay or abort else None
 
 
-GRPC_STATUS = {
-    name: number
-    for number, name in enumerate(
-        (
-            "OK",
-            "CANCELLED",
-            "UNKNOWN",
-            "INVALID_ARGUMENT",
-            "DEADLINE_EXCEEDED",
-            "NOT_FOUND",
-            "ALREADY_EXISTS",
-            "PERMISSION_DENIED",
-            "RESOURCE_EXHAUSTED",
-            "FAILED_PRECONDITION",
-            "ABORTED",
-            "OUT_OF_RANGE",
-            "UNIMPLEMENTED",
-            "INTERNAL",
-            "UNAVAILABLE",
-            "DATA_LOSS",
-            "UNAUTHENTICATED",
-        )
-    )
-}
+GRPC_STATUS = {name: number for number, name in enumerate(GRPC_STATUS_NAMES)}
 
 
 def _grpc_status(name: str | None, field: str) -> int | None:

@@ -9,7 +9,8 @@ import yaml
 
 from argosy.model import ir
 from argosy.model.errors import LoweringError
-from argosy.model.lower_http import BUILT_IN_RETRY, Names, http_rule
+from argosy.model.ir import BUILT_IN_RETRY
+from argosy.model.lower_http import Names, http_rule
 from argosy.model.rules import HttpRule, MirrorTarget, Target
 from argosy.resources.networking import VirtualService
 from tests.unit.model.written import exact, obj, prefix

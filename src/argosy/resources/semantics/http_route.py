@@ -47,27 +47,26 @@ RETRY_ON = frozenset(
         "unavailable",
     )
 )
-GRPC_STATUS = frozenset(
-    (
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    )
+GRPC_STATUS_NAMES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
 )
+"""gRPC's status codes; a code is its place in this list."""
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"))
 _HTTP_STATUS = frozenset(str(status.value) for status in HTTPStatus)
 _REDIRECTS = frozenset((0, 301, 302, 303, 307, 308))  # what Envoy can answer
@@ -335,7 +334,7 @@ def _abort(path: str, abort: Abort, findings: Findings) -> None:
         findings.warn(path, "aborts with nothing; give it httpStatus or grpcStatus")
     if abort.http_status is not None:
         findings.error(f"{path}.httpStatus", _status(abort.http_status))
-    if abort.grpc_status is not None and abort.grpc_status not in GRPC_STATUS:
+    if abort.grpc_status is not None and abort.grpc_status not in GRPC_STATUS_NAMES:
         findings.error(
             f"{path}.grpcStatus",
             f"{names.shown(abort.grpc_status)} is not a gRPC status; write one as in NOT_FOUND",
