@@ -444,7 +444,8 @@ class Workload:
         if self._app_lives():
             await self.tell(StopApp(self._reason))
             if self._lease is not None:
-                await self._wait(STOP_PATIENCE, lambda: not self._app_lives())
+                # In a hurry too: who holds the lease has signalled it, and sees to its end.
+                await self._until(STOP_PATIENCE, lambda: not self._app_lives())
             self._kill_app()
         self._events.put_nowait(Event.APP_STOPPED)
 
@@ -492,8 +493,12 @@ class Workload:
 
     async def _wait(self, seconds: float, over: Callable[[], bool]) -> None:
         """Until `over`, at most so long; not at all in a hurry."""
+        await self._until(seconds, lambda: self._hurry.is_set() or over())
+
+    async def _until(self, seconds: float, over: Callable[[], bool]) -> None:
+        """Until `over`, at most so long."""
         deadline = time.monotonic() + seconds
-        while not over() and time.monotonic() < deadline and not self._hurry.is_set():
+        while not over() and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
 
     def _soon(self, work: Coroutine[object, object, None]) -> None:

@@ -7,7 +7,7 @@ authentication): how proxies stand, and whether a change has arrived. And the wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -67,14 +67,21 @@ def object_key(text: str) -> Key:
     raise bad_request(f"object: {text!r} is not of the form {wanted}")
 
 
-def admission(snapshot: Snapshot) -> Admission:
+def admission(snapshot: Snapshot, caught_up: Callable[[], Awaitable[None]]) -> Admission:
     """Warnings about what an object refers to and the mesh does not have, and what of it is not in force. It refuses
-    nothing."""
+    nothing.
+
+    `caught_up` returns when the snapshot holds what is stored by now: what an object refers to was often written a
+    moment before, by the same hand.
+    """
 
     async def warn(kind: Kind, obj: dict[str, Any]) -> Sequence[Problem]:
         typed = decode_as(kind, obj)
-        findings = (*cross_check(snapshot, typed), *not_in_force(typed))
-        return tuple(Problem(field, message) for field, message in findings)
+        missing = cross_check(snapshot, typed)
+        if missing:
+            await caught_up()
+            missing = cross_check(snapshot, typed)
+        return tuple(Problem(field, message) for field, message in (*missing, *not_in_force(typed)))
 
     return warn
 

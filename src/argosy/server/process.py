@@ -9,6 +9,7 @@ what had started before it is stopped.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -50,6 +51,8 @@ from argosy.xds.server import AdsService, Peer
 from argosy.xds.wire import Node
 
 HOUSEKEEPING_EVERY = 5.0
+CATCH_UP_WITHIN = 2.0
+NAMESPACES = "/namespaces"
 STREAMS_END_WITHIN = 0.2  # seconds that calls have when the server stops; streams never end by themselves
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
 
@@ -250,7 +253,15 @@ class ControlPlane:
         """Cross checks need the whole mesh, which only the xDS role holds."""
         if Role.XDS not in self.settings.roles:
             return admit_all
-        return operations.admission(self.reconciler.snapshot)
+        return operations.admission(self.reconciler.snapshot, self._caught_up)
+
+    async def _caught_up(self) -> None:
+        """Until what is stored by now is in the views; not much longer than that may take, as it is for warnings."""
+        stored = (await self.store.list(NAMESPACES)).revision
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_WITHIN):
+                while self.reconciler.revision < stored:
+                    await asyncio.sleep(0.005)
 
     def _operations(self) -> Sequence[BaseRoute]:
         if Role.XDS not in self.settings.roles:

@@ -250,6 +250,20 @@ async def test_from_a_proof_of_identity_to_a_steered_proxy(plane: ControlPlane) 
             json=virtual_service("7s", "v9") | {"metadata": made.json()["metadata"]},
         )
         assert "v9" in warned.headers["warning"]
+        subset = {"host": "reviews", "subsets": [{"name": "v3", "labels": {"version": "v3"}}]}
+        kind = {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"name": "s"}}
+        for version in (
+            "v3",
+            "v4",
+        ):  # what was written a moment before counts, whether the views hold it yet or not
+            subset["subsets"] = [{"name": version, "labels": {"version": version}}]
+            kind["metadata"] = {"name": version}
+            assert (await web.post(DESTINATION_RULES, json=kind | {"spec": subset})).status_code == 201
+            current = (await web.get(f"{VIRTUAL_SERVICES}/reviews")).json()["metadata"]
+            fits = await web.put(
+                f"{VIRTUAL_SERVICES}/reviews", json=virtual_service("7s", version) | {"metadata": current}
+            )
+            assert (fits.status_code, fits.headers.get("warning")) == (200, None)
         rule = {"host": "reviews", "trafficPolicy": {"tunnel": {"targetHost": "a.example", "targetPort": 1}}}
         kind = {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"name": "r"}}
         limited = await web.post(DESTINATION_RULES, json=kind | {"spec": rule})
