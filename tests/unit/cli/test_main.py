@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import typer
 
+from argosy.cli import version
 from argosy.cli.main import COMMANDS, Deferred, main
+from argosy.runtime import preflight
 
 ARGOSY = (sys.executable, "-m", "argosy.cli.main")
 
@@ -161,3 +163,19 @@ def test_ps_without_an_agent_is_an_empty_list(tmp_path: Path) -> None:
 
 def test_down_without_an_agent_is_no_error(tmp_path: Path) -> None:
     assert run("down", "--all", f"--state-dir={tmp_path}").returncode == 0
+
+
+@pytest.mark.parametrize("envoy", ["#!/bin/sh\nexit 1\n", "no program\n", "#!/bin/sh\nexec sleep 60\n"])
+def test_an_envoy_that_does_not_run_is_found_by_the_check(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, envoy: str
+) -> None:
+    binary = tmp_path / "envoy"
+    binary.write_text(envoy)
+    binary.chmod(0o755)
+    monkeypatch.setattr(preflight, "envoy_binary", lambda: binary)
+    monkeypatch.setattr(version, "ENVOY_SECONDS", 0.5)
+    monkeypatch.setattr(sys, "argv", ["argosy", "version", "--check", f"--state-dir={tmp_path}"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert "Envoy does not say its version" in capsys.readouterr().err

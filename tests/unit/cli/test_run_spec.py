@@ -52,7 +52,7 @@ def test_upstreams(text: str, expected: UpstreamRequest) -> None:
     assert run_spec.upstream(text) == expected
 
 
-@pytest.mark.parametrize("text", ["ratings", "ratings:x", "ratings:9080=", ":9080"])
+@pytest.mark.parametrize("text", ["ratings", "ratings:x", "ratings:9080=", ":9080", "a b:9080", "a..b:9080"])
 def test_upstreams_that_are_none(text: str) -> None:
     with pytest.raises(Failure, match=f"--upstream {text}"):
         run_spec.upstream(text)
