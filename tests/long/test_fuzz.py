@@ -38,7 +38,7 @@ from tests.unit.resources import test_validation as door
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
-BATCHES = count(full=400, short=10)
+BATCHES = count(full=300, short=10)
 OBJECTS = 14
 NOT_YET = "is not served yet"
 
@@ -57,7 +57,7 @@ def many(*, full: int, short: int) -> settings:
 # --- the door -------------------------------------------------------------------------------------------------------
 
 
-@many(full=10_000, short=150)
+@many(full=5_000, short=150)
 @given(api.METHODS, api.PATHS, api.PARAMETERS, api.TYPES, api.BODIES)
 async def test_any_request_gets_an_answer(
     method: str, path: list[str], parameters: dict[str, str], kind: str, body: bytes
@@ -65,13 +65,13 @@ async def test_any_request_gets_an_answer(
     await api.any_request(method, path, parameters, kind, body)
 
 
-@many(full=10_000, short=150)
+@many(full=5_000, short=150)
 @given(st.sampled_from(["POST", "PUT", "PATCH", "STATUS"]), api.damaged())
 async def test_any_object_is_taken_or_refused(method: str, obj: Any) -> None:
     await api.any_object(method, obj)
 
 
-@many(full=50_000, short=1000)
+@many(full=20_000, short=1000)
 @given(st.data())
 def test_rich_objects_with_parts_replaced_are_judged(data: st.DataObject) -> None:
     obj = copy.deepcopy(data.draw(st.sampled_from(door.RICH)))
@@ -87,7 +87,7 @@ def test_any_content_of_any_kind_is_judged(kind: Any, metadata: Any, spec: Any) 
     door.judged({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "spec": spec})
 
 
-@many(full=50_000, short=500)
+@many(full=30_000, short=500)
 @given(st.text(alphabet="ab:-&*<[]{}?!|>'\"#%\n ,1.~", max_size=200) | st.text(max_size=60))
 def test_any_text_is_objects_or_a_load_error(text: str) -> None:
     with contextlib.suppress(LoadError):
