@@ -70,7 +70,7 @@ def test_memory_stays_bounded(tmp_path: Path) -> None:
                 load.at_least(50)
                 samples, opened = soak(mesh, api)
         assert load.failures == []
-        assert load.total >= SECONDS * 5
+        assert load.total >= 3 * SECONDS
     for name, sizes in samples.items():
         half = len(sizes) // 2
         first, second = statistics.median(sizes[:half]), statistics.median(sizes[half:])
