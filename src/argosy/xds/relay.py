@@ -11,8 +11,9 @@ Upstream it is a `Client` (an `Exchange` for `connection.Connection`), downstrea
 * Local secrets (own key and roots) are a view of their own in front; their names are never asked upstream.
 * `acknowledged_state` is what Envoy confirmed and what it refused, without secrets: for the disk. `restore` serves it
   with no server there.
-* What a server removed while no Envoy was there is gone from the cache. If Envoy then refuses the listener or route
-  that came with the removal, its last good version may name what is gone: a running Envoy keeps it, a new one lacks it.
+* What the server removes, or Envoy lets go of, stays while the last good version of something may name it: until
+  Envoy has confirmed all that may (by `REMOVED_AFTER`) and refuses none of it. So a new Envoy, even one that refuses
+  what came while none was connected, gets a whole that worked.
 """
 
 from __future__ import annotations
@@ -26,8 +27,18 @@ from argosy.xds import wire
 from argosy.xds.blame import mentions
 from argosy.xds.client import Client
 from argosy.xds.stream import HOLD, Standing, Stream, TypeStatus
-from argosy.xds.subscription import WILDCARD
-from argosy.xds.types import REMOVED_AFTER, SECRET, CachedResource, Resource
+from argosy.xds.subscription import WILDCARD, Flight
+from argosy.xds.types import (
+    CLUSTER,
+    ENDPOINT,
+    EXTENSION,
+    FOLLOWED_BY,
+    REMOVED_AFTER,
+    ROUTE,
+    SECRET,
+    CachedResource,
+    Resource,
+)
 from argosy.xds.view import PartialView, View
 from argosy.xds.wire import Node, Received, Request, Response
 
@@ -35,6 +46,9 @@ LOCAL_SECRETS = frozenset({"default", "ROOTCA"})
 SETTLE = 30.0
 """Seconds after which an Envoy that owes no answer counts as settled: what it has not asked for is let go."""
 STATE_FORMAT = 1
+LEADING = {following: leading for leading, following in FOLLOWED_BY.items()}
+DEPARTURES = (ROUTE, EXTENSION, CLUSTER, ENDPOINT, SECRET)
+"""The types of which something may be named by another, those that name first."""
 
 
 class StateError(Exception):
@@ -47,6 +61,7 @@ class _SavedType(Struct, array_like=True):
     frames: list[bytes]
     absent: list[str]  # names that do not exist, so that nobody waits for them
     refused: list[tuple[str, str, str]]  # name, version, Envoy's words
+    astray: list[str] = []  # names of which Envoy may run another version than it tells
 
 
 class _Saved(Struct, array_like=True):
@@ -97,9 +112,13 @@ class Relay:
         self._overdue = False
         self._mirrored: dict[str, tuple[frozenset[str], bool]] = {}
         self._good: dict[str, dict[str, CachedResource]] = {}  # confirmed by Envoy
-        self._leaving: dict[str, set[str]] = {}  # confirmed as removed, but still good
+        self._leaving: dict[str, set[str]] = {}  # removed by the server, but something good may name them
+        self._parting: dict[str, set[str]] = {}  # let go by Envoy, but the same
         self._unconfirmed: dict[str, set[str]] = {}
         self._pending: dict[str, _Pending] = {}
+        self._astray: dict[
+            str, set[str]
+        ] = {}  # what earlier streams of Envoy left behind; see `Stream.astray`
         self._answered: dict[str, dict[str, str]] = {}  # name -> version acknowledged upstream
         self._refused: dict[tuple[str, str], _Refusal] = {}
         self._wake_upstream: Callable[[], None] | None = None
@@ -148,9 +167,18 @@ class Relay:
             elif everything or resource.name in wanted:
                 upserts.append(resource)
                 self._forgive(type_url, resource.name)
-        removed = [name for name in received.removed if everything or name in wanted]
-        for name in removed:
-            self._forgive(type_url, name)
+        leaving = self._leaving.setdefault(type_url, set())
+        leaving.difference_update(resource.name for resource in upserts)
+        removed: list[str] = []
+        for name in received.removed:
+            if everything or name in wanted:
+                self._forgive(type_url, name)
+                if name in self._good.get(type_url, ()) and self._may_be_named(type_url, name):
+                    leaving.add(name)
+                    self._answered.get(type_url, {}).pop(name, None)
+                else:
+                    leaving.discard(name)
+                    removed.append(name)
         names = {resource.name for resource in upserts} | set(removed)
         self._unconfirmed.setdefault(type_url, set()).update(names)
         self._pending[type_url] = _Pending(received.nonce, set(names), refusals)
@@ -159,6 +187,7 @@ class Relay:
             self.cache.settle(type_url)
         self._decide(type_url)
         self._answer(type_url)
+        self._let_leave()
 
     def _version(self, type_url: str, name: str) -> str | None:
         resource = self.cache.get(type_url, name)
@@ -184,26 +213,61 @@ class Relay:
 
     def _confirm(self, type_url: str, name: str) -> None:
         resource = self.cache.get(type_url, name)
-        good = self._good.setdefault(type_url, {})
         if resource is None:
-            if name in good:
-                self._leaving.setdefault(type_url, set()).add(name)
-                self.dirty = True
+            self.dirty |= self._good.get(type_url, {}).pop(name, None) is not None
             self.dirty |= name in self.cache.denied(type_url)
-        elif name not in good or good[name].version != resource.version:
-            good[name] = _kept(resource)
-            self.dirty = True
-        if resource is not None:
-            self._leaving.get(type_url, set()).discard(name)
+        else:
+            self._keep_good(type_url, resource)
 
-    def _drop_left(self) -> None:
-        """What was removed leaves the saved state once all that may name it is confirmed: an Envoy that restarts has
-        confirmed the clusters before it knows the listeners, and the saved ones may still name the old clusters."""
-        for type_url, names in self._leaving.items():
-            if not any(self._unconfirmed.get(other) for other in REMOVED_AFTER.get(type_url, ())):
-                for name in names:
-                    self._good.get(type_url, {}).pop(name, None)
-                names.clear()
+    def _keep_good(self, type_url: str, resource: Resource) -> None:
+        good = self._good.setdefault(type_url, {})
+        if resource.name not in good or good[resource.name].version != resource.version:
+            good[resource.name] = _kept(resource)
+            self.dirty = True
+
+    def _on_acknowledged(self, type_url: str, flight: Flight) -> None:
+        """Envoy runs what it acknowledged, even if there is something newer by now."""
+        wanted = self.client.subscribed(type_url)
+        self._astray.get(type_url, set()).difference_update(flight.versions)
+        for name, version in flight.versions.items():
+            if version is None:
+                self.dirty |= self._good.get(type_url, {}).pop(name, None) is not None
+        for resource in flight.resources:
+            if WILDCARD in wanted or resource.name in wanted:
+                self._keep_good(type_url, resource)
+
+    def _may_be_named(self, type_url: str, name: str) -> bool:
+        """Whether the last good version of something that is not confirmed, or is refused, may name it."""
+        leading = LEADING.get(type_url)
+        if leading is not None and name in self._leaving.get(leading, ()):
+            return True
+        users = REMOVED_AFTER.get(type_url, ())
+        return any(self._unconfirmed.get(one) for one in users) or any(
+            kind in users for kind, _ in self._refused
+        )
+
+    def _let_leave(self) -> None:
+        """Lets go of what was removed or not asked for any more, once nothing good can name it."""
+        for type_url in DEPARTURES:
+            leaving = self._leaving.get(type_url, set())
+            gone = [name for name in leaving if not self._may_be_named(type_url, name)]
+            leaving.difference_update(gone)
+            if gone:
+                self._unconfirmed.setdefault(type_url, set()).update(gone)
+                self.cache.update(type_url, (), gone)
+                self._decide(type_url)
+        stream = self._stream
+        for type_url in tuple(self._parting):
+            if stream is not None and not self._awaits_verdict(type_url):
+                parting = self._parting.pop(type_url)
+                names, everything = stream.subscribed(type_url)
+                if not everything:
+                    self._let_go(type_url, parting - names)
+
+    def _awaits_verdict(self, type_url: str) -> bool:
+        """Whether Envoy is still to confirm something that may lead it back to resources of the type."""
+        users = (*REMOVED_AFTER.get(type_url, ()), LEADING.get(type_url, ""))
+        return any(self._unconfirmed.get(one) for one in users)
 
     def _refuse(self, type_url: str, name: str, stream: Stream) -> None:
         resource = self.cache.get(type_url, name)
@@ -220,11 +284,11 @@ class Relay:
                 type_url, [name]
             )  # acknowledged while no Envoy was there: refused when it comes
         good = self._good.get(type_url, {}).get(name)
-        if good is not None and name not in self._leaving.get(type_url, ()):
+        if good is not None:
             self.cache.update(type_url, [good])
         else:
             self.cache.forget(type_url, [name])
-        stream.keep(type_url, name)
+        stream.fall_back(type_url, name)
 
     def _forgive(self, type_url: str, name: str) -> None:
         if self._refused.pop((type_url, name), None) is not None:
@@ -272,6 +336,7 @@ class Relay:
             for name in held_back:
                 self._note_answered(type_url, name, pending)
             self._answer(type_url)
+        self._let_leave()
 
     def _note_answered(self, type_url: str, name: str, pending: _Pending) -> None:
         answered = self._answered.setdefault(type_url, {})
@@ -295,31 +360,39 @@ class Relay:
         self._settled = self._overdue = False
         self._since = -1.0
         self._mirrored = {}
+        self._parting = {}
 
     def detach(self, stream: Stream) -> None:
         """Envoy is gone: what waits for it is answered as cached, and stays unconfirmed."""
         stream.close()
         if stream is not self._stream:
             return
+        for type_url in stream.types():
+            self._astray.setdefault(type_url, set()).update(stream.astray(type_url))
         self._stream = None
         for type_url in tuple(self._pending):
             self._answer(type_url)
 
     def on_downstream(self, stream: Stream, request: Request, now: float) -> None:
         """A request of Envoy: a verdict, or a change of what it wants."""
-        stream.on_request(request, now)
+        acknowledged = stream.on_request(request, now)
         if stream is not self._stream:
             return
         if self._since < 0:
             self._since = now
         type_url = request.type_url
+        if acknowledged is not None:
+            self._on_acknowledged(type_url, acknowledged)
+        elif request.HasField("error_detail"):
+            self.dirty = True
         self._decide(type_url)
         self._answer(type_url)
         names, everything = stream.subscribed(type_url)
         gone = set(request.resource_names_unsubscribe) & self.client.subscribed(type_url) - names - {WILDCARD}
-        if not everything:
-            self._let_go(type_url, gone)  # what this Envoy lets go of itself needs no waiting
+        if not everything and gone:  # what this Envoy lets go of itself need not wait until it has settled
+            self._parting.setdefault(type_url, set()).update(gone)
         self._mirror(stream, type_url)
+        self._let_leave()
         self.settle(now)
         if self._on_status:
             self._on_status()
@@ -336,7 +409,7 @@ class Relay:
             ask -= self._local_names
         self.client.subscribe(type_url, ask)
         if self._settled:
-            self._let_go(type_url, self.client.subscribed(type_url) - ask)
+            self._parting.setdefault(type_url, set()).update(self.client.subscribed(type_url) - ask)
         if self._wake_upstream:
             self._wake_upstream()
 
@@ -376,6 +449,7 @@ class Relay:
         for name in gone:
             self.dirty |= good.pop(name, None) is not None
             unconfirmed.discard(name)
+            self._leaving.get(type_url, set()).discard(name)
             self._answered.get(type_url, {}).pop(name, None)
             self._forgive(type_url, name)
         self._answer(type_url)
@@ -388,7 +462,12 @@ class Relay:
         def refuses(type_url: str) -> bool:
             return any(kind == type_url for kind, _ in self._refused)
 
-        return Stream([self._local, self.cache], hold=self._hold, refuses=refuses)
+        return Stream(
+            [self._local, self.cache],
+            hold=self._hold,
+            refuses=refuses,
+            astray=lambda type_url: self._astray.get(type_url, ()),
+        )
 
     @property
     def connected(self) -> bool:
@@ -410,7 +489,6 @@ class Relay:
     def acknowledged_state(self) -> bytes:
         """What Envoy confirmed, without secrets; `restore` takes it. Clears `dirty`."""
         self.dirty = False
-        self._drop_left()
         saved = []
         for type_url in sorted(self.client.types()):
             if type_url == SECRET:
@@ -429,9 +507,14 @@ class Relay:
                         for (kind, name), one in self._refused.items()
                         if kind == type_url
                     ),
+                    astray=sorted(self._astray_now(type_url)),
                 )
             )
         return msgspec.msgpack.encode(_Saved(STATE_FORMAT, saved))
+
+    def _astray_now(self, type_url: str) -> set[str]:
+        here = self._stream.astray(type_url) if self._stream else set()
+        return here | self._astray.get(type_url, set())
 
     def restore(self, data: bytes) -> None:
         """Fills the empty cache from a saved state, before anyone is connected. Raises StateError."""
@@ -465,6 +548,7 @@ class Relay:
         self._answered[type_url] = {name: resource.version for name, resource in good.items()}
         self.cache.update(type_url, good.values())
         self.cache.deny(type_url, saved.absent)
+        self._astray[type_url] = set(saved.astray)
         for name, version, message in saved.refused:
             self._refused[type_url, name] = _Refusal(version, message)
         if saved.wildcard:

@@ -48,10 +48,17 @@ class Stream:
     """One stream over layers of views; a name in an earlier layer hides the same name in later ones."""
 
     def __init__(
-        self, layers: Sequence[View], *, hold: float = HOLD, refuses: Callable[[str], bool] | None = None
+        self,
+        layers: Sequence[View],
+        *,
+        hold: float = HOLD,
+        refuses: Callable[[str], bool] | None = None,
+        astray: Callable[[str], Collection[str]] | None = None,
     ) -> None:
-        """`refuses(type_url)`: whether the client is known to refuse a resource of the type (from earlier streams)."""
+        """What is known of the client from earlier streams: `refuses(type_url)`, whether it refuses a resource of the
+        type; `astray(type_url)`, names of which it may run another version than it tells (`astray` below)."""
         self._layers = tuple(layers)
+        self._astray_before = astray
         self._wake: Callable[[], None] | None = None
         self._subscriptions: dict[str, Subscription] = {}
         self._order: tuple[str, ...] = ()
@@ -170,8 +177,9 @@ class Stream:
 
     # -- what came in
 
-    def on_request(self, request: Request, now: float) -> None:
-        """Takes in a request: an ACK or NACK of the response that is out, and changes of the subscription."""
+    def on_request(self, request: Request, now: float) -> Flight | None:
+        """Takes in a request: an ACK or NACK of the response that is out, and changes of the subscription. Returns the
+        response that it acknowledged."""
         type_url = request.type_url
         self._gate.begin(now)
         subscription = self._subscriptions.get(type_url)
@@ -179,6 +187,7 @@ class Stream:
         if subscription is None:
             subscription = self._subscribe_type(type_url)
         flight = subscription.flight
+        acknowledged = None
         if flight is not None and request.response_nonce == flight.nonce:
             subscription.flight = None
             if request.HasField("error_detail"):
@@ -186,8 +195,9 @@ class Stream:
                 self._on_nack(type_url, subscription, flight, request.error_detail.message.strip(), now)
             else:
                 self._on_ack(subscription, flight)
+                acknowledged = flight
         if first:
-            subscription.resume = dict(request.initial_resource_versions)
+            subscription.resume = self._brought(request)
         subscribe = list(request.resource_names_subscribe)
         unsubscribe = list(request.resource_names_unsubscribe)
         if first and not subscribe:
@@ -198,6 +208,16 @@ class Stream:
             if not subscription.resume:
                 subscription.resume = {}
             self._repeats = {one for one in self._repeats if one[0] != type_url}
+        return acknowledged
+
+    def _brought(self, request: Request) -> dict[str, str]:
+        """Versions the client brought along; the empty one, which is none that is sent, stands for an unknown one."""
+        brought = dict(request.initial_resource_versions)
+        if self._astray_before is not None:
+            for name in self._astray_before(request.type_url):
+                if name in brought or request.type_url not in UNANSWERED:
+                    brought[name] = ""
+        return brought
 
     def _subscribe_type(self, type_url: str) -> Subscription:
         subscription = self._subscriptions[type_url] = Subscription()
@@ -248,8 +268,11 @@ class Stream:
         brought = subscription.resume.pop(resource.name, None)
         if brought == resource.version and (type_url, resource.name) not in self._repeats:
             self.resumed += 1
+        elif brought is None:
+            subscription.owe(resource.name, NEVER)
         else:
-            subscription.owe(resource.name, NEVER if brought is None else BROUGHT)
+            subscription.owe(resource.name, BROUGHT)
+            subscription.uncertain[resource.name] = frozenset({brought})
 
     def _on_known(self, type_url: str, subscription: Subscription) -> None:
         """All names of a wildcard subscription are known now: what the client brought along is compared with them."""
@@ -268,6 +291,7 @@ class Stream:
         if subscription.trials and not subscription.owed:
             subscription.trials = []
         for name in flight.versions:
+            subscription.uncertain.pop(name, None)
             if name in subscription.owed:
                 subscription.owed[name] = flight.position
 
@@ -285,6 +309,19 @@ class Stream:
             if version is not None and subscription.wants(name):
                 subscription.rejected[name] = version
             self._gate.release(type_url, name)
+        for name, version in flight.versions.items():
+            if not subscription.wants(name):
+                continue
+            # Of the others the client may run some: Envoy takes some types one by one, some up to the bad one.
+            may_run = set(subscription.uncertain.get(name, ())) | {version}
+            if name in offenders:
+                may_run.discard(version)
+            if flight.known[name] == NEVER:
+                may_run.add(None)
+            if may_run:
+                subscription.uncertain[name] = frozenset(may_run)
+            else:
+                subscription.uncertain.pop(name, None)
         subscription.nack = Nack(message=message, names=tuple(offenders or added), at=now)
         if not added:
             return  # only removals: there is nothing that could be kept back
@@ -395,10 +432,9 @@ class Stream:
         removed: Sequence[str],
         now: float,
     ) -> Response:
-        versions: dict[str, str | None] = {resource.name: resource.version for resource in resources}
-        versions.update(dict.fromkeys(removed))
-        known = {name: subscription.owed.pop(name) for name in versions}
-        for name in versions:
+        names = [*(resource.name for resource in resources), *removed]
+        known = {name: subscription.owed.pop(name) for name in names}
+        for name in names:
             subscription.rejected.pop(name, None)
         if not subscription.owed:
             subscription.owed = {}  # an emptied dict keeps its size: 20 KB for 1,000 names
@@ -408,7 +444,7 @@ class Stream:
         subscription.held_since = None
         self._nonce += 1
         nonce = str(self._nonce)
-        subscription.flight = Flight(nonce, subscription.seen, now, versions, known)
+        subscription.flight = Flight(nonce, subscription.seen, now, tuple(resources), removed, known)
         subscription.sent = subscription.seen
         self._expect_follows(type_url, resources, known, now)
         self.sent_resources += len(resources)
@@ -481,11 +517,29 @@ class Stream:
         changed = max((layer.changed_at(type_url, name) for layer in self._layers), default=0)
         return subscription.seen if changed > subscription.seen else None
 
-    def keep(self, type_url: str, name: str) -> None:
-        """The client refused a version and keeps what it had: what the views hold of the name now is not sent."""
-        if subscription := self._subscriptions.get(type_url):
-            self._collect(type_url, subscription)
+    def fall_back(self, type_url: str, name: str) -> None:
+        """The client refused a version, and the views hold the last one again that it acknowledged, or none. It goes
+        out where the client may run anything else; otherwise the client simply keeps what it has."""
+        subscription = self._subscriptions.get(type_url)
+        if subscription is None:
+            return
+        self._collect(type_url, subscription)
+        resource = self.find(type_url, name)
+        may_run = subscription.uncertain.get(name, frozenset())
+        if resource is None or may_run <= {resource.version}:
             subscription.owed.pop(name, None)
+        else:
+            subscription.owe(name, NEVER if may_run == {None} else BROUGHT)
+            self.mark_dirty()
+
+    def astray(self, type_url: str) -> set[str]:
+        """Names of which the client may run something else than it will tell when it connects again: of a response that
+        it refuses Envoy takes a part without noting the versions, and what is out may be refused."""
+        subscription = self._subscriptions.get(type_url)
+        if subscription is None:
+            return set()
+        flight = subscription.flight
+        return set(subscription.uncertain) | (set(flight.versions) if flight is not None else set())
 
     def forgive(self, type_url: str, name: str) -> None:
         """What the client refused is not offered any more, and what it kept is what the views hold."""

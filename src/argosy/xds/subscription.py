@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from enum import StrEnum
 from weakref import WeakValueDictionary
 
-from argosy.xds.types import Nack
+from argosy.xds.types import Nack, Resource
 
 WILDCARD = "*"
 NEVER = -1
@@ -39,20 +39,23 @@ class Standing(StrEnum):
 class Flight:
     """A response that is not acknowledged yet."""
 
-    __slots__ = ("known", "nonce", "position", "sent_at", "versions")
+    __slots__ = ("known", "nonce", "position", "resources", "sent_at", "versions")
 
     def __init__(
         self,
         nonce: str,
         position: int,
         sent_at: float,
-        versions: dict[str, str | None],
+        resources: tuple[Resource, ...],
+        removed: Iterable[str],
         known: dict[str, int],
     ) -> None:
         self.nonce = nonce
         self.position = position  # up to where the client is current once it acknowledges
         self.sent_at = sent_at
-        self.versions = versions  # None: removed
+        self.resources = resources
+        self.versions: dict[str, str | None] = {one.name: one.version for one in resources}
+        self.versions.update(dict.fromkeys(removed))  # None: removed
         self.known = known  # name -> up to where the client was current before
 
 
@@ -72,6 +75,7 @@ class Subscription:
         "seen",
         "sent",
         "trials",
+        "uncertain",
         "waiting",
         "wildcard",
     )
@@ -89,6 +93,8 @@ class Subscription:
         self.flight: Flight | None = None
         self.trials: list[Collection[str]] = []  # groups to be sent alone: one of them is bad
         self.rejected: dict[str, str] = {}  # name -> version that was refused
+        self.uncertain: dict[str, frozenset[str | None]] = {}
+        """Name -> versions (None: none) that the client may run in place of the last one it acknowledged."""
         self.nack: Nack | None = None
         self.held_since: float | None = None
         self.sent = 0  # positions of the last response sent, and of the last acknowledged
@@ -117,11 +123,12 @@ class Subscription:
         if WILDCARD in unsubscribe and not self.wildcard:
             gone += [
                 name
-                for name in (*self.owed, *self.rejected, *self.resume, *self.waiting)
+                for name in (*self.owed, *self.rejected, *self.uncertain, *self.resume, *self.waiting)
                 if not self.wants(name)
             ]
         for name in gone:
             self.owed.pop(name, None)
             self.rejected.pop(name, None)
+            self.uncertain.pop(name, None)
             self.resume.pop(name, None)
             self.waiting.pop(name, None)

@@ -50,7 +50,12 @@ def _parse(frame: bytes) -> dict[str, Any]:
 
 
 class FakeEnvoy:
-    """Envoy's state. `patient` (as Envoy once started): the ACK of clusters comes when their endpoints have come."""
+    """Envoy's state. `patient` (as Envoy once started): the ACK of clusters comes when their endpoints have come.
+
+    Of a response that it refuses it has taken something nevertheless: clusters and listeners but for the bad ones; of
+    the others, where the reason is none that a look at the bytes gives (it "mumbles"), what stood before the bad one.
+    But it does not note their versions: after a reconnect it tells those of the last response that was good.
+    """
 
     def __init__(self, *, patient: str = "patient", names_offenders: str = "names") -> None:
         self.state: dict[str, dict[str, CachedResource]] = {}
@@ -60,7 +65,8 @@ class FakeEnvoy:
         self.removals = 0
         self.nacks = 0
         self.seen: list[tuple[str, str, str]] = []  # every (type, name, version) that came
-        self.client = Client(wire.Node(id="fake"), self.versions)
+        self._noted: dict[str, dict[str, str]] = {}  # versions of what came in good responses
+        self.client = Client(wire.Node(id="fake"), self._noted_versions)
         self._patient = patient == "patient"
         self._names_offenders = names_offenders == "names"
         self._warming: set[str] = set()
@@ -72,7 +78,11 @@ class FakeEnvoy:
         return self.state.setdefault(type_url, {})
 
     def versions(self, type_url: str) -> dict[str, str]:
+        """What it runs."""
         return {name: one.version for name, one in self.has(type_url).items()}
+
+    def _noted_versions(self, type_url: str) -> dict[str, str]:
+        return self._noted.setdefault(type_url, {})
 
     def connected(self) -> None:
         self._cluster_acks.clear()
@@ -89,8 +99,13 @@ class FakeEnvoy:
         self.received += len(received.resources)
         self.removals += len(received.removed)
         self.seen += [(type_url, one.name, one.version) for one in received.resources]
-        if not bad or type_url in (CLUSTER, LISTENER):  # these two are taken one by one, others all or none
+        if not bad:
+            self._take(type_url, received.resources, received.removed)
+            self._note(type_url, received)
+        elif type_url in (CLUSTER, LISTENER):
             self._take(type_url, [one for one in received.resources if one not in bad], received.removed)
+        elif not self._names_offenders:
+            self._take(type_url, received.resources[: received.resources.index(bad[0])], ())
         if bad:
             self.nacks += 1
             words = (
@@ -127,6 +142,14 @@ class FakeEnvoy:
         self._subscribe()
         self.check()
 
+    def _note(self, type_url: str, received: wire.Received) -> None:
+        noted = self._noted_versions(type_url)
+        for name in received.removed:
+            noted.pop(name, None)
+        for one in received.resources:
+            if one.name in self.has(type_url):
+                noted[one.name] = one.version
+
     def _subscribe(self) -> None:
         """Asks for what its clusters and listeners name, and for nothing else."""
         wanted: dict[str, set[str]] = {type_url: set() for type_url in NAMED}
@@ -140,6 +163,7 @@ class FakeEnvoy:
             self.client.unsubscribe(type_url, gone)
             for name in gone:
                 self.has(type_url).pop(name, None)
+                self._noted_versions(type_url).pop(name, None)
 
     def _release(self) -> None:
         if not self._warming:
@@ -174,7 +198,7 @@ class Asker(Protocol):
 class Answerer(Protocol):
     """The server's end of a wire: a stream, or a relay's session."""
 
-    def on_request(self, request: wire.Request, now: float) -> None: ...
+    def on_request(self, request: wire.Request, now: float) -> object: ...
 
     def next_response(self, now: float) -> wire.Response | None: ...
 
