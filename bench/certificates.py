@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_pair(folder: Path) -> None:
-    """Writes root.pem, cert.pem and key.pem (ECDSA P-256, one day)."""
+def make_pair(folder: Path, identity: str, workload: str) -> None:
+    """Writes root.pem, cert.pem and key.pem (ECDSA P-256, one day), with a URI SAN and a DNS SAN."""
     now = datetime.datetime.now(datetime.UTC)
 
     def build(
@@ -47,7 +47,10 @@ def make_pair(folder: Path) -> None:
     root = build("bench root", "bench root", root_key.public_key(), True).sign(root_key, hashes.SHA256())
     leaf = (
         build("bench", "bench root", key.public_key(), False)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity), x509.DNSName(workload)]),
+            critical=False,
+        )
         .sign(root_key, hashes.SHA256())
     )
     (folder / "root.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
