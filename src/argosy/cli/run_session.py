@@ -359,7 +359,7 @@ class Session:
             if child.exited.is_set():
                 return
             try:
-                listed = await asyncio.to_thread(client.listed, self.state, self.name)
+                listed = await asyncio.to_thread(client.listed, self.state)
             except Failure:
                 continue
             if listed is None:
