@@ -39,20 +39,34 @@ def run() -> list[Row]:
             agent = ps("--agent")["pid"]
             server = json.loads((Path(state) / "server.json").read_text())["pid"]
             envoys = [w["envoy_pid"] for w in workloads]
+            runs = [w["client_pid"] for w in workloads]
             time.sleep(5)
-            before = {pid: cpu(pid) for pid in (server, agent, *envoys)}
+            before = {pid: cpu(pid) for pid in (server, agent, *envoys, *runs)}
             time.sleep(SECONDS)
             idle = {pid: (cpu(pid) - before[pid]) / SECONDS * 100 for pid in before}
+
+            def of(pids: list[int]) -> float:
+                return sum(idle[pid] for pid in pids)
+
             return [
                 ("server, memory (PSS)", f"{pss(server):.0f} MB", "150 MB"),
                 ("agent, memory (PSS)", f"{pss(agent):.0f} MB", "100 MB"),
                 ("each Envoy, memory (PSS), mean", f"{sum(map(pss, envoys)) / len(envoys):.0f} MB", "60 MB"),
                 (
                     f"idle CPU of server, agent and {len(envoys)} Envoys",
-                    f"{sum(idle.values()):.1f} % of a core",
+                    f"{of([server, agent, *envoys]):.1f} % of a core",
                     "5 %",
                 ),
-                ("… of which server / agent", f"{idle[server]:.1f} % / {idle[agent]:.1f} %", ""),
+                (
+                    "… of which server / agent / each Envoy, mean",
+                    f"{idle[server]:.1f} / {idle[agent]:.1f} / {of(envoys) / len(envoys):.2f} %",
+                    "",
+                ),
+                (
+                    "beside them, each `argosy run`, mean: memory (PSS), idle CPU",
+                    f"{sum(map(pss, runs)) / len(runs):.0f} MB, {of(runs) / len(runs):.2f} %",
+                    "",
+                ),
             ]
         finally:
             demo.send_signal(signal.SIGINT)

@@ -159,11 +159,11 @@ def ask(state: Path, request: protocol.Request, timeout: float = _ANSWER_SECONDS
         ) from error
 
 
-def listed(state: Path) -> protocol.Listed | None:
-    """The agent and its workloads; None where no agent runs."""
+def listed(state: Path, counted: str = "") -> protocol.Listed | None:
+    """The agent and its workloads, with the requests of one of them or of all; None where no agent runs."""
     if not is_alive(state):
         return None
-    for event in ask(state, protocol.List()):
+    for event in ask(state, protocol.List(counted=counted)):
         if isinstance(event, protocol.Listed):
             return event
     raise Failure("the agent did not answer", f"see {agent_log(state)}")

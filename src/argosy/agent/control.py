@@ -123,8 +123,8 @@ class Control:
                 await self._hold(connection, workload)
             case Attach():
                 await self._hold(connection, await self._attached(request))
-            case List():
-                statuses = await asyncio.gather(*(w.status() for w in agent.workloads.values()))
+            case List(counted=counted):
+                statuses = await asyncio.gather(*(_status(w, counted) for w in agent.workloads.values()))
                 ordered = tuple(sorted(statuses, key=lambda status: status.name))
                 await connection.tell(Listed(agent=agent.status(), workloads=ordered))
             case Stats(name=name):
@@ -197,6 +197,12 @@ class Control:
         return StatsAnswer(
             at=time.time(), workloads=tuple(await asyncio.gather(*(_workload_stats(one) for one in chosen)))
         )
+
+
+async def _status(workload: Workload, counted: str) -> protocol.WorkloadStatus:
+    if counted not in ("", workload.record.name):
+        return workload.status()
+    return workload.status(await workload.counted())
 
 
 async def _workload_stats(workload: Workload) -> WorkloadStats:

@@ -104,7 +104,7 @@ class Exporter:
                     msgspec.json.encode([self._target(w) for w in self._workloads.values()]),
                 )
             case ["metrics"]:
-                statuses = [await workload.status() for workload in self._workloads.values()]
+                statuses = [workload.status() for workload in self._workloads.values()]
                 return 200, TEXT, agent_metrics(statuses)
         return 404, TEXT, b"try /workloads/NAME/metrics, /targets or /metrics\n"
 

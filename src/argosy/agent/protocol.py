@@ -106,8 +106,11 @@ class Leave(Message, frozen=True, kw_only=True, tag="leave"):
     reason: str = "leaving"
 
 
-class List(Message, frozen=True, tag="list"):
+class List(Message, frozen=True, kw_only=True, tag="list"):
+    """Counting asks the Envoy, so a workload that looks after itself has only its own requests counted."""
+
     protocol: int = PROTOCOL
+    counted: str = ""  # the workload whose requests are counted; "": every workload
 
 
 class Stats(Message, frozen=True, kw_only=True, tag="stats"):

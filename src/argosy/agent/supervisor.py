@@ -37,7 +37,7 @@ from argosy.agent.protocol import (
 )
 from argosy.agent.protocol import Event as Message
 from argosy.agent.sidecar import Place, Sidecar
-from argosy.agent.traffic import Totals, totals
+from argosy.agent.traffic import UNCOUNTED, Totals, totals
 from argosy.agent.workload import COMPLETED, TABLE, Event, Folder, Record, State
 from argosy.identity import client as identity
 from argosy.runtime.errors import Failure
@@ -178,13 +178,16 @@ class Workload:
         target = "/stats/prometheus?usedonly" + (f"&filter={pattern}" if pattern else "")
         return self.rewriter.scrape(await self.sidecar.envoy.admin.get(target))
 
-    async def status(self) -> WorkloadStatus:
+    async def counted(self) -> Totals:
+        """What its Envoy has seen; nothing where that does not answer."""
+        with contextlib.suppress(AdminError):
+            if self.sidecar.envoy.pid:
+                return totals(await self.scrape("^istio"))
+        return UNCOUNTED
+
+    def status(self, seen: Totals = UNCOUNTED) -> WorkloadStatus:
         record, sidecar = self.record, self.sidecar
         delivery, certificate, attending = sidecar.delivery, sidecar.certificate, sidecar.registration
-        seen = Totals()
-        with contextlib.suppress(AdminError):
-            if sidecar.envoy.pid:
-                seen = totals(await self.scrape("^istio"))
         connected = delivery is not None and delivery.connection.connected
         return WorkloadStatus(
             name=record.name,

@@ -32,6 +32,9 @@ class Totals(Struct, frozen=True):
     plaintext: int = 0  # of inbound: from a peer that proved no identity
 
 
+UNCOUNTED = Totals()
+
+
 def traffic(scrape: Scrape) -> tuple[Traffic, ...]:
     """One entry for each kind of call, whatever its response codes."""
     codes: dict[tuple[str, ...], dict[str, int]] = {}

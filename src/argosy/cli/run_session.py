@@ -359,7 +359,7 @@ class Session:
             if child.exited.is_set():
                 return
             try:
-                listed = await asyncio.to_thread(client.listed, self.state)
+                listed = await asyncio.to_thread(client.listed, self.state, self.name)
             except Failure:
                 continue
             if listed is None:

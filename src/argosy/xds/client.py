@@ -7,10 +7,10 @@ still holds, so that nothing unchanged is sent again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from argosy.xds.subscription import WILDCARD
-from argosy.xds.types import ORDER
+from argosy.xds.types import rank
 from argosy.xds.wire import Node, Received, Request, request
 
 
@@ -22,7 +22,7 @@ class _Type:
         self.add: set[str] = set()  # the server was not told of these on this stream
         self.again: set[str] = set()  # it was told, and is asked once more
         self.remove: set[str] = set()
-        self.answers: list[tuple[str, str | None]] = []  # (nonce, error)
+        self.answers: list[tuple[str, str | None, Collection[str]]] = []  # (nonce, error, offenders)
         self.opened = False  # whether the type's first request was made on this stream
         self.unanswered: set[str] = set()  # nonces
 
@@ -96,22 +96,21 @@ class Client:
         """The response is in use. A nonce of an earlier stream is ignored."""
         self._answer(type_url, nonce, None)
 
-    def nack(self, type_url: str, nonce: str, message: str) -> None:
-        """The response, or resources of it that `message` names, cannot be used."""
-        self._answer(type_url, nonce, message)
+    def nack(self, type_url: str, nonce: str, message: str, offenders: Collection[str] = ()) -> None:
+        """The response, or resources of it, cannot be used: `offenders`, or else those that `message` mentions."""
+        self._answer(type_url, nonce, message, offenders)
 
-    def _answer(self, type_url: str, nonce: str, error: str | None) -> None:
+    def _answer(self, type_url: str, nonce: str, error: str | None, offenders: Collection[str] = ()) -> None:
         one = self._types.setdefault(type_url, _Type())
         if nonce in one.unanswered:
             one.unanswered.discard(nonce)
-            one.answers.append((nonce, error))
+            one.answers.append((nonce, error, offenders))
 
     def next_request(self) -> Request | None:
         """The next request to send, or None; call it until None after every change."""
         if not self.is_connected:
             return None
-        known = [type_url for type_url in ORDER if type_url in self._types]
-        for type_url in (*known, *(one for one in self._types if one not in ORDER)):
+        for type_url in sorted(self._types, key=rank):
             if (message := self._request(type_url, self._types[type_url])) is not None:
                 return message
         return None
@@ -125,7 +124,7 @@ class Client:
             versions = (
                 held if WILDCARD in one.names else {name: held[name] for name in one.names & held.keys()}
             )
-        nonce, error = one.answers.pop(0) if one.answers else ("", None)
+        nonce, error, offenders = one.answers.pop(0) if one.answers else ("", None, ())
         message = request(
             type_url,
             subscribe=one.add | one.again,
@@ -133,6 +132,7 @@ class Client:
             versions=versions,
             nonce=nonce,
             error=error,
+            offenders=offenders,
             node=None if self._introduced else self._node,
         )
         one.opened = self._introduced = True

@@ -18,55 +18,26 @@ Upstream it is a `Client` (an `Exchange` for `connection.Connection`), downstrea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-import msgspec
 from msgspec import Struct
 
-from argosy.xds import wire
+from argosy.xds import saved
 from argosy.xds.blame import mentions
 from argosy.xds.client import Client
+from argosy.xds.ledger import Ledger
+from argosy.xds.saved import SavedType, StateError
 from argosy.xds.stream import HOLD, Standing, Stream, TypeStatus
-from argosy.xds.subscription import WILDCARD, Flight
-from argosy.xds.types import (
-    CLUSTER,
-    ENDPOINT,
-    EXTENSION,
-    FOLLOWED_BY,
-    REMOVED_AFTER,
-    ROUTE,
-    SECRET,
-    CachedResource,
-    Resource,
-)
+from argosy.xds.subscription import WILDCARD
+from argosy.xds.types import SECRET, CachedResource
 from argosy.xds.view import PartialView, View
 from argosy.xds.wire import Node, Received, Request, Response
+
+__all__ = ["LOCAL_SECRETS", "SETTLE", "Relay", "RelaySession", "StateError"]
 
 LOCAL_SECRETS = frozenset({"default", "ROOTCA"})
 SETTLE = 30.0
 """Seconds after which an Envoy that owes no answer counts as settled: what it has not asked for is let go."""
-STATE_FORMAT = 1
-LEADING = {following: leading for leading, following in FOLLOWED_BY.items()}
-DEPARTURES = (ROUTE, EXTENSION, CLUSTER, ENDPOINT, SECRET)
-"""The types of which something may be named by another, those that name first."""
-
-
-class StateError(Exception):
-    """A saved state that cannot be used; the message says why."""
-
-
-class _SavedType(Struct, array_like=True):
-    type_url: str
-    wildcard: bool
-    frames: list[bytes]
-    absent: list[str]  # names that do not exist, so that nobody waits for them
-    refused: list[tuple[str, str, str]]  # name, version, Envoy's words
-    astray: list[str] = []  # names of which Envoy may run another version than it tells
-
-
-class _Saved(Struct, array_like=True):
-    format: int
-    types: list[_SavedType]
 
 
 class _Pending(Struct):
@@ -75,11 +46,6 @@ class _Pending(Struct):
     nonce: str
     names: set[str]  # not decided by Envoy yet
     refusals: dict[str, str]  # name -> Envoy's words
-
-
-class _Refusal(Struct, frozen=True):
-    version: str
-    message: str
 
 
 class Relay:
@@ -97,10 +63,9 @@ class Relay:
     ) -> None:
         self.cache = PartialView()
         self.client = Client(node, self._upstream_versions)
-        self.dirty = False
-        """Whether `acknowledged_state` would differ from when it was last called."""
         self.stale = False
         """Whether what is served comes from a restored state that no server has confirmed since."""
+        self._ledger = Ledger()
         self._local = local
         self._local_names = frozenset(local_names)
         self._hold = hold
@@ -111,17 +76,19 @@ class Relay:
         self._settled = False
         self._overdue = False
         self._mirrored: dict[str, tuple[frozenset[str], bool]] = {}
-        self._good: dict[str, dict[str, CachedResource]] = {}  # confirmed by Envoy
-        self._leaving: dict[str, set[str]] = {}  # removed by the server, but something good may name them
-        self._parting: dict[str, set[str]] = {}  # let go by Envoy, but the same
-        self._unconfirmed: dict[str, set[str]] = {}
+        self._parting: dict[str, set[str]] = {}  # let go by Envoy, but something good may name them
         self._pending: dict[str, _Pending] = {}
-        self._astray: dict[
-            str, set[str]
-        ] = {}  # what earlier streams of Envoy left behind; see `Stream.astray`
         self._answered: dict[str, dict[str, str]] = {}  # name -> version acknowledged upstream
-        self._refused: dict[tuple[str, str], _Refusal] = {}
         self._wake_upstream: Callable[[], None] | None = None
+
+    @property
+    def dirty(self) -> bool:
+        """Whether `acknowledged_state` would differ from when it was last called."""
+        return self._ledger.dirty
+
+    @dirty.setter
+    def dirty(self, value: bool) -> None:
+        self._ledger.dirty = value
 
     # -- upstream: an Exchange
 
@@ -142,9 +109,7 @@ class Relay:
         """What is here. A version that was acknowledged to the server need not come again; of the rest it hears only
         the name, so that it sends it again, or removes it when nothing names it any more."""
         answered = self._answered.get(type_url, {})
-        refused = {
-            name for kind, name in self._refused if kind == type_url
-        }  # even if it is the last good one again
+        refused = self._ledger.refusals(type_url)  # even if it is the last good one again
         told = dict.fromkeys(refused, "")
         for resource in self.cache.resources(type_url):
             known = answered.get(resource.name) == resource.version and resource.name not in refused
@@ -161,26 +126,20 @@ class Relay:
         refusals: dict[str, str] = {}
         upserts: list[CachedResource] = []
         for resource in received.resources:
-            refusal = self._refused.get((type_url, resource.name))
+            refusal = self._ledger.refused.get((type_url, resource.name))
             if refusal is not None and refusal.version == resource.version:
                 refusals[resource.name] = refusal.message
             elif everything or resource.name in wanted:
                 upserts.append(resource)
                 self._forgive(type_url, resource.name)
-        leaving = self._leaving.setdefault(type_url, set())
-        leaving.difference_update(resource.name for resource in upserts)
-        removed: list[str] = []
-        for name in received.removed:
-            if everything or name in wanted:
-                self._forgive(type_url, name)
-                if name in self._good.get(type_url, ()) and self._may_be_named(type_url, name):
-                    leaving.add(name)
-                    self._answered.get(type_url, {}).pop(name, None)
-                else:
-                    leaving.discard(name)
-                    removed.append(name)
+        self._ledger.stays(type_url, [resource.name for resource in upserts])
+        gone = [name for name in received.removed if everything or name in wanted]
+        for name in gone:
+            self._forgive(type_url, name)
+            self._answered.get(type_url, {}).pop(name, None)
+        removed = self._ledger.removed(type_url, gone)
         names = {resource.name for resource in upserts} | set(removed)
-        self._unconfirmed.setdefault(type_url, set()).update(names)
+        self._ledger.expect(type_url, names)
         self._pending[type_url] = _Pending(received.nonce, set(names), refusals)
         self.cache.update(type_url, upserts, removed)
         if everything:
@@ -197,93 +156,54 @@ class Relay:
 
     def _decide(self, type_url: str) -> None:
         """Looks at how Envoy stands to what is not confirmed."""
-        unconfirmed = self._unconfirmed.get(type_url)
+        unconfirmed = tuple(self._ledger.unconfirmed(type_url))
         stream = self._stream
         if not unconfirmed or stream is None:
             return
         stream.catch_up(type_url)
-        for name in tuple(unconfirmed):
+        for name in unconfirmed:
             standing = stream.standing(type_url, name)
             if standing is Standing.ACKNOWLEDGED:
-                unconfirmed.discard(name)
+                self._ledger.decided(type_url, name)
                 self._confirm(type_url, name)
             elif standing is Standing.REJECTED:
-                unconfirmed.discard(name)
+                self._ledger.decided(type_url, name)
                 self._refuse(type_url, name, stream)
 
     def _confirm(self, type_url: str, name: str) -> None:
         resource = self.cache.get(type_url, name)
         if resource is None:
-            self.dirty |= self._good.get(type_url, {}).pop(name, None) is not None
-            self.dirty |= name in self.cache.denied(type_url)
+            self._ledger.drop(type_url, name)
+            self._ledger.dirty |= name in self.cache.denied(type_url)
         else:
-            self._keep_good(type_url, resource)
-
-    def _keep_good(self, type_url: str, resource: Resource) -> None:
-        good = self._good.setdefault(type_url, {})
-        if resource.name not in good or good[resource.name].version != resource.version:
-            good[resource.name] = _kept(resource)
-            self.dirty = True
-
-    def _on_acknowledged(self, type_url: str, flight: Flight) -> None:
-        """Envoy runs what it acknowledged, even if there is something newer by now."""
-        wanted = self.client.subscribed(type_url)
-        self._astray.get(type_url, set()).difference_update(flight.versions)
-        for name, version in flight.versions.items():
-            if version is None:
-                self.dirty |= self._good.get(type_url, {}).pop(name, None) is not None
-        for resource in flight.resources:
-            if WILDCARD in wanted or resource.name in wanted:
-                self._keep_good(type_url, resource)
-
-    def _may_be_named(self, type_url: str, name: str) -> bool:
-        """Whether the last good version of something that is not confirmed, or is refused, may name it."""
-        leading = LEADING.get(type_url)
-        if leading is not None and name in self._leaving.get(leading, ()):
-            return True
-        users = REMOVED_AFTER.get(type_url, ())
-        return any(self._unconfirmed.get(one) for one in users) or any(
-            kind in users for kind, _ in self._refused
-        )
+            self._ledger.confirm(type_url, resource)
 
     def _let_leave(self) -> None:
         """Lets go of what was removed or not asked for any more, once nothing good can name it."""
-        for type_url in DEPARTURES:
-            leaving = self._leaving.get(type_url, set())
-            gone = [name for name in leaving if not self._may_be_named(type_url, name)]
-            leaving.difference_update(gone)
-            if gone:
-                self._unconfirmed.setdefault(type_url, set()).update(gone)
-                self.cache.update(type_url, (), gone)
-                self._decide(type_url)
+        for type_url, gone in self._ledger.departures():
+            self._ledger.expect(type_url, gone)
+            self.cache.update(type_url, (), gone)
+            self._decide(type_url)
         stream = self._stream
         for type_url in tuple(self._parting):
-            if stream is not None and not self._awaits_verdict(type_url):
+            if stream is not None and not self._ledger.awaits_users(type_url):
                 parting = self._parting.pop(type_url)
                 names, everything = stream.subscribed(type_url)
                 if not everything:
                     self._let_go(type_url, parting - names)
-
-    def _awaits_verdict(self, type_url: str) -> bool:
-        """Whether Envoy is still to confirm something that may lead it back to resources of the type."""
-        users = (*REMOVED_AFTER.get(type_url, ()), LEADING.get(type_url, ""))
-        return any(self._unconfirmed.get(one) for one in users)
 
     def _refuse(self, type_url: str, name: str, stream: Stream) -> None:
         resource = self.cache.get(type_url, name)
         nack = stream.nack(type_url, name)
         if resource is None or nack is None:
             return
-        self._refused[type_url, name] = _Refusal(resource.version, nack.message)
-        self.dirty = True
+        self._ledger.refuse(type_url, name, resource.version, nack.message)
         pending = self._pending.get(type_url)
         if pending is not None and name in pending.names:
             pending.refusals[name] = nack.message
-        else:
-            self.client.resubscribe(
-                type_url, [name]
-            )  # acknowledged while no Envoy was there: refused when it comes
-        good = self._good.get(type_url, {}).get(name)
+        else:  # acknowledged while no Envoy was there: refused when it comes
+            self.client.resubscribe(type_url, [name])
+        good = self._ledger.good(type_url).get(name)
         if good is not None:
             self.cache.update(type_url, [good])
         else:
@@ -291,17 +211,15 @@ class Relay:
         stream.fall_back(type_url, name)
 
     def _forgive(self, type_url: str, name: str) -> None:
-        if self._refused.pop((type_url, name), None) is not None:
-            self.dirty = True
-            if self._stream is not None:
-                self._stream.forgive(type_url, name)
+        if self._ledger.forgive(type_url, name) is not None and self._stream is not None:
+            self._stream.forgive(type_url, name)
 
     def _answer(self, type_url: str) -> None:
         """Answers the server's response once nothing in it waits for Envoy."""
         pending = self._pending.get(type_url)
         if pending is None:
             return
-        unconfirmed = self._unconfirmed.get(type_url, set())
+        unconfirmed = self._ledger.unconfirmed(type_url)
         stream = self._stream
         for name in tuple(pending.names):
             if (
@@ -316,7 +234,7 @@ class Relay:
             return
         del self._pending[type_url]
         if pending.refusals:
-            self.client.nack(type_url, pending.nonce, _words(pending.refusals))
+            self.client.nack(type_url, pending.nonce, _words(pending.refusals), tuple(pending.refusals))
         else:
             self.client.ack(type_url, pending.nonce)
         if self._wake_upstream:
@@ -368,7 +286,7 @@ class Relay:
         if stream is not self._stream:
             return
         for type_url in stream.types():
-            self._astray.setdefault(type_url, set()).update(stream.astray(type_url))
+            self._ledger.stray(type_url, stream.astray(type_url))
         self._stream = None
         for type_url in tuple(self._pending):
             self._answer(type_url)
@@ -382,9 +300,9 @@ class Relay:
             self._since = now
         type_url = request.type_url
         if acknowledged is not None:
-            self._on_acknowledged(type_url, acknowledged)
+            self._ledger.on_acknowledged(type_url, acknowledged, self.client.subscribed(type_url))
         elif request.HasField("error_detail"):
-            self.dirty = True
+            self._ledger.dirty = True
         self._decide(type_url)
         self._answer(type_url)
         names, everything = stream.subscribed(type_url)
@@ -445,11 +363,8 @@ class Relay:
             self.cache.unsettle(type_url)
             gone |= set(self.cache.names(type_url)) - rest
         self.cache.forget(type_url, gone)
-        good, unconfirmed = self._good.get(type_url, {}), self._unconfirmed.get(type_url, set())
         for name in gone:
-            self.dirty |= good.pop(name, None) is not None
-            unconfirmed.discard(name)
-            self._leaving.get(type_url, set()).discard(name)
+            self._ledger.forget(type_url, name)
             self._answered.get(type_url, {}).pop(name, None)
             self._forgive(type_url, name)
         self._answer(type_url)
@@ -459,14 +374,9 @@ class Relay:
     # -- what people and the disk see
 
     def new_stream(self) -> Stream:
-        def refuses(type_url: str) -> bool:
-            return any(kind == type_url for kind, _ in self._refused)
-
+        ledger = self._ledger
         return Stream(
-            [self._local, self.cache],
-            hold=self._hold,
-            refuses=refuses,
-            astray=lambda type_url: self._astray.get(type_url, ()),
+            [self._local, self.cache], hold=self._hold, refuses=ledger.refuses, astray=ledger.astray
         )
 
     @property
@@ -484,79 +394,52 @@ class Relay:
 
     def refused(self) -> dict[tuple[str, str], tuple[str, str]]:
         """(type, name) -> (version, Envoy's words) of what is refused at present."""
-        return {key: (one.version, one.message) for key, one in self._refused.items()}
+        return {key: (one.version, one.message) for key, one in self._ledger.refused.items()}
 
     def acknowledged_state(self) -> bytes:
         """What Envoy confirmed, without secrets; `restore` takes it. Clears `dirty`."""
-        self.dirty = False
-        saved = []
-        for type_url in sorted(self.client.types()):
-            if type_url == SECRET:
-                continue
-            good = self._good.get(type_url, {})
-            saved.append(
-                _SavedType(
-                    type_url=type_url,
-                    wildcard=WILDCARD in self.client.subscribed(type_url),
-                    frames=[good[name].frame for name in sorted(good)],
-                    absent=sorted(
-                        set(self.cache.denied(type_url)) & self.client.subscribed(type_url) - good.keys()
-                    ),
-                    refused=sorted(
-                        (name, one.version, one.message)
-                        for (kind, name), one in self._refused.items()
-                        if kind == type_url
-                    ),
-                    astray=sorted(self._astray_now(type_url)),
-                )
-            )
-        return msgspec.msgpack.encode(_Saved(STATE_FORMAT, saved))
+        self._ledger.dirty = False
+        types = sorted(set(self.client.types()) - {SECRET})
+        return saved.encode([self._saved_type(type_url) for type_url in types])
 
-    def _astray_now(self, type_url: str) -> set[str]:
+    def _saved_type(self, type_url: str) -> SavedType:
+        good, subscribed = self._ledger.good(type_url), self.client.subscribed(type_url)
+        refusals = self._ledger.refusals(type_url)
         here = self._stream.astray(type_url) if self._stream else set()
-        return here | self._astray.get(type_url, set())
+        return SavedType(
+            type_url=type_url,
+            wildcard=WILDCARD in subscribed,
+            frames=[good[name].frame for name in sorted(good)],
+            absent=sorted(set(self.cache.denied(type_url)) & subscribed - good.keys()),
+            refused=[(name, one.version, one.message) for name, one in sorted(refusals.items())],
+            astray=sorted(here.union(self._ledger.astray(type_url))),
+        )
 
     def restore(self, data: bytes) -> None:
         """Fills the empty cache from a saved state, before anyone is connected. Raises StateError."""
-        try:
-            form = msgspec.msgpack.decode(data, type=list[msgspec.Raw])
-            number = msgspec.msgpack.decode(form[0], type=int)
-        except (msgspec.DecodeError, IndexError) as error:
-            raise StateError(
-                f"the saved state is damaged: {error}; it is fetched again from the server"
-            ) from error
-        if number != STATE_FORMAT:
-            raise StateError(
-                f"the saved state has format {number}, this version reads {STATE_FORMAT}; "
-                "start the version that wrote it, or remove the file to fetch it again"
-            )
-        try:
-            saved = msgspec.msgpack.decode(data, type=_Saved)
-            cached = [(one, [wire.cached(frame) for frame in one.frames]) for one in saved.types]
-        except (msgspec.DecodeError, wire.Malformed) as error:
-            raise StateError(
-                f"the saved state is damaged: {error}; it is fetched again from the server"
-            ) from error
-        for one, resources in cached:
+        for one, resources in saved.decode(data):
             self._restore_type(one, resources)
+        self._ledger.dirty = False
         self.stale = True
 
-    def _restore_type(self, saved: _SavedType, resources: Iterable[CachedResource]) -> None:
-        type_url = saved.type_url
-        good = self._good.setdefault(type_url, {})
-        good.update({resource.name: resource for resource in resources})
-        self._answered[type_url] = {name: resource.version for name, resource in good.items()}
-        self.cache.update(type_url, good.values())
-        self.cache.deny(type_url, saved.absent)
-        self._astray[type_url] = set(saved.astray)
-        for name, version, message in saved.refused:
-            self._refused[type_url, name] = _Refusal(version, message)
-        if saved.wildcard:
+    def _restore_type(self, one: SavedType, resources: Sequence[CachedResource]) -> None:
+        type_url = one.type_url
+        for resource in resources:
+            self._ledger.confirm(type_url, resource)
+        for name, version, message in one.refused:
+            self._ledger.refuse(type_url, name, version, message)
+        self._ledger.stray(type_url, one.astray)
+        self._answered[type_url] = {resource.name: resource.version for resource in resources}
+        self.cache.update(type_url, resources)
+        self.cache.deny(type_url, one.absent)
+        if one.wildcard:
             self.client.subscribe(type_url, [WILDCARD])
             self.cache.settle(type_url)
         else:
-            refused = [name for name, _, _ in saved.refused]
-            self.client.subscribe(type_url, [*good, *saved.absent, *refused])
+            refused = [name for name, _, _ in one.refused]
+            self.client.subscribe(
+                type_url, [*(resource.name for resource in resources), *one.absent, *refused]
+            )
 
 
 class RelaySession:
@@ -587,10 +470,6 @@ class RelaySession:
 
     def disconnected(self) -> None:
         self._relay.detach(self.stream)
-
-
-def _kept(resource: Resource) -> CachedResource:
-    return CachedResource(resource.name, resource.version, resource.frame, resource.follow)
 
 
 def _words(refusals: Mapping[str, str]) -> str:

@@ -6,8 +6,8 @@ Used by the server towards agents and by the agent towards Envoy. Rules:
 * Make before break follows the tables in `types.py`: what names a cluster waits for the clusters, removals wait for
   what may still name the removed. Waits for additions end after `hold` seconds; removals wait as long as it takes.
 * `follow`: once a cluster is sent, its endpoints must be subscribed and acknowledged before listeners and routes go.
-* A refused (name, version) is not sent again; the rest of a refused response is. Where a NACK names nobody, halves are
-  tried until the bad one is alone. A refused listener or route keeps the clusters that its last good version may name.
+* A refused (name, version) is not sent again; the rest of a refused response is (`verdict.py`). A refused listener or
+  route keeps the clusters that its last good version may name.
 * A name that does not exist is answered as removed, so that nobody waits for it. What a partial layer does not know yet
   is not answered.
 * Positions (see `view.py`) answer "does the client run what this update brought, or something newer": `standing`.
@@ -17,31 +17,17 @@ Protocol: https://www.envoyproxy.io/docs/envoy/v1.40.0/api-docs/xds_protocol#inc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from msgspec import Struct
-
-from argosy.xds.blame import mentioned
 from argosy.xds.gate import HOLD, INTRODUCTION, Gate
+from argosy.xds.layers import Layers, differing, names_read
 from argosy.xds.subscription import BROUGHT, NEVER, WILDCARD, Flight, Standing, Subscription
-from argosy.xds.types import FOLLOWED_BY, ORDER, UNANSWERED, Nack, Resource
+from argosy.xds.types import FOLLOWED_BY, UNANSWERED, Nack, Resource, rank
+from argosy.xds.verdict import TypeStatus, acknowledge, refuse, status_of
 from argosy.xds.view import View
 from argosy.xds.wire import Request, Response
 
 __all__ = ["HOLD", "INTRODUCTION", "Standing", "Stream", "TypeStatus"]
-
-
-class TypeStatus(Struct, frozen=True, kw_only=True):
-    """One type of one stream, for people. `sent` and `acknowledged` are positions of views."""
-
-    type_url: str
-    subscribed: int
-    wildcard: bool
-    sent: int
-    acknowledged: int
-    synced: bool
-    rejected: dict[str, str]  # name -> version
-    nack: Nack | None
 
 
 class Stream:
@@ -57,22 +43,20 @@ class Stream:
     ) -> None:
         """What is known of the client from earlier streams: `refuses(type_url)`, whether it refuses a resource of the
         type; `astray(type_url)`, names of which it may run another version than it tells (`astray` below)."""
-        self._layers = tuple(layers)
+        self._layers = Layers(layers)
         self._astray_before = astray
         self._wake: Callable[[], None] | None = None
         self._subscriptions: dict[str, Subscription] = {}
         self._order: tuple[str, ...] = ()
         self._gate = Gate(self._subscriptions, self.find, self.known, hold, refuses)
-        self._repeats: set[tuple[str, str]] = (
-            set()
-        )  # sent although the client will bring the same version along
+        # (type, name) that goes out although the client will bring the same version along
+        self._repeats: set[tuple[str, str]] = set()
         self._nonce = 0
         self.resumed = 0
         """Resources that were not sent because the client brought the same version along."""
         self.sent_resources = 0
         self.sent_removals = 0
-        for layer in self._layers:
-            layer.attach(self)
+        self._layers.attach(self)
 
     # -- what the views see of it
 
@@ -104,76 +88,45 @@ class Stream:
     def close(self) -> None:
         """The stream is over; it lets go of its views."""
         self._wake = None
-        for layer in self._layers:
-            layer.detach(self)
+        self._layers.detach(self)
 
     # -- layers
 
     @property
     def layers(self) -> tuple[View, ...]:
-        return self._layers
+        return self._layers.views
 
     def find(self, type_url: str, name: str) -> Resource | None:
-        for layer in self._layers:
-            if (resource := layer.get(type_url, name)) is not None:
-                return resource
-        return None
-
-    def _knows(self, type_url: str) -> bool:
-        return all(layer.knows(type_url) for layer in self._layers)
+        return self._layers.find(type_url, name)
 
     def _absent(self, type_url: str, subscription: Subscription, name: str) -> bool:
         """Whether a name that no layer has is known not to exist."""
-        if subscription.wildcard and self._knows(type_url):
+        if subscription.wildcard and self._layers.knows(type_url):
             return True
-        return all(layer.denies(type_url, name) for layer in self._layers)
-
-    def _names(self, type_url: str, layers: Iterable[View]) -> Iterator[str]:
-        for layer in layers:
-            yield from layer.names(type_url)
-
-    def _position(self, type_url: str) -> int:
-        return max((layer.position(type_url) for layer in self._layers), default=0)
+        return self._layers.denies(type_url, name)
 
     def set_layers(self, layers: Sequence[View]) -> None:
         """The proxy sees other views from now on: only what differs is sent."""
-        old, new = self._layers, tuple(layers)
+        old, new = self._layers, Layers(layers)
         for type_url, subscription in self._subscriptions.items():
             self._collect(type_url, subscription)
-        kept = [layer for layer in old if layer in new]
-        moved = kept != [layer for layer in new if layer in old]
-        touched = (
-            [*old, *new]
-            if moved
-            else [*(one for one in old if one not in new), *(one for one in new if one not in old)]
-        )
-        candidates = {
-            type_url: self._touched(type_url, subscription, touched)
+        touched = differing(old, new)
+        before = {
+            type_url: {
+                name: self.find(type_url, name) for name in names_read(type_url, subscription, touched)
+            }
             for type_url, subscription in self._subscriptions.items()
         }
-        before = {
-            type_url: {name: self.find(type_url, name) for name in names}
-            for type_url, names in candidates.items()
-        }
-        for layer in old:
-            if layer not in new:
-                layer.detach(self)
+        old.detach(self, kept=new.views)
         self._layers = new
-        for layer in new:
-            layer.attach(self)
+        new.attach(self)
         for type_url, subscription in self._subscriptions.items():
-            position = self._position(type_url)
             for name, was in before[type_url].items():
                 resource = self.find(type_url, name)
                 if (was and was.version) != (resource and resource.version):
                     self._owe_change(type_url, subscription, name)
-            subscription.seen = max(subscription.seen, position)
+            subscription.seen = max(subscription.seen, self._layers.position(type_url))
         self.mark_dirty()
-
-    def _touched(self, type_url: str, subscription: Subscription, layers: Sequence[View]) -> set[str]:
-        if subscription.wildcard:
-            return set(self._names(type_url, layers))
-        return {name for name in subscription.names if any(layer.get(type_url, name) for layer in layers)}
 
     # -- what came in
 
@@ -191,10 +144,10 @@ class Stream:
         if flight is not None and request.response_nonce == flight.nonce:
             subscription.flight = None
             if request.HasField("error_detail"):
-                # Envoy ends some of its messages with a line break.
-                self._on_nack(type_url, subscription, flight, request.error_detail.message.strip(), now)
+                for name in refuse(subscription, flight, request, now):
+                    self._gate.release(type_url, name)
             else:
-                self._on_ack(subscription, flight)
+                acknowledge(subscription, flight)
                 acknowledged = flight
         if first:
             subscription.resume = self._brought(request)
@@ -205,8 +158,7 @@ class Stream:
         if subscribe or unsubscribe:
             self._on_change(type_url, subscription, subscribe, unsubscribe)
         if first:
-            if not subscription.resume:
-                subscription.resume = {}
+            subscription.resume = subscription.resume or {}  # an emptied dict keeps its size
             self._repeats = {one for one in self._repeats if one[0] != type_url}
         return acknowledged
 
@@ -221,9 +173,8 @@ class Stream:
 
     def _subscribe_type(self, type_url: str) -> Subscription:
         subscription = self._subscriptions[type_url] = Subscription()
-        subscription.seen = self._position(type_url)
-        known = [one for one in ORDER if one in self._subscriptions]
-        self._order = (*known, *(one for one in self._subscriptions if one not in ORDER))
+        subscription.seen = self._layers.position(type_url)
+        self._order = tuple(sorted(self._subscriptions, key=rank))
         return subscription
 
     def _on_change(
@@ -244,7 +195,7 @@ class Stream:
                     self._owe_change(type_url, subscription, name)
         if subscription.wildcard and not was_wildcard:
             subscription.greet = True
-            if self._knows(type_url):
+            if self._layers.knows(type_url):
                 self._on_known(type_url, subscription)
 
     def _on_asked(self, type_url: str, subscription: Subscription, name: str) -> None:
@@ -276,7 +227,7 @@ class Stream:
 
     def _on_known(self, type_url: str, subscription: Subscription) -> None:
         """All names of a wildcard subscription are known now: what the client brought along is compared with them."""
-        for name in set(self._names(type_url, self._layers)):
+        for name in self._layers.names(type_url):
             resource = self.find(type_url, name)
             in_flight = subscription.flight is not None and name in subscription.flight.versions
             if resource is not None and name not in subscription.owed and not in_flight:
@@ -285,52 +236,6 @@ class Stream:
             if self.find(type_url, name) is None:
                 subscription.owe(name, BROUGHT)
         subscription.resume = {}
-
-    def _on_ack(self, subscription: Subscription, flight: Flight) -> None:
-        subscription.acknowledged = flight.position
-        if subscription.trials and not subscription.owed:
-            subscription.trials = []
-        for name in flight.versions:
-            subscription.uncertain.pop(name, None)
-            if name in subscription.owed:
-                subscription.owed[name] = flight.position
-
-    def _on_nack(
-        self, type_url: str, subscription: Subscription, flight: Flight, message: str, now: float
-    ) -> None:
-        added = [name for name, version in flight.versions.items() if version is not None]
-        offenders = mentioned(message, added) or added
-        if len(offenders) == len(added) > 1 and not mentioned(message, added):
-            half = len(added) // 2
-            subscription.trials[:0] = [added[:half], added[half:]]
-            offenders = []
-        for name in offenders:
-            version = flight.versions[name]
-            if version is not None and subscription.wants(name):
-                subscription.rejected[name] = version
-            self._gate.release(type_url, name)
-        for name, version in flight.versions.items():
-            if not subscription.wants(name):
-                continue
-            # Of the others the client may run some: Envoy takes some types one by one, some up to the bad one.
-            may_run = set(subscription.uncertain.get(name, ())) | {version}
-            if name in offenders:
-                may_run.discard(version)
-            if flight.known[name] == NEVER:
-                may_run.add(None)
-            if may_run:
-                subscription.uncertain[name] = frozenset(may_run)
-            else:
-                subscription.uncertain.pop(name, None)
-        subscription.nack = Nack(message=message, names=tuple(offenders or added), at=now)
-        if not added:
-            return  # only removals: there is nothing that could be kept back
-        for name in flight.versions:
-            if name not in offenders and subscription.wants(name):
-                subscription.owe(name, flight.known[name])
-        for name in flight.versions:
-            if name in subscription.owed:
-                subscription.owed[name] = min(subscription.owed[name], flight.known[name])
 
     # -- what is owed
 
@@ -350,15 +255,12 @@ class Stream:
 
     def _collect(self, type_url: str, subscription: Subscription) -> None:
         """Turns changes of the layers into names that are owed."""
-        position = self._position(type_url)
+        position = self._layers.position(type_url)
         if position > subscription.seen:
-            for index, layer in enumerate(self._layers):
-                hiding = self._layers[:index]
-                for name in layer.changed_since(type_url, subscription.seen):
-                    if not any(one.get(type_url, name) for one in hiding):
-                        self._owe_change(type_url, subscription, name)
+            for name in self._layers.changed_since(type_url, subscription.seen):
+                self._owe_change(type_url, subscription, name)
             subscription.seen = position
-        if subscription.greet and subscription.resume and self._knows(type_url):
+        if subscription.greet and subscription.resume and self._layers.knows(type_url):
             self._on_known(type_url, subscription)
 
     # -- what goes out
@@ -375,7 +277,7 @@ class Stream:
         return None
 
     def _respond(self, type_url: str, subscription: Subscription, now: float) -> Response | None:
-        if subscription.greet and not self._knows(type_url):
+        if subscription.greet and not self._layers.knows(type_url):
             return None
         if not subscription.owed and not subscription.greet:
             subscription.held_since = None
@@ -465,13 +367,13 @@ class Stream:
             return
         endpoints = self._subscriptions.get(following)
         for resource in resources:
-            follow = resource.follow
-            if follow is not None:
+            follow = resource.follow or resource.name
+            if resource.follow is not None:
                 self._gate.expect(following, follow, resource.name, now)
-            if endpoints is not None and endpoints.wants(follow or resource.name):
-                self._repeat(following, endpoints, follow or resource.name)
+            if endpoints is not None and endpoints.wants(follow):
+                self._repeat(following, endpoints, follow)
             elif endpoints is None and known[resource.name] != NEVER:
-                self._repeats.add((following, follow or resource.name))
+                self._repeats.add((following, follow))
 
     def _repeat(self, type_url: str, subscription: Subscription, name: str) -> None:
         """The client gets the name once more: it asks again, or it has a changed cluster that is warm only once its
@@ -480,9 +382,7 @@ class Stream:
             known = self.known(type_url, subscription, name)
             subscription.owe(name, subscription.seen if known is None else known)
         elif not self._absent(type_url, subscription, name):
-            subscription.resume.pop(
-                name, None
-            )  # once known it goes out, whatever version the client brought along
+            subscription.resume.pop(name, None)  # once known it goes out, whatever version the client brought
             subscription.waiting[name] = None
         elif type_url not in UNANSWERED:
             subscription.owe(name, NEVER)
@@ -498,7 +398,7 @@ class Stream:
         resource = self.find(type_url, name)
         if resource is not None and subscription.rejected.get(name) == resource.version:
             return Standing.REJECTED
-        if name in subscription.resume or (subscription.greet and not self._knows(type_url)):
+        if name in subscription.resume or (subscription.greet and not self._layers.knows(type_url)):
             return Standing.PENDING
         if resource is None and not self._absent(type_url, subscription, name):
             return Standing.PENDING
@@ -514,7 +414,7 @@ class Stream:
             return flight.known[name]
         if name in subscription.owed:
             return subscription.owed[name]
-        changed = max((layer.changed_at(type_url, name) for layer in self._layers), default=0)
+        changed = self._layers.changed_at(type_url, name)
         return subscription.seen if changed > subscription.seen else None
 
     def fall_back(self, type_url: str, name: str) -> None:
@@ -526,8 +426,11 @@ class Stream:
         self._collect(type_url, subscription)
         resource = self.find(type_url, name)
         may_run = subscription.uncertain.get(name, frozenset())
-        if resource is None or may_run <= {resource.version}:
+        if resource is None:
             subscription.owed.pop(name, None)
+        elif may_run <= {resource.version}:
+            subscription.owed.pop(name, None)
+            subscription.uncertain.pop(name, None)
         else:
             subscription.owe(name, NEVER if may_run == {None} else BROUGHT)
             self.mark_dirty()
@@ -589,23 +492,4 @@ class Stream:
 
     def status(self) -> tuple[TypeStatus, ...]:
         """How each subscribed type stands, in the order of delivery."""
-        return tuple(self._status(type_url, self._subscriptions[type_url]) for type_url in self._order)
-
-    def _status(self, type_url: str, subscription: Subscription) -> TypeStatus:
-        count = (
-            len(set(self._names(type_url, self._layers)))
-            if subscription.wildcard
-            else len(subscription.names)
-        )
-        busy = subscription.flight is not None or bool(subscription.owed) or subscription.greet
-        current = self._position(type_url) <= subscription.seen
-        return TypeStatus(
-            type_url=type_url,
-            subscribed=count,
-            wildcard=subscription.wildcard,
-            sent=subscription.sent,
-            acknowledged=subscription.acknowledged,
-            synced=current and not busy and not subscription.rejected,
-            rejected=dict(subscription.rejected),
-            nack=subscription.nack,
-        )
+        return tuple(status_of(one, self._subscriptions[one], self._layers) for one in self._order)

@@ -36,6 +36,12 @@ ROUTE = TYPE + "envoy.config.route.v3.RouteConfiguration"
 ORDER = (SECRET, CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE)
 """Additions and changes go in this order; types that are not listed come last."""
 
+
+def rank(type_url: str) -> int:
+    """The type's place in the order of delivery."""
+    return ORDER.index(type_url) if type_url in ORDER else len(ORDER)
+
+
 HELD_BY: dict[str, tuple[str, ...]] = {
     EXTENSION: (CLUSTER,),
     LISTENER: (CLUSTER, EXTENSION),

@@ -14,6 +14,7 @@ from envoy.config.core.v3 import base_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
+from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc import status_pb2
 from msgspec import Struct
 
@@ -178,9 +179,11 @@ def request(
     versions: Mapping[str, str] | None = None,
     nonce: str = "",
     error: str | None = None,
+    offenders: Iterable[str] = (),
     node: Node | None = None,
 ) -> Request:
-    """A DeltaDiscoveryRequest; with `error` (also an empty one) it is a NACK of `nonce`."""
+    """A DeltaDiscoveryRequest; with `error` (also an empty one) it is a NACK of `nonce`, for which `offenders` are to
+    blame and no others."""
     message: Request = Request(
         type_url=type_url,
         resource_names_subscribe=sorted(subscribe),
@@ -191,4 +194,16 @@ def request(
     )
     if error is not None:
         message.error_detail.CopyFrom(status_pb2.Status(code=_INVALID_ARGUMENT, message=error))
+        for name in sorted(offenders):
+            message.error_detail.details.add().Pack(StringValue(value=name))
     return message
+
+
+def blamed(message: Request, names: Iterable[str]) -> list[str]:
+    """Those of the names that a NACK lists as offenders. Envoy's list none."""
+    listed = set()
+    for detail in message.error_detail.details:
+        name = StringValue()
+        if detail.Unpack(name):
+            listed.add(name.value)
+    return [name for name in names if name in listed]

@@ -112,7 +112,11 @@ def test_events_come_back_as_they_went(event: protocol.Event) -> None:
 
 
 def test_a_line_says_which_message_it_is() -> None:
-    assert json.loads(protocol.line(protocol.List())) == {"message": "list", "protocol": protocol.PROTOCOL}
+    assert json.loads(protocol.line(protocol.List())) == {
+        "message": "list",
+        "protocol": protocol.PROTOCOL,
+        "counted": "",
+    }
 
 
 def test_what_is_no_message_is_refused() -> None:

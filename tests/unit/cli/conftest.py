@@ -25,6 +25,7 @@ class Agent:
         self.writer: asyncio.StreamWriter | None = None
         self.server: asyncio.Server | None = None
         self.workloads: tuple[protocol.WorkloadStatus, ...] = ()
+        self.counted: list[str] = []  # whose requests each question for the list wanted
 
     async def listen(self) -> None:
         path = client.socket_path(self.state)
@@ -39,6 +40,7 @@ class Agent:
                 continue
             request = protocol.requests.decode(line)
             if isinstance(request, protocol.List):
+                self.counted.append(request.counted)
                 status = protocol.AgentStatus(
                     pid=1,
                     version="0",

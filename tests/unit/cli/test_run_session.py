@@ -292,6 +292,7 @@ async def test_it_says_where_everything_is_and_what_it_sees(
     assert re.search(r"port +9080 .*127\.0\.0\.1:20001 -> application 127\.0\.0\.1:18080", said)
     assert re.search(r"ratings:9080 +at 127\.0\.0\.1:15007", said)
     assert "inbound 3, outbound 4, plaintext 1" in said
+    assert set(agent.counted) == {"web-v1"}
     session.cancel()
     with pytest.raises(asyncio.CancelledError):
         await session
