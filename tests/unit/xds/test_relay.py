@@ -8,7 +8,7 @@ import pytest
 from argosy.xds import wire
 from argosy.xds.relay import Relay, RelaySession, StateError
 from argosy.xds.stream import Standing, Stream
-from argosy.xds.types import CLUSTER, LISTENER, SECRET
+from argosy.xds.types import CLUSTER, ENDPOINT, LISTENER, SECRET
 from argosy.xds.view import View
 from tests.unit.xds.fake_envoy import FakeEnvoy, Wire, make
 
@@ -40,6 +40,25 @@ class Chain:
         session.connected(lambda: None)
         self.envoy.connected()
         return Wire(self.envoy, session)
+
+    def restart_envoy(self) -> None:
+        self.down.stream.disconnected()
+        self.envoy = FakeEnvoy()
+        self.down = self.connect()
+
+    def restart_agent(self) -> None:
+        """A new agent, from what the old one saved; the server is gone."""
+        saved = self.relay.acknowledged_state()
+        self.down.stream.disconnected()
+        self.relay = Relay(wire.Node(id="agent"), View())
+        self.relay.restore(saved)
+        self.up = Wire(Upstream(self.relay), Stream([View()]))
+        self.relay.upstream_disconnected()
+        self.down = self.connect()
+
+    def settle_server(self) -> None:
+        while self.up.deliver_up() or self.up.deliver_down():
+            pass
 
     def settle(self, now: float = 0.0) -> None:
         self.up.now = self.down.now = now
@@ -112,6 +131,110 @@ def test_envoys_words_reach_the_server_and_the_last_good_stays_in_the_cache() ->
     chain.settle()
     assert chain.up.stream.standing(LISTENER, "l") is Standing.REJECTED
     assert chain.envoy.nacks == nacks  # Envoy was not asked again
+
+
+def test_what_a_server_removed_unseen_stays_while_envoys_last_good_may_name_it() -> None:
+    """While no Envoy is there the server moves a listener to another cluster; a new Envoy refuses the listener."""
+    chain = Chain()
+    chain.view.update(CLUSTER, [make(CLUSTER, "old", eds=True)])
+    chain.view.update(ENDPOINT, [make(ENDPOINT, "old", hosts=1)])
+    good = make(LISTENER, "l", clusters=["old"])
+    chain.view.update(LISTENER, [good])
+    chain.settle()
+    chain.down.stream.disconnected()
+    chain.view.update(CLUSTER, [make(CLUSTER, "new", eds=False)], ["old"])
+    chain.view.update(ENDPOINT, (), ["old"])
+    chain.view.update(LISTENER, [make(LISTENER, "l", clusters=["new"], bad=True)])
+    chain.settle_server()
+    assert chain.up.stream.settled(), "the server is answered although no Envoy is there"
+    chain.restart_envoy()
+    chain.settle()
+    chain.settle(2.0)
+    assert chain.envoy.versions(LISTENER) == {"l": good.version}, (
+        "the last good one goes to an Envoy without any"
+    )
+    assert set(chain.envoy.has(ENDPOINT)) == {"old"}
+    assert chain.envoy.broken == []
+    chain.restart_agent()
+    chain.restart_envoy()
+    chain.settle(4.0)
+    assert chain.envoy.versions(LISTENER) == {"l": good.version}
+    assert set(chain.envoy.has(CLUSTER)) == {"old", "new"}
+    assert chain.envoy.broken == []
+
+
+def test_what_stayed_for_a_refused_listeners_sake_goes_once_that_is_mended() -> None:
+    chain = Chain()
+    chain.view.update(CLUSTER, [make(CLUSTER, "old", eds=False)])
+    chain.view.update(LISTENER, [make(LISTENER, "l", clusters=["old"])])
+    chain.settle()
+    chain.down.stream.disconnected()
+    chain.view.update(CLUSTER, [make(CLUSTER, "new", eds=False)], ["old"])
+    chain.view.update(LISTENER, [make(LISTENER, "l", clusters=["new"], bad=True)])
+    chain.settle_server()
+    chain.restart_envoy()
+    chain.settle()
+    chain.settle(2.0)
+    assert chain.relay.cache.get(CLUSTER, "old") is not None
+    chain.view.update(LISTENER, [make(LISTENER, "l", clusters=["new"])])
+    chain.settle(4.0)
+    assert set(chain.envoy.has(CLUSTER)) == {"new"}
+    assert chain.relay.cache.get(CLUSTER, "old") is None
+    assert make(CLUSTER, "old", eds=False).frame not in chain.relay.acknowledged_state()
+
+
+def test_the_last_good_is_what_envoy_acknowledged_even_if_the_server_had_a_newer_one_by_then() -> None:
+    chain = Chain()
+    chain.view.update(LISTENER, [make(LISTENER, "l", n=1)])
+    chain.settle()
+    second = make(LISTENER, "l", n=2)
+    chain.view.update(LISTENER, [second])
+    chain.settle_server()
+    chain.down.deliver_down()  # Envoy has the second; its ACK is on its way
+    chain.relay.upstream_disconnected()
+    chain.up = Wire(Upstream(chain.relay), Stream([chain.view]))
+    chain.view.update(LISTENER, [make(LISTENER, "l", n=3, bad=True)])
+    chain.settle_server()
+    chain.settle()
+    cached = chain.relay.cache.get(LISTENER, "l")
+    assert cached is not None
+    assert cached.version == second.version == chain.envoy.versions(LISTENER)["l"]
+
+
+def test_envoy_gets_the_last_good_where_it_may_run_what_it_never_acknowledged() -> None:
+    """Of a response that it refuses Envoy has taken the good listeners; the next version of one of them is bad."""
+    chain = Chain()
+    good = make(LISTENER, "l", n=1)
+    chain.view.update(LISTENER, [good, make(LISTENER, "m", n=1)])
+    chain.settle()
+    chain.view.update(LISTENER, [make(LISTENER, "l", n=2), make(LISTENER, "m", n=2, bad=True)])
+    chain.settle_server()
+    chain.down.deliver_down()
+    assert chain.envoy.versions(LISTENER)["l"] != good.version
+    chain.relay.upstream_disconnected()
+    chain.up = Wire(Upstream(chain.relay), Stream([chain.view]))
+    chain.view.update(LISTENER, [make(LISTENER, "l", n=3, bad=True)])
+    chain.settle_server()
+    chain.settle()
+    assert chain.envoy.versions(LISTENER)["l"] == good.version
+    chain.restart_agent()
+    seen = len(chain.envoy.seen)
+    chain.settle()
+    assert chain.envoy.seen[seen:] == [], "what Envoy runs is what is saved"
+
+
+def test_a_refusal_blames_only_whom_envoy_refused_whatever_its_words_mention() -> None:
+    """Envoy's words for one listener mention another, which is good by the time they are told again."""
+    chain = Chain()
+    bad = make(LISTENER, "l", bad=True)
+    chain.view.update(LISTENER, [bad, make(LISTENER, "m", bad=True)])
+    chain.settle()
+    chain.relay.upstream_disconnected()
+    chain.view.update(LISTENER, [make(LISTENER, "m", n=2)])
+    chain.up = Wire(Upstream(chain.relay), Stream([chain.view]))
+    chain.settle()
+    assert chain.up.stream.standing(LISTENER, "l") is Standing.REJECTED
+    assert chain.up.stream.standing(LISTENER, "m") is Standing.ACKNOWLEDGED
 
 
 def test_a_new_envoy_lets_go_of_what_only_the_old_one_needed_once_it_has_settled() -> None:
