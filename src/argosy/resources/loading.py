@@ -94,9 +94,9 @@ def _values(text: str, source: str) -> Iterator[tuple[int, Any]]:
             reader.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark if error.problem_mark is not None else error.context_mark
-        raise LoadError(
-            source, mark.line + 1 if mark is not None else 1, error.problem or "is not YAML"
-        ) from error
+        # libyaml 0.2.6 has a bound of its own (1,000), and its scanner meets it before it gives out the first event
+        problem = _TOO_DEEP if "nesting depth" in (error.problem or "") else error.problem
+        raise LoadError(source, mark.line + 1 if mark is not None else 1, problem or "is not YAML") from error
     except (yaml.YAMLError, UnicodeError) as error:
         raise LoadError(source, 1, f"is not YAML: {error}") from error
 
