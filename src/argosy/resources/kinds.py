@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,33 @@ from argosy.resources import core, identity, networking, security
 from argosy.resources.meta import Object
 
 
+class ColumnType(StrEnum):
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"  # told as an age
+
+
+class Column(Struct, frozen=True):
+    """One column of a table of objects, after their name. # Kubernetes: CustomResourceColumnDefinition"""
+
+    name: str
+    json_path: str  # `.spec.hosts`, `.status.conditions[?(@.type=="Programmed")].status`
+    type: ColumnType = ColumnType.STRING
+    priority: int = 0  # above 0: only where a wide table is asked for
+    description: str = ""
+    format: str = ""
+
+
+AGE = Column(
+    "Age",
+    ".metadata.creationTimestamp",
+    ColumnType.DATE,
+    description="How long ago the object was created.",
+)
+
+
 class Kind(Struct, frozen=True, kw_only=True):
     group: str  # "" for the core kinds
     versions: tuple[str, ...]  # the first is the one we write; all have one schema
@@ -19,7 +47,14 @@ class Kind(Struct, frozen=True, kw_only=True):
     plural: str
     singular: str
     short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()  # what else lists it: `kubectl get istio-io`
+    columns: tuple[Column, ...] = (AGE,)  # after the name; those of `builtin` kinds may be computed instead
     namespaced: bool = True
+    builtin: bool = (
+        False  # a kind of Kubernetes itself: strategic merge patches, no definition among the CRDs
+    )
+    virtual: bool = False  # answered, never stored (access reviews)
+    read_only: bool = False
     struct: type[Object]
 
     @property
@@ -54,6 +89,7 @@ KINDS: tuple[Kind, ...] = (
         versions=("v1",),
         kind="Namespace",
         plural="namespaces",
+        builtin=True,
         singular="namespace",
         short_names=("ns",),
         namespaced=False,
@@ -64,6 +100,7 @@ KINDS: tuple[Kind, ...] = (
         versions=("v1",),
         kind="Service",
         plural="services",
+        builtin=True,
         singular="service",
         short_names=("svc",),
         struct=core.Service,
@@ -73,6 +110,7 @@ KINDS: tuple[Kind, ...] = (
         versions=("v1",),
         kind="Secret",
         plural="secrets",
+        builtin=True,
         singular="secret",
         struct=core.Secret,
     ),
@@ -81,6 +119,7 @@ KINDS: tuple[Kind, ...] = (
         versions=("v1",),
         kind="ConfigMap",
         plural="configmaps",
+        builtin=True,
         singular="configmap",
         short_names=("cm",),
         struct=core.ConfigMap,

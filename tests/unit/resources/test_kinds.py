@@ -173,3 +173,19 @@ def test_settled_keeps_what_is_not_null() -> None:
         "b": [None, 1, 1.5, True],
         "c": {"d": ""},
     }
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_the_columns_of_a_kind_are_named_once_and_lead_into_the_object(kind: Kind) -> None:
+    names = [column.name for column in kind.columns]
+    assert len(names) == len(set(names))
+    assert "Age" in names
+    assert all(column.json_path.startswith(".") for column in kind.columns)
+
+
+def test_the_kinds_of_kubernetes_itself_are_those_of_its_own_groups() -> None:
+    for kind in KINDS:
+        own = kind.group == "" or (
+            kind.group.endswith(".k8s.io") and kind.group != "gateway.networking.k8s.io"
+        )
+        assert kind.builtin == own, kind.kind
