@@ -1,5 +1,5 @@
 # Two commands to know: `make demo` runs a live mesh, `make test` runs all the tests. Each sets up what it needs.
-.PHONY: demo test lint unit e2e test-long bench clean
+.PHONY: demo test lint unit servers e2e test-long bench clean
 PY := .venv/bin/python
 ARGS ?=
 
@@ -7,7 +7,7 @@ demo:
 	@scripts/setup run
 	@exec .venv/bin/argosy demo $(ARGS)
 
-test: lint unit e2e
+test: lint unit servers e2e
 
 lint:
 	@scripts/setup test
@@ -19,6 +19,10 @@ lint:
 unit:
 	@scripts/setup test
 	$(PY) -m pytest -q -n 2 tests/unit tests/conformance -m "not long" $(ARGS)
+
+servers:
+	@scripts/setup test
+	$(PY) -m pytest -q -n 2 --dist loadfile tests/servers -m "not long" $(ARGS)
 
 e2e:
 	@scripts/setup test
