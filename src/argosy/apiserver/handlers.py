@@ -196,7 +196,7 @@ class Api:
                 body = writing.replaced(target.kind, old, new)
             checked = body | {"apiVersion": target.api_version}
             warnings = await writing.check(
-                target, checked, strict=options.strict, size=size, admission=self.admission
+                target, checked, strict=options.strict, size=size, admission=self.admission, old=old
             )
             data = encoding.body_of(body)
             # Who wrote it first may have ordered its keys in another way: that is no difference.

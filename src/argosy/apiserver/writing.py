@@ -74,10 +74,13 @@ def named(obj: Json) -> Json:
 
 
 async def check(
-    target: Target, obj: Json, *, strict: bool, size: int, admission: Admission
+    target: Target, obj: Json, *, strict: bool, size: int, admission: Admission, old: Json | None = None
 ) -> tuple[Problem, ...]:
-    """The warnings about an object. Raises Refusal (422) that names everything wrong with it."""
-    verdict = await documents.aside(size, _validate, obj, strict)
+    """The warnings about an object. Raises Refusal (422) that names everything wrong with it.
+
+    `old`: the object that it replaces, of which some fields may not be changed.
+    """
+    verdict = await documents.aside(size, _validate, obj, strict, old)
     name = obj["metadata"].get("name")
     if verdict.errors:
         raise status.invalid(target.kind, name if isinstance(name, str) else "", verdict.errors)
@@ -125,8 +128,8 @@ def _with_status(obj: Json, source: Json) -> Json:
     return kept | ({"status": source["status"]} if source.get("status") is not None else {})
 
 
-def _validate(obj: Json, strict: bool) -> Any:
-    return validate(obj, strict=strict)
+def _validate(obj: Json, strict: bool, old: Json | None) -> Any:
+    return validate(obj, strict=strict, old=old)
 
 
 def _short(value: Any) -> str:

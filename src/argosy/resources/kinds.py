@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from argosy.resources import core, identity, networking, security
+from argosy.resources import core, identity, networking, rbac, security
 from argosy.resources.meta import Object
 
 
@@ -83,6 +83,25 @@ def _networking(struct: type[Object], plural: str, *short_names: str) -> Kind:
     )
 
 
+def _rbac(struct: type[Object], plural: str, *columns: Column, namespaced: bool) -> Kind:
+    return Kind(
+        builtin=True,
+        columns=(*columns, AGE),
+        group=rbac.GROUP,
+        versions=("v1",),
+        kind=struct.__name__,
+        plural=plural,
+        singular=struct.__name__.lower(),
+        namespaced=namespaced,
+        struct=struct,
+    )
+
+
+_ROLE = (
+    Column("Kind", ".roleRef.kind", description="Whether it gives a Role or a ClusterRole."),
+    Column("Role", ".roleRef.name", description="The role that it gives."),
+)
+
 KINDS: tuple[Kind, ...] = (
     Kind(
         group="",
@@ -124,6 +143,10 @@ KINDS: tuple[Kind, ...] = (
         short_names=("cm",),
         struct=core.ConfigMap,
     ),
+    _rbac(rbac.Role, "roles", namespaced=True),
+    _rbac(rbac.ClusterRole, "clusterroles", namespaced=False),
+    _rbac(rbac.RoleBinding, "rolebindings", *_ROLE, namespaced=True),
+    _rbac(rbac.ClusterRoleBinding, "clusterrolebindings", *_ROLE, namespaced=False),
     _networking(networking.VirtualService, "virtualservices", "vs"),
     _networking(networking.DestinationRule, "destinationrules", "dr"),
     _networking(networking.Gateway, "gateways", "gw"),

@@ -13,7 +13,7 @@ from msgspec import Struct
 from argosy.resources import schema
 from argosy.resources.kinds import KINDS, Kind, decode_as, kind_of, kind_of_group
 from argosy.resources.problem import Problem
-from argosy.resources.semantics import check_of, metadata
+from argosy.resources.semantics import check_change_of, check_of, metadata
 from argosy.resources.semantics.findings import Findings
 
 __all__ = ["Problem", "Verdict", "validate"]
@@ -29,8 +29,8 @@ class Verdict(Struct, frozen=True):
         return not self.errors
 
 
-def validate(obj: Any, *, strict: bool = True) -> Verdict:
-    """`strict`: fields the kind does not have are errors; otherwise warnings."""
+def validate(obj: Any, *, strict: bool = True, old: dict[str, Any] | None = None) -> Verdict:
+    """`strict`: fields the kind does not have are errors; otherwise warnings. `old`: the object that it replaces."""
     unfit = schema.shape(obj)
     if unfit is not None:
         return _refused("", unfit)
@@ -48,11 +48,11 @@ def validate(obj: Any, *, strict: bool = True) -> Verdict:
     findings.warnings += found.tolerated
     (findings.errors if strict else findings.warnings).extend(found.unknown)
     if not found.wrong:
-        _semantics(kind, obj, findings)
+        _semantics(kind, obj, old, findings)
     return Verdict(kind, tuple(findings.errors), tuple(findings.warnings))
 
 
-def _semantics(kind: Kind, obj: dict[str, Any], findings: Findings) -> None:
+def _semantics(kind: Kind, obj: dict[str, Any], old: dict[str, Any] | None, findings: Findings) -> None:
     try:
         typed = decode_as(kind, obj)
     except msgspec.ValidationError as error:
@@ -60,6 +60,13 @@ def _semantics(kind: Kind, obj: dict[str, Any], findings: Findings) -> None:
         return
     metadata.check(kind, typed.metadata, findings)
     check_of(kind)(typed, findings)
+    check_change = check_change_of(kind) if old is not None else None
+    if old is not None and check_change is not None:
+        try:
+            before = decode_as(kind, old)
+        except msgspec.ValidationError:
+            return  # what cannot be read may be replaced by anything
+        check_change(before, typed, findings)
 
 
 def _unreadable(text: str) -> Problem:

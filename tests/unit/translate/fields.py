@@ -31,6 +31,10 @@ NOT_OF_TRAFFIC = {
     "Namespace": "of the API alone: what is in it is deleted with it",
     "IdentityRegistration": "of the CA: see tests/unit/identity",
     "Secret": "a Secret is told as a whole",
+    "Role": "of the API alone",
+    "ClusterRole": "of the API alone",
+    "RoleBinding": "of the API alone",
+    "ClusterRoleBinding": "of the API alone",
 }
 PROXIES: tuple[tuple[ProxyType, Interception, str, dict[str, str]], ...] = (
     # type, interception, namespace, labels

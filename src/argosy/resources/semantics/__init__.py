@@ -1,7 +1,8 @@
 """What a schema cannot say: the rules of Istio's webhook and of its CRDs, per kind.
 
-Each module `semantics/<kind>.py` has one function `check(obj, findings)` over the typed object. It reports; it never
-raises. Modules are imported when the first object of their kind is checked, so that starting the CLI stays quick.
+Each module `semantics/<kind>.py` has one function `check(obj, findings)` over the typed object; where a kind has fields
+that may not be changed, also `check_change(old, new, findings)`. They report, and never raise. Modules are imported
+when the first object of their kind is checked, so that starting the CLI stays quick.
 """
 
 from __future__ import annotations
@@ -9,18 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from argosy.resources.kinds import Kind
 from argosy.resources.semantics.findings import Findings
 
 Check = Callable[[Any, Findings], None]
+CheckChange = Callable[[Any, Any, Findings], None]
 
 _MODULES = {
     "/namespaces": "namespace",
     "/services": "service",
     "/secrets": "secret",
     "/configmaps": "config_map",
+    "rbac.authorization.k8s.io/roles": "rbac",
+    "rbac.authorization.k8s.io/clusterroles": "rbac",
+    "rbac.authorization.k8s.io/rolebindings": "rbac",
+    "rbac.authorization.k8s.io/clusterrolebindings": "rbac",
     "networking.istio.io/virtualservices": "virtual_service",
     "networking.istio.io/destinationrules": "destination_rule",
     "networking.istio.io/gateways": "gateway",
@@ -33,6 +40,15 @@ _MODULES = {
 
 @cache
 def check_of(kind: Kind) -> Check:
-    module = import_module(f"{__name__}.{_MODULES[kind.resource]}")
-    check: Check = module.check
+    check: Check = _module(kind).check
     return check
+
+
+@cache
+def check_change_of(kind: Kind) -> CheckChange | None:
+    """None: everything of the kind may be changed."""
+    return getattr(_module(kind), "check_change", None)
+
+
+def _module(kind: Kind) -> ModuleType:
+    return import_module(f"{__name__}.{_MODULES[kind.resource]}")

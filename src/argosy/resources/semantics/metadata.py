@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from argosy.resources import rbac
 from argosy.resources.kinds import Kind
 from argosy.resources.meta import ObjectMeta
 from argosy.resources.semantics import names
@@ -42,7 +43,9 @@ def _name(kind: Kind, metadata: ObjectMeta, findings: Findings) -> None:
         if not metadata.generate_name:
             findings.error("metadata.name", "is missing; give the object a name")
         return
-    if kind.resource == "/namespaces":
+    if kind.group == rbac.GROUP:
+        findings.error("metadata.name", names.path_segment(metadata.name))
+    elif kind.resource == "/namespaces":
         findings.error("metadata.name", names.namespace_name(metadata.name))
     elif kind.resource in ("/services", "networking.istio.io/gateways"):
         findings.error("metadata.name", names.dns_label(metadata.name))

@@ -46,6 +46,13 @@ def object_name(text: str) -> str | None:
     )
 
 
+def path_segment(text: str) -> str | None:
+    """Names of roles and bindings: anything that can stand in a path, as in system:node."""
+    if text in (".", "..") or "/" in text or "%" in text:
+        return f"{shown(text)} is not a name; it may not be '.' or '..', or have '/' or '%' in it"
+    return None
+
+
 def namespace_name(text: str) -> str | None:
     if len(text) <= 63 and _NAME_LABEL.fullmatch(text):
         return None
