@@ -2,16 +2,21 @@
 
 Rules every implementation keeps (and one conformance test checks on all of them):
 
-* One counter for the whole store: each write gets the next revision; an object's revision is that of its last write.
+* One counter for the whole store: each write gets a higher revision than all before it (there may be gaps: others may
+  use the counter too); an object's revision is that of its last write.
 * A write is durable before it is acknowledged; object and event are one transaction.
 * `update` and `delete` with `expected` are compare-and-swap.
 * A watch yields each change after `after` exactly once, in order; where the log no longer reaches back, `Compacted`.
+* What was there at an older revision can be listed as far back as the log reaches, so that pages belong together.
+* A held object is one like all others, but that it goes when its holder does (`hold`).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
@@ -35,7 +40,15 @@ class Stored(Struct, frozen=True):
 
 class Listing(Struct, frozen=True):
     items: tuple[Stored, ...]
-    revision: int  # of the store at the moment of the list: watch from here misses nothing
+    revision: int  # of the store at the moment that is listed: watch from here misses nothing
+    remaining: int = 0  # how many follow after a page that `limit` has cut
+
+
+class Copied(Struct, frozen=True):
+    """What a backup holds: the objects of one moment."""
+
+    count: int
+    revision: int
 
 
 class EventType(StrEnum):
@@ -49,6 +62,8 @@ class Event(Struct, frozen=True):
 
     type: EventType
     stored: Stored
+    previous: bytes | None = None  # the body before; None for ADDED, or where it is not known
+    previous_revision: int = 0  # 0 where `previous` is None
 
 
 class StoreError(Exception):
@@ -75,11 +90,34 @@ class Unavailable(StoreError):
     """The store cannot be read or written now (disk full, file broken, connection lost)."""
 
 
+class Hold(Protocol):
+    """An object that lives while this process renews it; it does so by itself until `release` or `lost`."""
+
+    key: Key
+    lost: asyncio.Event
+    """Set when the object may be gone although nobody released it: the store was away for too long, say."""
+
+    async def release(self) -> None:
+        """Deletes the object, unless it is another's by now. May be called twice. Raises Unavailable."""
+
+
 class Store(Protocol):
     async def get(self, key: Key) -> Stored | None: ...
 
-    async def list(self, resource: str | None = None, namespace: str | None = None) -> Listing:
-        """All objects of a resource (None: of all), of a namespace (None: of all), sorted by key."""
+    async def list(
+        self,
+        resource: str | None = None,
+        namespace: str | None = None,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        revision: int | None = None,
+    ) -> Listing:
+        """All objects of a resource (None: of all), of a namespace (None: of all), sorted by key.
+
+        At most `limit` of them (0: all), those after the key `after`, as they were at `revision` (None: now). Raises
+        Compacted where the log does not reach back to it.
+        """
 
     async def create(self, key: Key, body: bytes) -> Stored:
         """Raises AlreadyExists, Unavailable."""
@@ -92,5 +130,23 @@ class Store(Protocol):
 
     def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
         """Changes with revision > after, in order, for ever. Raises Compacted."""
+
+    async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
+        """Creates an object that is deleted `ttl` seconds after its holder was last heard of.
+
+        For the presence of processes, never for what users write; backups leave it out. Raises AlreadyExists.
+        """
+
+    async def revision(self) -> int:
+        """That of the last write."""
+
+    async def health(self) -> None:
+        """Returns if the store answers now. Raises Unavailable, which says why not."""
+
+    async def backup(self, path: Path) -> Copied:
+        """Writes all objects of one moment to a new file, in the format of the SQLite store.
+
+        Raises Unavailable, and runtime.errors.Failure where the file cannot be written or is there already.
+        """
 
     async def close(self) -> None: ...

@@ -25,6 +25,27 @@ UPGRADES = (
         "CREATE TABLE events (revision INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL,"
         " resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL)",
     ),
+    # Format 2. An event knows what was there before: `previous_revision` 0 is nothing, NULL is not known (the log of
+    # format 1 had begun after it); `previous` is the body, but for DELETED, whose `body` is it already. Small columns
+    # stand before the bodies, which may fill pages of their own. A lease belongs to an object that goes when it ends.
+    (
+        "CREATE TABLE events_2 (revision INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL,"
+        " resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,"
+        " previous_revision INTEGER, body BLOB NOT NULL, previous BLOB)",
+        "INSERT INTO events_2 (revision, type, resource, namespace, name, previous_revision, body, previous)"
+        " SELECT revision, type, resource, namespace, name,"
+        " CASE type WHEN 'ADDED' THEN 0 ELSE lag(revision) OVER of_object END,"
+        " body, CASE type WHEN 'MODIFIED' THEN lag(body) OVER of_object END"
+        " FROM events WINDOW of_object AS (PARTITION BY resource, namespace, name ORDER BY revision)",
+        # The counter goes on where it was, also where the log is empty.
+        "DELETE FROM sqlite_sequence WHERE name = 'events_2'",
+        "INSERT INTO sqlite_sequence (name, seq) SELECT 'events_2', seq FROM sqlite_sequence WHERE name = 'events'",
+        "DROP TABLE events",
+        "ALTER TABLE events_2 RENAME TO events",
+        "CREATE INDEX events_unknown ON events (revision) WHERE previous_revision IS NULL",
+        "CREATE TABLE leases (resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,"
+        " token TEXT NOT NULL, boot TEXT NOT NULL, until REAL NOT NULL, UNIQUE (resource, namespace, name))",
+    ),
 )
 """Entry i takes a file from format i to i + 1; an empty file has format 0."""
 
@@ -67,10 +88,18 @@ def prepare(path: Path) -> None:
             return
 
 
+def create(connection: sqlite3.Connection) -> None:
+    """Makes the tables in an empty file of ours that stands beside the store: a backup."""
+    _upgrade(connection, Path())
+
+
 def _examine(path: Path) -> None:
     with contextlib.closing(connect(path)) as connection:
+        # In one transaction: another process may be making the file at this moment.
+        connection.execute("BEGIN")
         _check_owner(connection, path)
-        _check_whole(connection)
+        connection.execute("COMMIT")
+        check_whole(connection)
         if (mode := connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
             raise Failure(
                 f"the store {path} cannot be shared between readers and the writer (journal mode {mode})",
@@ -94,7 +123,7 @@ def unavailable(path: Path, error: sqlite3.Error) -> Unavailable:
 def explain(path: Path, error: sqlite3.Error) -> tuple[str, str]:
     """(what is wrong, what to do) for an error of SQLite."""
     code = _primary(error)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if is_broken(error):
         return (
             f"the store {path} is broken ({error})",
             f"put a backup in its place, or move it away (mv {path} {path}.broken) and apply the configuration again",
@@ -120,6 +149,10 @@ def explain(path: Path, error: sqlite3.Error) -> tuple[str, str]:
     )
 
 
+def is_broken(error: sqlite3.Error) -> bool:
+    return _primary(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def _primary(error: sqlite3.Error) -> int:
     """The low byte of a result code is its kind: https://sqlite.org/rescode.html"""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
@@ -140,7 +173,8 @@ def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _check_whole(connection: sqlite3.Connection) -> None:
+def check_whole(connection: sqlite3.Connection) -> None:
+    """Raises sqlite3.DatabaseError that says what is broken."""
     problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
     if problems != ["ok"]:
         found = "; ".join(str(problem).strip().replace("\n", " ") for problem in problems)

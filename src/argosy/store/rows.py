@@ -10,18 +10,19 @@ from __future__ import annotations
 import sqlite3
 
 from argosy.store import refusals
-from argosy.store.base import Event, EventType, Key, Listing, Stored
+from argosy.store.base import Event, EventType, Key, Stored
 
 SELECT_OBJECT = "SELECT revision, body FROM objects WHERE resource = ? AND namespace = ? AND name = ?"
 INSERT_EVENT = (
-    "INSERT INTO events (type, resource, namespace, name, body) VALUES (?, ?, ?, ?, ?) RETURNING revision"
+    "INSERT INTO events (type, resource, namespace, name, previous_revision, body, previous)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING revision"
 )
 
 
 def create(connection: sqlite3.Connection, key: Key, body: bytes) -> Stored:
     if get(connection, key) is not None:
         raise refusals.exists(key)
-    revision = _record(connection, EventType.ADDED, key, body)
+    revision = _record(connection, EventType.ADDED, key, body, None)
     connection.execute(
         "INSERT INTO objects (resource, namespace, name, revision, body) VALUES (?, ?, ?, ?, ?)",
         (key.resource, key.namespace, key.name, revision, body),
@@ -30,8 +31,8 @@ def create(connection: sqlite3.Connection, key: Key, body: bytes) -> Stored:
 
 
 def update(connection: sqlite3.Connection, key: Key, body: bytes, expected: int | None) -> Stored:
-    _current(connection, key, expected)
-    revision = _record(connection, EventType.MODIFIED, key, body)
+    found = current(connection, key, expected)
+    revision = _record(connection, EventType.MODIFIED, key, body, found)
     connection.execute(
         "UPDATE objects SET revision = ?, body = ? WHERE resource = ? AND namespace = ? AND name = ?",
         (revision, body, key.resource, key.namespace, key.name),
@@ -40,12 +41,13 @@ def update(connection: sqlite3.Connection, key: Key, body: bytes, expected: int 
 
 
 def delete(connection: sqlite3.Connection, key: Key, expected: int | None) -> Stored:
-    found = _current(connection, key, expected)
-    revision = _record(connection, EventType.DELETED, key, found.body)
-    connection.execute(
-        "DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?",
-        (key.resource, key.namespace, key.name),
-    )
+    found = current(connection, key, expected)
+    revision = _record(connection, EventType.DELETED, key, found.body, found)
+    for table in ("objects", "leases"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE resource = ? AND namespace = ? AND name = ?",  # noqa: S608
+            (key.resource, key.namespace, key.name),
+        )
     return Stored(key, revision, found.body)
 
 
@@ -59,22 +61,6 @@ def compact(connection: sqlite3.Connection, keep: int) -> None:
 def get(connection: sqlite3.Connection, key: Key) -> Stored | None:
     row = connection.execute(SELECT_OBJECT, (key.resource, key.namespace, key.name)).fetchone()
     return None if row is None else Stored(key, row[0], row[1])
-
-
-def listing(connection: sqlite3.Connection, resource: str | None, namespace: str | None) -> Listing:
-    """Objects and revision belong together only within one read transaction."""
-    clauses, values = [], []
-    for column, value in (("resource", resource), ("namespace", namespace)):
-        if value is not None:
-            clauses.append(f"{column} = ?")
-            values.append(value)
-    where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
-    rows = connection.execute(
-        f"SELECT resource, namespace, name, revision, body FROM objects{where} ORDER BY resource, namespace, name",  # noqa: S608
-        values,
-    )
-    items = tuple(Stored(Key(row[0], row[1], row[2]), row[3], row[4]) for row in rows)
-    return Listing(items, latest(connection))
 
 
 def latest(connection: sqlite3.Connection) -> int:
@@ -103,14 +89,15 @@ def events(connection: sqlite3.Connection, after: int, count: int) -> list[Event
     """The next `count` events after a revision. Raises Compacted."""
     reach(connection, after)
     rows = connection.execute(
-        "SELECT revision, type, resource, namespace, name, body FROM events WHERE revision > ?"
-        " ORDER BY revision LIMIT ?",
+        "SELECT revision, type, resource, namespace, name, body, previous, previous_revision FROM events"
+        " WHERE revision > ? ORDER BY revision LIMIT ?",
         (after, count),
     )
-    return [Event(EventType(row[1]), Stored(Key(row[2], row[3], row[4]), row[0], row[5])) for row in rows]
+    return [_event(*row) for row in rows]
 
 
-def _current(connection: sqlite3.Connection, key: Key, expected: int | None) -> Stored:
+def current(connection: sqlite3.Connection, key: Key, expected: int | None) -> Stored:
+    """The object that is to be changed. Raises NotFound, Conflict."""
     found = get(connection, key)
     if found is None:
         raise refusals.missing(key)
@@ -119,8 +106,26 @@ def _current(connection: sqlite3.Connection, key: Key, expected: int | None) -> 
     return found
 
 
-def _record(connection: sqlite3.Connection, kind: EventType, key: Key, body: bytes) -> int:
-    row = connection.execute(
-        INSERT_EVENT, (kind.value, key.resource, key.namespace, key.name, body)
-    ).fetchone()
-    return int(row[0])
+def _event(
+    revision: int,
+    kind: str,
+    resource: str,
+    namespace: str,
+    name: str,
+    body: bytes,
+    previous: bytes | None,
+    previous_revision: int | None,
+) -> Event:
+    stored = Stored(Key(resource, namespace, name), revision, body)
+    if not previous_revision:
+        return Event(EventType(kind), stored)
+    return Event(EventType(kind), stored, body if previous is None else previous, previous_revision)
+
+
+def _record(
+    connection: sqlite3.Connection, kind: EventType, key: Key, body: bytes, before: Stored | None
+) -> int:
+    previous = before.body if before is not None and kind is EventType.MODIFIED else None
+    revision = 0 if before is None else before.revision
+    values = (kind.value, key.resource, key.namespace, key.name, revision, body, previous)
+    return int(connection.execute(INSERT_EVENT, values).fetchone()[0])

@@ -10,22 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from argosy.store import file, rows
-from argosy.store.base import Compacted, Event, Key, Listing, Stored, StoreError, Unavailable
+from argosy.store import file, leases, pages, rows, snapshot
+from argosy.store.base import Compacted, Copied, Event, Hold, Key, Listing, Stored, StoreError, Unavailable
+from argosy.store.holding import Renewal
 from argosy.store.tail import CHUNK, Tail, follow
 from argosy.store.writer import Writer
 
 KEEP_EVENTS = 10_000
 TAIL_EVENTS = 1_000
 POLL_SECONDS = 0.1
+SWEEP_SECONDS = 0.5
 READERS = 2
 
 T = TypeVar("T")
@@ -46,6 +50,8 @@ class SqliteStore:
         self._writer = Writer(file.connect(path), path, keep_events, self._wake.set)
         self._tail: Tail | None = None
         self._follower: asyncio.Task[None] | None = None
+        self._sweep_at = 0.0
+        self._renewals: set[Renewal] = set()
         self._closed = False
 
     @classmethod
@@ -62,10 +68,19 @@ class SqliteStore:
             raise file.opening(chosen, error) from error
 
     async def get(self, key: Key) -> Stored | None:
-        return await self._read(partial(rows.get, key=key))
+        return await self._swept(partial(rows.get, key=key))
 
-    async def list(self, resource: str | None = None, namespace: str | None = None) -> Listing:
-        return await self._read(partial(rows.listing, resource=resource, namespace=namespace))
+    async def list(
+        self,
+        resource: str | None = None,
+        namespace: str | None = None,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        revision: int | None = None,
+    ) -> Listing:
+        wanted = pages.Selection(resource, namespace, limit, after, revision)
+        return await self._swept(partial(pages.page, wanted=wanted))
 
     async def create(self, key: Key, body: bytes) -> Stored:
         return await self._writer.write(partial(rows.create, key=key, body=body))
@@ -85,6 +100,29 @@ class SqliteStore:
         finally:
             self._leave(tail)
 
+    async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
+        token = secrets.token_hex(16)
+        await self._writer.write(partial(leases.create, key=key, body=body, token=token, ttl=ttl))
+
+        async def renew() -> bool:
+            return await self._writer.write(partial(leases.renew, key=key, token=token, ttl=ttl))
+
+        async def release() -> None:
+            await self._writer.write(partial(leases.release, key=key, token=token))
+
+        renewal = Renewal(key, ttl, renew, release)
+        self._renewals.add(renewal)
+        return renewal
+
+    async def revision(self) -> int:
+        return await self._read(rows.latest)
+
+    async def health(self) -> None:
+        await self._read(rows.latest)
+
+    async def backup(self, path: Path) -> Copied:
+        return await self._in_thread(snapshot.copy, self.path, path)
+
     async def close(self) -> None:
         """Finishes the writes that wait, ends every watch with Unavailable, closes the file."""
         if self._closed:
@@ -95,6 +133,8 @@ class SqliteStore:
         if self._follower is not None:
             self._follower.cancel()
             await asyncio.gather(self._follower, return_exceptions=True)
+        for renewal in self._renewals:
+            await renewal.stop()
         await self._writer.close()
         await asyncio.to_thread(self._pool.shutdown)
         while not self._connections.empty():
@@ -104,6 +144,21 @@ class SqliteStore:
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `work` in a reader thread within one read transaction. Raises what it raises, and Unavailable."""
         return await self._in_thread(self._borrow, work)
+
+    async def _swept(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """As `_read`, of a store without held objects whose time is over."""
+        found, over = await self._read(lambda connection: (work(connection), leases.any_over(connection)))
+        if not over or not await self._try_sweep():
+            return found
+        return await self._read(work)
+
+    async def _try_sweep(self) -> bool:
+        """Nobody who only reads is refused because nothing can be written."""
+        try:
+            await self._writer.write(leases.sweep)
+        except Unavailable:
+            return False
+        return True
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         if self._closed:
@@ -153,6 +208,7 @@ class SqliteStore:
                     continue
                 tail.extend(events)
                 if len(events) < CHUNK:
+                    await self._sweep()
                     await self._pause()
                 else:
                     version = -1
@@ -161,6 +217,15 @@ class SqliteStore:
             if tail is self._tail:
                 self._tail = None
             tail.fail(failure)
+
+    async def _sweep(self) -> None:
+        """So that watchers hear of held objects whose time is over, soon after it is."""
+        now = time.monotonic()
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + SWEEP_SECONDS
+        if await self._read(leases.any_over):
+            await self._try_sweep()
 
     async def _pause(self) -> None:
         try:

@@ -60,6 +60,10 @@ class Tail:
         start = bisect_right(self._events, revision, key=_revision)
         return self._events[start : start + CHUNK]
 
+    def all_since(self, revision: int) -> Sequence[Event]:
+        """All events after a revision that is not below `floor`."""
+        return self._events[bisect_right(self._events, revision, key=_revision) :]
+
     async def changed(self, seen: int) -> None:
         """Waits for an event newer than `seen`. Raises what the tail failed with."""
         while self._failure is None and self.latest <= seen:

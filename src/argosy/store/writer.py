@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from argosy.store import rows
 from argosy.store.base import Stored, StoreError, Unavailable
@@ -22,17 +22,24 @@ from argosy.store.file import unavailable
 BATCH = 256
 """Writes in one transaction at most: what one crash or one full disk can take back at once."""
 
-Operation = Callable[[sqlite3.Connection], Stored]
+T = TypeVar("T")
+Operation = Callable[[sqlite3.Connection], Any]
 
 
 class Waiting(NamedTuple):
     operation: Operation
-    answer: asyncio.Future[Stored]
+    answer: asyncio.Future[Any]
+
+
+class Refused(NamedTuple):
+    """Not a result: the writer alone is told."""
+
+    error: Exception
 
 
 class Outcome(NamedTuple):
-    answer: asyncio.Future[Stored]
-    result: Stored | Exception
+    answer: asyncio.Future[Any]
+    result: Any
 
 
 class Writer:
@@ -56,11 +63,11 @@ class Writer:
         # A daemon: a process that forgets to close must still be able to end; nothing acknowledged can be lost.
         threading.Thread(target=self._run, name="store-writer", daemon=True).start()
 
-    async def write(self, operation: Operation) -> Stored:
+    async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Runs one operation in the next transaction. Raises what it raises, and Unavailable."""
         if self._closed:
             raise Unavailable(f"the store {self._path} is closed")
-        answer: asyncio.Future[Stored] = self._loop.create_future()
+        answer: asyncio.Future[T] = self._loop.create_future()
         self._queue.put(Waiting(operation, answer))
         return await answer
 
@@ -108,22 +115,22 @@ class Writer:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo()
-            failure = unavailable(self._path, error)
+            failure = Refused(unavailable(self._path, error))
             return [Outcome(waiting.answer, failure) for waiting in batch]
         except Exception as error:
             # A defect: those who wait hear of it, and the thread lives on for the others.
             self._undo()
-            return [Outcome(waiting.answer, error) for waiting in batch]
+            return [Outcome(waiting.answer, Refused(error)) for waiting in batch]
         return outcomes
 
-    def _apply(self, operation: Operation) -> Stored | Exception:
+    def _apply(self, operation: Operation) -> Any:
         """One write; a refusal, or a key that SQLite cannot take, concerns it alone: nothing was written yet."""
         try:
             return operation(self._connection)
         except sqlite3.Error:
             raise
         except (StoreError, ValueError, OverflowError) as refusal:
-            return refusal
+            return Refused(refusal)
 
     def _undo(self) -> None:
         if self._connection.in_transaction:
@@ -143,8 +150,8 @@ class Writer:
         for answer, result in outcomes:
             if answer.done():
                 continue
-            if isinstance(result, Exception):
-                answer.set_exception(result)
+            if isinstance(result, Refused):
+                answer.set_exception(result.error)
             else:
                 answer.set_result(result)
         self._committed()

@@ -161,7 +161,7 @@ async def test_a_list_is_what_was_asked_for_sorted_by_key(
 
 
 async def test_a_watch_from_a_list_misses_nothing_and_repeats_nothing(store: Store) -> None:
-    await store.create(REVIEWS, b"before")
+    before = await store.create(REVIEWS, b"before")
     listing = await store.list()
     made = await store.create(Key(SERVICES, "shop", "reviews"), b"1")
     async with watching(store, listing.revision) as events:
@@ -169,8 +169,8 @@ async def test_a_watch_from_a_list_misses_nothing_and_repeats_nothing(store: Sto
         gone = await store.delete(made.key)
         assert await take(events, 3) == [
             Event(EventType.ADDED, made),
-            Event(EventType.MODIFIED, changed),
-            Event(EventType.DELETED, gone),
+            Event(EventType.MODIFIED, changed, b"before", before.revision),
+            Event(EventType.DELETED, gone, made.body, made.revision),
         ]
 
 
