@@ -31,7 +31,12 @@ class _Head(msgspec.Struct):
     metadata: _Labelled = msgspec.field(default_factory=_Labelled)
 
 
+class _Metadata(msgspec.Struct):
+    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+
+
 _LABELS = msgspec.json.Decoder(_Head)
+_METADATA = msgspec.json.Decoder(_Metadata)
 
 
 def body_of(obj: Json) -> bytes:
@@ -80,10 +85,49 @@ def render(stored: Stored, kind: Kind, api_version: str) -> bytes:
     )
 
 
-def render_list(items: Iterable[Stored], revision: int, kind: Kind, api_version: str) -> bytes:
-    head = encode(f"{kind.kind}List"), encode(api_version), revision
-    rendered = b",".join([render(stored, kind, api_version) for stored in items])
-    return b'{"kind":%b,"apiVersion":%b,"metadata":{"resourceVersion":"%d"},"items":[%b]}' % (*head, rendered)
+def render_metadata(stored: Stored, api_version: str) -> bytes:
+    """The object's metadata alone, as `PartialObjectMetadata`."""
+    rest = bytes(_METADATA.decode(stored.body).metadata).lstrip()[1:]
+    comma = b"" if rest.lstrip().startswith(b"}") else b","
+    head = b'{"kind":"PartialObjectMetadata","apiVersion":%b,"metadata":{"resourceVersion":"%d"%b%b}'
+    return head % (encode(api_version), stored.revision, comma, rest)
+
+
+class ListMeta(msgspec.Struct, frozen=True):
+    """What a list says about itself."""
+
+    revision: int
+    continues: str = ""  # the token for the rest; "": this is all
+    remaining: int | None = None
+
+    def as_json(self) -> Json:
+        said: Json = {"resourceVersion": str(self.revision)}
+        if self.continues:
+            said["continue"] = self.continues
+        if self.remaining is not None:
+            said["remainingItemCount"] = self.remaining
+        return said
+
+
+def render_list(items: Iterable[Stored], meta: ListMeta, kind: Kind, api_version: str) -> bytes:
+    return join_list(
+        f"{kind.kind}List", api_version, meta, [render(stored, kind, api_version) for stored in items]
+    )
+
+
+def join_list(kind: str, api_version: str, meta: ListMeta, rendered: Iterable[bytes]) -> bytes:
+    return b'{"kind":%b,"apiVersion":%b,"metadata":%b,"items":[%b]}' % (
+        encode(kind),
+        encode(api_version),
+        encode(meta.as_json()),
+        b",".join(rendered),
+    )
+
+
+def bookmark_metadata(revision: int, annotations: dict[str, str]) -> Json:
+    """The metadata of the object of a BOOKMARK frame: no more than how far the client has come."""
+    said: Json = {"resourceVersion": str(revision)}
+    return said | ({"annotations": annotations} if annotations else {})
 
 
 def render_frame(event: str, obj: bytes) -> bytes:

@@ -16,10 +16,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from argosy.apiserver import discovery, documents, encoding, patches, paths, status, writing
+from argosy.apiserver import discovery, documents, encoding, patches, paths, representation, status, writing
 from argosy.apiserver.deletion import read_delete_options
+from argosy.apiserver.encoding import ListMeta
 from argosy.apiserver.paths import NAMESPACES, Discovery, Target
 from argosy.apiserver.queries import ReadOptions, read_options, write_options
+from argosy.apiserver.representation import Form
 from argosy.apiserver.status import Refusal, bad_request
 from argosy.apiserver.watching import Wanted, WatchResponse
 from argosy.resources.kinds import Kind, by_resource
@@ -72,12 +74,13 @@ class Api:
     # --- reading ---
 
     async def get(self, request: Request, target: Target) -> Response:
-        return self._object(await self._stored(target), target)
+        form = self._form(request, target)
+        return _object(await self._stored(target), form)
 
     async def list_or_watch(self, request: Request, target: Target) -> Response:
-        options = read_options(request.query_params)
+        options, form = read_options(request.query_params), self._form(request, target)
         if options.watch:
-            return await self._watch(options, target)
+            return await self._watch(options, target, form)
         listing = await self._listing(target)
         if options.revision is not None and options.revision > listing.revision:
             raise status.expired(
@@ -93,9 +96,10 @@ class Api:
             items = [stored for stored in items if selector.selects_key(stored.key)]
         if selector.labels:
             items = [stored for stored in items if selector.selects_labels(encoding.labels(stored.body))]
-        return _json(encoding.render_list(items, listing.revision, target.kind, target.api_version))
+        size = sum(len(stored.body) for stored in items)
+        return _json(await documents.aside(size, form.many, items, ListMeta(listing.revision)))
 
-    async def _watch(self, options: ReadOptions, target: Target) -> Response:
+    async def _watch(self, options: ReadOptions, target: Target, form: Form) -> Response:
         initial = options.revision is None or options.initial_events
         wanted = Wanted(
             target=target,
@@ -106,7 +110,7 @@ class Api:
             mark_initial=options.initial_events and options.bookmarks,
         )
         needed = initial or options.selector.labels
-        return WatchResponse(self.store, wanted, await self._listing(target) if needed else None)
+        return WatchResponse(self.store, wanted, form, await self._listing(target) if needed else None)
 
     # --- writing ---
 
@@ -115,7 +119,7 @@ class Api:
             raise bad_request(
                 f"a {target.kind.kind} is created in a namespace: …/namespaces/NAME/{target.kind.plural}"
             )
-        options = write_options(request.query_params)
+        options, form = write_options(request.query_params), self._form(request, target)
         body, size = await documents.read_object(request)
         await self._require_namespace(target)
         obj = writing.named(writing.fitted(target, body))
@@ -128,13 +132,13 @@ class Api:
         if options.dry_run:
             if await self.store.get(key) is not None:
                 raise status.already_exists(target.kind, key.name)
-            return self._object(Stored(key, 0, data), target, 201, warnings)
+            return _object(Stored(key, 0, data), form, 201, warnings)
         try:
             stored = await self.store.create(key, data)
         except AlreadyExists:
             raise status.already_exists(target.kind, key.name) from None
         await self._confirm_namespace(target, stored)
-        return self._object(stored, target, 201, warnings)
+        return _object(stored, form, 201, warnings)
 
     async def update(self, request: Request, target: Target) -> Response:
         body, size = await documents.read_object(request)
@@ -181,7 +185,7 @@ class Api:
 
     async def _change(self, request: Request, target: Target, change: Change, size: int) -> Response:
         """Reads, changes, checks and stores, until nobody else has written in between."""
-        options = write_options(request.query_params)
+        options, form = write_options(request.query_params), self._form(request, target)
         for _ in range(ATTEMPTS):
             found = await self._stored(target)
             old = encoding.decode(found)
@@ -201,9 +205,9 @@ class Api:
             data = encoding.body_of(body)
             # Who wrote it first may have ordered its keys in another way: that is no difference.
             if data in (found.body, encoding.body_of(old)):
-                return self._object(found, target, 200, warnings)
+                return _object(found, form, 200, warnings)
             if options.dry_run:
-                return self._object(Stored(found.key, found.revision, data), target, 200, warnings)
+                return _object(Stored(found.key, found.revision, data), form, 200, warnings)
             try:
                 stored = await self.store.update(found.key, data, found.revision)
             except NotFound:
@@ -212,7 +216,7 @@ class Api:
                 if expected is not None:
                     raise status.conflict(target.kind, target.name, _HAS_CHANGED) from None
                 continue
-            return self._object(stored, target, 200, warnings)
+            return _object(stored, form, 200, warnings)
         raise status.conflict(
             target.kind, target.name, f"others changed it {ATTEMPTS} times meanwhile: try again"
         )
@@ -250,10 +254,15 @@ class Api:
             except NotFound:
                 continue
 
-    def _object(
-        self, stored: Stored, target: Target, code: int = 200, warnings: Sequence[Problem] = ()
-    ) -> Response:
-        return _json(encoding.render(stored, target.kind, target.api_version), code, warnings)
+    def _form(self, request: Request, target: Target) -> Form:
+        """How the client wants what it gets. Raises Refusal (400, 406)."""
+        return representation.choose(
+            request.headers.get("accept", ""),
+            request.query_params.get("includeObject") or "",
+            target.kind,
+            target.api_version,
+            self.now,
+        )
 
 
 _HAS_CHANGED = "the object has been modified: read it again and repeat the change on that"
@@ -275,6 +284,10 @@ VERBS: dict[tuple[str, str], Verb] = {
     ("PUT", "status"): Api.update,
     ("PATCH", "status"): Api.patch,
 }
+
+
+def _object(stored: Stored, form: Form, code: int = 200, warnings: Sequence[Problem] = ()) -> Response:
+    return _json(form.one(stored), code, warnings)
 
 
 def _json(body: bytes, code: int = 200, warnings: Sequence[Problem] = ()) -> Response:

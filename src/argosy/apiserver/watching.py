@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from argosy.apiserver import encoding
 from argosy.apiserver.paths import Target
+from argosy.apiserver.representation import Form
 from argosy.apiserver.selectors import Selector
 from argosy.apiserver.status import refusal_of
 from argosy.store.base import Event, EventType, Key, Listing, Store, Stored, StoreError
@@ -90,13 +91,14 @@ class WatchResponse(Response):
 
     media_type = "application/json"
 
-    def __init__(self, store: Store, wanted: Wanted, listing: Listing | None) -> None:
+    def __init__(self, store: Store, wanted: Wanted, form: Form, listing: Listing | None) -> None:
         """`listing`: the objects of the kind at the beginning; needed where `after` is None or labels are selected."""
         self.status_code = 200
         self.background = None
         self.init_headers({"cache-control": "no-cache, private"})
         self._store = store
         self._wanted = wanted
+        self._form = form
         self._listing = listing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -153,16 +155,10 @@ class WatchResponse(Response):
                 yield self._frame(kind, event)
 
     def _frame(self, kind: EventType, event: Event) -> bytes:
-        target = self._wanted.target
-        return encoding.render_frame(kind, encoding.render(event.stored, target.kind, target.api_version))
+        return encoding.render_frame(kind, self._form.one(event.stored))
 
     def _bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
-        target = self._wanted.target
-        metadata: dict[str, Any] = {"resourceVersion": str(revision)}
-        if annotations:
-            metadata["annotations"] = annotations
-        obj = {"kind": target.kind.kind, "apiVersion": target.api_version, "metadata": metadata}
-        return encoding.render_frame("BOOKMARK", encoding.encode(obj))
+        return encoding.render_frame("BOOKMARK", self._form.bookmark(revision, annotations or {}))
 
 
 async def _or_nothing(events: AsyncIterator[Event], every: float | None) -> AsyncIterator[Event | None]:
