@@ -44,6 +44,7 @@ from argosy.server.proxies import ProxySession
 from argosy.server.reconcile import Loop, Reconciler
 from argosy.server.registration import AttendService, Registrar
 from argosy.server.registrations import Registrations
+from argosy.server.reporting import Reporter
 from argosy.server.settings import Address, Role, Settings
 from argosy.store.base import Store, StoreError
 from argosy.store.sqlite import SqliteStore
@@ -162,6 +163,7 @@ class ControlPlane:
         self.reconciler = Reconciler(mesh, self.metrics)
         self.delivery = Delivery(self.reconciler, self._lost)
         self.registrar = Registrar(self.store, self.delivery.deliver)
+        self.reporter = Reporter(self.store, self.reconciler, self.delivery)
         loop = Loop(self.store, self.reconciler)
         running = self._task("reconcile", loop.run())
         synced = asyncio.ensure_future(loop.synced.wait())
@@ -171,6 +173,7 @@ class ControlPlane:
             await running
         await self.registrar.expect_all()
         self._task("losses", self.registrar.sweep_for_ever())
+        self._task("status", self.reporter.run())
         self._show_mesh()
 
     def _show_mesh(self) -> None:
@@ -202,6 +205,11 @@ class ControlPlane:
             "argosy_workloads_removed_lost_total",
             "Workloads removed because their connection was lost.",
             Reading(lambda: registrar.removed_for_loss),
+        )
+        self.metrics.show(
+            "argosy_status_written_total",
+            "Objects whose conditions were written.",
+            Reading(lambda: self.reporter.written),
         )
 
     async def _start_grpc(self, name: str, wanted: Address, mutual: str, handlers: list[Any]) -> Address:

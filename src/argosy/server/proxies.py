@@ -90,6 +90,12 @@ class ProxySession:
             self.proxies.metrics.nacks.add(type=short(request.type_url))
         self.stream.on_request(request, now)
         self.proxies.moved(self)
+        if (
+            request.HasField("error_detail")
+            or request.resource_names_subscribe
+            or request.resource_names_unsubscribe
+        ):
+            self.proxies.changed(self)
 
     def next_response(self, now: float) -> Response | None:
         response = self.stream.next_response(now)
@@ -132,7 +138,8 @@ class ProxySession:
 
 
 class Proxies:
-    """The registry of connected proxies. `on_moved` hears of each request, arrival and departure."""
+    """The registry of connected proxies. `on_moved` hears of each request, arrival and departure; `on_changed` only of
+    what may concern many objects: arrivals, departures, changed subscriptions and refusals."""
 
     def __init__(
         self,
@@ -147,6 +154,7 @@ class Proxies:
         self.clock = clock
         self.sessions: dict[ProxySession, None] = {}
         self.on_moved: list[Callable[[ProxySession], None]] = []
+        self.on_changed: list[Callable[[ProxySession], None]] = []
 
     # --- joining ---
 
@@ -192,15 +200,21 @@ class Proxies:
             identity=session.peer.identity.spiffe_id,
         )
         self.moved(session)
+        self.changed(session)
 
     def remove(self, session: ProxySession) -> None:
         self.sessions.pop(session, None)
         self.views.let_go(session.held)
         log.info("proxy disconnected", proxy=session.name)
         self.moved(session)
+        self.changed(session)
 
     def moved(self, session: ProxySession) -> None:
         for tell in self.on_moved:
+            tell(session)
+
+    def changed(self, session: ProxySession) -> None:
+        for tell in self.on_changed:
             tell(session)
 
     # --- following ---

@@ -12,6 +12,7 @@ import gc
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +26,7 @@ from argosy.registry.objects import ObjectRegistry
 from argosy.resources.kinds import Kind, by_resource, decode
 from argosy.resources.meta import Object
 from argosy.runtime.log import logger
+from argosy.server import entries
 from argosy.server.debounce import Change, Debounce
 from argosy.server.metrics import Metrics
 from argosy.server.proxies import Proxies
@@ -56,6 +58,15 @@ class Touched(Struct, frozen=True):
     before: frozenset[Slot]  # resources that were made from it until then
 
 
+class Noted(Struct, frozen=True):
+    """What an object is, as last read."""
+
+    uid: str
+    generation: int
+    limits: tuple[str, ...] = ()  # what of it has no effect
+    machine: bool = False  # an agent writes it and says how it is
+
+
 class Reconciler:
     """The state of the mesh as the proxies see it. Synchronous, no I/O."""
 
@@ -77,8 +88,10 @@ class Reconciler:
         """Up to where the store's changes are in the views."""
         self.known: dict[Key, int] = {}  # key -> revision of its last change
         self.touched: OrderedDict[Key, Touched] = OrderedDict()
-        self.limited: dict[Key, tuple[str, int]] = {}  # uid and generation whose limits were told
+        self.noted: dict[Key, Noted] = {}
         self.on_reconciled: list[Callable[[], None]] = []
+        self.on_touched: list[Callable[[Iterable[Key]], None]] = []
+        """Told, after `on_reconciled`, of the objects that were written or deleted."""
 
     def replace(self, listing: Listing) -> None:
         """Takes in everything there is: at the start, and where events were missed. What is the same costs little."""
@@ -114,6 +127,15 @@ class Reconciler:
         self.metrics.reconciles.observe(self.monotonic() - started)
         for tell in self.on_reconciled:
             tell()
+        for tell_of in self.on_touched:
+            tell_of(latest)
+
+    def pass_over(self, event: Event) -> None:
+        """Takes note of a change that is none to the mesh (a status)."""
+        self.known[event.stored.key] = event.stored.revision
+        self.revision = max(self.revision, event.stored.revision)
+        for tell in self.on_reconciled:
+            tell()
 
     def _take_all(self, latest: dict[Key, Event]) -> dict[Key, set[Fact]]:
         """The facts that changed, by object. What the registry takes in together is not told apart: computing it
@@ -129,7 +151,7 @@ class Reconciler:
             if event.type is EventType.DELETED:
                 by_key[key] = self._forget(kind, key)
             elif (obj := self._decoded(kind, event)) is not None:
-                self._report_limits(key, obj)
+                self._note(key, obj)
                 if key.resource in REGISTRY_RESOURCES:
                     self.snapshot.readable(kind.kind, key.namespace, key.name)
                     staged.append(obj)
@@ -147,7 +169,7 @@ class Reconciler:
 
     def _forget(self, kind: Kind, key: Key) -> set[Fact]:
         self.known.pop(key, None)
-        self.limited.pop(key, None)
+        self.noted.pop(key, None)
         facts = self.snapshot.remove_config(kind.kind, key.namespace, key.name)
         if key.resource in REGISTRY_RESOURCES:
             facts |= self.snapshot.apply(self.registry.remove(kind.kind, key.namespace, key.name))
@@ -160,6 +182,7 @@ class Reconciler:
             return decode(event.stored.body)
         except ValueError as error:
             self.snapshot.reject(kind.kind, key.namespace, key.name, str(error))
+            self.noted[key] = _noted_unread(event.stored.body)
             self._report_unusable(kind, key, self.snapshot.rejected)
             return None
 
@@ -167,18 +190,15 @@ class Reconciler:
         if wrong := rejected.get((kind.kind, key.namespace, key.name)):
             log.error("object not usable: what it said before stays in force", error=wrong)
 
-    def _report_limits(self, key: Key, obj: Object) -> None:
+    def _note(self, key: Key, obj: Object) -> None:
         """Once for what a person wrote: a change of status alone says nothing new."""
-        written = (obj.metadata.uid, obj.metadata.generation)
-        if self.limited.get(key) == written:
+        before, meta = self.noted.get(key), obj.metadata
+        if before and (before.uid, before.generation) == (meta.uid, meta.generation):
             return
-        found = not_in_force(obj)
-        if not found:
-            self.limited.pop(key, None)
-            return
-        self.limited[key] = written
-        fields = [f"{field}: {message}" for field, message in found]
-        log.warning("accepted and not in force", object=obj.label, fields=fields)
+        limits = tuple(f"{field}: {message}" for field, message in not_in_force(obj))
+        self.noted[key] = Noted(meta.uid, meta.generation, limits, entries.PORTS in meta.annotations)
+        if limits:
+            log.warning("accepted and not in force", object=obj.label, fields=list(limits))
 
     def unusable(self, key: Key) -> str:
         """Why the object, as it is stored, is not in force; "" where it is."""
@@ -191,6 +211,10 @@ class Reconciler:
         shared: dict[int, tuple[frozenset[Fact], frozenset[Slot]]] = {}  # many keys share one set of facts
         for key, event in latest.items():
             facts = by_key[key]
+            if not facts and (last := self.touched.get(key)):
+                # Nothing came of it (a status was written, say): who waits asks for what its last real change did.
+                self.touched[key] = msgspec.structs.replace(last, revision=event.stored.revision)
+                continue
             if id(facts) not in shared:
                 shared[id(facts)] = frozenset(facts), frozenset(self.views.slots(facts))
             self.touched.pop(key, None)
@@ -287,6 +311,9 @@ class Loop:
             due = debounce.due()
             timeout = None if due is None else max(0.0, due - self.monotonic())
             if event := await _next(events, watcher, timeout):
+                if not pending and is_status_alone(event):
+                    self.reconciler.pass_over(event)
+                    continue
                 pending.append(event)
                 change = Change.ENDPOINTS if event.stored.key.resource == ENDPOINT_RESOURCE else Change.CONFIG
                 debounce.note(change, self.monotonic())
@@ -296,6 +323,29 @@ class Loop:
                 self.reconciler.apply(pending)
                 pending = []
                 debounce.pushed(self.monotonic())
+
+
+def _noted_unread(body: bytes) -> Noted:
+    """Of an object that somebody wrote past the API: as far as it can be read."""
+    try:
+        metadata = msgspec.json.decode(body)["metadata"]
+        return Noted(str(metadata["uid"]), int(metadata["generation"]))
+    except (ValueError, KeyError, TypeError):
+        return Noted("", 0)
+
+
+def is_status_alone(event: Event) -> bool:
+    """Whether only the conditions of a person's object changed: nothing that a proxy is made of."""
+    if event.type is not EventType.MODIFIED or event.previous is None:
+        return False
+    if event.stored.key.resource == ENDPOINT_RESOURCE:
+        return False  # an endpoint's health is a condition
+    before, after = msgspec.json.decode(event.previous), msgspec.json.decode(event.stored.body)
+    return bool(_but_status(before) == _but_status(after))
+
+
+def _but_status(body: dict[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in body.items() if field != "status"}
 
 
 async def _next(

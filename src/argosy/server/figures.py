@@ -1,0 +1,143 @@
+"""How an object stands with the proxies, in figures; and the conditions that say so on the object itself.
+
+    Accepted     True   Accepted         it is in force; the message names what of it is not (fields without effect)
+                 False  Invalid          it is not: what it said before stays in force, where it said anything
+    Programmed   True   Programmed       every affected proxy runs it
+                 True   NoSubscribers    no proxy uses anything of it: whoever comes to use it gets it
+                 False  Pending          somebody has not answered yet
+                 False  Rejected         a proxy refused what was made of it, in the proxy's own words
+                 False  NotAccepted      there is nothing to run
+
+Affected are the proxies that subscribe to a resource to which the object contributed. `NoSubscribers` is True because
+whoever waits for the condition waits for nothing: `argosy apply --wait` returns then, too.
+
+# Kubernetes: meta/v1 Condition; Gateway API: the condition types Accepted and Programmed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from argosy.server.verdict import State, Verdict
+
+Json = dict[str, Any]
+
+ACCEPTED, PROGRAMMED = "Accepted", "Programmed"
+NAMES_SHOWN = 5
+LONGEST_MESSAGE = 4096  # Kubernetes allows 32,768
+
+
+class Figure(Struct, frozen=True, kw_only=True):
+    """One object, as one server or all of them see it."""
+
+    generation: int
+    invalid: str = ""  # why it is not in force
+    limits: tuple[str, ...] = ()  # what of it has no effect
+    programmed: int = 0
+    waiting: tuple[str, ...] = ()  # proxies
+    refusals: tuple[str, ...] = ()  # `PROXY refused TYPE NAME: MESSAGE`
+    refused_by: int = 0
+
+    @property
+    def affected(self) -> int:
+        return self.programmed + len(self.waiting) + self.refused_by
+
+    @property
+    def open(self) -> bool:
+        """Whether a proxy's next word may change it."""
+        return bool(self.waiting or self.refusals)
+
+
+def figure_of(generation: int, verdict: Verdict, limits: Sequence[str] = ()) -> Figure:
+    """`verdict`: how the connected proxies stand to the object now."""
+    refusers = {one.proxy for one in verdict.rejected}
+    waiting = tuple(name for name in verdict.pending if name not in refusers)
+    return Figure(
+        generation=generation,
+        invalid=verdict.reason if verdict.state is State.REJECTED and not verdict.rejected else "",
+        limits=tuple(limits),
+        programmed=len(set(verdict.proxies) - refusers),
+        waiting=waiting,
+        refusals=tuple(
+            f"{one.proxy} refused {one.type} {one.resource}: {one.message}" for one in verdict.rejected
+        ),
+        refused_by=len(refusers),
+    )
+
+
+def merged(figures: Iterable[Figure]) -> Figure:
+    """One figure of what several servers see: each counts the proxies that are connected to it.
+
+    A server that has not seen the newest generation yet is waited for, whatever its proxies run.
+    """
+    every = list(figures)
+    newest = max(one.generation for one in every)
+    current = [one for one in every if one.generation == newest]
+    behind = ("another server",) * (len(every) - len(current))
+    return Figure(
+        generation=newest,
+        invalid=next((one.invalid for one in current if one.invalid), ""),
+        limits=current[0].limits,
+        programmed=sum(one.programmed for one in current),
+        waiting=tuple(name for one in current for name in one.waiting) + behind,
+        refusals=tuple(text for one in current for text in one.refusals),
+        refused_by=sum(one.refused_by for one in current),
+    )
+
+
+def conditions(figure: Figure, before: Sequence[Json], now: str) -> list[Json]:
+    """All conditions of the object: those of others as they are, ours of now. `now` is RFC 3339."""
+    ours = [
+        _condition(one, figure.generation, before, now) for one in (_accepted(figure), _programmed(figure))
+    ]
+    types = {one["type"] for one in ours}
+    return [one for one in before if not (isinstance(one, dict) and one.get("type") in types)] + ours
+
+
+def with_conditions(body: Json, figure: Figure, now: str) -> Json:
+    """The object with its conditions and `status.observedGeneration`; the same object where nothing changes."""
+    status = body.get("status")
+    status = status if isinstance(status, dict) else {}
+    before = status.get("conditions")
+    after = conditions(figure, before if isinstance(before, list) else [], now)
+    return body | {"status": status | {"conditions": after, "observedGeneration": figure.generation}}
+
+
+def _accepted(figure: Figure) -> tuple[str, str, str, str]:
+    if figure.invalid:
+        return ACCEPTED, "False", "Invalid", figure.invalid
+    limits = f"without effect: {'; '.join(figure.limits)}" if figure.limits else ""
+    return ACCEPTED, "True", "Accepted", limits
+
+
+def _programmed(figure: Figure) -> tuple[str, str, str, str]:
+    run = f"{figure.programmed} of {figure.affected} affected proxies run it"
+    if figure.invalid:
+        return PROGRAMMED, "False", "NotAccepted", "what is not accepted is not given to proxies"
+    if figure.refusals:
+        return PROGRAMMED, "False", "Rejected", "; ".join((run, *figure.refusals[:NAMES_SHOWN]))
+    if figure.waiting:
+        shown = ", ".join(figure.waiting[:NAMES_SHOWN])
+        more = len(figure.waiting) - NAMES_SHOWN
+        rest = f" and {more} more" if more > 0 else ""
+        return PROGRAMMED, "False", "Pending", f"{run}; waiting for {shown}{rest}"
+    if not figure.affected:
+        return PROGRAMMED, "True", "NoSubscribers", "no connected proxy uses it"
+    return PROGRAMMED, "True", "Programmed", run
+
+
+def _condition(wanted: tuple[str, str, str, str], generation: int, before: Sequence[Json], now: str) -> Json:
+    kind, status, reason, message = wanted
+    old = next((one for one in before if isinstance(one, dict) and one.get("type") == kind), {})
+    since = old.get("lastTransitionTime") if old.get("status") == status else None
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message[:LONGEST_MESSAGE],
+        "lastTransitionTime": since or now,
+        "observedGeneration": generation,
+    }

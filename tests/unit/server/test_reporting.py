@@ -1,0 +1,209 @@
+"""Conditions on the objects themselves: written when they change, at a bounded rate, and never for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from argosy.model import ir
+from argosy.resources.meta import prepare_update
+from argosy.server import entries, reporting
+from argosy.server.delivery import Delivery
+from argosy.server.reconcile import Loop, Reconciler
+from argosy.server.reporting import Reporter
+from argosy.store.base import Key, Unavailable
+from argosy.store.memory import MemoryStore
+from argosy.xds.registration import Port, Register
+from tests.unit.server.test_reconcile import VS, FakeEnvoy, node, virtual_service
+
+Json = dict[str, Any]
+
+
+class Mesh:
+    """A store, the views over it, and who writes the conditions."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.reconciler = Reconciler(ir.Mesh())
+        self.delivery = Delivery(self.reconciler, set)
+        self.reporter = Reporter(self.store, self.reconciler, self.delivery)
+        self.loop = Loop(self.store, self.reconciler)
+
+    async def put(self, body: Json, key: Key) -> int:
+        stored = await self.store.get(key)
+        if stored is None:
+            created = await self.store.create(key, msgspec.json.encode(entries.new_object(body, 0)))
+            return created.revision
+        old = msgspec.json.decode(stored.body)
+        after = prepare_update(old, body | {"status": old.get("status", {})})
+        return (await self.store.update(key, msgspec.json.encode(after))).revision
+
+    async def workload(self, name: str, service: str = "reviews") -> None:
+        register = Register(
+            workload=name,
+            namespace="default",
+            service_account=service,
+            service=service,
+            address="127.0.0.1",
+            ports=(Port(workload=9080, bind=21001, application=40001),),
+        )
+        key = Key("/services", "default", service)
+        if await self.store.get(key) is None:
+            await self.store.create(key, msgspec.json.encode(entries.service(register, 0)))
+        entry = entries.with_health(entries.workload_entry(register, None, 0), "True", "Test", "", 0)
+        await self.store.create(entries.entry_key("default", name), msgspec.json.encode(entry))
+
+    async def seen(self) -> None:
+        """The views hold what is stored."""
+        await until(lambda: self.reconciler.revision >= self._latest())
+
+    def _latest(self) -> int:
+        return self.store._tail.latest
+
+    async def condition(self, key: Key = VS, kind: str = "Programmed") -> Json:
+        stored = await self.store.get(key)
+        assert stored is not None
+        found: list[Json] = msgspec.json.decode(stored.body).get("status", {}).get("conditions", [])
+        return next((one for one in found if one["type"] == kind), {})
+
+    async def becomes(self, reason: str, key: Key = VS, kind: str = "Programmed") -> Json:
+        """The condition, once its reason is this."""
+        async with asyncio.timeout(20):
+            while (found := await self.condition(key, kind)).get("reason") != reason:
+                await asyncio.sleep(0.01)
+        return found
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def mesh(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Mesh]:
+    monkeypatch.setattr(reporting, "SETTLED", 0.05)
+    monkeypatch.setattr(reporting, "RETRY_AFTER", 0.02)
+    made = Mesh()
+    tasks = [asyncio.create_task(made.loop.run()), asyncio.create_task(made.reporter.run())]
+    await made.loop.synced.wait()
+    yield made
+    for task in tasks:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*tasks)
+
+
+async def test_an_object_says_that_nobody_uses_it(mesh: Mesh) -> None:
+    await mesh.put(virtual_service(), VS)
+    found = await mesh.becomes("NoSubscribers")
+    assert (found["status"], found["observedGeneration"]) == ("True", 1)
+    assert (await mesh.condition(kind="Accepted"))["status"] == "True"
+
+
+async def test_a_proxy_that_joins_counts_and_one_that_leaves_no_longer_does(mesh: Mesh) -> None:
+    await mesh.workload("reviews-v1")
+    await mesh.put(virtual_service(), VS)
+    await mesh.seen()
+    envoy = FakeEnvoy(mesh.reconciler, "client-1", node())
+    found = await mesh.becomes("Programmed")
+    assert found["message"] == "1 of 1 affected proxies run it"
+    envoy.session.disconnected()
+    await mesh.becomes("NoSubscribers")
+
+
+async def test_a_change_is_pending_until_the_proxy_has_answered(mesh: Mesh) -> None:
+    await mesh.workload("reviews-v1")
+    await mesh.put(virtual_service(), VS)
+    await mesh.seen()
+    envoy = FakeEnvoy(mesh.reconciler, "client-1", node())
+    await mesh.becomes("Programmed")
+    await mesh.put(virtual_service("9s"), VS)
+    found = await mesh.becomes("Pending")
+    assert (found["status"], found["observedGeneration"]) == ("False", 2)
+    assert "waiting for client-1.default" in found["message"]
+    envoy.exchange()
+    assert (await mesh.becomes("Programmed"))["observedGeneration"] == 2
+
+
+async def test_a_refusal_is_told_in_envoys_words(mesh: Mesh) -> None:
+    await mesh.workload("reviews-v1")
+    await mesh.put(virtual_service(), VS)
+    await mesh.seen()
+    envoy = FakeEnvoy(mesh.reconciler, "client-1", node())
+    envoy.refuse = {"http_proxy"}
+    await mesh.put(virtual_service("9s"), VS)
+    await mesh.seen()
+    envoy.exchange()
+    found = await mesh.becomes("Rejected")
+    assert "client-1.default refused RouteConfiguration http_proxy: http_proxy is bad" in found["message"]
+    assert "0 of 1 affected proxies run it" in found["message"]
+
+
+async def test_an_object_written_past_the_api_that_cannot_be_read_says_so(mesh: Mesh) -> None:
+    broken = virtual_service() | {"spec": {"hosts": 5}}
+    await mesh.put(broken, VS)
+    found = await mesh.becomes("Invalid", kind="Accepted")
+    assert found["status"] == "False"
+    assert "hosts" in found["message"]
+    assert (await mesh.condition())["reason"] == "NotAccepted"
+
+
+async def test_what_an_agent_writes_is_left_to_it(mesh: Mesh) -> None:
+    await mesh.workload("reviews-v1")
+    await mesh.put(virtual_service(), VS)
+    await mesh.becomes("NoSubscribers")
+    stored = await mesh.store.get(entries.entry_key("default", "reviews-v1"))
+    assert stored is not None
+    kinds = {one["type"] for one in msgspec.json.decode(stored.body)["status"]["conditions"]}
+    assert kinds == {"Healthy"}
+
+
+async def test_a_status_is_written_once_and_moves_nothing(mesh: Mesh) -> None:
+    await mesh.workload("reviews-v1")
+    await mesh.put(virtual_service(), VS)
+    await mesh.becomes("NoSubscribers")
+    await mesh.seen()
+    pushes, written = sum(mesh.reconciler.metrics.reconciles.counts), mesh.reporter.written
+    FakeEnvoy(mesh.reconciler, "client-1", node())
+    await mesh.becomes("Programmed")
+    await mesh.seen()
+    assert sum(mesh.reconciler.metrics.reconciles.counts) == pushes, "a status is no change to the views"
+    assert mesh.reporter.written == written + 1
+
+
+async def test_who_waits_for_a_change_is_not_misled_by_the_status_written_meanwhile(mesh: Mesh) -> None:
+    """The route moves away from a host: what it was in before still matters after its status was written."""
+    await mesh.workload("reviews-v1")
+    await mesh.workload("ratings-v1", "ratings")
+    await mesh.put(virtual_service(), VS)
+    await mesh.seen()
+    before = mesh.reconciler.slots_of(VS)
+    moved = virtual_service()
+    moved["spec"]["hosts"] = ["ratings"]
+    await mesh.put(moved, VS)
+    await mesh.becomes("NoSubscribers")
+    await mesh.seen()
+    assert before <= mesh.reconciler.slots_of(VS)
+
+
+async def test_a_store_that_cannot_be_written_is_tried_again(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = 0
+    update = mesh.store.update
+
+    async def full(*arguments: Any) -> Any:
+        nonlocal tried
+        tried += 1
+        if tried < 3:
+            raise Unavailable("no space left")
+        return await update(*arguments)
+
+    monkeypatch.setattr(mesh.store, "update", full)
+    await mesh.put(virtual_service(), VS)
+    await mesh.becomes("NoSubscribers")
+    assert tried == 3
