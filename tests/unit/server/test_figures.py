@@ -12,14 +12,21 @@ from argosy.server.verdict import Rejection, State, Verdict
 NACK = Rejection(proxy="b.shop", type="Listener", resource="inbound_9080", message="duplicate listener")
 
 
-def said(figure: Figure, before: list[dict[str, Any]] | None = None, now: str = "T1") -> dict[str, dict[str, Any]]:
+def said(
+    figure: Figure, before: list[dict[str, Any]] | None = None, now: str = "T1"
+) -> dict[str, dict[str, Any]]:
     return {one["type"]: one for one in conditions(figure, before or [], now)}
 
 
 @pytest.mark.parametrize(
     ("verdict", "status", "reason", "message"),
     [
-        (Verdict(state=State.LIVE, proxies=("a", "b")), "True", "Programmed", "2 of 2 affected proxies run it"),
+        (
+            Verdict(state=State.LIVE, proxies=("a", "b")),
+            "True",
+            "Programmed",
+            "2 of 2 affected proxies run it",
+        ),
         (Verdict(state=State.UNAFFECTED), "True", "NoSubscribers", "no connected proxy uses it"),
         (
             Verdict(state=State.TIMEOUT, proxies=("a",), pending=("b",)),
@@ -35,7 +42,9 @@ def said(figure: Figure, before: list[dict[str, Any]] | None = None, now: str = 
         ),
         (
             # A proxy that refused one resource and has not answered for another counts once.
-            Verdict(state=State.REJECTED, proxies=("b.shop", "a"), pending=("b.shop",), rejected=(NACK, NACK)),
+            Verdict(
+                state=State.REJECTED, proxies=("b.shop", "a"), pending=("b.shop",), rejected=(NACK, NACK)
+            ),
             "False",
             "Rejected",
             "1 of 2 affected proxies run it; b.shop refused Listener inbound_9080: duplicate listener; "
@@ -44,7 +53,9 @@ def said(figure: Figure, before: list[dict[str, Any]] | None = None, now: str = 
         (Verdict(state=State.REJECTED, reason="spec.hosts: empty"), "False", "NotAccepted", None),
     ],
 )
-def test_programmed_says_how_many_run_it(verdict: Verdict, status: str, reason: str, message: str | None) -> None:
+def test_programmed_says_how_many_run_it(
+    verdict: Verdict, status: str, reason: str, message: str | None
+) -> None:
     found = said(figure_of(7, verdict))["Programmed"]
     assert (found["status"], found["reason"], found["observedGeneration"]) == (status, reason, 7)
     assert message is None or found["message"] == message

@@ -192,7 +192,9 @@ async def test_who_waits_for_a_change_is_not_misled_by_the_status_written_meanwh
     assert before <= mesh.reconciler.slots_of(VS)
 
 
-async def test_a_store_that_cannot_be_written_is_tried_again(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_cannot_be_written_is_tried_again(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tried = 0
     update = mesh.store.update
 
