@@ -21,6 +21,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
+INTERNAL = "/internal/"
+"""Resources of the servers themselves, which users never see: all that is held is one of them."""
+
 
 class Key(Struct, frozen=True, order=True):
     """`resource` is `group/plural` (`networking.istio.io/virtualservices`, core kinds: `/services`)."""
@@ -86,6 +89,10 @@ class Compacted(StoreError):
     """The log does not reach back to that revision: list again."""
 
 
+class TooLarge(StoreError):
+    """The store takes no body of that size."""
+
+
 class Unavailable(StoreError):
     """The store cannot be read or written now (disk full, file broken, connection lost)."""
 
@@ -134,8 +141,11 @@ class Store(Protocol):
     async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
         """Creates an object that is deleted `ttl` seconds after its holder was last heard of.
 
-        For the presence of processes, never for what users write; backups leave it out. Raises AlreadyExists.
+        For the presence of processes: the resource is one under INTERNAL; backups leave it out. Raises AlreadyExists.
         """
+
+    async def compact(self, revision: int) -> None:
+        """Forgets all events up to a revision; the stores do so by themselves as their logs grow."""
 
     async def revision(self) -> int:
         """That of the last write."""

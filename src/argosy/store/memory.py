@@ -6,7 +6,7 @@ Rule: no call waits between reading and writing its maps, so one event loop need
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -82,6 +82,7 @@ class MemoryStore:
             self._tail.watchers -= 1
 
     async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
+        refusals.check_internal(key)
         await self.create(key, body)
         ours = [self._expire_in(key, ttl)]  # the timer that stands for our lease: another's is another
 
@@ -101,6 +102,10 @@ class MemoryStore:
         renewal = Renewal(key, ttl, renew, release)
         self._renewals.add(renewal)
         return renewal
+
+    async def compact(self, revision: int) -> None:
+        self._check_open()
+        self._tail.forget(revision)
 
     async def revision(self) -> int:
         self._check_open()
@@ -166,8 +171,9 @@ class MemoryStore:
             raise refusals.changed(key, found.revision, expected)
         return found
 
-    async def _older(self, revision: int) -> Sequence[Event]:
+    async def _older(self, revision: int) -> AsyncGenerator[Sequence[Event], None]:
         raise refusals.cut(self._tail.floor, revision)
+        yield ()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argosy.store.base import AlreadyExists, Compacted, Conflict, Key, NotFound
+from argosy.store.base import INTERNAL, AlreadyExists, Compacted, Conflict, Key, NotFound
 
 
 def describe(key: Key) -> str:
@@ -25,6 +25,16 @@ def changed(key: Key, revision: int, expected: int) -> Conflict:
 
 def cut(floor: int, after: int) -> Compacted:
     return Compacted(f"the event log begins after revision {floor}, not {after}: list again")
+
+
+def forgotten(after: int) -> Compacted:
+    """As `cut`, where the store does not say how far back it knows."""
+    return Compacted(f"what was there at revision {after} is compacted: list again")
+
+
+def check_internal(key: Key) -> None:
+    if not key.resource.startswith(INTERNAL):
+        raise ValueError(f"{describe(key)} cannot be held: only resources under {INTERNAL} can")
 
 
 def ahead(latest: int, after: int) -> Compacted:

@@ -58,6 +58,12 @@ def compact(connection: sqlite3.Connection, keep: int) -> None:
         connection.execute("DELETE FROM events WHERE revision <= ?", (newest - keep,))
 
 
+def forget(connection: sqlite3.Connection, revision: int) -> None:
+    """Cuts the event log behind a revision, and overwrites what it held: it may have been a secret."""
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute("DELETE FROM events WHERE revision <= ?", (revision,))
+
+
 def get(connection: sqlite3.Connection, key: Key) -> Stored | None:
     row = connection.execute(SELECT_OBJECT, (key.resource, key.namespace, key.name)).fetchone()
     return None if row is None else Stored(key, row[0], row[1])

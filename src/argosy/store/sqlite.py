@@ -14,13 +14,13 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from argosy.store import file, leases, pages, rows, snapshot
+from argosy.store import file, leases, pages, refusals, rows, snapshot
 from argosy.store.base import Compacted, Copied, Event, Hold, Key, Listing, Stored, StoreError, Unavailable
 from argosy.store.holding import Renewal
 from argosy.store.tail import CHUNK, Tail, follow
@@ -101,6 +101,7 @@ class SqliteStore:
             self._leave(tail)
 
     async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
+        refusals.check_internal(key)
         token = secrets.token_hex(16)
         await self._writer.write(partial(leases.create, key=key, body=body, token=token, ttl=ttl))
 
@@ -113,6 +114,9 @@ class SqliteStore:
         renewal = Renewal(key, ttl, renew, release)
         self._renewals.add(renewal)
         return renewal
+
+    async def compact(self, revision: int) -> None:
+        await self._writer.write(partial(rows.forget, revision=revision))
 
     async def revision(self) -> int:
         return await self._read(rows.latest)
@@ -175,8 +179,10 @@ class SqliteStore:
         finally:
             self._connections.put(connection)
 
-    async def _older(self, revision: int) -> Sequence[Event]:
-        return await self._read(partial(rows.events, after=revision, count=CHUNK))
+    async def _older(self, revision: int) -> AsyncGenerator[Sequence[Event], None]:
+        while events := await self._read(partial(rows.events, after=revision, count=CHUNK)):
+            yield events
+            revision = events[-1].stored.revision
 
     def _join(self, latest: int) -> Tail:
         if self._closed:

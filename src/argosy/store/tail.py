@@ -8,8 +8,9 @@ exactly the events with `floor < revision <= latest`, in order. What lies at or 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 from argosy.store.base import Event, StoreError
 
@@ -37,7 +38,7 @@ class Tail:
         self.latest = events[-1].stored.revision
         # Cut rarely: a cut moves every event that stays.
         if len(self._events) > self._keep + max(64, self._keep // 8):
-            cut = len(self._events) - self._keep
+            cut = self._whole(len(self._events) - self._keep)
             self.floor = self._events[cut - 1].stored.revision
             del self._events[:cut]
         self._wake()
@@ -47,6 +48,13 @@ class Tail:
         self._events.clear()
         self.floor = self.latest = latest
         self._wake()
+
+    def forget(self, revision: int) -> None:
+        """Drops the events up to a revision, which is not newer than `latest`."""
+        if revision > self.floor:
+            del self._events[: bisect_right(self._events, revision, key=_revision)]
+            self.floor = revision
+            self._wake()
 
     def fail(self, failure: StoreError) -> None:
         """Ends every watch with `failure`."""
@@ -58,7 +66,7 @@ class Tail:
         if revision < self.floor:
             return None
         start = bisect_right(self._events, revision, key=_revision)
-        return self._events[start : start + CHUNK]
+        return self._events[start : self._whole(start + CHUNK)]
 
     def all_since(self, revision: int) -> Sequence[Event]:
         """All events after a revision that is not below `floor`."""
@@ -76,6 +84,12 @@ class Tail:
         if self._failure is not None:
             raise self._failure
 
+    def _whole(self, end: int) -> int:
+        """A place to part the events at, here or later: those of one revision (another's transaction) stay together."""
+        while end < len(self._events) and _revision(self._events[end]) == _revision(self._events[end - 1]):
+            end += 1
+        return end
+
     def _wake(self) -> None:
         for waiter in self._waiting:
             if not waiter.done():
@@ -83,17 +97,28 @@ class Tail:
 
 
 async def follow(
-    tail: Tail, after: int, resource: str | None, older: Callable[[int], Awaitable[Sequence[Event]]]
+    tail: Tail,
+    after: int,
+    resource: str | None,
+    older: Callable[[int], AsyncGenerator[Sequence[Event], None]],
 ) -> AsyncIterator[Event]:
     """Events after a revision, for ever: from the tail, or from `older` where the tail does not reach back.
 
-    `older(revision)` gives the next events after `revision` (some, where there are any) or raises Compacted.
+    `older(revision)` gives the events after `revision`, a few at a time, or raises Compacted.
     """
     position = after
     while True:
         events = tail.since(position)
         if events is None:
-            events = await older(position)
+            async with contextlib.aclosing(older(position)) as batches:
+                async for batch in batches:
+                    for event in batch:
+                        position = event.stored.revision
+                        if resource is None or event.stored.key.resource == resource:
+                            yield event
+                    if position >= tail.floor:
+                        break
+            continue
         for event in events:
             position = event.stored.revision
             if resource is None or event.stored.key.resource == resource:

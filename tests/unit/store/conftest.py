@@ -19,11 +19,11 @@ async def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
     """Opens stores of one kind; closes them afterwards."""
     opened: list[Store] = []
 
-    async def make(keep_events: int = 10_000) -> Store:
+    async def make() -> Store:
         if request.param == "memory":
-            store: Store = MemoryStore(keep_events)
+            store: Store = MemoryStore()
         else:
-            store = await SqliteStore.open(tmp_path / f"{len(opened)}.db", keep_events=keep_events)
+            store = await SqliteStore.open(tmp_path / f"{len(opened)}.db")
         opened.append(store)
         return store
 

@@ -15,7 +15,8 @@ import pytest
 
 from argosy.runtime.errors import Failure
 from argosy.store import file
-from argosy.store.base import EventType, Key, Unavailable
+from argosy.store.base import Compacted, EventType, Key, Store, Unavailable
+from argosy.store.memory import MemoryStore
 from argosy.store.sqlite import SqliteStore
 
 ROUTES = "networking.istio.io/virtualservices"
@@ -319,4 +320,22 @@ async def test_a_commit_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
     writing = store._writer._connection
     assert writing.execute("PRAGMA synchronous").fetchone() == (2,)
     assert writing.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    await store.close()
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_the_log_keeps_at_least_its_last_events_and_not_all(tmp_path: Path, kind: str) -> None:
+    sqlite = kind == "sqlite"
+    store: Store = (
+        await SqliteStore.open(tmp_path / "a.db", keep_events=100) if sqlite else MemoryStore(keep_events=100)
+    )
+    await store.create(REVIEWS, b"0")
+    for turn in range(400):
+        await store.update(REVIEWS, str(turn).encode())
+    with pytest.raises(Compacted):
+        await anext(store.watch(1))
+    newest = await store.revision()
+    events = store.watch(newest - 100)
+    found = [(await anext(events)).stored.revision for _ in range(100)]
+    assert found == list(range(newest - 99, newest + 1))
     await store.close()

@@ -1,0 +1,126 @@
+"""The changes of etcd as one stream for ever: connections come and go, the events go on where they were.
+
+Rule: the position is the revision of the last whole response, and a new stream begins behind it, so nothing is lost or
+told twice. Nothing is read ahead of who asks: etcd and gRPC's flow control hold back what a slow reader has not taken.
+# etcd: api/etcdserverpb/rpc.proto (WatchCreateRequest, WatchResponse)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any
+
+import grpc
+import grpc.aio
+from aetcd import rpc
+
+from argosy.runtime.log import logger
+from argosy.store import refusals
+from argosy.store.base import Event, StoreError, Unavailable
+from argosy.store.etcd.client import ATTEMPT_SECONDS, EOF, PAUSE_SECONDS, Client
+from argosy.store.etcd.keys import Layout
+
+LONGEST_PAUSE = 2.0
+
+log = logger("store")
+
+
+class Ended(Exception):
+    """The stream is over, and another one may go on."""
+
+
+async def changes(
+    client: Client, layout: Layout, after: int, revision: Callable[[], Awaitable[int]]
+) -> AsyncGenerator[Sequence[Event], None]:
+    """Events with revision > after. Raises Compacted, and Unavailable once the client is closed."""
+    position, pause = after, PAUSE_SECONDS
+    while True:
+        chosen = client.chosen
+        try:
+            if (newest := await revision()) < position:
+                raise refusals.ahead(newest, position)  # a backup was put back
+            stream = await _open(client, layout, position)
+            try:
+                pause = PAUSE_SECONDS
+                while True:
+                    response = await _read(client, stream)
+                    events = _events(client, layout, response, position)
+                    position = _reached(response, position)
+                    if events:
+                        yield events
+            finally:
+                stream.cancel()
+        except (Ended, Unavailable, TimeoutError, grpc.aio.AioRpcError, grpc.aio.UsageError) as error:
+            if client.closed:
+                raise client.gone() from error
+            log.warning("the watch of etcd is interrupted", why=_why(client, error), revision=position)
+        await client.fail_over(chosen)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _open(client: Client, layout: Layout, position: int) -> Any:
+    """A stream whose watch has been made."""
+    metadata = await client.metadata(ATTEMPT_SECONDS)
+    stream = client.channel().watch.Watch(metadata=metadata)
+    start, end = layout.range(None)
+    wanted = rpc.WatchCreateRequest(
+        key=start, range_end=end, start_revision=position + 1, prev_kv=True, progress_notify=True
+    )
+    try:
+        async with asyncio.timeout(ATTEMPT_SECONDS):
+            await stream.write(rpc.WatchRequest(create_request=wanted))
+            response = await _read(client, stream)
+        if response.canceled:
+            raise _ended(client, response, position)
+    except BaseException:
+        stream.cancel()
+        raise
+    return stream
+
+
+async def _read(client: Client, stream: Any) -> Any:
+    try:
+        response = await stream.read()
+    except asyncio.CancelledError:
+        # grpc.aio says so too when the channel is closed under the stream.
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise
+        raise Ended("the connection was closed") from None
+    if response is EOF:
+        raise Ended("etcd has ended it")
+    return response
+
+
+def _events(client: Client, layout: Layout, response: Any, position: int) -> list[Event]:
+    if response.canceled:
+        raise _ended(client, response, position)
+    try:
+        found = [layout.event(event) for event in response.events]
+    except LookupError as error:
+        raise refusals.forgotten(position) from error
+    return [event for event in found if event is not None]
+
+
+def _reached(response: Any, position: int) -> int:
+    """How far a response goes: to its last event; one without events says itself how far there are none."""
+    last = response.events[-1].kv.mod_revision if response.events else response.header.revision
+    return max(position, int(last))
+
+
+def _ended(client: Client, response: Any, position: int) -> Exception:
+    """etcd has cancelled the watch: Compacted, or something that passes."""
+    if response.compact_revision:
+        return refusals.cut(response.compact_revision, position)
+    client.outdated(response.cancel_reason)
+    return Ended(response.cancel_reason or "etcd has cancelled it")
+
+
+def _why(client: Client, error: Exception) -> str:
+    if not isinstance(error, grpc.aio.AioRpcError):
+        return str(error) or "no answer in time"
+    try:
+        return client.judge(error)
+    except StoreError as verdict:
+        return str(verdict)
