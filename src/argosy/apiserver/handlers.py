@@ -16,7 +16,18 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from argosy.apiserver import discovery, documents, encoding, patches, paths, representation, status, writing
+from argosy.apiserver import (
+    definitions,
+    documented,
+    documents,
+    encoding,
+    patches,
+    paths,
+    representation,
+    status,
+    writing,
+)
+from argosy.apiserver.definitions import Definitions, Readable
 from argosy.apiserver.deletion import read_delete_options
 from argosy.apiserver.encoding import ListMeta
 from argosy.apiserver.paths import NAMESPACES, Discovery, Target
@@ -51,6 +62,7 @@ class Api:
         bookmark_seconds: float,
     ) -> None:
         self.store = store
+        self.definitions = Definitions(store, now())
         self.admission = admission
         self.now = now
         self.bookmark_seconds = bookmark_seconds
@@ -60,10 +72,11 @@ class Api:
         what = paths.parse(request.scope["path"])
         method = "GET" if request.method == "HEAD" else request.method
         if isinstance(what, Discovery):
-            document = discovery.describe(what)
-            if method != "GET":
-                raise status.method_not_allowed(method, "discovery", ("GET",))
-            return _json(encoding.encode(document))
+            return documented.answer(request, what)
+        if what.kind.read_only and method != "GET":
+            raise status.method_not_allowed(
+                method, f"{status.qualified(what.kind)}: they are read-only", ("GET",)
+            )
         level = what.subresource or ("object" if what.name else "collection")
         verb = VERBS.get((method, level))
         if verb is None:
@@ -110,7 +123,9 @@ class Api:
             mark_initial=options.initial_events and options.bookmarks,
         )
         needed = initial or options.selector.labels
-        return WatchResponse(self.store, wanted, form, await self._listing(target) if needed else None)
+        return WatchResponse(
+            self._source(target), wanted, form, await self._listing(target) if needed else None
+        )
 
     # --- writing ---
 
@@ -222,13 +237,16 @@ class Api:
         )
 
     async def _stored(self, target: Target) -> Stored:
-        found = await self.store.get(writing.key_of(target))
+        found = await self._source(target).get(writing.key_of(target))
         if found is None:
             raise status.not_found(target.kind, target.name)
         return found
 
     async def _listing(self, target: Target) -> Listing:
-        return await self.store.list(target.kind.resource, target.namespace or None)
+        return await self._source(target).list(target.kind.resource, target.namespace or None)
+
+    def _source(self, target: Target) -> Readable:
+        return self.definitions if target.kind.resource == definitions.RESOURCE else self.store
 
     async def _require_namespace(self, target: Target) -> None:
         if target.namespace and await self.store.get(Key(NAMESPACES, "", target.namespace)) is None:

@@ -18,7 +18,8 @@ NAMESPACES = "/namespaces"
 
 
 class Discovery(Struct, frozen=True):
-    """`/version`, `/api`, `/api/v1`, `/apis`, `/apis/GROUP`, `/apis/GROUP/VERSION`."""
+    """What the API says of itself: `/version`, `/openapi/v2`, `/openapi/v3…`, `/api`, `/api/v1`, `/apis`,
+    `/apis/GROUP`, `/apis/GROUP/VERSION`."""
 
     parts: tuple[str, ...]
 
@@ -49,6 +50,8 @@ def parse(path: str) -> Discovery | Target:
     parts = tuple(path.removeprefix("/").removesuffix("/").split("/"))
     match parts:
         case ("version",) | ("api",) | ("api", _) | ("apis",) | ("apis", _) | ("apis", _, _):
+            return Discovery(parts)
+        case ("openapi", "v2") | ("openapi", "v3", *_):
             return Discovery(parts)
         case ("api", version, *rest):
             return _target("", version, rest)

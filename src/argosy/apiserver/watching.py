@@ -17,11 +17,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from argosy.apiserver import encoding
+from argosy.apiserver.definitions import Readable
 from argosy.apiserver.paths import Target
 from argosy.apiserver.representation import Form
 from argosy.apiserver.selectors import Selector
 from argosy.apiserver.status import refusal_of
-from argosy.store.base import Event, EventType, Key, Listing, Store, Stored, StoreError
+from argosy.store.base import Event, EventType, Key, Listing, Stored, StoreError
 
 CLOSING = "argosy.closing"
 """Key of the ASGI scope: an asyncio.Event, set when the server is about to stop, so that watches end by themselves."""
@@ -91,7 +92,7 @@ class WatchResponse(Response):
 
     media_type = "application/json"
 
-    def __init__(self, store: Store, wanted: Wanted, form: Form, listing: Listing | None) -> None:
+    def __init__(self, store: Readable, wanted: Wanted, form: Form, listing: Listing | None) -> None:
         """`listing`: the objects of the kind at the beginning; needed where `after` is None or labels are selected."""
         self.status_code = 200
         self.background = None

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from argosy.resources import core, identity, networking, rbac, security
+from argosy.resources import apiextensions, core, identity, networking, rbac, security
 from argosy.resources.meta import Object
 
 
@@ -142,6 +142,20 @@ KINDS: tuple[Kind, ...] = (
         singular="configmap",
         short_names=("cm",),
         struct=core.ConfigMap,
+    ),
+    Kind(
+        group=apiextensions.GROUP,
+        versions=("v1",),
+        kind="CustomResourceDefinition",
+        plural="customresourcedefinitions",
+        singular="customresourcedefinition",
+        short_names=("crd", "crds"),
+        categories=("api-extensions",),
+        namespaced=False,
+        builtin=True,
+        virtual=True,
+        read_only=True,
+        struct=apiextensions.CustomResourceDefinition,
     ),
     _rbac(rbac.Role, "roles", namespaced=True),
     _rbac(rbac.ClusterRole, "clusterroles", namespaced=False),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
+from argosy.apiserver.discovery import _rank, versions
 from argosy.resources.kinds import KINDS
 
 
@@ -41,7 +43,8 @@ async def test_a_resource_says_its_names_scope_verbs_and_status(api: httpx.Async
         ["vs"],
         True,
     )
-    assert set(routes["verbs"]) == {"create", "delete", "get", "list", "patch", "update", "watch"}
+    writes = {"create", "delete", "deletecollection", "patch", "update"}
+    assert set(routes["verbs"]) == {"get", "list", "watch"} | writes
     assert entries["virtualservices/status"]["kind"] == "VirtualService"
     core = {e["name"]: e for e in (await api.get("/api/v1")).json()["resources"]}
     assert core["namespaces"]["namespaced"] is False
@@ -58,3 +61,69 @@ async def test_versions(api: httpx.AsyncClient) -> None:
 async def test_what_is_not_served_is_not_found(api: httpx.AsyncClient) -> None:
     for path in ("/api/v2", "/apis/nothing", "/apis/networking.istio.io/v9", "/apis//v1", "/", "/openapi"):
         assert (await api.get(path)).status_code == 404, path
+
+
+@pytest.mark.parametrize("version", ["v2", "v2beta1"])
+async def test_the_aggregated_documents_say_the_same_as_the_old_ones(
+    api: httpx.AsyncClient, version: str
+) -> None:
+    media = f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+    found, old = {}, {}
+    for root in ("/api", "/apis"):
+        answer = await api.get(root, headers={"Accept": f"{media},application/json"})
+        assert answer.headers["content-type"] == media
+        document = answer.json()
+        assert (document["kind"], document["apiVersion"]) == (
+            "APIGroupDiscoveryList",
+            f"apidiscovery.k8s.io/{version}",
+        )
+        for group in document["items"]:
+            for served in group["versions"]:
+                assert served["freshness"] == "Current"
+                for entry in served["resources"]:
+                    kind = entry["responseKind"]
+                    assert (kind["group"], kind["version"]) == (group["metadata"]["name"], served["version"])
+                    found[kind["group"], kind["version"], entry["resource"]] = entry
+    for group, version_, _ in found:
+        base = f"/apis/{group}/{version_}" if group else f"/api/{version_}"
+        for entry in (await api.get(base)).json()["resources"]:
+            old[group, version_, entry["name"]] = entry
+    assert {key for key in old if "/" not in key[2]} == set(found)
+    for key, entry in found.items():
+        told = old[key]
+        assert entry["scope"] == ("Namespaced" if told["namespaced"] else "Cluster")
+        assert entry["verbs"] == told["verbs"]
+        assert entry["singularResource"] == told["singularName"]
+        assert entry.get("shortNames") == told.get("shortNames")
+        assert entry.get("categories") == told.get("categories")
+        parts = [part["subresource"] for part in entry.get("subresources", ())]
+        assert [f"{key[2]}/{part}" for part in parts] == [
+            name
+            for group, version_, name in old
+            if (group, version_) == key[:2] and name.startswith(f"{key[2]}/")
+        ]
+
+
+async def test_old_clients_get_old_documents_and_unknown_forms_are_refused(api: httpx.AsyncClient) -> None:
+    for accept in ("application/json", "*/*", ""):
+        assert (await api.get("/apis", headers={"Accept": accept})).json()["kind"] == "APIGroupList"
+    unknown = "application/json;g=apidiscovery.k8s.io;v=v9;as=APIGroupDiscoveryList"
+    assert (await api.get("/apis", headers={"Accept": unknown})).status_code == 406
+    assert (await api.get("/apis", headers={"Accept": f"{unknown},application/json"})).status_code == 200
+
+
+def test_versions_stand_in_the_order_of_their_stability() -> None:
+    assert versions("networking.istio.io") == ["v1", "v1beta1", "v1alpha3"]
+    mixed = ["v1alpha1", "v2", "v1beta2", "v1", "v10", "v1beta1", "other"]
+    assert sorted(mixed, key=_rank) == ["v10", "v2", "v1", "v1beta2", "v1beta1", "v1alpha1", "other"]
+
+
+async def test_what_is_read_only_is_only_read(api: httpx.AsyncClient) -> None:
+    base = "/apis/apiextensions.k8s.io/v1"
+    (entry,) = (await api.get(base)).json()["resources"]
+    assert entry["verbs"] == ["get", "list", "watch"]
+    name = f"{base}/customresourcedefinitions/virtualservices.networking.istio.io"
+    for method, path in (("POST", base + "/customresourcedefinitions"), ("PUT", name), ("DELETE", name)):
+        refused = await api.request(method, path, json={})
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET"), method
+        assert "read-only" in refused.json()["message"]

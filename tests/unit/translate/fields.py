@@ -31,6 +31,7 @@ NOT_OF_TRAFFIC = {
     "Namespace": "of the API alone: what is in it is deleted with it",
     "IdentityRegistration": "of the CA: see tests/unit/identity",
     "Secret": "a Secret is told as a whole",
+    "CustomResourceDefinition": "of the API alone",
     "Role": "of the API alone",
     "ClusterRole": "of the API alone",
     "RoleBinding": "of the API alone",

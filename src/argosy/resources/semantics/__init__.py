@@ -24,6 +24,7 @@ _MODULES = {
     "/services": "service",
     "/secrets": "secret",
     "/configmaps": "config_map",
+    "apiextensions.k8s.io/customresourcedefinitions": "custom_resource_definition",
     "rbac.authorization.k8s.io/roles": "rbac",
     "rbac.authorization.k8s.io/clusterroles": "rbac",
     "rbac.authorization.k8s.io/rolebindings": "rbac",
