@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from argosy.resources.kinds import Kind
 from argosy.resources.problem import Problem
-from argosy.store.base import AlreadyExists, Compacted, Conflict, NotFound, StoreError, Unavailable
+from argosy.store.base import AlreadyExists, Compacted, Conflict, NotFound, StoreError, TooLarge, Unavailable
 
 REASONS = {
     400: "BadRequest",
@@ -164,6 +164,8 @@ def _of_store(error: StoreError) -> Refusal:
             return Refusal(409, str(error))
         case Compacted():
             return expired(str(error))
+        case TooLarge():
+            return Refusal(413, str(error))
         case Unavailable():
             return Refusal(503, str(error), headers=(("Retry-After", "1"),))
     return Refusal(500, str(error))

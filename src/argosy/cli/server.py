@@ -18,6 +18,25 @@ ADDRESS = "HOST:PORT"
 
 def server(
     state_dir: StateDir = "",
+    store: Annotated[
+        str,
+        typer.Option(
+            "--store",
+            metavar="URL",
+            envvar="ARGOSY_STORE",
+            help="Where the configuration lives: sqlite:///PATH, or etcd://HOST:2379,HOST2:2379/PREFIX with "
+            "?ca=FILE, cert=FILE, key=FILE, user=NAME, password-file=FILE, timeout=5s, compact=off.",
+            show_default="a SQLite file in the state directory",
+        ),
+    ] = "",
+    secrets_key_file: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="The keys that Secrets are sealed with; made at the first start. Servers of one store share it.",
+            show_default="secrets.key in the state directory",
+        ),
+    ] = "",
     roles: Annotated[str, typer.Option(metavar="ROLES", help="Which parts run here.")] = "api,xds,ca",
     api_address: Annotated[
         str, typer.Option(metavar=ADDRESS, help="The control-plane API (HTTPS). Port 0: any free one.")
@@ -65,9 +84,12 @@ def server(
     import uvloop
 
     from argosy.server import process, settings
+    from argosy.store import open as stores
 
     chosen = settings.Settings(
         state=paths.state_dir(state_dir),
+        store=stores.check(store),
+        secrets_key_file=Path(secrets_key_file).absolute() if secrets_key_file else None,
         roles=settings.roles(roles),
         api=settings.address("--api-address", api_address),
         xds=settings.address("--xds-address", xds_address),

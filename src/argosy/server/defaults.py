@@ -6,16 +6,20 @@ Written once, into a store that has never held anything: one that was deleted la
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+from collections.abc import Iterable
 
 import msgspec
 
 from argosy.runtime.log import logger
 from argosy.server.entries import Json, new_object
-from argosy.store.base import AlreadyExists, Key, Store
+from argosy.store.base import INTERNAL, AlreadyExists, Key, Store
 
 ROOT_NAMESPACE = "istio-system"
+
+BEGUN = Key(f"{INTERNAL}first-objects", "", "written")
 
 log = logger("server")
 
@@ -61,24 +65,30 @@ def _object(api_version: str, kind: str, namespace: str, name: str, **rest: Json
 async def write_first_objects(store: Store, now: float) -> bool:
     """Whether this was the first start. Raises StoreError.
 
-    A first start that was killed half-way is finished by the next: the last object marks the end, and nobody can have
-    deleted one before (the API starts later).
+    A first start that was killed half-way is finished by the next: BEGUN is written at its end, and nobody can have
+    deleted one before (the API starts later). A mesh that is older than BEGUN is known by what else is there.
     """
-    listing = await store.list()
+    if await store.get(BEGUN) is not None:
+        return False
     objects = first_objects(os.getuid(), _user_name())
     keys = [key for key, _ in objects]
-    present = {stored.key for stored in listing.items}
-    # Each write takes one revision: a store that holds nothing but the beginning of the list was left half-way.
-    if listing.revision >= len(objects) or present != set(keys[: listing.revision]):
-        return False
+    present = {one.key for one in (await store.list()).items if not one.key.resource.startswith(INTERNAL)}
+    fresh = present == set(keys[: len(present)]) and len(present) < len(keys)
+    if fresh:
+        await _write(store, objects, present, now)
+    with contextlib.suppress(AlreadyExists):
+        await store.create(BEGUN, b"{}")
+    return fresh
+
+
+async def _write(store: Store, objects: Iterable[tuple[Key, Json]], present: set[Key], now: float) -> None:
     for key, body in objects:
         if key not in present:
             try:
                 await store.create(key, msgspec.json.encode(new_object(body, now)))
             except AlreadyExists:
                 continue  # another replica starts at the same moment
-    log.info("first start", objects=len(objects))
-    return True
+    log.info("first start")
 
 
 def _user_name() -> str:

@@ -47,13 +47,12 @@ from argosy.server.registrations import Registrations
 from argosy.server.reporting import Reporter
 from argosy.server.settings import Address, Role, Settings
 from argosy.store.base import Store, StoreError
-from argosy.store.sqlite import SqliteStore
+from argosy.store.open import open_store
 from argosy.xds.server import AdsService, Peer
 from argosy.xds.wire import Node
 
 HOUSEKEEPING_EVERY = 5.0
 CATCH_UP_WITHIN = 2.0
-NAMESPACES = "/namespaces"
 STREAMS_END_WITHIN = 0.2  # seconds that calls have when the server stops; streams never end by themselves
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
 
@@ -108,7 +107,7 @@ class ControlPlane:
                 ports.probe(role, wanted)
         ports.probe("status", settings.status)
         self.metrics = Metrics()
-        self.store: Store = await SqliteStore.open(state / "argosy.db")
+        self.store: Store = await open_store(settings.store, state, settings.secrets_key_file)
         self._stack.push_async_callback(self.store.close)
         self.authority = open_authority(
             state / "ca", settings.trust_domain, settings.cert_ttl, settings.max_cert_ttl
@@ -265,7 +264,7 @@ class ControlPlane:
 
     async def _caught_up(self) -> None:
         """Until what is stored by now is in the views; not much longer than that may take, as it is for warnings."""
-        stored = (await self.store.list(NAMESPACES)).revision
+        stored = await self.store.last_change()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_WITHIN):
                 while self.reconciler.revision < stored:

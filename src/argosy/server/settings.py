@@ -31,6 +31,8 @@ class Address(Struct, frozen=True):
 
 class Settings(Struct, frozen=True, kw_only=True):
     state: Path
+    store: str = ""  # a URL; "": the file of the state directory
+    secrets_key_file: Path | None = None  # None: in the state directory
     roles: frozenset[Role] = frozenset(Role)
     api: Address = Address("127.0.0.1", 16443)
     xds: Address = Address("127.0.0.1", 15012)

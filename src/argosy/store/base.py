@@ -148,7 +148,13 @@ class Store(Protocol):
         """Forgets all events up to a revision; the stores do so by themselves as their logs grow."""
 
     async def revision(self) -> int:
-        """That of the last write."""
+        """Of the store now: a list and a watch can begin there."""
+
+    async def last_change(self) -> int:
+        """The revision of the newest change of an object that this store knows of, so that a watch comes to it.
+
+        (`revision` may be ahead of it for ever, where others use the same counter.)
+        """
 
     async def health(self) -> None:
         """Returns if the store answers now. Raises Unavailable, which says why not."""

@@ -59,6 +59,8 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     # FULL: a commit is on the disk when it returns, also over a power cut.
     connection.execute("PRAGMA synchronous = FULL")
+    # What is deleted is overwritten: before there were keys to seal with, it may have been a secret.
+    connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
     return connection
 

@@ -111,6 +111,9 @@ class MemoryStore:
         self._check_open()
         return self._tail.latest
 
+    async def last_change(self) -> int:
+        return await self.revision()
+
     async def health(self) -> None:
         self._check_open()
 

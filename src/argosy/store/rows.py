@@ -59,9 +59,16 @@ def compact(connection: sqlite3.Connection, keep: int) -> None:
 
 
 def forget(connection: sqlite3.Connection, revision: int) -> None:
-    """Cuts the event log behind a revision, and overwrites what it held: it may have been a secret."""
-    connection.execute("PRAGMA secure_delete = ON")
+    """Cuts the event log behind a revision."""
     connection.execute("DELETE FROM events WHERE revision <= ?", (revision,))
+
+
+def advance(connection: sqlite3.Connection, revision: int) -> None:
+    """The counter stands at a revision ahead, and the log begins there."""
+    if revision > latest(connection):
+        connection.execute("DELETE FROM events")
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (revision,))
 
 
 def get(connection: sqlite3.Connection, key: Key) -> Stored | None:

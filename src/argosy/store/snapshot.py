@@ -36,10 +36,7 @@ class Draft:
     def set_counter(self, revision: int) -> None:
         """The next write gets a revision above this one."""
         with _failures(self._target):
-            self.connection.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
-            self.connection.execute(
-                "INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (revision,)
-            )
+            rows.advance(self.connection, revision)
 
     def copied(self) -> Copied:
         count = self.connection.execute("SELECT count(*) FROM objects").fetchone()[0]

@@ -118,8 +118,15 @@ class SqliteStore:
     async def compact(self, revision: int) -> None:
         await self._writer.write(partial(rows.forget, revision=revision))
 
+    async def advance(self, revision: int) -> None:
+        """The next write gets a revision above this one, and the log begins there: nothing older can be asked for."""
+        await self._writer.write(partial(rows.advance, revision=revision))
+
     async def revision(self) -> int:
         return await self._read(rows.latest)
+
+    async def last_change(self) -> int:
+        return await self.revision()
 
     async def health(self) -> None:
         await self._read(rows.latest)

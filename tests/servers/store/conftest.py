@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from argosy.store.base import Store
 from argosy.store.etcd.address import EtcdAddress, parse
 from argosy.store.etcd.store import EtcdStore
+from argosy.store.keyring import Keyring, create
+from argosy.store.sealed import SealedStore
 from tests.servers.etcd import Etcd, etcd
 
 Maker = Callable[..., Awaitable[Store]]
@@ -31,13 +34,17 @@ def address(server: Etcd) -> EtcdAddress:
     return msgspec.structs.replace(found, compact=False)
 
 
-@pytest.fixture
-async def make_store(server: Etcd) -> AsyncIterator[Maker]:
+@pytest.fixture(params=["etcd", "sealed etcd"])
+async def make_store(request: pytest.FixtureRequest, server: Etcd, tmp_path: Path) -> AsyncIterator[Maker]:
     opened: list[Store] = []
 
     async def make() -> Store:
         found = parse(server.url(f"/test{next(PREFIXES)}", "?compact=off"))
-        opened.append(await EtcdStore.open(found))
+        store: Store = await EtcdStore.open(found)
+        if "sealed" in request.param:
+            create(tmp_path / "keys")
+            store = SealedStore(store, Keyring(tmp_path / "keys"))
+        opened.append(store)
         return opened[-1]
 
     yield make

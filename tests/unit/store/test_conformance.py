@@ -306,7 +306,7 @@ Step = tuple[str, str, str, bool]
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["create", "update", "delete"]),
-        st.sampled_from(["a", "b"]),
+        st.sampled_from([ROUTES, "/secrets"]),
         st.sampled_from(["x", "y"]),
         st.booleans(),
     ),
@@ -323,8 +323,8 @@ async def test_any_sequence_of_writes_agrees_with_a_plain_dictionary(
     plain: dict[Key, tuple[int, bytes]] = {}
     begin = revision = await store.revision()
     written = 0
-    for turn, (verb, namespace, name, stale) in enumerate(steps):
-        key, body = Key(ROUTES, namespace, name), str(turn).encode()
+    for turn, (verb, resource, name, stale) in enumerate(steps):
+        key, body = Key(resource, "shop", name), str(turn).encode()
         there = plain.get(key)
         expected = (there[0] - 1 if stale else there[0]) if there else None
         allowed = there is None if verb == "create" else there is not None and not stale

@@ -58,6 +58,7 @@ class EtcdStore:
         self._tail: Tail | None = None
         self._follower: asyncio.Task[None] | None = None
         self._compacting: asyncio.Task[None] | None = None
+        self._written = 0
         self._renewals: set[Renewal] = set()
 
     @classmethod
@@ -111,20 +112,23 @@ class EtcdStore:
     async def revision(self) -> int:
         return int((await self._client.range(key=self._layout.format)).header.revision)
 
+    async def last_change(self) -> int:
+        return max(self._written, self._tail.latest if self._tail else 0)
+
     async def health(self) -> None:
         await self.revision()
 
     # --- writes ---
 
     async def create(self, key: Key, body: bytes) -> Stored:
-        return await self._create(self._layout.encode(key), key, body, 0)
+        return self._noted(await self._create(self._layout.encode(key), key, body, 0))
 
     async def update(self, key: Key, body: bytes, expected: int | None = None) -> Stored:
         raw = self._layout.encode(key)
         put = rpc.RequestOp(request_put=rpc.PutRequest(key=raw, value=body, ignore_lease=True))
         answer = await self._commit(raw, _unchanged(raw, expected), put)
         if answer.message.succeeded:
-            return Stored(key, answer.message.header.revision, body)
+            return self._noted(Stored(key, answer.message.header.revision, body))
         found = _found(answer)
         if found is None:
             raise refusals.missing(key)
@@ -138,7 +142,7 @@ class EtcdStore:
         answer = await self._commit(raw, _unchanged(raw, expected), drop)
         if answer.message.succeeded:
             before = answer.message.responses[0].response_delete_range.prev_kvs[0]
-            return Stored(key, answer.message.header.revision, before.value)
+            return self._noted(Stored(key, answer.message.header.revision, before.value))
         found = _found(answer)
         if found is not None:
             raise refusals.changed(key, found.mod_revision, expected or 0)
@@ -256,6 +260,10 @@ class EtcdStore:
         if answer.repeated and found is not None and found.value == body and found.lease == lease:
             return Stored(key, found.mod_revision, body)  # an earlier attempt was carried out
         raise refusals.exists(key)
+
+    def _noted(self, stored: Stored) -> Stored:
+        self._written = max(self._written, stored.revision)
+        return stored
 
     async def _commit(self, raw: bytes, compare: Any, operation: Any) -> Answer:
         look = rpc.RequestOp(request_range=rpc.RangeRequest(key=raw))
