@@ -7,6 +7,7 @@ derived from the state directory, so that any of our programs finds it.
         kubeconfig        client configuration (0600)
         server.json       what a running server listens on (ServerInfo)
         argosy.db         the store
+        secrets.key       the keys that Secrets are sealed with (0600)
         ca/               root and issuing keys (0600)
         agent/            the agent's own state, one folder a workload
         agent/server.json where the server of another user is (ServerInfo), for agents that were told its socket
