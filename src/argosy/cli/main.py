@@ -47,6 +47,9 @@ COMMANDS: dict[str, Entry] = {
     "get": Entry("argosy.cli.get:get", "Show resources", CONFIGURATION),
     "delete": Entry("argosy.cli.delete:delete", "Delete resources", CONFIGURATION),
     "validate": Entry("argosy.cli.validate:validate", "Check files without a server", CONFIGURATION),
+    "explain-kind": Entry(
+        "argosy.cli.explain_kind:explain_kind", "Show what a kind and its fields are for", CONFIGURATION
+    ),
     "proxy": Entry("argosy.cli.proxy:app", "See what the proxies have and run", CONFIGURATION),
     "xds": Entry(
         "argosy.cli.xds:app", "See what configuration files mean for Envoy, without a server", CONFIGURATION
@@ -54,6 +57,9 @@ COMMANDS: dict[str, Entry] = {
     "demo": Entry("argosy.cli.demo:demo", "Start a small shop in a mesh of its own, and look at it", MESH),
     "server": Entry("argosy.cli.server:server", "Run the control plane", MESH),
     "agent": Entry("argosy.cli.agent:agent", "Run this host's agent in the foreground", MESH),
+    "install": Entry(
+        "argosy.cli.install:app", "Print the CustomResourceDefinitions of the mesh's kinds", MESH
+    ),
     "version": Entry(
         "argosy.cli.version:version", "Show versions; --check looks for what is missing here", MESH
     ),

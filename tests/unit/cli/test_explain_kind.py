@@ -1,0 +1,81 @@
+"""`argosy explain-kind`: kinds and fields as `kubectl explain` tells them, without a server."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.cli.explain_kind import WIDTH, explain_kind, explained
+from argosy.resources.kinds import KINDS, Kind
+from argosy.runtime.errors import Failure
+
+
+def told(what: str, api_version: str = "", *, recursive: bool = False) -> list[str]:
+    return list(explained(what, api_version, recursive=recursive))
+
+
+def test_a_field_is_told_with_its_type_its_docstring_and_its_fields() -> None:
+    lines = told("crd.spec.versions")
+    assert lines[:6] == [
+        "GROUP:      apiextensions.k8s.io",
+        "KIND:       CustomResourceDefinition",
+        "VERSION:    v1",
+        "",
+        "FIELD: versions <[]Version> -required-",
+        "",
+    ]
+    assert lines[6:9] == ["DESCRIPTION:", "    Its versions, the one that is stored first.", ""]
+    at = lines.index("  storage\t<boolean> -required-")
+    assert lines[at + 1] == "    Whether objects are stored in it: of one version alone."
+    assert max(map(len, lines)) <= WIDTH + 1
+
+
+def test_names_of_kinds_may_be_short_and_versions_chosen() -> None:
+    assert told("vs")[:3] == told("VirtualService")[:3] == told("virtualservices")[:3]
+    assert told("vs", "networking.istio.io/v1alpha3")[2] == "VERSION:    v1alpha3"
+    assert told("ns")[0] == "KIND:       Namespace"
+
+
+def test_fields_of_lists_and_maps_are_those_of_their_entries() -> None:
+    assert "  destination\t<Destination> -required-" in told("vs.spec.http.route")
+    assert "  exact\t<string>" in told("vs.spec.http.match.headers")
+    assert told("vs.spec.http.match.headers")[4] == "FIELD: headers <map[string]StringMatch>"
+    assert "FIELDS:" not in told("vs.spec.hosts")
+
+
+def test_values_that_may_be_written_are_named() -> None:
+    assert "ENUM: DISABLE, SIMPLE, MUTUAL, ISTIO_MUTUAL" in told("dr.spec.trafficPolicy.tls.mode")
+    assert "RANGE: 1 to 65535" in told("service.spec.ports.port")
+
+
+def test_recursive_names_every_field_below() -> None:
+    lines = told("vs", recursive=True)
+    at = lines.index("    http\t<[]HTTPRoute>")
+    assert "          exact\t<string>" in lines[at:]
+    assert not [line for line in lines if "Whether" in line]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_every_kind_can_be_told_in_full(kind: Kind) -> None:
+    for version in kind.api_versions:
+        lines = told(kind.kind, version, recursive=True)
+        assert f"KIND:       {kind.kind}" in lines
+        assert "  metadata\t<ObjectMeta>" in lines
+
+
+@pytest.mark.parametrize(
+    ("what", "api_version", "says"),
+    [
+        ("vs.spec.nothing", "", "nothing: not a field of vs.spec"),
+        ("vs.spec.hosts.more", "", "more: not a field of vs.spec.hosts"),
+        ("nothing", "", "nothing: not a kind"),
+        ("vs", "networking.istio.io/v9", "networking.istio.io/v9: not of VirtualService"),
+    ],
+)
+def test_what_is_not_there_is_named(what: str, api_version: str, says: str) -> None:
+    with pytest.raises(Failure, match=says):
+        told(what, api_version)
+
+
+def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
+    explain_kind("vs.spec.hosts", "")
+    assert capsys.readouterr().out.splitlines() == told("vs.spec.hosts")
