@@ -5,6 +5,7 @@ They look like any other object, and never change while the server runs.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -46,7 +47,7 @@ class Definitions:
         self._started = started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     async def get(self, key: Key) -> Stored | None:
-        return self._all.get(key)
+        return (await self._made()).get(key)
 
     async def list(
         self,
@@ -58,12 +59,17 @@ class Definitions:
         revision: int | None = None,
     ) -> Listing:
         current = await self._store.revision() if revision is None else revision
-        items = tuple(stored for key, stored in self._all.items() if after is None or key > after)
+        made = await self._made()
+        items = tuple(stored for key, stored in made.items() if after is None or key > after)
         page = items[:limit] if limit else items
         return Listing(page, current, len(items) - len(page))
 
     def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
         return self._store.watch(after, resource)
+
+    async def _made(self) -> dict[Key, Stored]:
+        """Made in a thread, the first time."""
+        return await asyncio.to_thread(lambda: self._all)
 
     @cached_property
     def _all(self) -> dict[Key, Stored]:

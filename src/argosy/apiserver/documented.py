@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,11 +12,12 @@ from argosy.apiserver.paths import Discovery
 from argosy.apiserver.status import method_not_allowed
 
 
-def answer(request: Request, what: Discovery) -> Response:
+async def answer(request: Request, what: Discovery) -> Response:
     """Raises Refusal (404, 405, 406)."""
     if request.method not in ("GET", "HEAD"):
         raise method_not_allowed(request.method, "discovery", ("GET",))
     if what.parts[0] == "openapi":
-        return openapi.answer(request, what.parts)
+        # The first time a document is made, which takes a while: not in the way of others.
+        return await asyncio.to_thread(openapi.answer, request, what.parts)
     body, media = discovery.document(what, request.headers.get("accept", ""))
     return openapi.conditional(request, openapi.of_bytes(body), openapi.ASK_AGAIN, media)

@@ -72,7 +72,7 @@ class Api:
         what = paths.parse(request.scope["path"])
         method = "GET" if request.method == "HEAD" else request.method
         if isinstance(what, Discovery):
-            return documented.answer(request, what)
+            return await documented.answer(request, what)
         if what.kind.read_only and method != "GET":
             raise status.method_not_allowed(
                 method, f"{status.qualified(what.kind)}: they are read-only", ("GET",)

@@ -79,6 +79,7 @@ def described(schema: Json, text: str) -> Json:
     return {key: value for key, value in ordered.items() if value is not None}
 
 
+@cache
 def structs_within(struct: type[msgspec.Struct]) -> tuple[type[msgspec.Struct], ...]:
     """The struct, and every other that its fields lead to, each once."""
     found: dict[type[msgspec.Struct], None] = {struct: None}
