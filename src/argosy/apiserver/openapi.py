@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 import argosy
-from argosy.apiserver import discovery, encoding, openapi_v2
+from argosy.apiserver import discovery, encoding, openapi_protobuf, openapi_v2
 from argosy.apiserver.openapi_paths import paths
 from argosy.apiserver.openapi_schemas import Schemas
 from argosy.apiserver.representation import alternatives, not_acceptable
@@ -24,8 +24,6 @@ from argosy.apiserver.status import no_such_path
 Json = dict[str, Any]
 
 JSON = "application/json"
-V2_JSON = "application/com.github.proto-openapi.spec.v2@v1.0+json"
-V3_JSON = "application/com.github.proto-openapi.spec.v3@v1.0+json"
 FOREVER = "public, immutable, max-age=31536000"
 ASK_AGAIN = "no-cache, private"
 
@@ -39,13 +37,15 @@ def answer(request: Request, parts: tuple[str, ...]) -> Response:
     """To a request below `/openapi`. Raises Refusal (404, 406)."""
     match parts:
         case ("openapi", "v2"):
-            _require(request, V2_JSON)
+            protobuf = (openapi_protobuf.ASKED_AS, openapi_protobuf.MEDIA_TYPE)
+            if _chosen(request, *protobuf) in protobuf:
+                return conditional(request, whole_in_protobuf(), ASK_AGAIN, openapi_protobuf.MEDIA_TYPE)
             return conditional(request, whole(), ASK_AGAIN)
         case ("openapi", "v3"):
-            _require(request, V3_JSON)
+            _chosen(request)
             return conditional(request, index(), ASK_AGAIN)
         case ("openapi", "v3", *rest) if "/".join(rest) in names():
-            _require(request, V3_JSON)
+            _chosen(request)
             name = "/".join(rest)
             found, asked = document(name), request.query_params.get("hash", "")
             if asked and asked != found.digest:
@@ -86,11 +86,20 @@ def document(name: str) -> Document:
 
 @cache
 def whole() -> Document:
-    return _document(openapi_v2.merged(_v3(name) for name in names()))
+    return _document(_v2())
+
+
+@cache
+def whole_in_protobuf() -> Document:
+    return of_bytes(openapi_protobuf.encode(_v2()))
 
 
 def url_of(name: str) -> str:
     return f"/openapi/v3/{name}?hash={document(name).digest}"
+
+
+def _v2() -> Json:
+    return openapi_v2.merged(_v3(name) for name in names())
 
 
 def _v3(name: str) -> Json:
@@ -124,7 +133,11 @@ def of_bytes(body: bytes) -> Document:
     return Document(body, hashlib.sha256(body).hexdigest()[:32].upper())
 
 
-def _require(request: Request, own: str) -> None:
-    taken = {media.kind for media in alternatives(request.headers.get("accept", ""))}
-    if not taken & {JSON, own, "application/*", "*/*"}:
-        raise not_acceptable((JSON, own))
+def _chosen(request: Request, *own: str) -> str:
+    """The media type that the client prefers: one of our own, or JSON. Raises Refusal (406)."""
+    for media in alternatives(request.headers.get("accept", "")):
+        if media.kind in own:
+            return media.kind
+        if media.kind in (JSON, "application/*", "*/*"):
+            return JSON
+    raise not_acceptable((JSON, *own))
