@@ -55,6 +55,7 @@ COMMANDS: dict[str, Entry] = {
         "argosy.cli.xds:app", "See what configuration files mean for Envoy, without a server", CONFIGURATION
     ),
     "demo": Entry("argosy.cli.demo:demo", "Start a small shop in a mesh of its own, and look at it", MESH),
+    "store": Entry("argosy.cli.store:app", "Back up, restore, move and check the store", MESH),
     "server": Entry("argosy.cli.server:server", "Run the control plane", MESH),
     "agent": Entry("argosy.cli.agent:agent", "Run this host's agent in the foreground", MESH),
     "install": Entry(

@@ -141,7 +141,7 @@ class Store(Protocol):
     async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
         """Creates an object that is deleted `ttl` seconds after its holder was last heard of.
 
-        For the presence of processes: the resource is one under INTERNAL; backups leave it out. Raises AlreadyExists.
+        For the presence of processes: the resource is one under INTERNAL. Raises AlreadyExists.
         """
 
     async def compact(self, revision: int) -> None:
@@ -162,7 +162,8 @@ class Store(Protocol):
     async def backup(self, path: Path) -> Copied:
         """Writes all objects of one moment to a new file, in the format of the SQLite store.
 
-        Raises Unavailable, and runtime.errors.Failure where the file cannot be written or is there already.
+        Those of INTERNAL are left out. Raises Unavailable, and runtime.errors.Failure where the file cannot be written
+        or is there already.
         """
 
     async def close(self) -> None: ...

@@ -128,7 +128,8 @@ def explain(path: Path, error: sqlite3.Error) -> tuple[str, str]:
     if is_broken(error):
         return (
             f"the store {path} is broken ({error})",
-            f"put a backup in its place, or move it away (mv {path} {path}.broken) and apply the configuration again",
+            f"move it away (mv {path} {path}.broken), then bring a backup back (argosy store restore "
+            "FILE), or apply the configuration again",
         )
     if code == sqlite3.SQLITE_FULL:
         return (

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from argosy.store import rows
-from argosy.store.base import Key, Stored
+from argosy.store.base import INTERNAL, Key, Stored
 
 OVER = "(until <= ? OR boot != ?)"
 OURS = "resource = ? AND namespace = ? AND name = ? AND token = ?"
@@ -61,11 +61,9 @@ def sweep(connection: sqlite3.Connection) -> Stored | None:
 
 
 def drop(connection: sqlite3.Connection) -> None:
-    """Takes held objects out of a copy, without a trace in its log."""
-    connection.execute(
-        "DELETE FROM objects WHERE (resource, namespace, name) IN (SELECT resource, namespace, name FROM leases)"
-    )
+    """Takes what the servers keep for themselves out of a copy."""
     connection.execute("DELETE FROM leases")
+    connection.execute("DELETE FROM objects WHERE substr(resource, 1, ?) = ?", (len(INTERNAL), INTERNAL))
 
 
 @cache

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from argosy.store import refusals, snapshot
-from argosy.store.base import Copied, Event, EventType, Hold, Key, Listing, Stored, Unavailable
+from argosy.store.base import INTERNAL, Copied, Event, EventType, Hold, Key, Listing, Stored, Unavailable
 from argosy.store.holding import Renewal
 from argosy.store.tail import Tail, follow
 
@@ -119,7 +119,7 @@ class MemoryStore:
 
     async def backup(self, path: Path) -> Copied:
         self._check_open()
-        lasting = [one for one in self._objects.values() if one.key not in self._held]
+        lasting = [one for one in self._objects.values() if not one.key.resource.startswith(INTERNAL)]
         return await asyncio.to_thread(snapshot.write, path, [lasting], self._tail.latest)
 
     async def close(self) -> None:

@@ -50,7 +50,7 @@ class SealedStore:
 
     async def get(self, key: Key) -> Stored | None:
         found = await self.inner.get(key)
-        return None if found is None else self._opened(found)
+        return None if found is None else self.opened(found)
 
     async def list(
         self,
@@ -64,7 +64,7 @@ class SealedStore:
         found = await self.inner.list(resource, namespace, limit=limit, after=after, revision=revision)
         if resource not in (None, SECRETS):
             return found
-        items = tuple(self._opened(one) if resource else self._opened_or_as_it_is(one) for one in found.items)
+        items = tuple(self.opened(one) if resource else self._opened_or_as_it_is(one) for one in found.items)
         return msgspec.structs.replace(found, items=items)
 
     async def create(self, key: Key, body: bytes) -> Stored:
@@ -88,7 +88,7 @@ class SealedStore:
                 elif resource is None:
                     yield self._event(event)
                 else:
-                    self._opened(event.stored)
+                    self.opened(event.stored)
                     yield self._event(event)
         finally:
             await events.aclose()  # type: ignore[attr-defined]  # an async generator in every store
@@ -117,7 +117,7 @@ class SealedStore:
     def _sealed(self, key: Key, body: bytes) -> bytes:
         return self.keys.seal(body, _place(key)) if key.resource == SECRETS else body
 
-    def _opened(self, stored: Stored) -> Stored:
+    def opened(self, stored: Stored) -> Stored:
         """Raises Unopened."""
         if stored.key.resource != SECRETS or not keyring.is_sealed(stored.body):
             return stored
@@ -137,7 +137,7 @@ class SealedStore:
 
     def _opened_or_as_it_is(self, stored: Stored) -> Stored:
         try:
-            return self._opened(stored)
+            return self.opened(stored)
         except Unopened:
             return stored
 
@@ -179,7 +179,7 @@ async def reseal(store: SealedStore, *, everything: bool = True) -> int:
     """
     found = (await store.inner.list(SECRETS)).items
     try:
-        opened = [store._opened(one) for one in found]
+        opened = [store.opened(one) for one in found]
     except Unopened as error:
         raise Failure(str(error), "no secret was changed") from error
     count = 0

@@ -71,7 +71,7 @@ def draft(target: Path) -> Iterator[Draft]:
 
 
 def copy(source: Path, target: Path) -> Copied:
-    """A copy of a store's file while it is in use, with its event log, without held objects. Raises Failure."""
+    """A copy of a store's file while it is in use, with its event log, without INTERNAL objects. Raises Failure."""
     with draft(target) as made:
         with _failures(target, source):
             made.connection.execute("COMMIT")

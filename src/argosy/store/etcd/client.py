@@ -40,7 +40,9 @@ OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 NOT_SENT = "failed to connect to all addresses"
-OLD_TOKEN = ("invalid auth token", "revision of auth store is old", "user name is empty")
+OLD_TOKEN = ("invalid auth token", "revision of auth store is old")
+NAMELESS = "user name is empty"
+CLOSED = (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 EOF = grpc.aio.EOF  # type: ignore[attr-defined]  # the types of grpc.aio do not know it
 FOR_ANOTHER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
@@ -95,7 +97,6 @@ class Client:
                 why = self.judge(error)
                 repeated = repeated or NOT_SENT not in (error.details() or "")
                 await self.fail_over(chosen)
-                await asyncio.sleep(min(PAUSE_SECONDS, max(0.0, until - loop.time())))
             except asyncio.CancelledError:
                 # grpc.aio says so too when the channel is closed under the call.
                 if (task := asyncio.current_task()) and task.cancelling():
@@ -103,6 +104,7 @@ class Client:
                 repeated, why = True, "the connection was closed"
             except grpc.aio.UsageError:
                 repeated, why = True, "the connection was closed"
+            await asyncio.sleep(min(PAUSE_SECONDS, max(0.0, until - loop.time())))
         raise Unavailable(f"{self.address} does not answer ({why}): is etcd up, and does it have a leader?")
 
     async def range(self, **fields: Any) -> Any:
@@ -191,7 +193,7 @@ class Client:
                     f"the database of {self.address} is full ({details}): raise etcd's --quota-backend-bytes, or "
                     "compact and defragment it; then etcdctl alarm disarm"
                 ) from error
-            case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.UNAUTHENTICATED:
+            case _ if code in CLOSED or NAMELESS in details:
                 raise Unavailable(
                     f"{self.address} refuses {self._who()} ({details}): it needs a role with readwrite on the prefix "
                     f"{self.address.prefix}/"

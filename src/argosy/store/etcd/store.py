@@ -19,6 +19,7 @@ from aetcd import rpc
 from argosy.runtime.errors import Failure
 from argosy.store import refusals, snapshot
 from argosy.store.base import (
+    INTERNAL,
     Compacted,
     Copied,
     Event,
@@ -183,8 +184,9 @@ class EtcdStore:
             while True:
                 found = await self._client.range(key=start, range_end=end, limit=PAGE, revision=pinned)
                 pinned = pinned or found.header.revision
-                lasting = [self._layout.stored(pair) for pair in found.kvs if not pair.lease]
-                await loop.run_in_executor(None, made.add, [one for one in lasting if one is not None])
+                items = [one for one in map(self._layout.stored, found.kvs) if one is not None]
+                lasting = [one for one in items if not one.key.resource.startswith(INTERNAL)]
+                await loop.run_in_executor(None, made.add, lasting)
                 if not found.more:
                     break
                 start = keys.after(found.kvs[-1].key)

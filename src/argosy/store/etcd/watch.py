@@ -34,7 +34,7 @@ async def changes(
     client: Client, layout: Layout, after: int, revision: Callable[[], Awaitable[int]]
 ) -> AsyncGenerator[Sequence[Event], None]:
     """Events with revision > after. Raises Compacted, and Unavailable once the client is closed."""
-    position, pause = after, PAUSE_SECONDS
+    position, pause, told = after, PAUSE_SECONDS, False
     while True:
         chosen = client.chosen
         try:
@@ -42,7 +42,9 @@ async def changes(
                 raise refusals.ahead(newest, position)  # a backup was put back
             stream = await _open(client, layout, position)
             try:
-                pause = PAUSE_SECONDS
+                if told:
+                    log.info("the watch of etcd goes on", revision=position)
+                pause, told = PAUSE_SECONDS, False
                 while True:
                     response = await _read(client, stream)
                     events = _events(client, layout, response, position)
@@ -54,7 +56,10 @@ async def changes(
         except (Ended, Unavailable, TimeoutError, grpc.aio.AioRpcError, grpc.aio.UsageError) as error:
             if client.closed:
                 raise client.gone() from error
-            log.warning("the watch of etcd is interrupted", why=_why(client, error), revision=position)
+            why = _why(client, error)
+            if not told:
+                log.warning("the watch of etcd is interrupted", why=why, revision=position)
+                told = True
         await client.fail_over(chosen)
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
