@@ -87,7 +87,8 @@ def render(stored: Stored, kind: Kind, api_version: str) -> bytes:
 
 def render_metadata(stored: Stored, api_version: str) -> bytes:
     """The object's metadata alone, as `PartialObjectMetadata`."""
-    rest = bytes(_METADATA.decode(stored.body).metadata).lstrip()[1:]
+    metadata = bytes(_METADATA.decode(stored.body).metadata).lstrip()
+    rest = metadata[1:] if metadata.startswith(b"{") else b"}"
     comma = b"" if rest.lstrip().startswith(b"}") else b","
     head = b'{"kind":"PartialObjectMetadata","apiVersion":%b,"metadata":{"resourceVersion":"%d"%b%b}'
     return head % (encode(api_version), stored.revision, comma, rest)

@@ -90,9 +90,7 @@ def _reader(kind: Kind) -> Callable[[bytes], Json]:
     fields = layout(kind).fields
     if fields is None:
         return msgspec.json.decode
-    partial = msgspec.defstruct(
-        "Row", [("metadata", dict[str, Any], {}), *((field, Any, None) for field in sorted(fields))]
-    )
+    partial = msgspec.defstruct("Row", [(field, Any, None) for field in ("metadata", *sorted(fields))])
     decoder = msgspec.json.Decoder(partial)
     names = ("metadata", *sorted(fields))
 
