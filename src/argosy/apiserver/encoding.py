@@ -71,7 +71,8 @@ def render(stored: Stored, kind: Kind, api_version: str) -> bytes:
     head = _HEAD.match(stored.body)
     if head is None:
         obj = decode(stored)
-        metadata = obj.get("metadata") or {}
+        found = obj.get("metadata")
+        metadata = found if isinstance(found, dict) else {}
         obj |= {"apiVersion": api_version, "kind": kind.kind}
         return body_of(obj | {"metadata": metadata | {"resourceVersion": str(stored.revision)}})
     rest = stored.body[head.end() :]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from argosy.cli.options import Namespace, StateDir, chosen_output
+
+if TYPE_CHECKING:
+    from argosy.resources.builtin_columns import Cell
+    from argosy.resources.kinds import Kind
 
 Json = dict[str, Any]
 
@@ -22,7 +26,7 @@ def get(
         str, typer.Option("--selector", "-l", metavar="KEY=VALUE", help="With these labels.")
     ] = "",
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FORMAT", help="table, json or yaml.")
+        str, typer.Option("--output", "-o", metavar="FORMAT", help="table, wide, json or yaml.")
     ] = "table",
     state_dir: StateDir = "",
 ) -> None:
@@ -42,7 +46,7 @@ def get(
     from argosy.cli.terminal import say, table
     from argosy.runtime.errors import Failure
 
-    form = chosen_output(output, ("table", "json", "yaml"))
+    form = chosen_output(output, ("table", "wide", "json", "yaml"))
     which = kind_called(kind)
     if name and everywhere:
         raise Failure(f"{name} of all namespaces?", "name one namespace with -n", code=2)
@@ -64,15 +68,31 @@ def get(
             + (f" in namespace {namespace}" if which.namespaced and not everywhere else "")
         )
     else:
-        shown = COLUMNS.get(which.kind, ())
-        leading = ["NAMESPACE"] if everywhere and which.namespaced else []
-        now = datetime.now(UTC)
-        rows = [
-            [item["metadata"].get("namespace", "") for _ in leading]
-            + [item["metadata"]["name"], *(column(item) for _, column in shown), age(item, now)]
-            for item in items
-        ]
-        table([*leading, "NAME", *(title for title, _ in shown), "AGE"], rows)
+        table(*rows(which, items, wide=form == "wide", namespaces=everywhere and which.namespaced))
+
+
+def rows(
+    kind: Kind, items: Sequence[Json], *, wide: bool, namespaces: bool
+) -> tuple[list[str], list[list[str]]]:
+    """(titles, rows): the columns that kubectl shows of the kind too."""
+    from argosy.resources.columns import layout
+
+    shown, now = layout(kind), datetime.now(UTC)
+    chosen = [at for at, column in enumerate(shown.columns) if wide or column.priority == 0]
+    leading = ["NAMESPACE"] if namespaces else []
+    told = []
+    for item in items:
+        cells = shown.cells(item, now)
+        told.append(
+            [item["metadata"].get("namespace", "") for _ in leading] + [as_text(cells[at]) for at in chosen]
+        )
+    return [*leading, *(shown.columns[at].name.upper() for at in chosen)], told
+
+
+def as_text(cell: Cell) -> str:
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return "" if cell is None else str(cell)
 
 
 def as_yaml(found: Json) -> str:
@@ -88,68 +108,3 @@ def as_yaml(found: Json) -> str:
 
     Dumper.add_representer(str, text)
     return str(yaml.dump(found, Dumper=Dumper, sort_keys=False, allow_unicode=True))
-
-
-def age(item: Json, now: datetime) -> str:
-    from argosy.cli.ps import age as told
-
-    created = item["metadata"].get("creationTimestamp")
-    if not created:
-        return "-"
-    return told((now - datetime.fromisoformat(created)).total_seconds())
-
-
-def joined(values: Any) -> str:
-    return ", ".join(str(value) for value in values or ()) or "-"
-
-
-def spec(item: Json) -> Json:
-    found = item.get("spec")
-    return found if isinstance(found, dict) else {}
-
-
-def pairs(values: Any) -> str:
-    return ",".join(f"{k}={v}" for k, v in (values or {}).items()) or "-"
-
-
-def healthy(item: Json) -> str:
-    """An entry without a health condition is taken as healthy."""
-    conditions = (item.get("status") or {}).get("conditions") or ()
-    return next((c.get("status", "-") for c in conditions if c.get("type") == "Healthy"), "-")
-
-
-def ports(item: Json) -> str:
-    return joined(
-        f"{p.get('port', p.get('number'))}/{p.get('name') or '-'}" for p in spec(item).get("ports") or ()
-    )
-
-
-COLUMNS: dict[str, tuple[tuple[str, Callable[[Json], str]], ...]] = {
-    "Service": (("PORTS", ports), ("SELECTOR", lambda item: pairs(spec(item).get("selector")))),
-    "VirtualService": (
-        ("HOSTS", lambda item: joined(spec(item).get("hosts"))),
-        ("GATEWAYS", lambda item: joined(spec(item).get("gateways"))),
-    ),
-    "DestinationRule": (
-        ("HOST", lambda item: str(spec(item).get("host", "-"))),
-        ("SUBSETS", lambda item: joined(s.get("name") for s in spec(item).get("subsets") or ())),
-    ),
-    "Gateway": (
-        ("SELECTOR", lambda item: pairs(spec(item).get("selector"))),
-        (
-            "PORTS",
-            lambda item: joined(s.get("port", {}).get("number") for s in spec(item).get("servers") or ()),
-        ),
-    ),
-    "ServiceEntry": (
-        ("HOSTS", lambda item: joined(spec(item).get("hosts"))),
-        ("RESOLUTION", lambda item: str(spec(item).get("resolution", "NONE"))),
-    ),
-    "WorkloadEntry": (
-        ("ADDRESS", lambda item: str(spec(item).get("address", "-"))),
-        ("HEALTHY", healthy),
-        ("LABELS", lambda item: pairs(spec(item).get("labels") or item["metadata"].get("labels"))),
-    ),
-    "PeerAuthentication": (("MODE", lambda item: str((spec(item).get("mtls") or {}).get("mode", "UNSET"))),),
-    "Secret": (("TYPE", lambda item: str(item.get("type", "Opaque"))),),
-}
