@@ -230,8 +230,8 @@ def test_get_as_table_json_and_yaml(plane: Plane, argosy: Called) -> None:
     argosy("apply", "-f", argosy.file(service("a")))
     _, out, _ = argosy("get", "services")
     assert [line.split() for line in out.splitlines()] == [
-        ["NAME", "PORTS", "SELECTOR", "AGE"],
-        ["a", "80/-", "-", "-"],
+        ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"],
+        ["a", "ClusterIP", "<none>", "<none>", "80/TCP", "<unknown>"],
     ]
     assert json.loads(argosy("get", "svc", "-o", "json")[1])["items"][0]["metadata"]["name"] == "a"
     assert argosy("get", "Service", "a", "-o", "yaml")[1].startswith("apiVersion: v1\n")
