@@ -46,6 +46,14 @@ def verbs(kind: Kind) -> tuple[str, ...]:
     return VIRTUAL_VERBS if kind.virtual else VERBS
 
 
+def methods(kind: Kind, level: str) -> tuple[str, ...]:
+    """The HTTP methods of a collection of the kind, of an object, or of its `status`."""
+    served = STATUS_VERBS if level == "status" else verbs(kind)
+    return tuple(
+        method for method, named in _METHODS.items() if not set(named.get(level, ())).isdisjoint(served)
+    )
+
+
 def groups() -> dict[str, list[Kind]]:
     """The kinds of each group, in the order in which clients look for a name."""
     return _GROUPS
@@ -102,6 +110,13 @@ def version() -> Json:
     }
 
 
+_METHODS: dict[str, dict[str, tuple[str, ...]]] = {
+    "GET": {"collection": ("list", "watch"), "object": ("get",), "status": ("get",)},
+    "POST": {"collection": ("create",)},
+    "PUT": {"object": ("update",), "status": ("update",)},
+    "PATCH": {"object": ("patch",), "status": ("patch",)},
+    "DELETE": {"collection": ("deletecollection",), "object": ("delete",)},
+}
 _ADDRESSES: Json = {"serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}]}
 _GROUPS: dict[str, list[Kind]] = {}
 for _kind in KINDS:

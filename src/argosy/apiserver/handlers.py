@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from argosy.apiserver import (
     definitions,
+    discovery,
     documented,
     documents,
     encoding,
@@ -73,15 +74,15 @@ class Api:
         method = "GET" if request.method == "HEAD" else request.method
         if isinstance(what, Discovery):
             return await documented.answer(request, what)
-        if what.kind.read_only and method != "GET":
-            raise status.method_not_allowed(
-                method, f"{status.qualified(what.kind)}: they are read-only", ("GET",)
-            )
         level = what.subresource or ("object" if what.name else "collection")
-        verb = VERBS.get((method, level))
+        served = discovery.methods(what.kind, level)
+        verb = VERBS.get((method, level)) if method in served else None
         if verb is None:
-            allowed = [each for each, of in VERBS if of == level]
-            raise status.method_not_allowed(method, f"a {level} of {status.qualified(what.kind)}", allowed)
+            allowed = [each for each, of in VERBS if of == level and each in served]
+            said = f"a {level} of {status.qualified(what.kind)}"
+            if what.kind.read_only:
+                said += ", which are read-only"
+            raise status.method_not_allowed(method, said, allowed)
         return await verb(self, request, what)
 
     # --- reading ---

@@ -80,7 +80,7 @@ def _object(kind: Kind, version: str, namespace: str, more: list[str]) -> Target
             return Target(kind=kind, version=version, namespace=namespace)
         case [name] if name:
             return Target(kind=kind, version=version, namespace=namespace, name=name)
-        case [name, "status"] if name and has_status(kind):
+        case [name, "status"] if name and has_status(kind) and not kind.virtual:
             return Target(kind=kind, version=version, namespace=namespace, name=name, subresource="status")
     raise no_such_path()
 

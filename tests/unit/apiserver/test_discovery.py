@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from argosy.apiserver.discovery import _rank, versions
-from argosy.resources.kinds import KINDS
+from argosy.apiserver.discovery import _rank, methods, versions
+from argosy.resources.kinds import KINDS, Kind
 
 
 async def test_every_kind_is_discovered_in_every_version_and_answers(api: httpx.AsyncClient) -> None:
@@ -29,6 +29,8 @@ async def test_every_kind_is_discovered_in_every_version_and_answers(api: httpx.
             if "/" in entry["name"]:
                 continue
             found.add((group, version, entry["kind"], entry["name"]))
+            if "list" not in entry["verbs"]:
+                continue
             listed = (await api.get(f"{base}/{entry['name']}")).json()
             assert listed["kind"] == f"{entry['kind']}List"
             assert listed["apiVersion"] == document["groupVersion"]
@@ -127,3 +129,16 @@ async def test_what_is_read_only_is_only_read(api: httpx.AsyncClient) -> None:
         refused = await api.request(method, path, json={})
         assert (refused.status_code, refused.headers["allow"]) == (405, "GET"), method
         assert "read-only" in refused.json()["message"]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_methods_are_those_of_the_verbs(kind: Kind) -> None:
+    collection, one = set(methods(kind, "collection")), set(methods(kind, "object"))
+    if kind.read_only:
+        assert (collection, one) == ({"GET"}, {"GET"})
+    elif kind.virtual:
+        assert (collection, one) == ({"POST"}, set())
+    else:
+        assert collection == {"GET", "POST", "DELETE"}
+        assert one == {"GET", "PUT", "PATCH", "DELETE"}
+    assert methods(kind, "status") == ("GET", "PUT", "PATCH")
