@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from argosy.runtime.errors import Failure
 from argosy.store import sealed
@@ -16,7 +16,7 @@ KEYS = "secrets.key"
 
 def url_of(state: Path) -> str:
     """The store of a state directory where none was named."""
-    return f"sqlite://{state / FILE}"
+    return f"sqlite://{quote(str(state / FILE))}"
 
 
 def path_of(url: str) -> Path | None:
@@ -24,7 +24,8 @@ def path_of(url: str) -> Path | None:
     parts = urlsplit(url)
     if parts.scheme == "etcd":
         return None
-    if parts.scheme != "sqlite" or parts.netloc or not parts.path or parts.query or parts.fragment:
+    absolute = url.startswith("sqlite:///") and len(parts.path) > 1
+    if not absolute or parts.query or parts.fragment:
         raise Failure(
             f"{url!r} is not the URL of a store",
             "sqlite:///absolute/path.db, or etcd://host:2379,host2:2379/prefix",

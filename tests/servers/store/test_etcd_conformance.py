@@ -4,3 +4,4 @@ from tests.unit.store.test_conformance import *  # noqa: F403
 from tests.unit.store.test_holding import *  # noqa: F403
 from tests.unit.store.test_pages import *  # noqa: F403
 from tests.unit.store.test_snapshot import *  # noqa: F403
+from tests.unit.store.test_transfer import *  # noqa: F403
