@@ -43,7 +43,7 @@ class Tampered(Exception):
 
 
 class Keyring:
-    """Reads its file again where a key is missing: another process may have added it."""
+    """Reads its file again when it has changed: another process may have added a key, or taken one out."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,6 +57,8 @@ class Keyring:
         return tuple(self._keys)
 
     def seal(self, body: bytes, place: bytes) -> bytes:
+        """With the first key of the file as it is now: one that was taken out seals nothing. Raises Failure."""
+        self.reload()
         name = self.names[0]
         nonce = os.urandom(NONCE)
         return MAGIC + name.encode() + b":" + nonce + self._keys[name].encrypt(nonce, body, place)
@@ -76,11 +78,15 @@ class Keyring:
             raise Tampered from error
 
     def reload(self) -> None:
-        """Reads the file where it has changed. Raises Failure."""
-        with contextlib.suppress(OSError):
+        """Reads the file where it has changed. Raises Failure, also where it is gone."""
+        try:
             found = self.path.stat()
-            if (found.st_mtime_ns, found.st_ino) != self._read_at:
-                self.load()
+        except OSError:
+            self._read_at = (0, 0)
+        else:
+            if (found.st_mtime_ns, found.st_ino) == self._read_at:
+                return
+        self.load()
 
     def load(self) -> None:
         """Raises Failure."""

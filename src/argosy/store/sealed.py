@@ -115,7 +115,15 @@ class SealedStore:
         await self.inner.close()
 
     def _sealed(self, key: Key, body: bytes) -> bytes:
-        return self.keys.seal(body, _place(key)) if key.resource == SECRETS else body
+        """Raises Unopened: what is sealed with a key that is in no file would be lost."""
+        if key.resource != SECRETS:
+            return body
+        try:
+            return self.keys.seal(body, _place(key))
+        except Failure as failure:
+            raise Unopened(
+                f"{refusals.describe(key)} cannot be sealed: {failure.what}: {failure.remedy}"
+            ) from failure
 
     def opened(self, stored: Stored) -> Stored:
         """Raises Unopened."""

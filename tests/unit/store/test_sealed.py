@@ -12,7 +12,7 @@ import pytest
 
 from argosy.runtime.errors import Failure
 from argosy.store import keyring
-from argosy.store.base import EventType, Key, Store, Stored
+from argosy.store.base import EventType, Key, Store, Stored, Unavailable
 from argosy.store.keyring import Keyring
 from argosy.store.memory import MemoryStore
 from argosy.store.open import open_plain, open_store, url_of
@@ -178,9 +178,26 @@ async def test_a_new_key_seals_and_the_old_one_still_opens(tmp_path: Path) -> No
     assert keyring.sealed_with((await first(inner, TLS)).body) == new
     assert (await first(running, TLS)).body == CLEAR
     assert (await first(await seal(inner, path), TLS)).body == CLEAR
+    made = await running.create(Key("/secrets", "shop", "later"), CLEAR)
+    assert keyring.sealed_with((await first(inner, made.key)).body) == new
     lines = [line for line in path.read_text().splitlines() if not line.startswith(old[0])]
     path.write_text("\n".join(lines))
     assert (await first(await seal(inner, path), TLS)).body == CLEAR
+
+
+async def test_nothing_is_sealed_with_a_key_that_is_gone_from_the_disk(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.key"
+    inner = MemoryStore()
+    store = await seal(inner, path)
+    await store.create(TLS, CLEAR)
+    path.rename(tmp_path / "away")
+    with pytest.raises(
+        Unavailable, match=r"secrets shop/tls cannot be sealed: cannot read the keys .*put the file back"
+    ):
+        await store.update(TLS, b"{}")
+    assert (await first(store, TLS)).body == CLEAR, "what there is can be read"
+    (tmp_path / "away").rename(path)
+    await store.update(TLS, b"{}")
 
 
 @pytest.mark.parametrize(
