@@ -92,7 +92,10 @@ def test_explain_reads_the_documents(kubectl: Kubectl) -> None:
     assert "GROUP:      apiextensions.k8s.io" in told
     assert "FIELD: versions <[]Version>" in told
     assert "Whether objects are stored in it: of one version alone." in told
-    assert "perTryTimeout\t<string>" in kubectl.ok("explain", "virtualservice.spec.http.retries")
+    retries = kubectl.ok("explain", "virtualservice.spec.http.retries")
+    assert "FIELD: retries <HTTPRetry>" in retries
+    assert "perTryTimeout\t<string>\n    How long one try may take" in retries
+    assert "<no description>" not in retries
     assert "<map[string]StringMatch>" in kubectl.ok("explain", "vs.spec.http.match", "--recursive")
     old = kubectl.ok("explain", "vs.spec", "--api-version=networking.istio.io/v1beta1")
     assert "VERSION:    v1beta1" in old

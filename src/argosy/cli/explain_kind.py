@@ -49,6 +49,7 @@ class Field(NamedTuple):
     type: str
     schema: Json
     required: bool = False
+    told: str = ""  # what the field is for; the schema tells also what its type is
 
 
 def explained(what: str, api_version: str = "", *, recursive: bool = False) -> Iterator[str]:
@@ -108,7 +109,9 @@ def _fields(schema: Json, schemas: Json) -> Iterator[Field]:
         return
     required = inner.get("required", ())
     for name, field in inner.get("properties", {}).items():
-        yield Field(name, _type(field, schemas), _resolved(field, schemas), name in required)
+        inner = _resolved(field, schemas)
+        told = field.get("description") or inner.get("description", "")
+        yield Field(name, _type(field, schemas), inner, name in required, told)
 
 
 def _resolved(schema: Json, schemas: Json) -> Json:
@@ -141,7 +144,7 @@ def _told(fields: list[Field]) -> Iterator[str]:
             yield ""
         yield f"  {field.name}\t<{field.type}>{' -required-' if field.required else ''}"
         yield from _values(field.schema, "  ")
-        yield from _wrapped(field.schema.get("description", ""), "    ")
+        yield from _wrapped(field.told, "    ")
 
 
 def _tree(fields: list[Field], schemas: Json, indent: str, above: tuple[str, ...]) -> Iterator[str]:
@@ -167,4 +170,6 @@ def _wrapped(text: str, indent: str) -> Iterator[str]:
     for number, paragraph in enumerate((text or "<no description>").split("\n\n")):
         if number:
             yield indent.rstrip()
-        yield from textwrap.wrap(paragraph, WIDTH, initial_indent=indent, subsequent_indent=indent)
+        yield from textwrap.wrap(
+            paragraph, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        )

@@ -14,46 +14,87 @@ Json = dict[str, Any]
 
 
 class OwnerReference(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Another object that this one belongs to."""
+
     api_version: str
+    """The group and version of the owner."""
     kind: str
+    """The kind of the owner."""
     name: str
+    """The name of the owner, in the same namespace or of the cluster."""
     uid: str
+    """The UID of the owner."""
     controller: bool | None = None
+    """Whether the owner is the one that manages the object."""
     block_owner_deletion: bool | None = None
+    """Whether the owner stays, when it is deleted in the foreground, until this object is gone."""
 
 
 class ObjectMeta(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What every object has: what it is called, who made it when, and what others have noted on it."""
+
     name: str = ""
+    """What the object is called: unique among those of its kind and namespace. It cannot be changed."""
     namespace: str = ""
+    """The namespace of the object. It cannot be changed."""
     labels: dict[str, str] = {}
+    """Names and values that selectors find the object by."""
     annotations: dict[str, str] = {}
+    """Names and values for programs and people, which nothing selects by."""
     uid: str = ""
+    """Tells the object from others that had its name before or will have it later. Set by the server."""
     resource_version: str = ""
+    """The revision of the last change. An update that gives it is refused where others have changed the
+    object since."""
     generation: int = 0
+    """Counts the changes of what is wanted; changes of metadata and status do not count. Set by the
+    server."""
     creation_timestamp: str = ""
+    """When the object was created, in UTC. Set by the server."""
     deletion_timestamp: str = ""
+    """When its deletion was asked for; it goes once its finalizers are gone. Set by the server."""
     deletion_grace_period_seconds: int | None = None
+    """How long its deletion may take. Set by the server."""
     generate_name: str = ""
+    """The beginning of a name that the server completes, where none is given."""
     finalizers: tuple[str, ...] = ()
+    """Who must have done their part before the object may go; each removes its own entry."""
     owner_references: tuple[OwnerReference, ...] = ()
+    """The objects that this one belongs to."""
     managed_fields: tuple[dict[str, Any], ...] = ()
+    """Which manager has set which fields, for server-side apply. Kept by the server."""
     self_link: str = ""
+    """No longer used."""
 
 
 class Condition(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One statement about an object, true, false or unknown, with its reason."""
+
     type: str
-    status: str  # True | False | Unknown
+    """What the statement is about, as Accepted or Programmed."""
+    status: str
+    """True, False or Unknown."""
     reason: str = ""
+    """Why, in one word in CamelCase for programs."""
     message: str = ""
+    """Why, for people."""
     last_transition_time: str = ""
+    """When the status changed last."""
     last_probe_time: str = ""
+    """When it was looked at last."""
     observed_generation: int | None = None
+    """The generation of the object that the statement is about."""
 
 
 class Status(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What the mesh has found about the object. Programs write it; people read it."""
+
     conditions: tuple[Condition, ...] = ()
+    """Accepted: the object is valid. Programmed: the proxies that it concerns run it."""
     validation_messages: tuple[dict[str, Any], ...] = ()
-    observed_generation: int | str | None = None  # protobuf JSON writes an int64 as text
+    """What an analysis has found, as Istio writes it."""
+    observed_generation: int | str | None = None
+    """The generation of the object that the status is about."""
 
 
 class Object(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -29,6 +29,20 @@ def test_a_field_is_told_with_its_type_its_docstring_and_its_fields() -> None:
     assert max(map(len, lines)) <= WIDTH + 1
 
 
+def test_retries_read_like_documentation() -> None:
+    lines = told("virtualservice.spec.http.retries")
+    at = lines.index("  attempts\t<integer>")
+    assert lines[at + 1].startswith("    How often a request is sent again at most")
+    assert not [line for line in lines if "<no description>" in line]
+    assert "    retries has two, on connect-failure, refused-stream, unavailable," in lines
+
+
+def test_a_list_of_fields_tells_what_each_is_for_and_not_what_its_type_is() -> None:
+    lines = told("vs.spec.http")
+    at = lines.index("  redirect\t<HTTPRedirect>")
+    assert lines[at + 1 : at + 3] == ["    Answers with another address.", ""]
+
+
 def test_names_of_kinds_may_be_short_and_versions_chosen() -> None:
     assert told("vs")[:3] == told("VirtualService")[:3] == told("virtualservices")[:3]
     assert told("vs", "networking.istio.io/v1alpha3")[2] == "VERSION:    v1alpha3"
