@@ -14,7 +14,7 @@ import re
 from cryptography import x509
 from msgspec import Struct
 
-from argosy.identity.protocol import WORKLOAD_DNS_SUFFIX
+from argosy.identity.protocol import SERVER_DNS_NAME, WORKLOAD_DNS_SUFFIX
 
 UNKNOWN = "unknown"  # Istio's word for a label that is not set
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -118,3 +118,14 @@ def peer_of(certificate_pem: bytes) -> Peer:
         not_before=certificate.not_valid_before_utc.timestamp(),
         not_after=certificate.not_valid_after_utc.timestamp(),
     )
+
+
+def is_control_plane(certificate_pem: bytes) -> bool:
+    """Whether a certificate that TLS has already verified is the control plane's own: it has the name that no workload
+    can hold. Raises NotAnIdentity where it cannot be read."""
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise NotAnIdentity(f"the certificate has no names: {error}") from None
+    return SERVER_DNS_NAME in names.get_values_for_type(x509.DNSName)

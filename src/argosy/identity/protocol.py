@@ -34,6 +34,7 @@ class AttestResponse(Struct, frozen=True, kw_only=True):
     bundle: str  # PEM: the roots
     ca_address: str  # host:port, server-authenticated TLS
     xds_address: str  # host:port, mutual TLS
+    xds_addresses: tuple[str, ...] = ()  # of all servers, the one to turn to first in front
     error: str = ""
 
 

@@ -6,9 +6,11 @@ locks anybody out.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from argosy.runtime.errors import Failure
@@ -60,6 +62,20 @@ class FileLock:
         if self.handle >= 0:
             os.close(self.handle)
             self.handle = -1
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One at a time, the others wait: for what takes a moment. Raises Failure where the file cannot be opened."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Failure(f"cannot open {path}: {error.strerror}", "choose another --state-dir") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _pid(handle: int) -> int:

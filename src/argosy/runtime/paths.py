@@ -5,7 +5,8 @@ derived from the state directory, so that any of our programs finds it.
 
     D = --state-dir | $ARGOSY_STATE_DIR | $XDG_STATE_HOME/argosy | ~/.local/state/argosy
         kubeconfig        client configuration (0600)
-        server.json       what a running server listens on (ServerInfo)
+        server.json       what runs here and where it listens (ServerInfo)
+        server-ROLE.lock  held by the process that has the role
         argosy.db         the store
         secrets.key       the keys that Secrets are sealed with (0600)
         ca/               root and issuing keys (0600)
@@ -42,6 +43,7 @@ class ServerInfo(Struct, frozen=True, kw_only=True):
     xds: str = ""  # host:port
     status: str = ""  # http://host:port of /healthz, /readyz, /metrics
     attest_socket: str = ""
+    pids: dict[str, int] = {}  # role -> pid, where processes share the roles
 
 
 def state_dir(chosen: str | os.PathLike[str] | None = None) -> Path:

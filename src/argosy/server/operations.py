@@ -22,8 +22,7 @@ from argosy.model.snapshot import Snapshot
 from argosy.model.warnings import cross_check
 from argosy.resources.kinds import KINDS, Kind, decode_as
 from argosy.resources.problem import Problem
-from argosy.server.proxies import Proxies, ProxyState
-from argosy.server.verdict import Deliver
+from argosy.server.fleet import Operations
 from argosy.store.base import Key
 
 PREFIX = "/apis/operations.argosy.dev/v1"
@@ -31,20 +30,22 @@ LONGEST_WAIT = 600.0
 DEFAULT_WAIT = 30.0
 
 
-def routes(proxies: Proxies, lost: Callable[[], set[str]], deliver: Deliver) -> Sequence[BaseRoute]:
-    """`lost`: names (`workload.namespace`) of workloads that are known and not connected."""
-
+def routes(operations: Operations) -> Sequence[BaseRoute]:
     async def list_proxies(_: Request) -> Response:
-        states = proxies.states()
-        away = sorted(lost() - {state.name for state in states})
-        return _json([*states, *map(_disconnected, away)])
+        states, silent = await operations.proxies()
+        response = _json(states)
+        for address in silent:
+            response.raw_headers.append(
+                (b"warning", f'299 - "no answer from the control plane at {address}"'.encode())
+            )
+        return response
 
     async def delivery(request: Request) -> Response:
         query = request.query_params
         key = object_key(query.get("object", ""))
         revision = _number(query.get("revision", "0"), "revision", float("inf"))
         timeout = _number(query.get("timeout", str(DEFAULT_WAIT)), "timeout", LONGEST_WAIT)
-        return _json(await deliver(key, int(revision), timeout))
+        return _json(await operations.deliver(key, int(revision), timeout))
 
     return (
         Route(f"{PREFIX}/proxies", list_proxies, methods=["GET"]),
@@ -98,22 +99,6 @@ def _number(text: str, name: str, most: float) -> float:
     if not 0 <= value <= most:
         raise bad_request(f"{name}: {text!r} is not a number from 0 to {most:g}")
     return value
-
-
-def _disconnected(name: str) -> ProxyState:
-    workload, _, namespace = name.rpartition(".")
-    return ProxyState(
-        name=name,
-        namespace=namespace,
-        workload=workload,
-        service_account="",
-        type="",
-        connected=False,
-        connected_since=0.0,
-        synced=False,
-        certificate_expires_at=0.0,
-        types=(),
-    )
 
 
 def _json(value: object) -> Response:

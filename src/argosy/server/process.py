@@ -11,10 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
+import secrets
 import signal
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,15 +35,17 @@ from argosy.identity.service import CertificateAuthorityService
 from argosy.model import ir
 from argosy.runtime import preflight
 from argosy.runtime.errors import Failure
-from argosy.runtime.locks import FileLock
+from argosy.runtime.locks import FileLock, alone
 from argosy.runtime.log import logger
 from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir, write_private
 from argosy.server import operations, ports, status
 from argosy.server.defaults import write_first_objects
 from argosy.server.delivery import Delivery
+from argosy.server.fleet import Fleet, Operations, OperationsService, ServerRecord
+from argosy.server.info import publish, withdraw
 from argosy.server.metrics import Gauge, Metrics, Reading
 from argosy.server.peers import Authenticated, current_peer
-from argosy.server.proxies import ProxySession
+from argosy.server.proxies import ProxySession, ProxyState, disconnected
 from argosy.server.reconcile import Loop, Reconciler
 from argosy.server.registration import AttendService, Registrar
 from argosy.server.registrations import Registrations
@@ -99,9 +104,7 @@ class ControlPlane:
     async def _start(self) -> None:
         _check_machine()
         settings, state = self.settings, private_dir(self.settings.state)
-        lock = FileLock(state / "server.lock")
-        lock.acquire(f"another server runs on {state}", "stop it, or choose another --state-dir")
-        self._stack.callback(lock.release)
+        self._lock_roles(state)
         for role, wanted in ((Role.API, settings.api), (Role.XDS, settings.xds), (Role.CA, settings.ca)):
             if role in settings.roles:
                 ports.probe(role, wanted)
@@ -109,12 +112,20 @@ class ControlPlane:
         self.metrics = Metrics()
         self.store: Store = await open_store(settings.store, state, settings.secrets_key_file)
         self._stack.push_async_callback(self.store.close)
-        self.authority = open_authority(
-            state / "ca", settings.trust_domain, settings.cert_ttl, settings.max_cert_ttl
-        )
+        with alone(state / "setup.lock"):  # roles that start at once on a new directory make one authority
+            self.authority = open_authority(
+                state / "ca", settings.trust_domain, settings.cert_ttl, settings.max_cert_ttl
+            )
+            server_id = _server_id(state)
         own_hosts = {address.host for address in (settings.api, settings.xds, settings.ca)} - {*WILDCARDS}
         self.own = ports.OwnCertificate(self.authority, sorted(own_hosts))
         await write_first_objects(self.store, time.time())
+        roles = tuple(str(role) for role in Role if role in settings.roles)
+        record = ServerRecord(
+            id=f"{server_id}-{'.'.join(roles)}", version=argosy.__version__, roles=roles, started=time.time()
+        )
+        self.fleet = Fleet(self.store, record, self.own)
+        await self.fleet.load()
         info: dict[str, str] = {}
         if Role.CA in settings.roles or Role.XDS in settings.roles:
             await self._start_identity()
@@ -124,14 +135,16 @@ class ControlPlane:
             info["ca"] = str(await self._start_grpc("ca", settings.ca, "none", [self.identity.with_token()]))
         if Role.XDS in settings.roles:
             info["xds"] = str(await self._start_xds())
+        addresses = {name: info.get(name, "") for name in ("ca", "xds")}
+        self.fleet.own = msgspec.structs.replace(record, **addresses)
         self._stack.push_async_callback(self._stop_http)
         if Role.API in settings.roles:
             info["api"] = await self._start_api()
         info["status"] = await self._start_status()
+        self.fleet.own = msgspec.structs.replace(self.fleet.own, api=info.get("api", ""))
         if Role.CA in settings.roles:
-            info["attest_socket"] = await self._start_attestation(
-                info["ca"], info.get("xds") or str(settings.xds)
-            )
+            info["attest_socket"] = await self._start_attestation(info["ca"])
+        self._task("fleet", self.fleet.run())
         self._task("housekeeping", self._keep_house())
         self._write_info(info)
         self._ready = True
@@ -140,6 +153,17 @@ class ControlPlane:
         )
 
     # --- the parts ---
+
+    def _lock_roles(self, state: Path) -> None:
+        """One process a role: a second one on the same directory is told who has it."""
+        for role in Role:
+            if role in self.settings.roles:
+                lock = FileLock(state / f"server-{role}.lock")
+                lock.acquire(
+                    f"another server runs on {state} with the role {role}",
+                    "stop it, choose other --roles, or another --state-dir",
+                )
+                self._stack.callback(lock.release)
 
     async def _start_identity(self) -> None:
         self.registrations = Registrations(self.store)
@@ -161,7 +185,8 @@ class ControlPlane:
         mesh = ir.Mesh(trust_domain=self.settings.trust_domain)
         self.reconciler = Reconciler(mesh, self.metrics)
         self.delivery = Delivery(self.reconciler, self._lost)
-        self.registrar = Registrar(self.store, self.delivery.deliver)
+        self.operations = Operations(self.fleet, self._states, self.delivery.deliver)
+        self.registrar = Registrar(self.store, self.operations.deliver)
         self.reporter = Reporter(self.store, self.reconciler, self.delivery)
         loop = Loop(self.store, self.reconciler)
         running = self._task("reconcile", loop.run())
@@ -227,6 +252,7 @@ class ControlPlane:
             Authenticated(AdsService(resolve, logger("xds")).handler(), domain),
             Authenticated(AttendService(self.registrar).handler(), domain),
             self.identity.with_certificate(),
+            OperationsService(self._states, self.delivery.deliver).handler(),
         ]
         return await self._start_grpc("xds", self.settings.xds, "required", handlers)
 
@@ -272,8 +298,14 @@ class ControlPlane:
 
     def _operations(self) -> Sequence[BaseRoute]:
         if Role.XDS not in self.settings.roles:
-            return ()
-        return operations.routes(self.reconciler.proxies, self._lost, self.delivery.deliver)
+            self.operations = Operations(self.fleet)
+        return operations.routes(self.operations)
+
+    def _states(self) -> list[ProxyState]:
+        """The proxies that are connected here, and those that are known and away."""
+        states = self.reconciler.proxies.states()
+        away = sorted(self._lost() - {state.name for state in states})
+        return [*states, *map(disconnected, away)]
 
     async def _start_status(self) -> str:
         wanted = self.settings.status
@@ -285,20 +317,22 @@ class ControlPlane:
     async def _stop_http(self) -> None:
         await asyncio.gather(*(served.stop() for served in self._http))
 
-    async def _start_attestation(self, ca: str, xds: str) -> str:
+    async def _start_attestation(self, ca: str) -> str:
         state = self.settings.state
         path = self.settings.attest_socket or make_runtime_dir(state) / "attest.sock"
         self._stack.callback(leave_runtime_dir, state)
 
         def answer(uid: int) -> AttestResponse:
             token, expires_at = self.tokens.issue(uid)
+            serving = [server.xds for server in self.fleet.servers if server.xds]
             return AttestResponse(
                 token=token,
                 expires_at=expires_at,
                 trust_domain=self.settings.trust_domain,
                 bundle=self.authority.bundle,
                 ca_address=ca,
-                xds_address=xds,
+                xds_address=serving[0] if serving else str(self.settings.xds),
+                xds_addresses=tuple(serving),
             )
 
         served = AttestationSocket(path, answer)
@@ -307,16 +341,21 @@ class ControlPlane:
         return str(path)
 
     def _write_info(self, info: dict[str, str]) -> None:
-        path = self.settings.state / "server.json"
+        state = self.settings.state
         self.info = ServerInfo(
             pid=os.getpid(),
             version=argosy.__version__,
             trust_domain=self.settings.trust_domain,
-            roles=tuple(role for role in Role if role in self.settings.roles),
-            **info,
+            roles=self.fleet.own.roles,
+            api=info.get("api", ""),
+            ca=info.get("ca", ""),
+            xds=info.get("xds", ""),
+            status=info["status"],
+            attest_socket=info.get("attest_socket", ""),
+            pids=dict.fromkeys(self.fleet.own.roles, os.getpid()),
         )
-        write_private(path, msgspec.json.encode(self.info))
-        self._stack.callback(path.unlink, missing_ok=True)
+        publish(state, self.info)
+        self._stack.callback(withdraw, state, self.info.roles)
 
     # --- while it runs ---
 
@@ -351,6 +390,19 @@ class ControlPlane:
         task.add_done_callback(ended)
         self._stack.push_async_callback(cancel)
         return task
+
+
+def _server_id(state: Path) -> str:
+    """What this state directory is called among the servers of the mesh; the same after a restart."""
+    path = state / "server.id"
+    try:
+        known = path.read_text().strip()
+    except FileNotFoundError:
+        known = ""
+    if not re.fullmatch(r"[0-9a-f]{12}", known):
+        known = secrets.token_hex(6)
+        write_private(path, known.encode() + b"\n")
+    return known
 
 
 def _check_machine() -> None:

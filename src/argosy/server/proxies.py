@@ -248,6 +248,23 @@ class Proxies:
         return [session.state() for _, session in sorted(newest.items())]
 
 
+def disconnected(name: str) -> ProxyState:
+    """Of a proxy that is known (`workload.namespace`) and away."""
+    workload, _, namespace = name.rpartition(".")
+    return ProxyState(
+        name=name,
+        namespace=namespace,
+        workload=workload,
+        service_account="",
+        type="",
+        connected=False,
+        connected_since=0.0,
+        synced=False,
+        certificate_expires_at=0.0,
+        types=(),
+    )
+
+
 def _entry_name(session: ProxySession) -> str:
     return f"{session.peer.identity.namespace}/{session.peer.identity.workload}"
 

@@ -1,0 +1,243 @@
+"""The servers of one mesh: who is there, and what they ask each other.
+
+Every server holds a record of itself in the store (`store.holding`), which goes when it does. They share nothing else.
+What concerns all proxies (how do they stand, has a change arrived) is asked of every server that serves proxies, over
+the xDS port with the control plane's own certificate, which no workload can hold; one that does not answer is named.
+
+    /argosy.operations.v1.Operations/Ask    Question -> answer, JSON by msgspec
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import msgspec
+from msgspec import Struct
+
+from argosy.identity import client as identity
+from argosy.identity.names import NotAnIdentity, is_control_plane
+from argosy.runtime.log import logger
+from argosy.server.ports import OwnCertificate
+from argosy.server.proxies import ProxyState
+from argosy.server.verdict import Deliver, Verdict, merged
+from argosy.store.base import Compacted, EventType, Key, Store, Stored, StoreError
+from argosy.store.holding import keep_present
+
+ASK = "/argosy.operations.v1.Operations/Ask"
+RESOURCE = "/internal/servers"
+PRESENT = 10.0  # seconds after which a server that is not heard of is gone
+RETRY_AFTER = 1.0
+ANSWER_WITHIN = 5.0
+LONGEST_QUESTION = 16 << 10
+
+log = logger("fleet")
+
+
+class ServerRecord(Struct, frozen=True, kw_only=True):
+    """What a server says of itself."""
+
+    id: str
+    version: str
+    roles: tuple[str, ...]
+    api: str = ""  # https://host:port
+    ca: str = ""  # host:port
+    xds: str = ""  # host:port
+    started: float = 0.0  # Unix time
+
+
+class AskProxies(Struct, frozen=True, tag="proxies"):
+    """Answer: list[ProxyState]."""
+
+
+class AskDelivery(Struct, frozen=True, tag="delivery"):
+    """Answer: Verdict."""
+
+    key: Key
+    revision: int
+    timeout: float
+
+
+Question = AskProxies | AskDelivery
+
+_questions: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)
+_proxies = msgspec.json.Decoder(list[ProxyState])
+_verdict = msgspec.json.Decoder(Verdict)
+
+
+class Fleet:
+    """The other servers of the mesh, as the store knows them. `own` may change until `run` is called."""
+
+    def __init__(self, store: Store, own: ServerRecord, certificate: OwnCertificate) -> None:
+        self.store = store
+        self.own = own
+        self.certificate = certificate
+        self.records: dict[Key, ServerRecord] = {}
+        self.on_changed: list[Callable[[], None]] = []
+
+    @property
+    def others(self) -> tuple[ServerRecord, ...]:
+        return tuple(one for one in self.records.values() if one.id != self.own.id)
+
+    @property
+    def servers(self) -> tuple[ServerRecord, ...]:
+        """All, this one first."""
+        return (self.own, *self.others)
+
+    async def load(self) -> int:
+        """Reads who is there; the revision to watch from. Raises StoreError."""
+        listing = await self.store.list(RESOURCE)
+        self.records = {}
+        for stored in listing.items:
+            self._put(stored)
+        return listing.revision
+
+    async def run(self) -> None:
+        """Is present, and follows who else is, for ever."""
+        key = Key(RESOURCE, "", self.own.id)
+
+        def told(held: bool) -> None:
+            task = asyncio.current_task()
+            if held:
+                log.info("present", server=self.own.id)
+            elif task is None or not task.cancelling():
+                log.warning("the other servers may take this one for gone", server=self.own.id)
+
+        await asyncio.gather(
+            keep_present(self.store, key, lambda: msgspec.json.encode(self.own), PRESENT, told),
+            self._follow(),
+        )
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                revision = await self.load()
+                self._tell()
+                async for event in self.store.watch(revision, RESOURCE):
+                    if event.type is EventType.DELETED:
+                        if gone := self.records.pop(event.stored.key, None):
+                            log.info("server gone", server=gone.id, xds=gone.xds)
+                    else:
+                        self._put(event.stored)
+                    self._tell()
+            except Compacted:
+                continue
+            except StoreError:
+                await asyncio.sleep(RETRY_AFTER)
+
+    def _put(self, stored: Stored) -> None:
+        try:
+            record = msgspec.json.decode(stored.body, type=ServerRecord)
+        except msgspec.MsgspecError as error:
+            log.warning("record of a server not readable", server=stored.key.name, error=str(error))
+            return
+        self.records[stored.key] = record
+
+    def _tell(self) -> None:
+        for tell in self.on_changed:
+            tell()
+
+    async def ask(self, server: ServerRecord, question: Question, timeout: float) -> bytes:
+        """Raises grpc.RpcError, TimeoutError, OSError."""
+        pair = self.certificate.current
+        bundle = self.certificate.authority.bundle
+        async with identity.channel(server.xds, bundle, pair.chain, pair.key) as channel:
+            call = channel.unary_unary(ASK, request_serializer=None, response_deserializer=None)
+            answer: bytes = await call(msgspec.json.encode(question), timeout=timeout)
+            return answer
+
+
+# --- what is asked of all -------------------------------------------------------------------------------------------
+
+
+class Operations:
+    """What people ask of the mesh, answered by all the servers that serve proxies.
+
+    `proxies` and `deliver` are this server's own part; None where it serves no proxies.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        proxies: Callable[[], list[ProxyState]] | None = None,
+        deliver: Deliver | None = None,
+    ) -> None:
+        self.fleet = fleet
+        self._proxies = proxies
+        self._deliver = deliver
+
+    def _peers(self) -> tuple[ServerRecord, ...]:
+        return tuple(one for one in self.fleet.others if one.xds)
+
+    async def proxies(self) -> tuple[list[ProxyState], tuple[str, ...]]:
+        """(every proxy, by name; servers that did not answer). One that is connected anywhere is connected."""
+        answers, silent = await self._ask_all(AskProxies(), ANSWER_WITHIN)
+        found: dict[str, ProxyState] = {}
+        lists = [_proxies.decode(answer) for answer in answers]
+        if self._proxies is not None:
+            lists.append(self._proxies())
+        for state in (state for one in lists for state in one):
+            if state.name not in found or state.connected_since > found[state.name].connected_since:
+                found[state.name] = state
+        return [found[name] for name in sorted(found)], silent
+
+    async def deliver(self, key: Key, revision: int, timeout: float) -> Verdict:
+        """How a change stands with all proxies after at most `timeout` seconds."""
+        asked = self._ask_all(AskDelivery(key, revision, timeout), timeout + ANSWER_WITHIN)
+        if self._deliver is None:
+            answers, silent = await asked
+            own: tuple[Verdict, ...] = ()
+        else:
+            (answers, silent), here = await asyncio.gather(asked, self._deliver(key, revision, timeout))
+            own = (here,)
+        return merged((*own, *(_verdict.decode(answer) for answer in answers)), silent)
+
+    async def _ask_all(self, question: Question, timeout: float) -> tuple[list[bytes], tuple[str, ...]]:
+        peers = self._peers()
+        if not peers:
+            return [], ()
+        answers = await asyncio.gather(
+            *(self.fleet.ask(peer, question, timeout) for peer in peers), return_exceptions=True
+        )
+        silent = []
+        for peer, answer in zip(peers, answers, strict=True):
+            if isinstance(answer, BaseException):
+                log.warning("server does not answer", server=peer.id, xds=peer.xds, error=repr(answer)[:300])
+                silent.append(peer.xds)
+        return [answer for answer in answers if isinstance(answer, bytes)], tuple(silent)
+
+
+class OperationsService:
+    """The answers of this server, for the other servers alone."""
+
+    def __init__(self, proxies: Callable[[], list[ProxyState]], deliver: Deliver) -> None:
+        self._proxies = proxies
+        self._deliver = deliver
+
+    def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
+        service, _, method = ASK.removeprefix("/").partition("/")
+        return grpc.method_handlers_generic_handler(
+            service, {method: grpc.unary_unary_rpc_method_handler(self._serve)}
+        )
+
+    async def _serve(self, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        with contextlib.suppress(NotAnIdentity):
+            certificates = context.auth_context().get("x509_pem_cert") or ()
+            if is_control_plane(next(iter(certificates), b"")):
+                return msgspec.json.encode(await self._answer(body, context))
+        log.warning("question refused", peer=context.peer())
+        return await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this is for the servers of the mesh")
+
+    async def _answer(self, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> object:
+        try:
+            question = _questions.decode(body[: LONGEST_QUESTION + 1])
+        except msgspec.MsgspecError as error:
+            return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not a question: {error}")
+        answer: Awaitable[object]
+        if isinstance(question, AskProxies):
+            return self._proxies()
+        answer = self._deliver(question.key, question.revision, question.timeout)
+        return await answer

@@ -1,0 +1,187 @@
+"""Servers that know each other by the store, and what they ask each other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import msgspec
+import pytest
+
+from argosy.identity import client as identity
+from argosy.identity.authority import Authority, open_authority
+from argosy.identity.names import Identity
+from argosy.server import ports
+from argosy.server.fleet import (
+    ASK,
+    RESOURCE,
+    AskDelivery,
+    AskProxies,
+    Fleet,
+    Operations,
+    OperationsService,
+    ServerRecord,
+)
+from argosy.server.proxies import ProxyState, disconnected
+from argosy.server.settings import Address
+from argosy.server.verdict import Rejection, State, Verdict, merged
+from argosy.store.base import Key
+from argosy.store.memory import MemoryStore
+
+VS = Key("networking.istio.io/virtualservices", "default", "reviews")
+
+
+def connected(name: str, since: float = 1.0) -> ProxyState:
+    return msgspec.structs.replace(disconnected(name), connected=True, connected_since=since)
+
+
+class Server:
+    """The part of a server that others ask."""
+
+    def __init__(self, store: MemoryStore, authority: Authority, name: str) -> None:
+        self.own = ports.OwnCertificate(authority)
+        self.states: list[ProxyState] = []
+        self.verdict = Verdict(state=State.UNAFFECTED)
+        self.asked: list[Key] = []
+        self.fleet = Fleet(store, ServerRecord(id=name, version="1", roles=("xds",)), self.own)
+        self.operations = Operations(self.fleet, lambda: self.states, self.deliver)
+
+    async def deliver(self, key: Key, revision: int, timeout: float) -> Verdict:
+        self.asked.append(key)
+        return self.verdict
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Server]:
+        handler = OperationsService(lambda: self.states, self.deliver).handler()
+        server = ports.grpc_server([handler])
+        bound = ports.bind(server, "xds", Address("127.0.0.1", 0), ports.credentials(self.own, "required"))
+        await server.start()
+        own = self.fleet.own
+        self.fleet.own = ServerRecord(id=own.id, version=own.version, roles=own.roles, xds=str(bound))
+        present = asyncio.create_task(self.fleet.run())
+        try:
+            yield self
+        finally:
+            present.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await present
+            await server.stop(0)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return open_authority(tmp_path / "ca", "cluster.local")
+
+
+async def see(server: Server, count: int) -> None:
+    async with asyncio.timeout(10):
+        while len(server.fleet.others) != count:
+            await asyncio.sleep(0.005)
+
+
+async def test_servers_find_each_other_and_notice_who_leaves(authority: Authority) -> None:
+    store = MemoryStore()
+    async with Server(store, authority, "a").running() as a:
+        async with Server(store, authority, "b").running() as b:
+            await see(a, 1)
+            await see(b, 1)
+            assert [one.id for one in a.fleet.servers] == ["a", "b"]
+            assert a.fleet.others[0].xds == b.fleet.own.xds
+        await see(a, 0)
+
+
+async def test_what_is_asked_of_one_is_answered_by_all(authority: Authority) -> None:
+    store = MemoryStore()
+    async with Server(store, authority, "a").running() as a, Server(store, authority, "b").running() as b:
+        await see(a, 1)
+        a.states = [connected("one.default"), disconnected("two.default")]
+        b.states = [connected("two.default"), disconnected("one.default"), disconnected("three.default")]
+        states, silent = await a.operations.proxies()
+        assert [(one.name, one.connected) for one in states] == [
+            ("one.default", True),
+            ("three.default", False),
+            ("two.default", True),
+        ]
+        assert silent == ()
+        a.verdict = Verdict(state=State.LIVE, proxies=("one.default",), disconnected=("two.default",))
+        b.verdict = Verdict(
+            state=State.TIMEOUT, pending=("two.default",), reason="not acknowledged by two.default"
+        )
+        verdict = await a.operations.deliver(VS, 7, 0.1)
+        assert (verdict.state, verdict.proxies, verdict.pending) == (
+            State.TIMEOUT,
+            ("one.default",),
+            ("two.default",),
+        )
+        assert verdict.disconnected == (), "who is connected to another server is not away"
+        assert b.asked == [VS]
+
+
+async def test_a_server_that_does_not_answer_is_named_not_left_out(authority: Authority) -> None:
+    store = MemoryStore()
+    lost = ServerRecord(id="lost", version="1", roles=("xds",), xds="127.0.0.1:1")
+    async with Server(store, authority, "a").running() as a:
+        await store.create(Key(RESOURCE, "", "lost"), msgspec.json.encode(lost))
+        await see(a, 1)
+        a.verdict = Verdict(state=State.LIVE, proxies=("one.default",))
+        verdict = await a.operations.deliver(VS, 7, 0.1)
+        assert verdict.state is State.TIMEOUT
+        assert "no answer from the control plane at 127.0.0.1:1" in verdict.reason
+        _, silent = await a.operations.proxies()
+        assert silent == ("127.0.0.1:1",)
+
+
+async def test_a_workload_may_not_ask(authority: Authority) -> None:
+    key, csr = identity.new_key_and_csr()
+    who = Identity(
+        trust_domain="cluster.local", namespace="istio-system", service_account="argosy-server", workload="w"
+    )
+    svid = identity.svid(authority.sign(csr, who), key)
+    async with Server(MemoryStore(), authority, "a").running() as a:
+        async with identity.channel(a.fleet.own.xds, svid.bundle, svid.chain, svid.key) as channel:
+            call = channel.unary_unary(ASK, request_serializer=None, response_deserializer=None)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(b'{"type":"proxies"}', timeout=5)
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize("question", [b"", b"{", b'{"type":"other"}', b"[" * 20_000])
+async def test_a_question_that_is_none_is_refused(authority: Authority, question: bytes) -> None:
+    async with Server(MemoryStore(), authority, "a").running() as a:
+        pair = a.own.current
+        async with identity.channel(a.fleet.own.xds, authority.bundle, pair.chain, pair.key) as channel:
+            call = channel.unary_unary(ASK, request_serializer=None, response_deserializer=None)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(question, timeout=5)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_questions_are_told_apart() -> None:
+    assert (
+        msgspec.json.decode(msgspec.json.encode(AskProxies()), type=AskProxies | AskDelivery) == AskProxies()
+    )
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ((), State.UNAFFECTED),
+        ((State.LIVE, State.UNAFFECTED), State.LIVE),
+        ((State.LIVE, State.TIMEOUT), State.TIMEOUT),
+        ((State.TIMEOUT, State.REJECTED, State.LIVE), State.REJECTED),
+    ],
+)
+def test_the_worst_verdict_counts(states: tuple[State, ...], expected: State) -> None:
+    found = merged([Verdict(state=state, reason=f"because {state}") for state in states])
+    assert found.state is expected
+    assert found.reason == (f"because {expected}" if states else found.reason)
+    assert found.reason
+
+
+def test_who_refused_is_not_away() -> None:
+    refused = Verdict(state=State.REJECTED, rejected=(Rejection(proxy="a.default", message="bad"),))
+    other = Verdict(state=State.LIVE, disconnected=("a.default", "b.default"))
+    assert merged([refused, other]).disconnected == ("b.default",)
