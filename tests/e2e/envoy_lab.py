@@ -29,19 +29,20 @@ from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.json_format import ParseDict
 
 from argosy.xds import wire
-from argosy.xds.server import AdsService, Peer, Session, StreamSession, server_options
+from argosy.xds.server import AdsService, Peer, Resolve, Session, StreamSession, server_options
 from argosy.xds.stream import Stream
-from argosy.xds.types import CachedResource, short
+from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, CachedResource, short
 from argosy.xds.view import View
 
 LINKED = (
     cluster_pb2, extension_pb2, endpoint_pb2, listener_pb2, route_pb2, fault_pb2, router_pb2,
-    http_connection_manager_pb2, secret_pb2, tls_pb2,
+    http_connection_manager_pb2, secret_pb2, tcp_proxy_pb2, tls_pb2,
 )  # fmt: skip
 """Types that `ParseDict` must know by name."""
 
@@ -58,6 +59,69 @@ def resource(type_url: str, name: str, body: dict[str, Any], follow: str | None 
     return CachedResource(name, version, wire.frame(name, version, packed), follow)
 
 
+def cluster(name: str, timeout: str = "1s", **more: Any) -> CachedResource:
+    body = {
+        "name": name,
+        "type": "EDS",
+        "connect_timeout": timeout,
+        "eds_cluster_config": {"eds_config": ADS},
+    }
+    return resource(CLUSTER, name, {**body, **more}, follow=name)
+
+
+def endpoints(name: str, *ports: int) -> CachedResource:
+    hosts = [
+        {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
+        for port in ports
+    ]
+    return resource(
+        ENDPOINT, name, {"cluster_name": name, "endpoints": [{"lb_endpoints": hosts}] if hosts else []}
+    )
+
+
+def listener(name: str, port: int, route_name: str, extension: str = "", **more: Any) -> CachedResource:
+    filters: list[dict[str, Any]] = [
+        {"name": "router", "typed_config": {"@type": EXT + "filters.http.router.v3.Router"}}
+    ]
+    if extension:
+        discovery = {"config_source": ADS, "type_urls": [EXT + "filters.http.fault.v3.HTTPFault"]}
+        filters.insert(0, {"name": extension, "config_discovery": discovery})
+    manager = {
+        "@type": HTTP_MANAGER,
+        "stat_prefix": name,
+        "rds": {"config_source": ADS, "route_config_name": route_name},
+        "http_filters": filters,
+    }
+    body = {
+        "name": name,
+        "enable_reuse_port": False,
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+    }
+    return resource(LISTENER, name, {**body, **more})
+
+
+def route(name: str, to: str) -> CachedResource:
+    rule = {"match": {"prefix": "/"}, "route": {"cluster": to}}
+    return resource(
+        ROUTE, name, {"name": name, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [rule]}]}
+    )
+
+
+def fault(name: str, status: int, percent: int = 100) -> CachedResource:
+    abort = {"http_status": status, "percentage": {"numerator": percent}}
+    config = {"@type": EXT + "filters.http.fault.v3.HTTPFault", "abort": abort}
+    return resource(EXTENSION, name, {"name": name, "typed_config": config})
+
+
+def tls(secret: str) -> dict[str, Any]:
+    context = {
+        "@type": EXT + "transport_sockets.tls.v3.UpstreamTlsContext",
+        "common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": secret, "sds_config": ADS}]},
+    }
+    return {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context}}
+
+
 @dataclass
 class Lab:
     """One Envoy, one server with one view; `said` is what passed between them."""
@@ -71,6 +135,10 @@ class Lab:
     _envoy: subprocess.Popen[bytes] | None = None
 
     @property
+    def server_socket(self) -> Path:
+        return self.folder / "ads.sock"
+
+    @property
     def stream(self) -> Stream:
         return self.streams[-1]
 
@@ -79,12 +147,9 @@ class Lab:
 
         async def resolve(node: wire.Node, peer: Peer) -> Session:
             self.streams.append(Stream([self.view], hold=self.hold))
-            return NotingSession(self.streams[-1], self.said)
+            return Noting(StreamSession(self.streams[-1]), self.said)
 
-        self._server = grpc.aio.server(options=server_options())
-        self._server.add_generic_rpc_handlers((AdsService(resolve, structlog.get_logger()).handler(),))
-        self._server.add_insecure_port(f"unix:{self.folder}/ads.sock")
-        await self._server.start()
+        self._server = await ads_server(self.server_socket, resolve)
 
     async def stop_serving(self) -> None:
         if self._server is not None:
@@ -185,10 +250,27 @@ class Lab:
             return await client.get(f"http://127.0.0.1:{port}{path}")
 
 
-class NotingSession(StreamSession):
-    def __init__(self, stream: Stream, said: list[str]) -> None:
-        super().__init__(stream)
+async def ads_server(socket: Path, resolve: Resolve) -> grpc.aio.Server:
+    server = grpc.aio.server(options=server_options())
+    server.add_generic_rpc_handlers((AdsService(resolve, structlog.get_logger()).handler(),))
+    server.add_insecure_port(f"unix:{socket}")
+    await server.start()
+    return server
+
+
+class Noting:
+    """A Session that notes in `said` what passes through another."""
+
+    def __init__(self, session: Session, said: list[str]) -> None:
+        self._session = session
         self._said = said
+
+    @property
+    def deadline(self) -> float | None:
+        return self._session.deadline
+
+    def connected(self, wake: Callable[[], None]) -> None:
+        self._session.connected(wake)
 
     def on_request(self, request: wire.Request, now: float) -> None:
         kind = short(request.type_url)
@@ -203,14 +285,56 @@ class NotingSession(StreamSession):
         )
         if names or not request.response_nonce:
             self._said.append(" ".join([kind, "ask", *sorted(names)]) + versions)
-        super().on_request(request, now)
+        self._session.on_request(request, now)
 
     def next_response(self, now: float) -> wire.Response | None:
-        response = super().next_response(now)
+        response = self._session.next_response(now)
         if response is not None:
             names = [one.name for one in response.resources] + [f"-{name}" for name in response.removed]
             self._said.append(" ".join([short(response.type_url), "send", *sorted(names)]))
         return response
+
+    def disconnected(self) -> None:
+        self._session.disconnected()
+
+
+async def answers(lab: Lab, port: int, status: int, timeout: float = 20) -> None:
+    async def same() -> bool:
+        return (await lab.get(port)).status_code == status
+
+    await lab.until(same, f"port {port} answers {status}", timeout)
+
+
+async def settled(lab: Lab) -> None:
+    await lab.until(lambda: lab.stream.settled(), "everything acknowledged")
+
+
+def order(said: list[str], *wanted: str) -> None:
+    """The lines stand in this order (others may be between them)."""
+    rest = iter(said)
+    for line in wanted:
+        assert any(one == line for one in rest), f"{line!r} is missing or out of order:\n" + "\n".join(said)
+
+
+async def has_host(lab: Lab, name: str, port: int) -> bool:
+    return f"{name}::127.0.0.1:{port}::" in await lab.admin("/clusters")
+
+
+@asynccontextmanager
+async def answering(body: str) -> AsyncIterator[int]:
+    """The port of a server that answers 200 with the body, and closes the connection."""
+    head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write((head + body).encode())
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield int(server.sockets[0].getsockname()[1])
 
 
 @asynccontextmanager

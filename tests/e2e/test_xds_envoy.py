@@ -2,82 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from argosy.xds.stream import Standing
-from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, SECRET, CachedResource
-from tests.e2e.envoy_lab import ADS, EXT, HTTP_MANAGER, Lab, resource, running_lab
+from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, SECRET
+from tests.e2e.envoy_lab import (
+    Lab,
+    answering,
+    answers,
+    cluster,
+    endpoints,
+    fault,
+    has_host,
+    listener,
+    order,
+    resource,
+    route,
+    running_lab,
+    settled,
+    tls,
+)
 from tests.e2e.mesh import free_port
 
 pytestmark = pytest.mark.e2e
-
-
-def cluster(name: str, timeout: str = "1s", **more: Any) -> CachedResource:
-    body = {
-        "name": name,
-        "type": "EDS",
-        "connect_timeout": timeout,
-        "eds_cluster_config": {"eds_config": ADS},
-    }
-    return resource(CLUSTER, name, {**body, **more}, follow=name)
-
-
-def endpoints(name: str, *ports: int) -> CachedResource:
-    hosts = [
-        {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
-        for port in ports
-    ]
-    return resource(
-        ENDPOINT, name, {"cluster_name": name, "endpoints": [{"lb_endpoints": hosts}] if hosts else []}
-    )
-
-
-def listener(name: str, port: int, route_name: str, extension: str = "", **more: Any) -> CachedResource:
-    filters: list[dict[str, Any]] = [
-        {"name": "router", "typed_config": {"@type": EXT + "filters.http.router.v3.Router"}}
-    ]
-    if extension:
-        discovery = {"config_source": ADS, "type_urls": [EXT + "filters.http.fault.v3.HTTPFault"]}
-        filters.insert(0, {"name": extension, "config_discovery": discovery})
-    manager = {
-        "@type": HTTP_MANAGER,
-        "stat_prefix": name,
-        "rds": {"config_source": ADS, "route_config_name": route_name},
-        "http_filters": filters,
-    }
-    body = {
-        "name": name,
-        "enable_reuse_port": False,
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
-    }
-    return resource(LISTENER, name, {**body, **more})
-
-
-def route(name: str, to: str) -> CachedResource:
-    rule = {"match": {"prefix": "/"}, "route": {"cluster": to}}
-    return resource(
-        ROUTE, name, {"name": name, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [rule]}]}
-    )
-
-
-def fault(name: str, status: int, percent: int = 100) -> CachedResource:
-    abort = {"http_status": status, "percentage": {"numerator": percent}}
-    config = {"@type": EXT + "filters.http.fault.v3.HTTPFault", "abort": abort}
-    return resource(EXTENSION, name, {"name": name, "typed_config": config})
-
-
-def tls(secret: str) -> dict[str, Any]:
-    context = {
-        "@type": EXT + "transport_sockets.tls.v3.UpstreamTlsContext",
-        "common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": secret, "sds_config": ADS}]},
-    }
-    return {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context}}
 
 
 @pytest.fixture
@@ -90,17 +40,8 @@ async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
 
 @pytest.fixture
 async def backend() -> AsyncIterator[int]:
-    """A server that answers 200."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        yield int(server.sockets[0].getsockname()[1])
+    async with answering("ok") as port:
+        yield port
 
 
 async def begin(lab: Lab, backend: int) -> int:
@@ -115,24 +56,6 @@ async def begin(lab: Lab, backend: int) -> int:
     await answers(lab, port, 418)
     await lab.until(lambda: lab.stream.settled(), "everything acknowledged")
     return port
-
-
-async def answers(lab: Lab, port: int, status: int, timeout: float = 20) -> None:
-    async def same() -> bool:
-        return (await lab.get(port)).status_code == status
-
-    await lab.until(same, f"port {port} answers {status}", timeout)
-
-
-async def settled(lab: Lab) -> None:
-    await lab.until(lambda: lab.stream.settled(), "everything acknowledged")
-
-
-def order(said: list[str], *wanted: str) -> None:
-    """The lines stand in this order (others may be between them)."""
-    rest = iter(said)
-    for line in wanted:
-        assert any(one == line for one in rest), f"{line!r} is missing or out of order:\n" + "\n".join(said)
 
 
 async def test_a_start_goes_clusters_endpoints_listeners_routes(lab: Lab, backend: int) -> None:
@@ -207,10 +130,6 @@ async def test_removed_endpoints_stay_an_empty_assignment_takes_them(lab: Lab, b
     lab.view.update(ENDPOINT, [endpoints("a")])
     await settled(lab)
     assert not await has_host(lab, "a", backend)
-
-
-async def has_host(lab: Lab, name: str, port: int) -> bool:
-    return f"{name}::127.0.0.1:{port}::" in await lab.admin("/clusters")
 
 
 async def test_a_policy_by_ecds_applies_and_its_removal_fails_closed(lab: Lab, backend: int) -> None:

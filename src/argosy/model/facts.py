@@ -18,7 +18,10 @@ class FactKind(StrEnum):
     ENDPOINTS = "endpoints"  # name: hostname; who serves it, and health
     ROUTES = "routes"  # name: host as configuration writes it (maybe `*.suffix`); VirtualServices for it
     DESTINATION = "destination"  # name: host as configuration writes it; DestinationRules for it
-    GATEWAYS = "gateways"  # name "": the Gateways; namespace/name: the VirtualServices bound to that Gateway
+    GATEWAYS = "gateways"  # namespace/name: that Gateway, and the VirtualServices bound to it
+    GATEWAY_SERVERS = (
+        "gateway-servers"  # id of a selector, or "" for none: servers of the Gateways that have it
+    )
     WORKLOAD = "workload"  # name: namespace/name; its own entry (ports, labels)
     PEER_AUTHENTICATION = "peer-authentication"  # name: namespace
     SELECTORS = "selectors"  # name "": the selectors that decide scopes (sourceLabels, workloadSelector)

@@ -17,7 +17,7 @@ from argosy.model.hostnames import MESH_GATEWAY, patterns, visible_from
 from argosy.model.routing import Place
 from argosy.model.rules import HttpRule, L4Match, VirtualServiceRule
 from argosy.model.scope import ProxyType, Scope, Selector
-from argosy.model.snapshot import GATEWAYS, HOSTS, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
+from argosy.model.snapshot import HOSTS, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
 
 
 @lru_cache(maxsize=65536)
@@ -175,9 +175,10 @@ class Reader:
         """The servers of the Gateways that select the scope's proxies: the oldest Gateway first, as written."""
         if scope.type != ProxyType.ROUTER:
             return ()
-        self.facts.add(GATEWAYS)
         by_selector = self._snapshot.gateways_by_selector
-        rules = [rule for key in ("", *scope.matched) for rule in by_selector.get(key)]
+        selectors = ("", *scope.matched)
+        self.facts.update(Fact(FactKind.GATEWAY_SERVERS, selector) for selector in selectors)
+        rules = [rule for selector in selectors for rule in by_selector.get(selector)]
         return tuple(server for rule in sorted(rules, key=lambda rule: rule.age) for server in rule.servers)
 
     def gateway_hosts(self, scope: Scope, gateway: str, port: int) -> tuple[ir.GatewayHost, ...]:
@@ -187,7 +188,7 @@ class Reader:
         Facts (Istio): VirtualServices that share a host at a gateway are joined, the oldest first, and what takes
         everything comes last.
         """
-        self.facts.update((GATEWAYS, _fact(FactKind.GATEWAYS, gateway)))
+        self.facts.add(_fact(FactKind.GATEWAYS, gateway))
         namespace, _, name = gateway.partition("/")
         rule = self._snapshot.gateways.get((namespace, name))
         if rule is None:

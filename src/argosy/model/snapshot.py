@@ -44,7 +44,6 @@ Name = tuple[str, str]
 
 HOSTS = Fact(FactKind.HOSTS)
 VIRTUAL_HOSTS = Fact(FactKind.HOSTS, "virtual")
-GATEWAYS = Fact(FactKind.GATEWAYS)
 SELECTORS = Fact(FactKind.SELECTORS)
 MESH = Fact(FactKind.MESH)
 
@@ -280,7 +279,7 @@ class Snapshot:
             return set()
         _store(self.gateways, key, new)
         self.gateways_by_selector.replace(old, _selector_key(old), new, _selector_key(new))
-        facts = {GATEWAYS}
+        facts = {_named(FactKind.GATEWAYS, key), *_servers(old), *_servers(new)}
         if self._selectors_changed(("Gateway", *key), _own_selector(old), _own_selector(new)):
             facts.add(SELECTORS)
         return facts
@@ -344,12 +343,12 @@ class Snapshot:
                 return self._with_delegates(self.routes_by_host.get(name))
             case FactKind.DESTINATION:
                 return _refs("DestinationRule", self.rules_by_host.get(name))
-            case FactKind.GATEWAYS if name:
+            case FactKind.GATEWAYS:
                 gateway = self.gateways.get(_split(name))
                 bound = self._with_delegates(self.routes_by_gateway.get(name))
                 return bound | _refs("Gateway", (gateway,) if gateway else ())
-            case FactKind.GATEWAYS:
-                return _refs("Gateway", self.gateways.values())
+            case FactKind.GATEWAY_SERVERS:
+                return _refs("Gateway", self.gateways_by_selector.get(name))
             case FactKind.PEER_AUTHENTICATION:
                 return _refs("PeerAuthentication", self.policies_by_namespace.get(name))
             case FactKind.SELECTORS:
@@ -384,7 +383,7 @@ class Snapshot:
             case "DestinationRule" if key in self.destination_rules:
                 return frozenset({Fact(FactKind.DESTINATION, self.destination_rules[key].host)})
             case "Gateway" if key in self.gateways:
-                return frozenset({GATEWAYS, _named(FactKind.GATEWAYS, key)})
+                return frozenset({_named(FactKind.GATEWAYS, key), *_servers(self.gateways[key])})
             case "PeerAuthentication" if key in self.peer_authentications:
                 return frozenset({Fact(FactKind.PEER_AUTHENTICATION, namespace)})
             case "ConfigMap" if self._mesh_source == (kind, *key):
@@ -476,6 +475,10 @@ def _own_selector(rule: DestinationRuleRule | GatewayRule | None) -> frozenset[S
     if rule is None or rule.selector is None or not rule.selector.labels:
         return frozenset()
     return frozenset((rule.selector,))
+
+
+def _servers(rule: GatewayRule | None) -> set[Fact]:
+    return {Fact(FactKind.GATEWAY_SERVERS, selector) for selector in _selector_key(rule)}
 
 
 def _selector_key(rule: GatewayRule | None) -> frozenset[str]:

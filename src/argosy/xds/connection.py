@@ -144,8 +144,9 @@ class Connection:
         clock = asyncio.get_running_loop().time
         try:
             await call.initial_metadata()
-            self._log.info("control plane connected")
-            self.connected, self.error, self.attempts = True, "", 0
+            if not call.done():  # one that failed has initial metadata too: empty ones
+                self._log.info("control plane connected")
+                self.connected, self.error, self.attempts = True, "", 0
             async for data in call:
                 received = wire.decode_response(data)
                 self._exchange.on_response(received, clock())

@@ -14,6 +14,7 @@ Upstream it is a `Client` (an `Exchange` for `connection.Connection`), downstrea
 * What the server removes, or Envoy lets go of, stays while the last good version of something may name it: until
   Envoy has confirmed all that may (by `REMOVED_AFTER`) and refuses none of it. So a new Envoy, even one that refuses
   what came while none was connected, gets a whole that worked.
+* Endpoints that nobody will send are answered as none: one cluster without them would hold up a starting Envoy.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from msgspec import Struct
 from argosy.xds import saved
 from argosy.xds.blame import mentions
 from argosy.xds.client import Client
-from argosy.xds.ledger import Ledger
+from argosy.xds.ledger import LED_BY, Ledger
 from argosy.xds.saved import SavedType, StateError
 from argosy.xds.stream import HOLD, Standing, Stream, TypeStatus
 from argosy.xds.subscription import WILDCARD
@@ -80,6 +81,7 @@ class Relay:
         self._pending: dict[str, _Pending] = {}
         self._answered: dict[str, dict[str, str]] = {}  # name -> version acknowledged upstream
         self._wake_upstream: Callable[[], None] | None = None
+        self._heard = False  # whether the server has spoken on the present stream
 
     @property
     def dirty(self) -> bool:
@@ -94,11 +96,13 @@ class Relay:
 
     def upstream_connected(self, wake: Callable[[], None]) -> None:
         self._wake_upstream = wake
+        self._heard = False
         self._pending.clear()  # their nonces died with the old stream; the server sends again what was not answered
         self.client.connected()
 
     def upstream_disconnected(self) -> None:
         self._wake_upstream = None
+        self._heard = False
         self.client.disconnected()
         self._pending.clear()
 
@@ -120,7 +124,7 @@ class Relay:
         """Caches what the server sent and passes it on to Envoy."""
         type_url = received.type_url
         self.client.on_response(received)
-        self.stale = False
+        self.stale, self._heard = False, True
         wanted = self.client.subscribed(type_url)
         everything = WILDCARD in wanted
         refusals: dict[str, str] = {}
@@ -310,6 +314,7 @@ class Relay:
         if not everything and gone:  # what this Envoy lets go of itself need not wait until it has settled
             self._parting.setdefault(type_url, set()).update(gone)
         self._mirror(stream, type_url)
+        self._do_without(request)
         self._let_leave()
         self.settle(now)
         if self._on_status:
@@ -330,6 +335,18 @@ class Relay:
             self._parting.setdefault(type_url, set()).update(self.client.subscribed(type_url) - ask)
         if self._wake_upstream:
             self._wake_upstream()
+
+    def _do_without(self, request: Request) -> None:
+        """Says that there are none of the endpoints that Envoy lacks and nobody will send: no server speaks, or Envoy
+        has refused the only version. Else it waits for 15 s (`initial_fetch_timeout`), and all listeners with it. The
+        server's word replaces that; before it, the server sends nothing that uses them."""
+        leading = LED_BY.get(request.type_url)
+        if leading is None or not self.cache.knows(leading):
+            return
+        asked = set(request.resource_names_subscribe) - request.initial_resource_versions.keys()
+        lacking = [name for name in asked if self.cache.get(request.type_url, name) is None]
+        refusals = self._ledger.refusals(request.type_url)
+        self.cache.deny(request.type_url, [name for name in lacking if not self._heard or name in refusals])
 
     def settle(self, now: float) -> None:
         """Once a new Envoy has asked for what it needs, what only its predecessor needed is let go."""

@@ -17,7 +17,6 @@ from tests.unit.model.written import RATINGS, REVIEWS, mesh_config, obj, scope, 
 HOSTS = Fact(FactKind.HOSTS)
 VIRTUAL = Fact(FactKind.HOSTS, "virtual")
 SELECTORS = Fact(FactKind.SELECTORS)
-GATEWAYS = Fact(FactKind.GATEWAYS)
 
 
 def routes(*hosts: str) -> set[Fact]:
@@ -92,7 +91,14 @@ BASE = (
             obj("PeerAuthentication", "shop/pa", {"mtls": {"mode": "DISABLE"}}),
             {Fact(FactKind.PEER_AUTHENTICATION, "shop")},
         ),
-        (obj("Gateway", "front", {"selector": {"a": "b"}, "servers": []}), {GATEWAYS, SELECTORS}),
+        (
+            obj("Gateway", "front", {"selector": {"a": "b"}, "servers": []}),
+            {
+                Fact(FactKind.GATEWAYS, "default/front"),
+                Fact(FactKind.GATEWAY_SERVERS, "gateway::a=b"),
+                SELECTORS,
+            },
+        ),
         (mesh_config("h2UpgradePolicy: UPGRADE"), {Fact(FactKind.MESH)}),
     ],
 )
@@ -246,7 +252,8 @@ def test_every_fact_names_its_objects() -> None:
             ("VirtualService", "default", "child"),
         },
         Fact(FactKind.DESTINATION, REVIEWS): {("DestinationRule", "default", "dr")},
-        Fact(FactKind.GATEWAYS): {("Gateway", "default", "front")},
+        Fact(FactKind.GATEWAY_SERVERS): {("Gateway", "default", "front")},
+        Fact(FactKind.GATEWAY_SERVERS, "gateway::a=b"): set(),
         Fact(FactKind.GATEWAYS, "default/front"): {
             ("Gateway", "default", "front"),
             ("VirtualService", "default", "edge"),

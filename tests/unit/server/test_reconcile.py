@@ -582,6 +582,38 @@ async def test_waiting_ends_with_its_time(world: World) -> None:
     assert "client-1.default" in verdict.reason
 
 
+def gateway(name: str, selector: dict[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "selector": selector,
+            "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}],
+        },
+    }
+
+
+def test_a_gateway_concerns_only_the_proxies_that_it_selects(world: World) -> None:
+    world.workload("ingress", service="ingress", bind=0)
+    router = world.envoy("ingress", type="router", port_map={80: 8080})
+    router.client.subscribe(ROUTE, {"http.80"})
+    mine = Key("networking.istio.io/gateways", "default", "mine")
+    selected = world.put(gateway("mine", {"app": "ingress"}), mine)
+    router.exchange()
+    verdict = world.delivery.verdict(mine, selected)
+    assert (verdict.state, verdict.proxies) == (State.LIVE, ("ingress.default",))
+    other = Key("networking.istio.io/gateways", "default", "nobodys")
+    revision = world.put(gateway("nobodys", {"app": "nobody"}), other)
+    router.exchange()
+    verdict = world.delivery.verdict(other, revision)
+    assert (verdict.state, verdict.proxies) == (State.UNAFFECTED, ())
+    assert verdict.reason == "no proxy's configuration is made from it"
+    router.exchange()
+    again = world.delivery.verdict(mine, selected)
+    assert again.proxies == ("ingress.default",), "the other one takes nothing from it"
+
+
 # --- the loop -------------------------------------------------------------------------------------------------------
 
 

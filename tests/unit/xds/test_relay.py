@@ -223,6 +223,48 @@ def test_envoy_gets_the_last_good_where_it_may_run_what_it_never_acknowledged() 
     assert chain.envoy.seen[seen:] == [], "what Envoy runs is what is saved"
 
 
+def test_a_new_envoy_does_not_wait_for_endpoints_while_no_server_is_there_to_send_them() -> None:
+    """Agent, Envoy and server end when Envoy has acknowledged a new cluster, and its endpoints not yet."""
+    chain = Chain()
+    chain.view.update(CLUSTER, [make(CLUSTER, "a", eds=True)])
+    chain.view.update(ENDPOINT, [make(ENDPOINT, "a", hosts=1)])
+    chain.view.update(LISTENER, [make(LISTENER, "l", clusters=["a"])])
+    chain.settle()
+    chain.view.update(CLUSTER, [make(CLUSTER, "b", eds=True)])
+    chain.view.update(ENDPOINT, [make(ENDPOINT, "b", hosts=1)])
+    for _ in ("the cluster", "its endpoints"):
+        chain.settle_server()
+        chain.down.deliver_down()
+        chain.down.deliver_up()
+    chain.envoy = FakeEnvoy()
+    chain.restart_agent()
+    chain.settle()
+    assert set(chain.envoy.has(CLUSTER)) == {"a", "b"}
+    assert set(chain.envoy.has(ENDPOINT)) == {"a"}
+    assert set(chain.envoy.has(LISTENER)) == {"l"}
+    chain.up = Wire(Upstream(chain.relay), Stream([chain.view]))
+    chain.settle()
+    assert set(chain.envoy.has(ENDPOINT)) == {"a", "b"}
+    assert chain.envoy.broken == []
+
+
+def test_a_new_envoy_does_not_wait_for_endpoints_that_are_refused() -> None:
+    chain = Chain()
+    chain.view.update(CLUSTER, [make(CLUSTER, "a", eds=True), make(CLUSTER, "b", eds=False)])
+    chain.view.update(ENDPOINT, [make(ENDPOINT, "a", bad=True)])
+    chain.settle()
+    chain.view.update(LISTENER, [make(LISTENER, "l", clusters=["b"])])
+    chain.settle(20.0)
+    chain.restart_envoy()
+    chain.settle(21.0)
+    assert set(chain.envoy.has(LISTENER)) == {"l"}
+    assert chain.envoy.nacks == 0
+    assert chain.up.stream.standing(ENDPOINT, "a") is Standing.REJECTED
+    chain.view.update(ENDPOINT, [make(ENDPOINT, "a", hosts=1)])
+    chain.settle(22.0)
+    assert set(chain.envoy.has(ENDPOINT)) == {"a"}
+
+
 def test_a_refusal_blames_only_whom_envoy_refused_whatever_its_words_mention() -> None:
     """Envoy's words for one listener mention another, which is good by the time they are told again."""
     chain = Chain()

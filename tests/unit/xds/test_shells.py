@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
 
 from argosy.xds import wire
 from argosy.xds.client import Client
@@ -190,6 +191,23 @@ async def test_a_refused_session_says_why_and_is_tried_again(serving: Serving) -
         serving.refusal = ""
         await until(lambda: connection.connected, "accepted at last")
         assert connection.error == ""
+
+
+@pytest.mark.parametrize("server", ["is not there", "refuses"])
+async def test_a_server_that_accepts_no_stream_never_counts_as_connected(
+    serving: Serving, tmp_path: Path, server: str
+) -> None:
+    """Else the wait between attempts would never grow, and each would be reported anew."""
+    serving.refusal = "no certificate"
+    if server == "is not there":
+        serving.socket = tmp_path / "nobody.sock"
+    with capture_logs() as lines:
+        connection = Connection(Taker(), serving.open_channel, structlog.get_logger(), backoff=SOON)
+        async with running(connection):
+            await until(lambda: connection.attempts >= 3, "the third attempt")
+    assert not connection.connected
+    events = [one["event"] for one in lines if one["event"].startswith("control plane")]
+    assert events == ["control plane unreachable"]
 
 
 async def test_a_connection_that_never_succeeds_ends_when_it_is_cancelled(tmp_path: Path) -> None:

@@ -76,6 +76,9 @@ class Mesh:
         return list(body_of(resource).get("clusters", ()))
 
 
+RECONNECT, SETTLE = 4, 7
+
+
 class World:
     """One fake Envoy, two meshes to move between, a wire that delays."""
 
@@ -96,7 +99,7 @@ class World:
             self.meshes[self.mine].mutate()
         elif action == 3:
             self.meshes[1 - self.mine].mutate()
-        elif action == 4:
+        elif action == RECONNECT:
             self.wire.stream.close()
             self.wire = self.connect()
         elif action == 5:
@@ -106,7 +109,7 @@ class World:
             type_url = chance.choice([CLUSTER, ENDPOINT, ROUTE, LISTENER])
             names = self.envoy.client.subscribed(type_url) - {"*"}
             self.envoy.client.resubscribe(type_url, chance.sample(sorted(names), min(1, len(names))))
-        elif action == 7:
+        elif action == SETTLE:
             self.wire.settle()
         for _ in range(chance.randint(0, 6)):
             chance.choice([self.wire.deliver_up, self.wire.deliver_down])()
@@ -182,9 +185,11 @@ def run(seed: int, steps: list[int], patient: str) -> None:
 
 
 def run_refusing(seed: int, steps: list[int], names_offenders: str) -> None:
+    """On one stream. What an Envoy that refuses took from a refused response it does not tell on its next stream; who
+    remembers that is the relay, and the server's clients are relays: test_relay_random.py has the reconnections."""
     world = World(seed, bad=0.15, names_offenders=names_offenders)
     for action in steps:
-        world.step(action)
+        world.step(SETTLE if action == RECONNECT else action)
         assert world.envoy.broken == []
     world.check()
     seen = len(world.envoy.seen)
