@@ -98,11 +98,15 @@ class Fleet:
     async def run(self) -> None:
         """Is present, and follows who else is, for ever."""
         key = Key(RESOURCE, "", self.own.id)
+        with contextlib.suppress(StoreError):
+            await self.store.delete(
+                key
+            )  # of an instance that was killed: who has our roles, and their locks, is us
 
         def told(held: bool) -> None:
             task = asyncio.current_task()
             if held:
-                log.info("present", server=self.own.id)
+                log.debug("present", server=self.own.id)
             elif task is None or not task.cancelling():
                 log.warning("the other servers may take this one for gone", server=self.own.id)
 

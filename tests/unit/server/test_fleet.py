@@ -93,6 +93,18 @@ async def test_servers_find_each_other_and_notice_who_leaves(authority: Authorit
         await see(a, 0)
 
 
+async def test_a_server_that_was_killed_and_comes_back_is_known_at_its_new_address_at_once(
+    authority: Authority,
+) -> None:
+    store = MemoryStore()
+    stale = ServerRecord(id="b", version="1", roles=("xds",), xds="127.0.0.1:1")
+    await store.hold(Key(RESOURCE, "", "b"), msgspec.json.encode(stale), 600)
+    async with Server(store, authority, "a").running() as a, Server(store, authority, "b").running() as b:
+        async with asyncio.timeout(10):
+            while [one.xds for one in a.fleet.others] != [b.fleet.own.xds]:
+                await asyncio.sleep(0.005)
+
+
 async def test_what_is_asked_of_one_is_answered_by_all(authority: Authority) -> None:
     store = MemoryStore()
     async with Server(store, authority, "a").running() as a, Server(store, authority, "b").running() as b:
