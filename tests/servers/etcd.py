@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import shutil
 import socket
 import subprocess
@@ -65,6 +66,16 @@ class Member:
                 stderr=log,
             )
 
+    def ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            if self.scheme == "https":
+                connection.connect()
+                return True
+            connection.request("GET", "/health")
+            return b'"true"' in connection.getresponse().read()
+        return False
+
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
@@ -96,11 +107,11 @@ class Etcd:
         return f"etcd://{','.join(self.endpoints)}{prefix}{options}"
 
     def wait(self, within: float = 30) -> None:
-        """Until every member listens; those who talk to it wait for a leader by themselves."""
+        """Until every member listens, and those that may be asked by everybody say that they have a leader."""
         until = time.monotonic() + within
         for member in self.members:
             while True:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", member.port), 1):
+                if member.ready():
                     break
                 assert member.process is None or member.process.poll() is None, member.log()
                 assert time.monotonic() < until, member.log()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -10,65 +9,11 @@ import msgspec
 from msgspec import Struct
 
 from argosy.resources import apiextensions, core, identity, networking, rbac, security
+from argosy.resources.kind import AGE, Column, ColumnType, Kind
 from argosy.resources.meta import Object
+from argosy.resources.networking.columns import COLUMNS, PROGRAMMED
 
-
-class ColumnType(StrEnum):
-    STRING = "string"
-    INTEGER = "integer"
-    NUMBER = "number"
-    BOOLEAN = "boolean"
-    DATE = "date"  # told as an age
-
-
-class Column(Struct, frozen=True):
-    """One column of a table of objects, after their name. # Kubernetes: CustomResourceColumnDefinition"""
-
-    name: str
-    json_path: str  # `.spec.hosts`, `.status.conditions[?(@.type=="Programmed")].status`
-    type: ColumnType = ColumnType.STRING
-    priority: int = 0  # above 0: only where a wide table is asked for
-    description: str = ""
-    format: str = ""
-
-
-AGE = Column(
-    "Age",
-    ".metadata.creationTimestamp",
-    ColumnType.DATE,
-    description="How long ago the object was created.",
-)
-
-
-class Kind(Struct, frozen=True, kw_only=True):
-    group: str  # "" for the core kinds
-    versions: tuple[str, ...]  # the first is the one we write; all have one schema
-    kind: str
-    plural: str
-    singular: str
-    short_names: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()  # what else lists it: `kubectl get istio-io`
-    columns: tuple[Column, ...] = (AGE,)  # after the name; those of `builtin` kinds may be computed instead
-    namespaced: bool = True
-    builtin: bool = (
-        False  # a kind of Kubernetes itself: strategic merge patches, no definition among the CRDs
-    )
-    virtual: bool = False  # answered, never stored (access reviews)
-    read_only: bool = False
-    struct: type[Object]
-
-    @property
-    def resource(self) -> str:
-        """As in store keys: `networking.istio.io/virtualservices`, core kinds `/services`."""
-        return f"{self.group}/{self.plural}"
-
-    @property
-    def api_version(self) -> str:
-        return self.api_versions[0]
-
-    @property
-    def api_versions(self) -> tuple[str, ...]:
-        return tuple(f"{self.group}/{v}" if self.group else v for v in self.versions)
+__all__ = ["AGE", "KINDS", "Column", "ColumnType", "Kind"]
 
 
 def _networking(struct: type[Object], plural: str, *short_names: str) -> Kind:
@@ -79,6 +24,8 @@ def _networking(struct: type[Object], plural: str, *short_names: str) -> Kind:
         plural=plural,
         singular=struct.__name__.lower(),
         short_names=short_names,
+        categories=("istio-io", "networking-istio-io"),
+        columns=COLUMNS[struct.__name__],
         struct=struct,
     )
 
@@ -173,6 +120,12 @@ KINDS: tuple[Kind, ...] = (
         plural="peerauthentications",
         singular="peerauthentication",
         short_names=("pa",),
+        categories=("istio-io", "security-istio-io"),
+        columns=(
+            Column("Mode", ".spec.mtls.mode", description="Which connections it takes: STRICT, PERMISSIVE…"),
+            PROGRAMMED,
+            AGE,
+        ),
         struct=security.PeerAuthentication,
     ),
     Kind(
@@ -182,6 +135,10 @@ KINDS: tuple[Kind, ...] = (
         plural="identityregistrations",
         singular="identityregistration",
         short_names=("idr",),
+        columns=(
+            Column("Service Accounts", ".spec.serviceAccounts", description="Whose certificates may be had."),
+            AGE,
+        ),
         struct=identity.IdentityRegistration,
     ),
 )

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
+from weakref import WeakSet
 
 from argosy.store import refusals, snapshot
 from argosy.store.base import INTERNAL, Copied, Event, EventType, Hold, Key, Listing, Stored, Unavailable
@@ -24,7 +25,7 @@ class MemoryStore:
     def __init__(self, keep_events: int = KEEP_EVENTS) -> None:
         self._objects: dict[Key, Stored] = {}
         self._held: dict[Key, asyncio.TimerHandle] = {}
-        self._renewals: set[Renewal] = set()
+        self._renewals: WeakSet[Renewal] = WeakSet()
         self._tail = Tail(0, keep_events)
         self._closed = False
 
@@ -125,7 +126,7 @@ class MemoryStore:
     async def close(self) -> None:
         self._closed = True
         self._tail.fail(Unavailable("the store is closed"))
-        for renewal in self._renewals:
+        for renewal in tuple(self._renewals):
             await renewal.stop()
         for timer in self._held.values():
             timer.cancel()

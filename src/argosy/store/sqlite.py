@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakSet
 
 from argosy.store import file, leases, pages, refusals, rows, snapshot
 from argosy.store.base import Compacted, Copied, Event, Hold, Key, Listing, Stored, StoreError, Unavailable
@@ -51,7 +52,7 @@ class SqliteStore:
         self._tail: Tail | None = None
         self._follower: asyncio.Task[None] | None = None
         self._sweep_at = 0.0
-        self._renewals: set[Renewal] = set()
+        self._renewals: WeakSet[Renewal] = WeakSet()
         self._closed = False
 
     @classmethod
@@ -144,7 +145,7 @@ class SqliteStore:
         if self._follower is not None:
             self._follower.cancel()
             await asyncio.gather(self._follower, return_exceptions=True)
-        for renewal in self._renewals:
+        for renewal in tuple(self._renewals):
             await renewal.stop()
         await self._writer.close()
         await asyncio.to_thread(self._pool.shutdown)

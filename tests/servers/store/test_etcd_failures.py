@@ -190,7 +190,7 @@ async def test_what_was_compacted_while_a_watcher_was_away_ends_its_watch(three:
 
 async def test_presence_outlives_a_lost_leader_and_comes_back_after_all_was_away(three: Etcd) -> None:
     server = Key("/internal/servers", "", "one")
-    async with opened(three, "?compact=off&timeout=1s") as store:
+    async with opened(three, "?compact=off&timeout=2s") as store:
         told: asyncio.Queue[bool] = asyncio.Queue()
         keeping = asyncio.create_task(keep_present(store, server, lambda: b"", 2.0, told.put_nowait))
         async with asyncio.timeout(60):
@@ -331,10 +331,10 @@ async def test_a_full_database_refuses_writes_says_so_and_can_be_read(tmp_path: 
 
 async def test_one_of_two_servers_compacts_and_the_other_takes_over(alone: Etcd) -> None:
     first = await EtcdStore.open(parse(alone.url()))
+    async with asyncio.timeout(20):
+        while not (held := (await first._client.range(key=first._layout.compactor)).kvs):
+            await asyncio.sleep(0.05)
     async with opened(alone, "") as second:
-        async with asyncio.timeout(20):
-            while not (held := (await first._client.range(key=first._layout.compactor)).kvs):
-                await asyncio.sleep(0.05)
         await first.close()
         async with asyncio.timeout(60):
             while True:

@@ -191,3 +191,23 @@ async def test_what_others_wrote_into_the_store_is_shown_as_far_as_it_goes(
     (row,) = (await table(api, "/api/v1/namespaces/shop/services"))["rows"]
     assert row["cells"] == ["odd", "ClusterIP", "<none>", "<none>", "<none>", "<unknown>", "<none>"]
     assert row["object"]["metadata"]["name"] == "odd"
+
+
+async def test_kinds_of_the_mesh_show_what_istio_shows_of_them_and_whether_they_run(
+    api: httpx.AsyncClient, store: Any
+) -> None:
+    await create(api, ROUTES, virtual_service())
+    found = await table(api, ROUTES)
+    assert [column["name"] for column in found["columnDefinitions"]] == [
+        "Name",
+        "Gateways",
+        "Hosts",
+        "Programmed",
+        "Age",
+    ]
+    assert found["rows"][0]["cells"] == ["reviews", None, '["reviews"]', None, "0s"]
+    conditions = [{"type": "Accepted", "status": "True"}, {"type": "Programmed", "status": "False"}]
+    current = (await api.get(REVIEWS)).json()
+    status = await api.put(f"{REVIEWS}/status", json=current | {"status": {"conditions": conditions}})
+    assert status.status_code == 200, status.text
+    assert (await table(api, ROUTES))["rows"][0]["cells"][3] == "False"

@@ -44,7 +44,12 @@ OLD_TOKEN = ("invalid auth token", "revision of auth store is old")
 NAMELESS = "user name is empty"
 CLOSED = (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 EOF = grpc.aio.EOF  # type: ignore[attr-defined]  # the types of grpc.aio do not know it
-FOR_ANOTHER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+FOR_ANOTHER = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.INTERNAL,  # a connection that is cut in the middle of an answer
+)
 
 
 class OutOfRange(StoreError):
@@ -70,6 +75,8 @@ class Client:
 
     def __init__(self, address: EtcdAddress) -> None:
         self.address = address
+        # One endpoint that hangs leaves time for the others.
+        self._attempt = min(ATTEMPT_SECONDS, address.timeout / len(address.endpoints))
         self._files = self._read_files()
         self._channels: dict[str, Channel] = {}
         self._chosen = 0
@@ -90,7 +97,7 @@ class Client:
             try:
                 metadata = await self.metadata(left)
                 message = await choose(self.channel())(
-                    request, timeout=min(left, ATTEMPT_SECONDS), metadata=metadata
+                    request, timeout=min(left, self._attempt), metadata=metadata
                 )
                 return Answer(message, repeated)
             except grpc.aio.AioRpcError as error:
@@ -169,7 +176,7 @@ class Client:
         if not self._token:
             request = rpc.AuthenticateRequest(name=self.address.user, password=self._password())
             answer = await self.channel().auth.Authenticate(
-                request, timeout=min(timeout, ATTEMPT_SECONDS), metadata=(HAS_LEADER,)
+                request, timeout=min(timeout, self._attempt), metadata=(HAS_LEADER,)
             )
             self._token = answer.token
         return (HAS_LEADER, ("token", self._token))

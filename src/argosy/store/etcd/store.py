@@ -13,6 +13,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from aetcd import rpc
 
@@ -60,7 +61,7 @@ class EtcdStore:
         self._follower: asyncio.Task[None] | None = None
         self._compacting: asyncio.Task[None] | None = None
         self._written = 0
-        self._renewals: set[Renewal] = set()
+        self._renewals: WeakSet[Renewal] = WeakSet()
 
     @classmethod
     async def open(cls, address: EtcdAddress) -> EtcdStore:
@@ -200,7 +201,7 @@ class EtcdStore:
         if self._tail is not None:
             self._tail.fail(self._client.gone())
         await _cancelled(self._compacting, self._follower)
-        for renewal in self._renewals:
+        for renewal in tuple(self._renewals):
             await renewal.stop()
         await self._client.close()
 
