@@ -84,6 +84,8 @@ _NETWORK = "is not in force: the address is connected to directly, whatever the 
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
 _STATISTICS = "is not in force: clusters are counted under their own names"
 
+_ALL_RIGHTS = "gives nothing and takes nothing: whoever holds this server's token may do everything"
+
 TABLE: tuple[Limit, ...] = (
     Limit("VirtualService", "spec.{tls,tcp}[*]", _SIDECARS_ONLY, _AT_GATEWAY),
     Limit(
@@ -193,6 +195,8 @@ TABLE: tuple[Limit, ...] = (
         "is not in force; use a DestinationRule with consistentHash",
     ),
     Limit("Secret", "{data,stringData}", _NOT_GIVEN),
+    *(Limit(kind, "rules[*]", _ALL_RIGHTS) for kind in ("Role", "ClusterRole")),
+    *(Limit(kind, "subjects[*]", _ALL_RIGHTS) for kind in ("RoleBinding", "ClusterRoleBinding")),
     Limit("Secret", "immutable", "is not enforced: the object can be changed", _unless(False)),
     Limit("ConfigMap", "immutable", "is not enforced: the object can be changed", _unless(False)),
     Limit("ConfigMap", "binaryData", "is not read: mesh settings are text, in data"),
