@@ -138,7 +138,7 @@ def write(client: ApiClient, objects: Sequence[dict[str, Any]], warned: Any = to
             warned(f"{label}: {warning}")
         if warned is told:
             print(f"{label} {done.outcome}")
-        subject = f"{kind.kind}/{namespace}/{name}" if namespace else f"{kind.kind}/{name}"
+        subject = "/".join(part for part in (kind.unique_name, namespace, name) if part)
         changes.append(Change(label, subject, str(done.object["metadata"]["resourceVersion"])))
     return changes
 

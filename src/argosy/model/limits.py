@@ -22,6 +22,7 @@ from argosy.model.lower_mesh import NAMESPACE as MESH_NAMESPACE
 from argosy.model.protocols import parse_protocol
 from argosy.resources import loading, meshconfig
 from argosy.resources.core import ConfigMap
+from argosy.resources.kinds import kind_of_group
 from argosy.resources.meta import Object
 from argosy.resources.networking import VirtualService
 from argosy.resources.schema import join
@@ -68,9 +69,10 @@ _AT_GATEWAY = When("for a gateway", _at_gateway)
 
 
 class Limit(Struct, frozen=True):
-    """`field`: `[*]` is any item of a list or entry of a map, `**.` any way down, `{a,b}` one of these."""
+    """`field`: `[*]` is any item of a list or entry of a map, `**.` any way down, `{a,b}` one of these; "" is the whole
+    object, whatever it says."""
 
-    kind: str
+    kind: str  # as Kind.unique_name
     field: str
     message: str
     when: When = _ALWAYS
@@ -83,6 +85,8 @@ _SIDECARS_ONLY = "holds for sidecars alone: gateways pass on HTTP, and no TLS or
 _NETWORK = "is not in force: the address is connected to directly, whatever the network"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
 _STATISTICS = "is not in force: clusters are counted under their own names"
+_TELEMETRY = "is not in force yet: proxies report as MeshConfig says, as if this object did not exist"
+_CODE = "is not in force yet: proxies run none of its code: traffic passes as if this object did not exist"
 
 _ALL_RIGHTS = "gives nothing and takes nothing: whoever holds this server's token may do everything"
 
@@ -194,6 +198,21 @@ TABLE: tuple[Limit, ...] = (
         "spec.sessionAffinityConfig",
         "is not in force; use a DestinationRule with consistentHash",
     ),
+    Limit(
+        "AuthorizationPolicy",
+        "",
+        "IS NOT ENFORCED: this version applies no AuthorizationPolicy; requests that this one denies ARE LET "
+        "THROUGH, as if this object did not exist: do not rely on it, and check in the application",
+    ),
+    Limit(
+        "RequestAuthentication",
+        "",
+        "IS NOT ENFORCED: this version checks no tokens; requests with an invalid token, or without one, ARE LET "
+        "THROUGH, as if this object did not exist: do not rely on it, and check in the application",
+    ),
+    Limit("Telemetry", "", _TELEMETRY),
+    Limit("WasmPlugin", "", _CODE),
+    Limit("TrafficExtension", "", _CODE),
     Limit("Secret", "{data,stringData}", _NOT_GIVEN),
     *(Limit(kind, "rules[*]", _ALL_RIGHTS) for kind in ("Role", "ClusterRole")),
     *(Limit(kind, "subjects[*]", _ALL_RIGHTS) for kind in ("RoleBinding", "ClusterRoleBinding")),
@@ -263,10 +282,15 @@ def not_in_force(obj: Object) -> tuple[Finding, ...]:
     """
     if isinstance(obj, ConfigMap):
         return tuple(_config_map(obj))
-    if not _patterns(obj.kind):
+    kind = kind_of_group(obj.api_version, obj.kind)
+    name = kind.unique_name if kind else obj.kind
+    if not _patterns(name):
         return ()
+    whole = limit_of(name, "")
+    if whole is not None:
+        return (("", whole.message),)
     written = {k: v for k, v in msgspec.to_builtins(obj).items() if k not in _WRITTEN_BY_MACHINES}
-    return tuple(_found(obj.kind, obj, [], written))
+    return tuple(_found(name, obj, [], written))
 
 
 def _config_map(obj: ConfigMap) -> Iterator[Finding]:

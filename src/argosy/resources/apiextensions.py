@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
+from argosy.resources.kind import Kind
 from argosy.resources.meta import Condition, Object
 
 GROUP = "apiextensions.k8s.io"
@@ -117,3 +118,21 @@ class CustomResourceDefinition(Object, frozen=True, kw_only=True, rename="camel"
     """Names, scope and versions of the kind."""
     status: CustomResourceDefinitionStatus = CustomResourceDefinitionStatus()
     """Whether the kind is served."""
+
+
+KINDS = (
+    Kind(
+        group=GROUP,
+        versions=("v1",),
+        kind="CustomResourceDefinition",
+        plural="customresourcedefinitions",
+        singular="customresourcedefinition",
+        short_names=("crd", "crds"),
+        categories=("api-extensions",),
+        namespaced=False,
+        builtin=True,
+        virtual=True,
+        read_only=True,
+        struct=CustomResourceDefinition,
+    ),
+)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
+from argosy.resources.kind import Kind
 from argosy.resources.meta import Condition, Object
 
 
@@ -79,3 +80,25 @@ class ConfigMap(Object, frozen=True, kw_only=True, rename="camel", omit_defaults
     data: dict[str, str] = field(default_factory=dict)
     binary_data: dict[str, str] = field(default_factory=dict)
     immutable: bool | None = None
+
+
+def _kind(struct: type[Object], plural: str, *short_names: str, namespaced: bool = True) -> Kind:
+    return Kind(
+        group="",
+        versions=("v1",),
+        kind=struct.__name__,
+        plural=plural,
+        singular=struct.__name__.lower(),
+        short_names=short_names,
+        namespaced=namespaced,
+        builtin=True,
+        struct=struct,
+    )
+
+
+KINDS = (
+    _kind(Namespace, "namespaces", "ns", namespaced=False),
+    _kind(Service, "services", "svc"),
+    _kind(Secret, "secrets"),
+    _kind(ConfigMap, "configmaps", "cm"),
+)

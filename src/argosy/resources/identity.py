@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from argosy.resources.kind import AGE, Column, Kind
 from argosy.resources.meta import Object, Status
 
 
@@ -22,3 +23,20 @@ class IdentityRegistrationSpec(Struct, frozen=True, kw_only=True, rename="camel"
 class IdentityRegistration(Object, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     spec: IdentityRegistrationSpec
     status: Status = Status()
+
+
+KINDS = (
+    Kind(
+        group="identity.argosy.dev",
+        versions=("v1",),
+        kind="IdentityRegistration",
+        plural="identityregistrations",
+        singular="identityregistration",
+        short_names=("idr",),
+        columns=(
+            Column("Service Accounts", ".spec.serviceAccounts", description="Whose certificates may be had."),
+            AGE,
+        ),
+        struct=IdentityRegistration,
+    ),
+)

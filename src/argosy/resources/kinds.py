@@ -1,4 +1,7 @@
-"""The kinds Argosy serves: one visible list. What is not in it, the mesh does not know."""
+"""The kinds Argosy serves: one visible list. What is not in it, the mesh does not know.
+
+Each API group has a module with its structs and its own list.
+"""
 
 from __future__ import annotations
 
@@ -8,139 +11,30 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from argosy.resources import apiextensions, core, identity, networking, rbac, security
+from argosy.resources import (
+    apiextensions,
+    core,
+    extensions,
+    identity,
+    networking,
+    rbac,
+    security,
+    telemetry,
+)
 from argosy.resources.kind import AGE, Column, ColumnType, Kind
 from argosy.resources.meta import Object
-from argosy.resources.networking.columns import COLUMNS, PROGRAMMED
 
 __all__ = ["AGE", "KINDS", "Column", "ColumnType", "Kind"]
 
-
-def _networking(struct: type[Object], plural: str, *short_names: str) -> Kind:
-    return Kind(
-        group="networking.istio.io",
-        versions=("v1", "v1beta1", "v1alpha3"),
-        kind=struct.__name__,
-        plural=plural,
-        singular=struct.__name__.lower(),
-        short_names=short_names,
-        categories=("istio-io", "networking-istio-io"),
-        columns=COLUMNS[struct.__name__],
-        struct=struct,
-    )
-
-
-def _rbac(struct: type[Object], plural: str, *columns: Column, namespaced: bool) -> Kind:
-    return Kind(
-        builtin=True,
-        columns=(*columns, AGE),
-        group=rbac.GROUP,
-        versions=("v1",),
-        kind=struct.__name__,
-        plural=plural,
-        singular=struct.__name__.lower(),
-        namespaced=namespaced,
-        struct=struct,
-    )
-
-
-_ROLE = (
-    Column("Kind", ".roleRef.kind", description="Whether it gives a Role or a ClusterRole."),
-    Column("Role", ".roleRef.name", description="The role that it gives."),
-)
-
 KINDS: tuple[Kind, ...] = (
-    Kind(
-        group="",
-        versions=("v1",),
-        kind="Namespace",
-        plural="namespaces",
-        builtin=True,
-        singular="namespace",
-        short_names=("ns",),
-        namespaced=False,
-        struct=core.Namespace,
-    ),
-    Kind(
-        group="",
-        versions=("v1",),
-        kind="Service",
-        plural="services",
-        builtin=True,
-        singular="service",
-        short_names=("svc",),
-        struct=core.Service,
-    ),
-    Kind(
-        group="",
-        versions=("v1",),
-        kind="Secret",
-        plural="secrets",
-        builtin=True,
-        singular="secret",
-        struct=core.Secret,
-    ),
-    Kind(
-        group="",
-        versions=("v1",),
-        kind="ConfigMap",
-        plural="configmaps",
-        builtin=True,
-        singular="configmap",
-        short_names=("cm",),
-        struct=core.ConfigMap,
-    ),
-    Kind(
-        group=apiextensions.GROUP,
-        versions=("v1",),
-        kind="CustomResourceDefinition",
-        plural="customresourcedefinitions",
-        singular="customresourcedefinition",
-        short_names=("crd", "crds"),
-        categories=("api-extensions",),
-        namespaced=False,
-        builtin=True,
-        virtual=True,
-        read_only=True,
-        struct=apiextensions.CustomResourceDefinition,
-    ),
-    _rbac(rbac.Role, "roles", namespaced=True),
-    _rbac(rbac.ClusterRole, "clusterroles", namespaced=False),
-    _rbac(rbac.RoleBinding, "rolebindings", *_ROLE, namespaced=True),
-    _rbac(rbac.ClusterRoleBinding, "clusterrolebindings", *_ROLE, namespaced=False),
-    _networking(networking.VirtualService, "virtualservices", "vs"),
-    _networking(networking.DestinationRule, "destinationrules", "dr"),
-    _networking(networking.Gateway, "gateways", "gw"),
-    _networking(networking.ServiceEntry, "serviceentries", "se"),
-    _networking(networking.WorkloadEntry, "workloadentries", "we"),
-    Kind(
-        group="security.istio.io",
-        versions=("v1", "v1beta1"),
-        kind="PeerAuthentication",
-        plural="peerauthentications",
-        singular="peerauthentication",
-        short_names=("pa",),
-        categories=("istio-io", "security-istio-io"),
-        columns=(
-            Column("Mode", ".spec.mtls.mode", description="Which connections it takes: STRICT, PERMISSIVE…"),
-            PROGRAMMED,
-            AGE,
-        ),
-        struct=security.PeerAuthentication,
-    ),
-    Kind(
-        group="identity.argosy.dev",
-        versions=("v1",),
-        kind="IdentityRegistration",
-        plural="identityregistrations",
-        singular="identityregistration",
-        short_names=("idr",),
-        columns=(
-            Column("Service Accounts", ".spec.serviceAccounts", description="Whose certificates may be had."),
-            AGE,
-        ),
-        struct=identity.IdentityRegistration,
-    ),
+    *core.KINDS,
+    *apiextensions.KINDS,
+    *rbac.KINDS,
+    *networking.KINDS,
+    *security.KINDS,
+    *telemetry.KINDS,
+    *extensions.KINDS,
+    *identity.KINDS,
 )
 
 _BY_API = {(api_version, k.kind): k for k in KINDS for api_version in k.api_versions}

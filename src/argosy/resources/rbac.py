@@ -9,6 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from argosy.resources.kind import AGE, Column, Kind
 from argosy.resources.meta import Object
 from argosy.resources.selector import LabelSelector
 
@@ -95,3 +96,29 @@ class ClusterRoleBinding(Object, frozen=True, kw_only=True, rename="camel", omit
     """The ClusterRole that is given. It cannot be changed."""
     subjects: Annotated[tuple[Subject, ...], _ATOMIC] = ()
     """Whom the role is given to."""
+
+
+def _kind(struct: type[Object], plural: str, *columns: Column, namespaced: bool) -> Kind:
+    return Kind(
+        group=GROUP,
+        versions=("v1",),
+        kind=struct.__name__,
+        plural=plural,
+        singular=struct.__name__.lower(),
+        columns=(*columns, AGE),
+        namespaced=namespaced,
+        builtin=True,
+        struct=struct,
+    )
+
+
+_ROLE = (
+    Column("Kind", ".roleRef.kind", description="Whether it gives a Role or a ClusterRole."),
+    Column("Role", ".roleRef.name", description="The role that it gives."),
+)
+KINDS = (
+    _kind(Role, "roles", namespaced=True),
+    _kind(ClusterRole, "clusterroles", namespaced=False),
+    _kind(RoleBinding, "rolebindings", *_ROLE, namespaced=True),
+    _kind(ClusterRoleBinding, "clusterrolebindings", *_ROLE, namespaced=False),
+)

@@ -171,6 +171,16 @@ def _problem(path: list[str | int], error: Any, secret: bool) -> Problem:
             return Problem(join(path), f"{value} is less than {kind.limit}; give {kind.limit} or more")
         case "maximum":
             return Problem(join(path), f"{value} is more than {kind.limit}; give {kind.limit} or less")
+        case "minLength" if kind.limit == 1:
+            return Problem(join(path), "is empty; give it or leave it out")
+        case "maxLength":
+            return Problem(join(path), f"{value} has more than {kind.limit} characters; shorten it")
+        case "pattern":
+            return Problem(join(path), f"{value} does not match {kind.pattern}")
+        case "minItems" if kind.limit == 1:
+            return Problem(join(path), "is empty; give it an entry")
+        case "maxItems":
+            return Problem(join(path), f"has more than {kind.limit} entries; take some out")
         case _:
             return Problem(join(path), "is not as its kind says" if secret else str(error.message)[:200])
 

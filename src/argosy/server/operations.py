@@ -54,9 +54,11 @@ def routes(operations: Operations) -> Sequence[BaseRoute]:
 
 
 def object_key(text: str) -> Key:
-    """`VirtualService/shop/reviews`, `Namespace//shop` or `Namespace/shop`. Raises Refusal (400)."""
+    """`VirtualService/shop/reviews`, `Namespace//shop` or `Namespace/shop`; where two groups have a kind of that name,
+    `Gateway.gateway.networking.k8s.io/shop/edge`. Raises Refusal (400)."""
     parts = text.split("/")
-    kind = next((kind for kind in KINDS if parts[0].lower() in _names(kind)), None)
+    name, _, group = parts[0].lower().partition(".")
+    kind = next((kind for kind in KINDS if name in _names(kind) and group in ("", kind.group)), None)
     if kind is None:
         raise bad_request(f"object: {text!r} does not begin with a kind that is served: KIND/NAMESPACE/NAME")
     match parts[1:]:

@@ -25,6 +25,7 @@ from argosy.model.updates import Ref
 from argosy.registry.objects import ObjectRegistry
 from argosy.resources.kinds import Kind, by_resource, decode
 from argosy.resources.meta import Object
+from argosy.resources.problem import Problem
 from argosy.runtime.log import logger
 from argosy.server import entries
 from argosy.server.debounce import Change, Debounce
@@ -153,7 +154,7 @@ class Reconciler:
             elif (obj := self._decoded(kind, event)) is not None:
                 self._note(key, obj)
                 if key.resource in REGISTRY_RESOURCES:
-                    self.snapshot.readable(kind.kind, key.namespace, key.name)
+                    self.snapshot.readable(kind.unique_name, key.namespace, key.name)
                     staged.append(obj)
                 else:
                     by_key[key] = self.snapshot.put_config(obj)
@@ -170,9 +171,9 @@ class Reconciler:
     def _forget(self, kind: Kind, key: Key) -> set[Fact]:
         self.known.pop(key, None)
         self.noted.pop(key, None)
-        facts = self.snapshot.remove_config(kind.kind, key.namespace, key.name)
+        facts = self.snapshot.remove_config(kind.unique_name, key.namespace, key.name)
         if key.resource in REGISTRY_RESOURCES:
-            facts |= self.snapshot.apply(self.registry.remove(kind.kind, key.namespace, key.name))
+            facts |= self.snapshot.apply(self.registry.remove(kind.unique_name, key.namespace, key.name))
         return facts
 
     def _decoded(self, kind: Kind, event: Event) -> Object | None:
@@ -181,13 +182,13 @@ class Reconciler:
         try:
             return decode(event.stored.body)
         except ValueError as error:
-            self.snapshot.reject(kind.kind, key.namespace, key.name, str(error))
+            self.snapshot.reject(kind.unique_name, key.namespace, key.name, str(error))
             self.noted[key] = _noted_unread(event.stored.body)
             self._report_unusable(kind, key, self.snapshot.rejected)
             return None
 
     def _report_unusable(self, kind: Kind, key: Key, rejected: dict[Ref, str]) -> None:
-        if wrong := rejected.get((kind.kind, key.namespace, key.name)):
+        if wrong := rejected.get((kind.unique_name, key.namespace, key.name)):
             log.error("object not usable: what it said before stays in force", error=wrong)
 
     def _note(self, key: Key, obj: Object) -> None:
@@ -195,7 +196,7 @@ class Reconciler:
         before, meta = self.noted.get(key), obj.metadata
         if before and (before.uid, before.generation) == (meta.uid, meta.generation):
             return
-        limits = tuple(f"{field}: {message}" for field, message in not_in_force(obj))
+        limits = tuple(str(Problem(field, message)) for field, message in not_in_force(obj))
         self.noted[key] = Noted(meta.uid, meta.generation, limits, entries.PORTS in meta.annotations)
         if limits:
             log.warning("accepted and not in force", object=obj.label, fields=list(limits))
@@ -203,7 +204,7 @@ class Reconciler:
     def unusable(self, key: Key) -> str:
         """Why the object, as it is stored, is not in force; "" where it is."""
         kind = by_resource(key.resource)
-        ref = (kind.kind, key.namespace, key.name) if kind else ("", "", "")
+        ref = (kind.unique_name, key.namespace, key.name) if kind else ("", "", "")
         return self.snapshot.rejected.get(ref) or self.registry.rejected.get(ref) or ""
 
     def _remember(self, latest: dict[Key, Event], by_key: dict[Key, set[Fact]]) -> None:
@@ -244,7 +245,7 @@ class Reconciler:
         if kind is None:
             return set()
         touched = self.touched.get(key)
-        facts = set(self.snapshot.facts_of(kind.kind, key.namespace, key.name))
+        facts = set(self.snapshot.facts_of(kind.unique_name, key.namespace, key.name))
         slots: set[Slot] = set()
         if touched is not None:
             facts |= touched.facts

@@ -29,6 +29,13 @@ MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "description": (4, "string"),
         "maximum": (7, "double"),
         "minimum": (9, "double"),
+        "max_length": (11, "int64"),
+        "min_length": (12, "int64"),
+        "pattern": (13, "string"),
+        "max_items": (14, "int64"),
+        "min_items": (15, "int64"),
+        "max_properties": (17, "int64"),
+        "min_properties": (18, "int64"),
         "required": (19, "[]string"),
         "enum": (20, "[]Any"),
         "additional_properties": (21, "AdditionalPropertiesItem"),
@@ -82,7 +89,7 @@ MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "definitions": (9, "Definitions"),
     },
 }
-SCALARS: dict[str, Any] = {"string": 9, "double": 1, "bool": 8}
+SCALARS: dict[str, Any] = {"string": 9, "double": 1, "bool": 8, "int64": 3}
 
 
 def document_class() -> type[Message]:
@@ -112,9 +119,13 @@ def schema_of(found: Any) -> Json:
     said: Json = {}
     if found.ref:
         said["$ref"] = found.ref
-    for field in ("format", "description"):
+    for field in ("format", "description", "pattern"):
         if getattr(found, field):
             said[field] = getattr(found, field)
+    for field in ("length", "items", "properties"):
+        for bound in ("max", "min"):
+            if limit := getattr(found, f"{bound}_{field}"):
+                said[f"{bound}{field.capitalize()}"] = limit
     for field in ("minimum", "maximum"):
         if field in {descriptor.name for descriptor, _ in found.ListFields()}:
             said[field] = getattr(found, field)
@@ -140,7 +151,8 @@ def without_zeros(value: Any) -> Any:
         return {
             k: without_zeros(v)
             for k, v in value.items()
-            if not (k in ("minimum", "maximum") and v == 0) and not (k == "default" and "type" in value)
+            if not (k in ("minimum", "maximum", "minLength") and v == 0)
+            and not (k == "default" and "type" in value)
         }
     return value
 

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
+from argosy.resources.kinds import KINDS
 from argosy.resources.validation import Verdict, validate
 
 Judge = Callable[..., Verdict]
@@ -12,14 +14,14 @@ Judge = Callable[..., Verdict]
 
 @pytest.fixture(scope="session")
 def judge() -> Judge:
-    """judge("VirtualService", spec, …) -> Verdict: of an object of that kind in namespace `shop`."""
-    groups = {"PeerAuthentication": "security.istio.io/v1", "IdentityRegistration": "identity.argosy.dev/v1"}
-    core = ("Service", "Secret", "ConfigMap", "Namespace")
+    """judge("VirtualService", spec, …) -> Verdict: of an object of the kind of that unique name, in `shop`."""
+    known = {kind.unique_name: kind for kind in KINDS}
 
     def of(kind: str, spec: Any, **metadata: Any) -> Verdict:
-        api_version = "v1" if kind in core else groups.get(kind, "networking.istio.io/v1")
-        body = spec if kind in ("Secret", "ConfigMap") else {"spec": spec}
-        meta = {"name": "foo"} | ({} if kind == "Namespace" else {"namespace": "shop"}) | metadata
-        return validate({"apiVersion": api_version, "kind": kind, "metadata": meta} | body)
+        found = known[kind]
+        has_spec = any(field.name == "spec" for field in msgspec.structs.fields(found.struct))
+        body = {"spec": spec} if has_spec else spec
+        meta = {"name": "foo"} | ({"namespace": "shop"} if found.namespaced else {}) | metadata
+        return validate({"apiVersion": found.api_version, "kind": found.kind, "metadata": meta} | body)
 
     return of

@@ -12,7 +12,7 @@ import msgspec
 from argosy.model.limits import TABLE, struct_in
 from argosy.resources.kinds import KINDS
 from argosy.resources.meta import Object
-from tests.unit.translate.fields import NOT_OF_TRAFFIC, TOP, name_of, struct_of
+from tests.unit.translate.fields import NOT_OF_TRAFFIC, TOP, name_of, of_traffic, struct_of
 from tests.unit.translate.test_fields import NAMES_ONLY, REFUSED, in_force
 
 PAGE = Path(__file__).parents[3] / "docs" / "compatibility.md"
@@ -20,7 +20,8 @@ BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 
 
 def kinds() -> list[str]:
-    return [one.kind for one in KINDS if one.kind not in NOT_OF_TRAFFIC or _limits(one.kind)] + ["MeshConfig"]
+    names = [one.unique_name for one in KINDS]
+    return [name for name in names if name not in NOT_OF_TRAFFIC or _limits(name)] + ["MeshConfig"]
 
 
 def tables() -> str:
@@ -30,12 +31,14 @@ def tables() -> str:
 
 def _section(kind: str, shown: set[object]) -> str:
     lines = [f"## {kind}", ""]
-    if kind not in NOT_OF_TRAFFIC:
+    if kind in of_traffic():
         rows = _structs(struct_of(kind), shown)
         lines += ["| part | in force |", "| --- | --- |", *rows, ""] if rows else []
     if limits := _limits(kind):
         lines += ["| warned | where it is | what happens |", "| --- | --- | --- |"]
-        lines += [f"| `{field}` | {values} | {message} |" for field, values, message in limits]
+        for field, values, message in limits:
+            place = f"`{field}`" if field else "the whole object"
+            lines.append(f"| {place} | {values} | {message} |")
         lines.append("")
     return "\n".join(lines)
 

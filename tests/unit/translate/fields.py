@@ -13,12 +13,12 @@ import yaml
 
 from argosy.model import ir
 from argosy.model.facts import Fact
-from argosy.model.limits import struct_in
+from argosy.model.limits import TABLE, struct_in
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.registry.objects import ObjectRegistry
-from argosy.resources.kinds import KINDS, decode
+from argosy.resources.kinds import KINDS, decode, kind_of_group
 from argosy.resources.meshconfig import MeshConfig
 from argosy.resources.meta import Object
 from argosy.translate.compiler import Compiler
@@ -37,6 +37,7 @@ NOT_OF_TRAFFIC = {
     "RoleBinding": "of the API alone",
     "ClusterRoleBinding": "of the API alone",
 }
+TOLD_AS_A_WHOLE = frozenset(limit.kind for limit in TABLE if limit.field == "")
 PROXIES: tuple[tuple[ProxyType, Interception, str, dict[str, str]], ...] = (
     # type, interception, namespace, labels
     (ProxyType.SIDECAR, Interception.EXPLICIT, "default", {"app": "reviews"}),
@@ -128,16 +129,27 @@ TOP = ("apiVersion", "kind", "metadata", "status")
 
 
 def struct_of(kind: str) -> type[msgspec.Struct]:
+    """By the name that no other kind has."""
     if kind == "MeshConfig":
         return MeshConfig
-    return next(one.struct for one in KINDS if one.kind == kind)
+    return next(one.struct for one in KINDS if one.unique_name == kind)
+
+
+def kind_name(body: Json) -> str:
+    kind = kind_of_group(body.get("apiVersion", ""), body["kind"])
+    return kind.unique_name if kind else str(body["kind"])
+
+
+def of_traffic() -> list[str]:
+    """The kinds each field of which is in force, told or refused."""
+    apart = NOT_OF_TRAFFIC.keys() | TOLD_AS_A_WHOLE
+    return [one.unique_name for one in KINDS if one.unique_name not in apart] + ["MeshConfig"]
 
 
 def all_fields() -> set[str]:
     """Of every kind that is about traffic, every field of every struct in it."""
-    kinds = [one.kind for one in KINDS if one.kind not in NOT_OF_TRAFFIC] + ["MeshConfig"]
     found: set[str] = set()
-    todo = [struct_of(kind) for kind in kinds]
+    todo = [struct_of(kind) for kind in of_traffic()]
     seen: set[Any] = set()
     while todo:
         struct = todo.pop()
@@ -155,7 +167,7 @@ def all_fields() -> set[str]:
 
 def places(body: Json) -> Iterator[Place]:
     """Every field that is written in an object."""
-    struct = struct_of(body["kind"])
+    struct = struct_of(kind_name(body))
     if body["kind"] == "MeshConfig":
         yield from _places(body["spec"], struct, ("spec",))
     else:

@@ -12,7 +12,17 @@ from argosy.model.limits import TABLE, limit_of, not_in_force
 from argosy.resources.kinds import decode
 from argosy.resources.schema import join
 from argosy.resources.validation import validate
-from tests.unit.translate.fields import Json, Mesh, all_fields, mutations, places, typed, written
+from tests.unit.translate.fields import (
+    TOLD_AS_A_WHOLE,
+    Json,
+    Mesh,
+    all_fields,
+    kind_name,
+    mutations,
+    places,
+    typed,
+    written,
+)
 
 IN_FORCE = written("fields_in_force.yaml")
 TOLD = written("fields_told.yaml")
@@ -44,7 +54,7 @@ REFUSED: dict[str, tuple[str, Json]] = {
 
 
 def label(body: Json) -> str:
-    return str(body["kind"])
+    return kind_name(body)
 
 
 @cache
@@ -75,6 +85,8 @@ def _path(body: Json, path: tuple[str | int, ...]) -> str:
 def told() -> frozenset[str]:
     found: set[str] = set()
     for body in TOLD:
+        if kind_name(body) in TOLD_AS_A_WHOLE:
+            continue
         fields = [field for field, _ in not_in_force(typed(body))]
         for place in places(body):
             path = _path(body, place.path)
@@ -112,11 +124,32 @@ def test_every_line_of_the_table_speaks() -> None:
     silent = set(TABLE)
     for body in TOLD:
         for field, _ in not_in_force(typed(body)):
-            kind = body["kind"]
+            kind = kind_name(body)
             silent.discard(
                 limit_of(kind, field.removeprefix("data.mesh.") if kind == "MeshConfig" else field)
             )
     assert silent == set()
+
+
+def test_kinds_that_are_told_as_a_whole_are_told_with_and_without_fields() -> None:
+    """A policy that says nothing denies everything: that it is not in force must be said of it, too."""
+    told = {kind_name(body): body for body in TOLD if kind_name(body) in TOLD_AS_A_WHOLE}
+    assert told.keys() == TOLD_AS_A_WHOLE
+    for body in told.values():
+        ((field, message),) = not_in_force(typed(body))
+        assert field == ""
+        assert "not in force" in message or "NOT ENFORCED" in message
+
+
+@pytest.mark.parametrize("kind", ["AuthorizationPolicy", "RequestAuthentication"])
+@pytest.mark.parametrize("spec", [{}, {"selector": {"matchLabels": {"app": "reviews"}}}])
+def test_a_policy_that_is_not_enforced_says_so_in_capitals(kind: str, spec: Json) -> None:
+    body = {"apiVersion": "security.istio.io/v1", "kind": kind, "metadata": {"name": "a"}, "spec": spec}
+    assert validate(body).valid
+    ((field, message),) = not_in_force(decode(body))
+    assert field == ""
+    assert "IS NOT ENFORCED" in message
+    assert "LET THROUGH" in message
 
 
 @pytest.mark.parametrize("index", range(len(TOLD)), ids=lambda i: f"{i}-{label(TOLD[i])}")
@@ -130,8 +163,8 @@ def test_what_is_told_to_have_no_effect_has_none(index: int) -> None:
     before = typed(body)
     fields = {field: message for field, message in not_in_force(before)}
     for place in places(body):
-        message = fields.get(_path(body, place.path), "")
-        if "is not in force" in message and "fail" not in message:
+        message = fields.get("", fields.get(_path(body, place.path), ""))
+        if "" in fields or ("is not in force" in message and "fail" not in message):
             changed = [now for now in mutations(body, place.path) if mesh.changes(now, before)]
             assert changed == [], f"{place.path} has an effect, and {message}"
 

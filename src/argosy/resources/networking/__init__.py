@@ -6,6 +6,9 @@ Every field of Istio's API is described here once. Durations and enumerations ar
 
 from __future__ import annotations
 
+from argosy.resources.kind import Kind
+from argosy.resources.meta import Object
+from argosy.resources.networking.columns import COLUMNS
 from argosy.resources.networking.destination_rule import (
     ClientTLSSettings,
     ConnectionPoolSettings,
@@ -52,6 +55,7 @@ from argosy.resources.networking.virtual_service import (
 )
 
 __all__ = [
+    "KINDS",
     "ClientTLSSettings",
     "ConnectionPoolSettings",
     "ConsistentHash",
@@ -95,3 +99,26 @@ __all__ = [
     "WorkloadSelector",
     "ZoneAwareLoadBalancerSetting",
 ]
+
+
+def _kind(struct: type[Object], plural: str, *short_names: str) -> Kind:
+    return Kind(
+        group="networking.istio.io",
+        versions=("v1", "v1beta1", "v1alpha3"),
+        kind=struct.__name__,
+        plural=plural,
+        singular=struct.__name__.lower(),
+        short_names=short_names,
+        categories=("istio-io", "networking-istio-io"),
+        columns=COLUMNS[struct.__name__],
+        struct=struct,
+    )
+
+
+KINDS = (
+    _kind(VirtualService, "virtualservices", "vs"),
+    _kind(DestinationRule, "destinationrules", "dr"),
+    _kind(Gateway, "gateways", "gw"),
+    _kind(ServiceEntry, "serviceentries", "se"),
+    _kind(WorkloadEntry, "workloadentries", "we"),
+)

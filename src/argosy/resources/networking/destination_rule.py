@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 from argosy.resources.meta import Object, Status
 from argosy.resources.networking.virtual_service import Int32, PortSelector, UInt32
-from argosy.resources.security import WorkloadSelector
+from argosy.resources.selector import WorkloadSelector
 
 UInt64 = Annotated[int, Meta(ge=0)]
 HttpErrorCode = Annotated[int, Meta(ge=100, le=599)]

@@ -35,6 +35,11 @@ _MODULES = {
     "networking.istio.io/serviceentries": "service_entry",
     "networking.istio.io/workloadentries": "workload_entry",
     "security.istio.io/peerauthentications": "peer_authentication",
+    "security.istio.io/authorizationpolicies": "authorization_policy",
+    "security.istio.io/requestauthentications": "request_authentication",
+    "telemetry.istio.io/telemetries": "telemetry",
+    "extensions.istio.io/wasmplugins": "extensions",
+    "extensions.istio.io/trafficextensions": "extensions",
     "identity.argosy.dev/identityregistrations": "identity_registration",
 }
 

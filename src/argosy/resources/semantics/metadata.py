@@ -13,6 +13,7 @@ from argosy.resources.semantics.findings import Findings
 
 _MAX_ANNOTATIONS = 256 * 1024  # bytes in all, as in Kubernetes
 DRY_RUN = "istio.io/dry-run"
+AUTHORIZATION_POLICIES = "security.istio.io/authorizationpolicies"
 
 
 def check(kind: Kind, metadata: ObjectMeta, findings: Findings) -> None:
@@ -31,7 +32,7 @@ def check(kind: Kind, metadata: ObjectMeta, findings: Findings) -> None:
         findings.error(
             "metadata.annotations", f"have {size} characters; at most {_MAX_ANNOTATIONS} are allowed"
         )
-    if kind.group and DRY_RUN in metadata.annotations:
+    if kind.group and kind.resource != AUTHORIZATION_POLICIES and DRY_RUN in metadata.annotations:
         findings.error(
             "metadata.annotations",
             f"{DRY_RUN!r} is for AuthorizationPolicy alone; remove it from this {kind.kind}",
