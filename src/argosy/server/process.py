@@ -126,6 +126,7 @@ class ControlPlane:
         )
         self.fleet = Fleet(self.store, record, self.own)
         await self.fleet.load()
+        self._check_alone(server_id)
         info: dict[str, str] = {}
         if Role.CA in settings.roles or Role.XDS in settings.roles:
             await self._start_identity()
@@ -164,6 +165,15 @@ class ControlPlane:
                     "stop it, choose other --roles, or another --state-dir",
                 )
                 self._stack.callback(lock.release)
+
+    def _check_alone(self, server_id: str) -> None:
+        """Who serves proxies decides who is lost, and what another server attends it would take for lost."""
+        for other in self.fleet.others:
+            if Role.XDS in self.settings.roles and other.xds and not other.id.startswith(f"{server_id}-"):
+                raise Failure(
+                    f"another server ({other.xds}) serves the proxies of this store",
+                    "stop it, and start this one 10 s later; or leave the role out: --roles api",
+                )
 
     async def _start_identity(self) -> None:
         self.registrations = Registrations(self.store)

@@ -99,3 +99,12 @@ async def test_a_role_that_another_process_has_is_refused_by_name(tmp_path: Path
     assert "--roles" in failure.value.remedy
     async with serving(settings(state)):
         pass  # the roles that had been taken before were let go
+
+
+async def test_a_second_server_for_the_proxies_of_one_store_is_refused(tmp_path: Path) -> None:
+    state, store = tmp_path / "state", f"sqlite://{tmp_path / 'shared.db'}"
+    async with serving(settings(state, store=store)) as first:
+        await until(lambda: first.fleet.records, "the first server is present")
+        chosen = settings(tmp_path / "other", store=store, secrets_key_file=state / "secrets.key")
+        with pytest.raises(Failure, match=f"another server .{first.info.xds}. serves the proxies"):
+            await ControlPlane(chosen).start()
