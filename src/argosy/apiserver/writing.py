@@ -16,6 +16,7 @@ from argosy.apiserver.status import bad_request
 from argosy.resources.kinds import Kind
 from argosy.resources.meta import prepare_update
 from argosy.resources.problem import Problem
+from argosy.resources.secrets import folded
 from argosy.resources.validation import validate
 from argosy.store.base import Key
 
@@ -110,7 +111,7 @@ def same_object(target: Target, old: Json, new: Json) -> None:
 
 def replaced(kind: Kind, old: Json, new: Json) -> Json:
     """What an update makes of the object: status is not for it to change."""
-    merged = prepare_update(old, new) | {"apiVersion": kind.api_version}
+    merged = prepare_update(old, folded(kind, new)) | {"apiVersion": kind.api_version}
     return _with_status(merged, old) if has_status(kind) else merged
 
 
@@ -120,6 +121,7 @@ def with_status(kind: Kind, old: Json, new: Json) -> Json:
 
 
 def without_status(kind: Kind, obj: Json) -> Json:
+    obj = folded(kind, obj)
     return _with_status(obj, {}) if has_status(kind) else obj
 
 

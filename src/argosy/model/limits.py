@@ -85,6 +85,9 @@ _SIDECARS_ONLY = "holds for sidecars alone: gateways pass on HTTP, and no TLS or
 _NETWORK = "is not in force: the address is connected to directly, whatever the network"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
 _STATISTICS = "is not in force: clusters are counted under their own names"
+_ENDPOINTS = (
+    "is not in force yet: the endpoints of a Service are the WorkloadEntries that it selects; write those"
+)
 _TELEMETRY = "is not in force yet: proxies report as MeshConfig says, as if this object did not exist"
 _CODE = "is not in force yet: proxies run none of its code: traffic passes as if this object did not exist"
 
@@ -213,11 +216,11 @@ TABLE: tuple[Limit, ...] = (
     Limit("Telemetry", "", _TELEMETRY),
     Limit("WasmPlugin", "", _CODE),
     Limit("TrafficExtension", "", _CODE),
+    Limit("Endpoints", "", _ENDPOINTS),
+    Limit("EndpointSlice", "", _ENDPOINTS),
     Limit("Secret", "{data,stringData}", _NOT_GIVEN),
     *(Limit(kind, "rules[*]", _ALL_RIGHTS) for kind in ("Role", "ClusterRole")),
     *(Limit(kind, "subjects[*]", _ALL_RIGHTS) for kind in ("RoleBinding", "ClusterRoleBinding")),
-    Limit("Secret", "immutable", "is not enforced: the object can be changed", _unless(False)),
-    Limit("ConfigMap", "immutable", "is not enforced: the object can be changed", _unless(False)),
     Limit("ConfigMap", "binaryData", "is not read: mesh settings are text, in data"),
     Limit("ConfigMap", "data.meshNetworks", _NETWORK),
     Limit(

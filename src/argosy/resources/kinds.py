@@ -14,6 +14,8 @@ from msgspec import Struct
 from argosy.resources import (
     apiextensions,
     core,
+    discovery,
+    events,
     extensions,
     identity,
     networking,
@@ -28,6 +30,8 @@ __all__ = ["AGE", "KINDS", "Column", "ColumnType", "Kind"]
 
 KINDS: tuple[Kind, ...] = (
     *core.KINDS,
+    *events.KINDS,
+    *discovery.KINDS,
     *apiextensions.KINDS,
     *rbac.KINDS,
     *networking.KINDS,

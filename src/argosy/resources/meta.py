@@ -6,9 +6,9 @@ Names on the wire are Kubernetes' (camelCase); attributes are snake_case.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Json = dict[str, Any]
 
@@ -57,9 +57,12 @@ class ObjectMeta(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     """How long its deletion may take. Set by the server."""
     generate_name: str = ""
     """The beginning of a name that the server completes, where none is given."""
-    finalizers: tuple[str, ...] = ()
+    finalizers: Annotated[tuple[str, ...], Meta(extra_json_schema={"x-kubernetes-list-type": "set"})] = ()
     """Who must have done their part before the object may go; each removes its own entry."""
-    owner_references: tuple[OwnerReference, ...] = ()
+    owner_references: Annotated[
+        tuple[OwnerReference, ...],
+        Meta(extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"]}),
+    ] = ()
     """The objects that this one belongs to."""
     managed_fields: tuple[dict[str, Any], ...] = ()
     """Which manager has set which fields, for server-side apply. Kept by the server."""

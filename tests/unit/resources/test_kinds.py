@@ -35,7 +35,7 @@ def test_resources_are_named_as_in_the_store() -> None:
 
 
 def test_no_two_kinds_share_a_name_that_people_type() -> None:
-    typed = [name for kind in KINDS for name in (kind.plural, kind.singular, *kind.short_names)]
+    typed = [name for kind in KINDS for name in {kind.plural, kind.singular, *kind.short_names}]
     assert len(typed) == len(set(typed))
 
 

@@ -32,6 +32,8 @@ NOT_OF_TRAFFIC = {
     "IdentityRegistration": "of the CA: see tests/unit/identity",
     "Secret": "a Secret is told as a whole",
     "CustomResourceDefinition": "of the API alone",
+    "ServiceAccount": "of the API alone",
+    "Event": "of the API alone",
     "Role": "of the API alone",
     "ClusterRole": "of the API alone",
     "RoleBinding": "of the API alone",

@@ -1,9 +1,12 @@
-"""ConfigMap: its keys; and where it is the mesh's own (`istio`), that its settings can be read.
+"""ConfigMap: its keys and size, and that an immutable one stays; where it is the mesh's own (`istio`), that its
+settings can be read.
 
 # Istio: ConfigMap istio in the root namespace, key `mesh`
 """
 
 from __future__ import annotations
+
+import base64
 
 from argosy.resources import meshconfig
 from argosy.resources.core import ConfigMap
@@ -14,8 +17,20 @@ from argosy.resources.semantics.findings import Findings
 def check(obj: ConfigMap, findings: Findings) -> None:
     data.check_keys("data", obj.data, findings)
     data.check_keys("binaryData", obj.binary_data, findings)
+    sizes = [len(value.encode()) for value in obj.data.values()]
+    for key, value in obj.binary_data.items():
+        try:
+            sizes.append(len(base64.b64decode("".join(value.split()), validate=True)))
+        except ValueError:
+            findings.error(f"binaryData[{key!r}]", "is not base64; encode it, or use data")
+    data.check_size(sum(sizes), findings)
     for key in obj.data.keys() & obj.binary_data.keys():
         findings.error(f"binaryData[{key!r}]", "is also in data; keep one")
     if obj.metadata.name == meshconfig.CONFIG_MAP and meshconfig.KEY in obj.data:
         for problem in meshconfig.problems(obj.data[meshconfig.KEY]):
             findings.error(f"data[{meshconfig.KEY!r}].{problem.field}", problem.message)
+
+
+def check_change(old: ConfigMap, new: ConfigMap, findings: Findings) -> None:
+    parts = {"data": (old.data, new.data), "binaryData": (old.binary_data, new.binary_data)}
+    data.check_immutable(old.immutable, new.immutable, parts, findings)

@@ -48,7 +48,9 @@ def _name(kind: Kind, metadata: ObjectMeta, findings: Findings) -> None:
         findings.error("metadata.name", names.path_segment(metadata.name))
     elif kind.resource == "/namespaces":
         findings.error("metadata.name", names.namespace_name(metadata.name))
-    elif kind.resource in ("/services", "networking.istio.io/gateways"):
+    elif kind.resource == "/services":
+        findings.error("metadata.name", names.lower_label(metadata.name))
+    elif kind.resource == "networking.istio.io/gateways":
         findings.error("metadata.name", names.dns_label(metadata.name))
     else:
         findings.error("metadata.name", names.object_name(metadata.name))

@@ -37,6 +37,13 @@ def dns_label(text: str) -> str | None:
     return f"{shown(text)} is not a DNS label; use 1 to 63 letters, digits and '-', not '-' first or last"
 
 
+def lower_label(text: str) -> str | None:
+    """Names of services, ports of endpoints: a lower-case DNS label."""
+    if len(text) <= 63 and _NAME_LABEL.fullmatch(text):
+        return None
+    return f"{shown(text)} is not a lower-case DNS label; use 1 to 63 lower-case letters, digits and '-', as in web-1"
+
+
 def object_name(text: str) -> str | None:
     """Names of most kinds: a lower-case DNS subdomain."""
     if len(text) <= 253 and _SUBDOMAIN.fullmatch(text):
