@@ -5,7 +5,7 @@ Order, from outside: errors -> authentication -> routes. Only `/healthz`, `/live
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -17,8 +17,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from argosy.apiserver.api import Answer, Api, Authorize, everyone_may
 from argosy.apiserver.auth import Authenticate
-from argosy.apiserver.handlers import Api
+from argosy.apiserver.collector import Collector
+from argosy.apiserver.handlers import handle
 from argosy.apiserver.paths import NAMESPACES
 from argosy.apiserver.status import refusal_of, unauthorized
 from argosy.apiserver.writing import Admission, admit_all
@@ -44,10 +46,22 @@ def create_app(
     extra_routes: Sequence[BaseRoute] = (),
     log: Log | None = None,
     bookmark_seconds: float = BOOKMARK_SECONDS,
+    authorize: Authorize = everyone_may,
+    virtual: Mapping[str, Answer] | None = None,
 ) -> Starlette:
     """The API over a store. `extra_routes` come first and stand behind the same authentication; in them, too, raise
-    `status.Refusal`, and find the user in `request.user`."""
-    api = Api(store, admission=admission, now=now, bookmark_seconds=bookmark_seconds)
+    `status.Refusal`, and find the user in `request.user`. `virtual`: who answers for kinds that are not stored.
+
+    Its `state.collector` is to be run beside it, by one server of a store at least.
+    """
+    api = Api(
+        store,
+        admission=admission,
+        now=now,
+        bookmark_seconds=bookmark_seconds,
+        authorize=authorize,
+        virtual=virtual,
+    )
 
     async def alive(_: Request) -> Response:
         return PlainTextResponse("ok")
@@ -69,6 +83,7 @@ def create_app(
         ],
         exception_handlers={HTTPException: _refuse},
     )
+    app.state.collector = Collector(store, now, log=log or logger("apiserver"))
     app.router.redirect_slashes = False
     # Not a route: a path that one of the routes has, with another method, is a 405 of that route.
     app.router.default = _Everything(api)
@@ -134,7 +149,7 @@ class _Everything:
         self.api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self.api.handle(Request(scope, receive))
+        response = await handle(self.api, Request(scope, receive))
         await response(scope, receive, send)
 
 

@@ -271,6 +271,7 @@ class ControlPlane:
         )
         api = await serving.serve(app, wanted.host, wanted.port, cert=chain, key=key)
         self._http.append(api)
+        self._task("collector", app.state.collector.run())
 
         def renewed(certificate: ServerCertificate) -> None:
             _write_certificate(certificate, chain, key)
