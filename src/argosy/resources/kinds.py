@@ -17,6 +17,7 @@ from argosy.resources import (
     discovery,
     events,
     extensions,
+    gateway_api,
     identity,
     networking,
     rbac,
@@ -38,6 +39,7 @@ KINDS: tuple[Kind, ...] = (
     *security.KINDS,
     *telemetry.KINDS,
     *extensions.KINDS,
+    *gateway_api.KINDS,
     *identity.KINDS,
 )
 
