@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from argosy.resources import (
+    access,
     apiextensions,
     core,
     discovery,
@@ -21,6 +22,7 @@ from argosy.resources import (
     identity,
     networking,
     rbac,
+    reviews,
     security,
     telemetry,
 )
@@ -35,12 +37,14 @@ KINDS: tuple[Kind, ...] = (
     *discovery.KINDS,
     *apiextensions.KINDS,
     *rbac.KINDS,
+    *reviews.KINDS,
     *networking.KINDS,
     *security.KINDS,
     *telemetry.KINDS,
     *extensions.KINDS,
     *gateway_api.KINDS,
     *identity.KINDS,
+    *access.KINDS,
 )
 
 _BY_API = {(api_version, k.kind): k for k in KINDS for api_version in k.api_versions}

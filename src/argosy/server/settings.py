@@ -39,6 +39,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     ca: Address = Address("127.0.0.1", 15013)
     status: Address = Address("127.0.0.1", 15014)
     attest_socket: Path | None = None  # None: in the runtime directory
+    api_socket: Path | None = None  # None: in the runtime directory
+    token_file: Path | None = None  # of users who are no objects
+    client_ca_file: Path | None = None  # an authority for the API's clients beside our own
     trust_domain: str = TRUST_DOMAIN
     cert_ttl: int = DEFAULT_TTL  # seconds
     max_cert_ttl: int = 0  # seconds; 0: as cert_ttl
