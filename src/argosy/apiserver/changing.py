@@ -152,7 +152,7 @@ async def _write(api: Api, request: Request, target: Target, wish: Wish) -> Resp
         if found is None:
             raise _Missing(target)
         old = encoding.decode(found)
-        new = wish.change(old | {"apiVersion": target.api_version, "kind": target.kind.kind})
+        new = wish.change(_shown(target, found, old))
         expected = writing.expected_revision(new)
         if expected is not None and expected != found.revision:
             raise status.conflict(target.kind, target.name, HAS_CHANGED)
@@ -165,9 +165,7 @@ async def _write(api: Api, request: Request, target: Target, wish: Wish) -> Resp
         except NotFound:
             raise _Missing(target) from None
         except Conflict:
-            if expected is not None:
-                raise status.conflict(target.kind, target.name, HAS_CHANGED) from None
-            continue
+            continue  # where the client gave a revision, that is told apart now
         return responses.of_object(stored, form, 200, told)
     raise _overtaken(target)
 
@@ -205,6 +203,12 @@ async def _stored(api: Api, found: Stored, old: Json, body: Json, data: bytes, *
         gone = await api.store.delete(found.key, found.revision)
         return Stored(found.key, gone.revision, data)
     return await api.store.update(found.key, data, found.revision)
+
+
+def _shown(target: Target, found: Stored, old: Json) -> Json:
+    """The object as clients see it, which patches are about."""
+    metadata = {**removal.metadata_of(old), "resourceVersion": str(found.revision)}
+    return old | {"apiVersion": target.api_version, "kind": target.kind.kind, "metadata": metadata}
 
 
 def _pinned(old: Json, applied: Json) -> Json:

@@ -42,8 +42,9 @@ async def create(api: Api, request: Request, target: Target) -> Response:
     api.form(request, target)
     duplicates = options.duplicates()
     body, size = await documents.read_object(request, target.kind, duplicates)
-    await namespaces.require_open(api.store, target)
-    obj, unknown = await writing.known(target, writing.unborn(writing.fitted(target, body)), options, size)
+    fitted = writing.unborn(writing.fitted(target, body))
+    await namespaces.require_open(api.store, target, str(fitted["metadata"].get("name") or ""))
+    obj, unknown = await writing.known(target, fitted, options, size)
     by = managing.writer(request, target, options, api.timestamp())
     told = (*(duplicates or ()), *unknown) if options.validation == "Warn" else ()
     for left in reversed(range(NAMES_TRIED)):

@@ -35,8 +35,11 @@ def _namespace_kind() -> Kind:
 NAMESPACE = _namespace_kind()
 
 
-async def require_open(store: Store, target: Target) -> None:
-    """Raises Refusal (403, 404) where nothing can be created in the namespace."""
+async def require_open(store: Store, target: Target, name: str = "") -> None:
+    """Raises Refusal (403, 404) where nothing can be created in the namespace.
+
+    `name`: of what is to be created, where the path does not say it.
+    """
     if not target.namespace:
         return
     found = await store.get(Key(NAMESPACES, "", target.namespace))
@@ -46,13 +49,13 @@ async def require_open(store: Store, target: Target) -> None:
         said = f"namespace {target.namespace} is being terminated"
         cause = {"reason": "NamespaceTerminating", "message": said, "field": "metadata.namespace"}
         why = f"unable to create new content in namespace {target.namespace} because it is being terminated"
-        raise status.forbidden(target.kind, target.name, why, [cause])
+        raise status.forbidden(target.kind, target.name or name, why, [cause])
 
 
 async def confirm_open(store: Store, target: Target, stored: Stored) -> None:
     """Takes a new object away again whose namespace was to go meanwhile. Raises Refusal."""
     try:
-        await require_open(store, target)
+        await require_open(store, target, stored.key.name)
     except Refusal:
         with contextlib.suppress(NotFound, Conflict):  # the namespace's end has seen it
             await store.delete(stored.key, stored.revision)
