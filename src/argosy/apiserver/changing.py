@@ -80,7 +80,7 @@ async def patch(api: Api, request: Request, target: Target) -> Response:
     patched = _patcher(kind, target, sent)
 
     def change(old: Json) -> Json:
-        found = patched(old)
+        found = documents.checked(patched(old))
         if not isinstance(found, dict):
             raise Refusal(422, "the patch makes something of the object that is no object")
         return writing.fitted(target, found)
@@ -152,7 +152,8 @@ async def _write(api: Api, request: Request, target: Target, wish: Wish) -> Resp
         if found is None:
             raise _Missing(target)
         old = encoding.decode(found)
-        new = wish.change(_shown(target, found, old))
+        size = max(wish.size, len(found.body))
+        new = await documents.aside(size, wish.change, _shown(target, found, old))
         expected = writing.expected_revision(new)
         if expected is not None and expected != found.revision:
             raise status.conflict(target.kind, target.name, HAS_CHANGED)
@@ -185,7 +186,8 @@ async def _settled(
         body = managing.with_managers(body, managing.requested(new, None))
     else:
         by = managing.writer(request, target, wish.options, api.timestamp())
-        body = managing.note_changed(target, old, body, managing.requested(new, old), by)
+        given = managing.requested(new, old)
+        body = await documents.aside(wish.size, managing.note_changed, target, old, body, given, by)
     removal.check_finalizers(target, old, body)
     checked = body | {"apiVersion": target.api_version}
     warnings = await writing.check(target, checked, size=wish.size, admission=api.admission, old=old)

@@ -220,6 +220,9 @@ class ApiClient:
             return self.create(obj, dry_run=dry_run)
         metadata = dict(obj.get("metadata") or {})
         metadata.setdefault("resourceVersion", live["metadata"]["resourceVersion"])
+        for field in ("finalizers", "ownerReferences"):  # of programs, who would miss them
+            if field in live["metadata"]:
+                metadata.setdefault(field, live["metadata"][field])
         done = self.update(obj | {"metadata": metadata}, dry_run=dry_run)
         before, after = (each["metadata"].get("resourceVersion") for each in (live, done.object))
         if dry_run:

@@ -71,7 +71,7 @@ async def decode(
     kind = media_type(request)
     accepted = (*JSON_TYPES, YAML_TYPES[0], *((PROTOBUF,) if message else ()))
     if kind == PROTOBUF and message is not None:
-        return _object(_checked(await aside(len(data), protobuf.decode, data, message)))
+        return _object(checked(await aside(len(data), protobuf.decode, data, message)))
     if kind and kind not in JSON_TYPES + YAML_TYPES:
         raise unsupported(kind, accepted)
     return _object(await aside(len(data), parse_yaml if kind in YAML_TYPES else parse_json, data, duplicates))
@@ -111,7 +111,7 @@ def parse_json(data: bytes, duplicates: list[Problem] | None = None) -> Any:
         raise bad_request(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:
         raise bad_request(f"the body is not JSON: {error}") from None
-    return _checked(value)
+    return checked(value)
 
 
 def parse_yaml(data: bytes, duplicates: list[Problem] | None = None) -> Any:
@@ -133,7 +133,7 @@ def parse_yaml(data: bytes, duplicates: list[Problem] | None = None) -> Any:
         raise bad_request(f"the body holds {len(found)} objects: send one in each request")
     if duplicates is not None:
         duplicates += [Problem("", f'duplicate field "{key}"') for key in twice or ()]
-    return _checked(found[0].object)
+    return checked(found[0].object)
 
 
 def _object(value: Any) -> Json:
@@ -146,7 +146,7 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def _checked(value: Any) -> Any:
+def checked(value: Any) -> Any:
     """The value, where it comes back from the store as it went in."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):

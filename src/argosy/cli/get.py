@@ -58,6 +58,8 @@ def get(
             where = namespace if which.namespaced and not everywhere else None
             found = client.list(which, where, label_selector=selector)
             items = found.get("items") or []
+    for item in items:  # who manages which field is for programs; kubectl does not show it either
+        item.get("metadata", {}).pop("managedFields", None)
     if form == "json":
         print(json.dumps(found, indent=2))
     elif form == "yaml":

@@ -17,7 +17,9 @@ from argosy.apiserver.status import Refusal, bad_request
 MAX_OPERATIONS = 10_000  # as the kube-apiserver
 MAX_COPIED = 3 << 20
 MAX_WORK = 10_000_000
-"""Steps of all operations together, where a step in a list moves what follows."""
+"""Steps of all operations together: what an insertion into a list moves, what is looked at of a value that moves."""
+MAX_NESTED = 128
+"""Levels of what comes in between; of what comes out there are fewer (documents.MAX_DEPTH)."""
 
 _WITH_VALUE = ("add", "replace", "test")
 _WITH_SOURCE = ("move", "copy")
@@ -40,7 +42,8 @@ def parse(patch: Any) -> list[dict[str, Any]]:
         for field in needed:
             if not isinstance(operation.get(field), str):
                 raise bad_request(f"operation {index} of the JSON patch: {field} is not a JSON pointer")
-            _pointer(operation[field])
+            if len(_pointer(operation[field])) > MAX_NESTED // 2:
+                raise bad_request(f"operation {index} of the JSON patch: {field} is too deep")
         if name in _WITH_VALUE and "value" not in operation:
             raise bad_request(f"operation {index} of the JSON patch: value is missing")
     return patch
@@ -76,6 +79,22 @@ class _Budget:
             raise Refusal(413, f"the JSON patch copies more than {MAX_COPIED} bytes")
         return deepcopy(value)
 
+    def fit(self, value: Any, path: tuple[str, ...]) -> Any:
+        """The value, where it is not nested too deep for its new place."""
+        level, depth = [value], len(path)
+        while level:
+            self.spend(10 * len(level))
+            depth += 1
+            if depth > MAX_NESTED:
+                raise _Unfit(f"it would be nested more than {MAX_NESTED} levels deep")
+            level = [
+                inner
+                for each in level
+                if isinstance(each, (dict, list))
+                for inner in (each.values() if isinstance(each, dict) else each)
+            ]
+        return value
+
     def spend(self, steps: int) -> None:
         self.work += steps
         if self.work > MAX_WORK:
@@ -98,10 +117,10 @@ def _apply(document: list[Any], operation: dict[str, Any], budget: _Budget) -> N
             source = _pointer(operation["from"])
             if path[: len(source)] == source and path != source:
                 raise _Unfit("a value cannot be moved into itself")
-            _add(document, path, _remove(document, source, budget), budget)
+            _add(document, path, budget.fit(_remove(document, source, budget), path), budget)
         case "copy":
             value = _get(*_find(document, _pointer(operation["from"])))
-            _add(document, path, budget.copy(value), budget)
+            _add(document, path, budget.copy(budget.fit(value, path)), budget)
         case "test":
             if not same(_get(*_find(document, path)), operation["value"]):
                 raise _Unfit("the test does not hold")

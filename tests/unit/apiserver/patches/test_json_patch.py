@@ -108,3 +108,26 @@ def test_any_patch_is_applied_or_refused_and_changes_nothing_but_its_result(
         code = refusal.code
     assert code in (200, 400, 413, 422)
     assert (DOCUMENT, patch) == before
+
+
+DEEPER: list[dict[str, Any]] = [
+    {"op": "move", "from": "/map", "path": "/up"},
+    {"op": "add", "path": "/map", "value": {}},
+    {"op": "move", "from": "/up", "path": "/map/a"},
+]
+
+
+def test_what_would_nest_without_end_is_refused() -> None:
+    for patch in ([{"op": "copy", "from": "/map", "path": "/map/a"}] * 2000, DEEPER * 500):
+        with pytest.raises(Refusal, match="nested more than") as caught:
+            json_patch.apply(DOCUMENT, json_patch.parse(patch))
+        assert caught.value.code == 422
+    with pytest.raises(Refusal, match="path is too deep"):
+        json_patch.parse([{"op": "add", "path": "/a" * 65, "value": 1}])
+
+
+def test_what_would_take_too_long_is_refused() -> None:
+    front = [{"op": "add", "path": "/list/0", "value": 1}] * 9_000
+    with pytest.raises(Refusal, match="too many steps") as caught:
+        json_patch.apply({"list": [0] * 50_000}, json_patch.parse(front))
+    assert caught.value.code == 413
