@@ -1,7 +1,7 @@
 """The API server as one Starlette application: who is asking, what for, and how every error becomes a Status.
 
-Order, from outside: errors -> authentication -> limits -> authorization -> routes. Only `/healthz`, `/livez` and
-`/readyz` need no authentication.
+Order, from outside: audit -> errors -> authentication -> limits -> authorization -> routes. Only `/healthz`, `/livez`
+and `/readyz` need no authentication.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from argosy.apiserver.access.audit import Audit, Observed, at_once
+from argosy.apiserver.access.audit_log import AuditLog
 from argosy.apiserver.access.gate import (
     Authentication,
     Authorization,
@@ -58,6 +60,7 @@ def create_app(
     authorizer: Authorizer | None = None,
     recognise: Recognise | None = None,
     virtual: Mapping[str, Answer] | None = None,
+    audit_log: AuditLog | None = None,
 ) -> Starlette:
     """The API over a store. Without an `authorizer` whoever is known may do everything.
 
@@ -65,6 +68,7 @@ def create_app(
     in `request.user`. `virtual`: who answers for kinds that are not stored. Its `state.collector` is to be run beside
     it, by one server of a store at least.
     """
+    store = Observed(store, authorizer.settled if authorizer else at_once)
     api = Api(
         store,
         admission=admission,
@@ -89,6 +93,7 @@ def create_app(
             *extra_routes,
         ],
         middleware=[
+            *((Middleware(Audit, audit_log=audit_log),) if audit_log else ()),
             Middleware(Errors, log=log or logger("apiserver")),
             Middleware(Authentication, authenticate=authenticate),
             Middleware(Limits),

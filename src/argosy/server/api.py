@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from argosy.apiserver import auth, kubeconfig, serving
+from argosy.apiserver.access.audit_log import AuditLog
 from argosy.apiserver.access.authentication import ADMIN, Authenticator
 from argosy.apiserver.access.client_authority import (
     ClientCertificates,
@@ -62,6 +63,12 @@ class ApiRole:
             own_uid=os.getuid(),
         )
         self._authority = authority
+        self.audit_log = AuditLog(
+            settings.audit_log or state / "audit.log",
+            logger("audit"),
+            most_bytes=settings.audit_bytes,
+            keep=settings.audit_keep,
+        )
         self._check_time = bool(foreign)
 
     def app(self, admission: Admission, routes: Sequence[BaseRoute]) -> Starlette:
@@ -74,6 +81,7 @@ class ApiRole:
             admission=granting.before(admission),
             virtual=answers(self.access, granting, self.certificates.own),
             extra_routes=routes,
+            audit_log=self.audit_log,
             log=log,
         )
 

@@ -25,6 +25,7 @@ from starlette.routing import BaseRoute
 
 import argosy
 from argosy.apiserver import serving
+from argosy.apiserver.access.audit_log import AuditLog
 from argosy.apiserver.writing import Admission, admit_all
 from argosy.identity.attestation import AttestationSocket, Tokens
 from argosy.identity.authority import open_authority
@@ -74,6 +75,7 @@ class ControlPlane:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Is given the exception when something that runs for ever ended."""
         self._stack = AsyncExitStack()
+        self.api: ApiRole | None = None
         self._http: list[serving.Serving] = []
         self._ready = False
 
@@ -260,6 +262,7 @@ class ControlPlane:
     async def _start_api(self) -> dict[str, str]:
         """Its addresses, by the names of ServerInfo."""
         role = self.api = ApiRole(self.settings, self.store, self.authority, self.own)
+        self._show_audit(role.audit_log)
         await role.access.load()
         self._task("access", role.access.run())
         app = role.app(self._admission(), self._operations())
@@ -269,6 +272,16 @@ class ControlPlane:
         url = f"https://{_reachable(Address(self.settings.api.host, served[0].port))}"
         role.write_kubeconfig(url)
         return {"api": url, "api_socket": str(role.socket())}
+
+    def _show_audit(self, audit: AuditLog) -> None:
+        show = self.metrics.show
+        show("argosy_audit_written_total", "Lines of the audit log.", Reading(lambda: audit.written))
+        show(
+            "argosy_audit_lost_total",
+            "Lines of the audit log that were lost because it could not be written.",
+            Reading(lambda: audit.lost),
+        )
+        show("argosy_audit_waiting", "Lines that wait to be written.", Gauge(lambda: audit.waiting))
 
     def _admission(self) -> Admission:
         """Cross checks need the whole mesh, which only the xDS role holds."""
@@ -304,6 +317,8 @@ class ControlPlane:
 
     async def _stop_http(self) -> None:
         await asyncio.gather(*(served.stop() for served in self._http))
+        if self.api is not None:
+            await asyncio.to_thread(self.api.audit_log.close)
 
     async def _start_attestation(self, ca: str) -> str:
         state = self.settings.state

@@ -210,6 +210,7 @@ async def test_wrong_expired_and_revoked_credentials_are_401_alike(
 
 async def test_a_certificate_ends_when_it_says(plane: ControlPlane, tmp_path: Path) -> None:
     await made(plane, USERS, user("short"))
+    assert plane.api is not None
     plane.api.certificates.own._clock = lambda: time.time() - 7200
     files = await certificate(plane, "short", tmp_path)
     async with web_of(plane, files=files) as web:
@@ -336,6 +337,7 @@ async def test_another_unix_user_is_whom_a_user_object_maps_it_to(
     plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = Path(plane.info.api_socket)
+    assert plane.api is not None
     monkeypatch.setattr(plane.api.authenticator, "_own_uid", os.getuid() + 1)
     transport = httpx.AsyncHTTPTransport(uds=str(path))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as web:

@@ -1,7 +1,7 @@
 """Roles, bindings and users as the store has them, for deciding without asking it.
 
-Rule: what was known stays in force while the store is away. Before somebody is refused, what has been stored by now is
-waited for (bounded): rights and users count from the moment in which they are acknowledged.
+Rules: what was known stays in force while the store is away. A change of access is acknowledged when it is in force
+here; and before somebody is refused, what other servers may have stored is waited for (both bounded).
 """
 
 from __future__ import annotations
@@ -88,13 +88,21 @@ class AccessFollower:
     async def caught_up(self) -> bool:
         """Waits for what is stored by now, where that is not known yet; whether anything came."""
         before = self._position
-        with contextlib.suppress(StoreError, TimeoutError):
+        with contextlib.suppress(StoreError):
+            await self._until(await self._store.last_change())
+        return self._position != before
+
+    async def settled(self, stored: Stored) -> None:
+        """Waits for a write, where it is one of access: who is told that it is done may rely on it."""
+        if stored.key.resource in _STRUCTS:
+            await self._until(stored.revision)
+
+    async def _until(self, revision: int) -> None:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_WITHIN):
-                wanted = await self._store.last_change()
-                while self._position < wanted:
+                while self._position < revision:
                     self._moved.clear()
                     await self._moved.wait()
-        return self._position != before
 
     async def _load_again(self) -> None:
         try:

@@ -22,6 +22,7 @@ from argosy.apiserver.auth import Authenticate, User
 from argosy.apiserver.paths import Target
 from argosy.apiserver.status import Refusal, unauthorized
 from argosy.apiserver.watching import CLOSING
+from argosy.store.base import Stored
 
 OPEN = frozenset(("/healthz", "/livez", "/readyz"))
 WANTED = "argosy.wanted"
@@ -40,6 +41,9 @@ class Authorizer(Protocol):
 
     def permits(self, user: User, wanted: Attributes) -> bool:
         """As `decide`, by what is known now."""
+
+    async def settled(self, stored: Stored) -> None:
+        """Returns when what was written is what `decide` goes by (bounded)."""
 
 
 Recognise = Callable[[Request], User | None]
