@@ -32,11 +32,13 @@ def running_api(folder: Path, store: Store | None = None) -> Iterator[Path]:
         opened = store or await _with_namespaces()
         app = create_app(opened, authenticate=bearer_tokens({TOKEN: User("ada", ("system:masters",))}))
         serving = await serve(app, cert=authority.cert, key=authority.key)
+        collecting = asyncio.create_task(app.state.collector.run())
         url = f"https://127.0.0.1:{serving.port}"
         connection = kubeconfig.Connection(server=url, ca=authority.pem, token=TOKEN)
         kubeconfig.write(path, kubeconfig.build(connection))
         ready.set()
         await asyncio.to_thread(finish.wait)
+        collecting.cancel()
         await serving.stop()
         await opened.close()
 

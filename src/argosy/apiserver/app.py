@@ -1,11 +1,12 @@
 """The API server as one Starlette application: who is asking, what for, and how every error becomes a Status.
 
-Order, from outside: errors -> authentication -> routes. Only `/healthz`, `/livez` and `/readyz` need no authentication.
+Order, from outside: audit -> errors -> authentication -> limits -> authorization -> routes. Only `/healthz`, `/livez`
+and `/readyz` need no authentication.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -17,18 +18,30 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from argosy.apiserver.access.audit import Audit, Observed, at_once
+from argosy.apiserver.access.audit_log import AuditLog
+from argosy.apiserver.access.gate import (
+    Authentication,
+    Authorization,
+    Authorizer,
+    Limits,
+    Recognise,
+    authorize_beyond,
+)
+from argosy.apiserver.api import Answer, Api, everyone_may
 from argosy.apiserver.auth import Authenticate
-from argosy.apiserver.handlers import Api
+from argosy.apiserver.collector import Collector
+from argosy.apiserver.handlers import handle
 from argosy.apiserver.paths import NAMESPACES
-from argosy.apiserver.status import refusal_of, unauthorized
+from argosy.apiserver.status import Refusal, refusal_of
 from argosy.apiserver.writing import Admission, admit_all
 from argosy.runtime.log import logger
 from argosy.store.base import Key, Store
 
 Log = structlog.typing.FilteringBoundLogger
 
-OPEN = frozenset(("/healthz", "/livez", "/readyz"))
 BOOKMARK_SECONDS = 60.0
+LONGEST_URL = 16 << 10
 
 
 def utc_now() -> datetime:
@@ -44,10 +57,26 @@ def create_app(
     extra_routes: Sequence[BaseRoute] = (),
     log: Log | None = None,
     bookmark_seconds: float = BOOKMARK_SECONDS,
+    authorizer: Authorizer | None = None,
+    recognise: Recognise | None = None,
+    virtual: Mapping[str, Answer] | None = None,
+    audit_log: AuditLog | None = None,
 ) -> Starlette:
-    """The API over a store. `extra_routes` come first and stand behind the same authentication; in them, too, raise
-    `status.Refusal`, and find the user in `request.user`."""
-    api = Api(store, admission=admission, now=now, bookmark_seconds=bookmark_seconds)
+    """The API over a store. Without an `authorizer` whoever is known may do everything.
+
+    `extra_routes` come first and stand behind the same door; in them, too, raise `status.Refusal`, and find the user
+    in `request.user`. `virtual`: who answers for kinds that are not stored. Its `state.collector` is to be run beside
+    it, by one server of a store at least.
+    """
+    store = Observed(store, authorizer.settled if authorizer else at_once)
+    api = Api(
+        store,
+        admission=admission,
+        now=now,
+        bookmark_seconds=bookmark_seconds,
+        authorize=authorize_beyond(authorizer) if authorizer else everyone_may,
+        virtual=virtual,
+    )
 
     async def alive(_: Request) -> Response:
         return PlainTextResponse("ok")
@@ -64,15 +93,25 @@ def create_app(
             *extra_routes,
         ],
         middleware=[
+            *((Middleware(Audit, audit_log=audit_log),) if audit_log else ()),
             Middleware(Errors, log=log or logger("apiserver")),
             Middleware(Authentication, authenticate=authenticate),
+            Middleware(Limits),
+            *_authorization(authorizer, recognise),
         ],
         exception_handlers={HTTPException: _refuse},
     )
+    app.state.collector = Collector(store, now, log=log or logger("apiserver"))
     app.router.redirect_slashes = False
     # Not a route: a path that one of the routes has, with another method, is a 405 of that route.
     app.router.default = _Everything(api)
     return app
+
+
+def _authorization(authorizer: Authorizer | None, recognise: Recognise | None) -> Sequence[Middleware]:
+    if authorizer is None:
+        return ()
+    return (Middleware(Authorization, authorizer=authorizer, recognise=recognise),)
 
 
 class Errors:
@@ -94,6 +133,10 @@ class Errors:
             await send(message)
 
         try:
+            if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LONGEST_URL:
+                raise Refusal(
+                    414, f"the path and query are longer than {LONGEST_URL} bytes", reason="RequestURITooLong"
+                )
             await self.app(scope, receive, watched)
         except ClientDisconnect:
             return
@@ -108,25 +151,6 @@ class Errors:
             await refusal.response()(scope, receive, send)
 
 
-class Authentication:
-    """Lets nobody past without a user, but for the OPEN paths."""
-
-    def __init__(self, app: ASGIApp, authenticate: Authenticate) -> None:
-        self.app = app
-        self.authenticate = authenticate
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        if scope["type"] == "http" and scope["path"] not in OPEN:
-            user = self.authenticate(Request(scope))
-            if user is None:
-                raise unauthorized()
-            scope["user"] = user
-        await self.app(scope, receive, send)
-
-
 class _Everything:
     """All paths that no route has, with all methods."""
 
@@ -134,7 +158,7 @@ class _Everything:
         self.api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self.api.handle(Request(scope, receive))
+        response = await handle(self.api, Request(scope, receive))
         await response(scope, receive, send)
 
 

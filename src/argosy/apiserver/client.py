@@ -6,6 +6,7 @@ into the mesh. httpx is imported when a client is made, so that commands which n
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ Outcome = Literal["created", "configured", "unchanged"]
 
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
+UNIX = "unix://"
 ATTEMPTS = 20
 """Of an apply that others overtake; each time at least one of them was done."""
 
@@ -74,11 +76,13 @@ class ApiClient:
 
         self.connection = connection
         headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
+        socket = connection.server.removeprefix(UNIX) if connection.server.startswith(UNIX) else None
         try:
             self._http = httpx.Client(
-                base_url=connection.server,
+                base_url=connection.server if socket is None else "http://api",
                 headers=headers,
                 verify=_trust(connection),
+                transport=httpx.HTTPTransport(uds=socket) if socket else None,
                 timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
                 trust_env=False,
             )
@@ -220,6 +224,9 @@ class ApiClient:
             return self.create(obj, dry_run=dry_run)
         metadata = dict(obj.get("metadata") or {})
         metadata.setdefault("resourceVersion", live["metadata"]["resourceVersion"])
+        for field in ("finalizers", "ownerReferences"):  # of programs, who would miss them
+            if field in live["metadata"]:
+                metadata.setdefault(field, live["metadata"][field])
         done = self.update(obj | {"metadata": metadata}, dry_run=dry_run)
         before, after = (each["metadata"].get("resourceVersion") for each in (live, done.object))
         if dry_run:
@@ -326,12 +333,34 @@ def _content(obj: Json) -> Json:
 
 def _trust(connection: Connection) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cadata=connection.ca or None)
+        context = ssl.create_default_context(cadata=connection.ca or None)
     except (ssl.SSLError, ValueError) as error:
         raise Failure(
             f"the certificate authority for {connection.server} cannot be read: {error}",
             "use the kubeconfig that the server wrote",
         ) from error
+    if connection.certificate:
+        _show(context, connection)
+    return context
+
+
+def _show(context: ssl.SSLContext, connection: Connection) -> None:
+    """From memory: the key is written nowhere."""
+    handle = os.memfd_create("client", os.MFD_CLOEXEC)
+    try:
+        os.write(handle, f"{connection.certificate}\n{connection.key}".encode())
+        context.load_cert_chain(f"/proc/self/fd/{handle}", password=_no_password)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise Failure(
+            f"the client certificate for {connection.server} cannot be used: it and its key do not fit",
+            "have a new kubeconfig made: argosy user create",
+        ) from error
+    finally:
+        os.close(handle)
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted")
 
 
 def _warnings(response: httpx.Response) -> tuple[str, ...]:
@@ -377,7 +406,8 @@ def _remedy(status: Json) -> str:
     if status.get("reason") == "NotFound" and details.get("kind") == "namespaces":
         return f"create the namespace first: an object of kind Namespace named {details.get('name')}"
     return {
-        "Unauthorized": "use the kubeconfig that the running server wrote into its state directory",
+        "Unauthorized": "its token or certificate is wrong, too old or revoked: use a newer kubeconfig",
+        "Forbidden": "what you may do: argosy auth can-i --list; who gives rights: docs/access.md",
         "Conflict": "read the object again and repeat the change",
         "Expired": "list again",
         "ServiceUnavailable": "look at the server's log and its disk",

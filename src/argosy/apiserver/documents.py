@@ -14,8 +14,11 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from argosy.apiserver import protobuf
 from argosy.apiserver.status import Refusal, bad_request
+from argosy.resources.kinds import Kind
 from argosy.resources.loading import MAX_DEPTH, LoadError, load_documents
+from argosy.resources.problem import Problem
 
 MAX_BYTES = 3 << 20  # as Kubernetes: the limit of a request
 LARGE_BYTES = 64 << 10
@@ -23,7 +26,7 @@ LARGE_BYTES = 64 << 10
 
 JSON_TYPES = ("application/json",)
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
-MERGE_PATCH = "application/merge-patch+json"
+PROTOBUF = protobuf.MEDIA_TYPE
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -46,18 +49,32 @@ async def read(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-async def read_object(request: Request) -> tuple[Json, int]:
-    """(the object of the body, its size). Raises Refusal (400, 413, 415)."""
+async def read_object(
+    request: Request, kind: Kind, duplicates: list[Problem] | None = None
+) -> tuple[Json, int]:
+    """(the object of the body, its size). `kind`: what the path says it is. Raises Refusal (400, 413, 415)."""
     data = await read(request)
-    return await decode(request, data), len(data)
+    return await decode(request, data, protobuf.message_of(kind), duplicates), len(data)
 
 
-async def decode(request: Request, data: bytes) -> Json:
-    """The object of a body in the format that the request says it has. Raises Refusal (400, 415)."""
+async def decode(
+    request: Request,
+    data: bytes,
+    message: protobuf.Message | None,
+    duplicates: list[Problem] | None = None,
+) -> Json:
+    """The object of a body in the format that the request says it has. Raises Refusal (400, 415).
+
+    `message`: its form in protobuf; None: it has none. `duplicates`: where fields that are there twice are noted, of
+    which the last counts; None: they are refused.
+    """
     kind = media_type(request)
+    accepted = (*JSON_TYPES, YAML_TYPES[0], *((PROTOBUF,) if message else ()))
+    if kind == PROTOBUF and message is not None:
+        return _object(checked(await aside(len(data), protobuf.decode, data, message)))
     if kind and kind not in JSON_TYPES + YAML_TYPES:
-        raise unsupported(kind, (*JSON_TYPES, YAML_TYPES[0]))
-    return await aside(len(data), parse_yaml if kind in YAML_TYPES else parse_json, data)
+        raise unsupported(kind, accepted)
+    return _object(await aside(len(data), parse_yaml if kind in YAML_TYPES else parse_json, data, duplicates))
 
 
 async def aside(size: int, work: Callable[..., T], *arguments: Any) -> T:
@@ -73,47 +90,64 @@ def unsupported(kind: str, supported: tuple[str, ...]) -> Refusal:
     )
 
 
-def parse_json(data: bytes) -> Json:
+def parse_json(data: bytes, duplicates: list[Problem] | None = None) -> Any:
     """Raises Refusal (400)."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            if duplicates is None:
+                raise ValueError(f'duplicate field "{twice}"')
+            duplicates.append(Problem("", f'duplicate field "{twice}"'))
+        return found
+
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=_no_constant)
     except RecursionError:
         raise _too_deep() from None
     except UnicodeDecodeError as error:
         raise bad_request(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:
         raise bad_request(f"the body is not JSON: {error}") from None
-    return _checked(value)
+    return checked(value)
 
 
-def parse_yaml(data: bytes) -> Json:
+def parse_yaml(data: bytes, duplicates: list[Problem] | None = None) -> Any:
     """One YAML document. Raises Refusal (400)."""
+    if data[:1] == b"{":  # most clients send JSON for YAML, which it is
+        try:
+            return parse_json(data, duplicates)
+        except Refusal as refusal:
+            if "not JSON: duplicate" in refusal.status["message"]:
+                raise
+    twice: list[str] | None = None if duplicates is None else []
     try:
-        found = load_documents(data.decode("utf-8"), "body")
+        found = load_documents(data.decode("utf-8"), "body", twice)
     except UnicodeDecodeError as error:
         raise bad_request(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
     except LoadError as error:
         raise bad_request(f"the body is not YAML: line {error.line}: {error.message}") from None
     if len(found) != 1:
         raise bad_request(f"the body holds {len(found)} objects: send one in each request")
-    return _checked(found[0].object)
+    if duplicates is not None:
+        duplicates += [Problem("", f'duplicate field "{key}"') for key in twice or ()]
+    return checked(found[0].object)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f'duplicate field "{twice}"')
-    return found
+def _object(value: Any) -> Json:
+    if not isinstance(value, dict):
+        raise bad_request(f"the body is {_word(value)}, not an object")
+    return value
 
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def _checked(value: Any) -> Json:
-    """The value, where it is an object that comes back from the store as it went in."""
+def checked(value: Any) -> Any:
+    """The value, where it comes back from the store as it went in."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
@@ -126,8 +160,6 @@ def _checked(value: Any) -> Json:
             else:
                 _check_scalar(each)
         if not below:
-            if not isinstance(value, dict):
-                raise bad_request(f"the body is {_word(value)}, not an object")
             return value
         level = below
     raise _too_deep()

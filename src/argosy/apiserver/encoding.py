@@ -61,6 +61,15 @@ def decode(stored: Stored) -> Json:
     return obj
 
 
+def lenient(stored: Stored) -> Json:
+    """As `decode`; {} for what somebody stored that is no object."""
+    try:
+        obj = msgspec.json.decode(stored.body)
+    except msgspec.DecodeError:
+        return {}
+    return obj if isinstance(obj, dict) else {}
+
+
 def labels(body: bytes) -> dict[str, Any]:
     """`metadata.labels` of a stored body; reads no more of it than it must."""
     return _LABELS.decode(body).metadata.labels or {}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ Json = dict[str, Any]
 class Connection(Struct, frozen=True, kw_only=True):
     """What one context of a kubeconfig says."""
 
-    server: str  # https://host:port
+    server: str  # https://host:port, or unix:///path of the API's socket on this host
     ca: str = ""  # PEM; "": the system's roots
     tls_server_name: str = ""  # the name the certificate must have; "": the host of `server`
     token: str = ""
+    certificate: str = ""  # PEM, what the client shows; its key beside it
+    key: str = ""
     namespace: str = "default"
 
 
@@ -36,23 +39,36 @@ def build(connection: Connection, name: str = "argosy") -> Json:
     if connection.tls_server_name:
         cluster["tls-server-name"] = connection.tls_server_name
     context = {"cluster": name, "user": name, "namespace": connection.namespace}
+    user = {"token": connection.token} if connection.token else {}
+    if connection.certificate:
+        user["client-certificate-data"] = base64.b64encode(connection.certificate.encode()).decode()
+        user["client-key-data"] = base64.b64encode(connection.key.encode()).decode()
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": name, "cluster": cluster}],
-        "users": [{"name": name, "user": {"token": connection.token}}],
+        "users": [{"name": name, "user": user}],
         "contexts": [{"name": name, "context": context}],
         "current-context": name,
     }
 
 
+def text_of(config: Json) -> bytes:
+    return yaml.safe_dump(config, sort_keys=False).encode()
+
+
 def write(path: Path, config: Json) -> None:
-    """Writes it 0600: it holds a token."""
-    write_private(path, yaml.safe_dump(config, sort_keys=False).encode())
+    """Writes it 0600: it holds a token, or a key."""
+    write_private(path, text_of(config))
 
 
 def load(path: Path, context: str | None = None) -> Connection:
     """The connection of a context (None: the current one). Raises Failure."""
+    return parse(read(path), context, str(path))
+
+
+def read(path: Path) -> Any:
+    """The document of a file. Raises Failure."""
     try:
         text = path.read_text()
     except FileNotFoundError:
@@ -62,13 +78,46 @@ def load(path: Path, context: str | None = None) -> Connection:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(f"cannot read {path}: {error}", "mend its permissions, or choose another") from error
+    return absolute(parsed(text, str(path)), path.parent)
+
+
+def parsed(text: str, source: str = "kubeconfig") -> Any:
+    """The document of a text. Raises Failure."""
     try:
-        config = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise Failure(
-            f"{path} is not YAML: {error}", "restart the server: it writes the file anew"
+            f"{source} is not YAML: {error}", "restart the server: it writes the file anew"
         ) from error
-    return parse(config, context, str(path))
+
+
+def merged(documents: Sequence[Any]) -> Any:
+    """Several files as one, as the variable KUBECONFIG names them: what an earlier one says, counts."""
+    whole: Json = {}
+    for one in documents:
+        for field, value in one.items() if isinstance(one, dict) else ():
+            if isinstance(value, list):
+                names = [_name(each) for each in whole.get(field, ())]
+                whole[field] = [*whole.get(field, ()), *(each for each in value if _name(each) not in names)]
+            elif not whole.get(field):
+                whole[field] = value
+    return whole
+
+
+def absolute(config: Any, folder: Path) -> Any:
+    """With the files that it names found from its own folder, as they are meant."""
+    for plural, singular, fields in (
+        ("clusters", "cluster", ("certificate-authority",)),
+        ("users", "user", ("client-certificate", "client-key", "tokenFile")),
+    ):
+        for each in _entries(config, plural):
+            held = each.get(singular)
+            if isinstance(held, dict):
+                named = {
+                    field: held[field] for field in fields if isinstance(held.get(field), str) and held[field]
+                }
+                held |= {field: str(folder / Path(file).expanduser()) for field, file in named.items()}
+    return config
 
 
 def parse(config: Any, context: str | None = None, source: str = "kubeconfig") -> Connection:
@@ -82,11 +131,29 @@ def parse(config: Any, context: str | None = None, source: str = "kubeconfig") -
     cluster = _entry(config, "clusters", "cluster", where.get("cluster"), source)
     user = _entry(config, "users", "user", where.get("user"), source) if where.get("user") else {}
     server = cluster.get("server")
-    if not isinstance(server, str) or not server.startswith(("https://", "http://")):
+    if not isinstance(server, str) or not server.startswith(("https://", "http://", "unix:///")):
         raise Failure(
             f"{source}: cluster {where.get('cluster')!r}: server: {server!r} is not an https address"
         )
-    token = str(user.get("token") or "")
+    if cluster.get("insecure-skip-tls-verify"):
+        raise Failure(
+            f"{source}: cluster {where.get('cluster')!r}: insecure-skip-tls-verify: the server is always verified",
+            "give it certificate-authority-data in its place",
+        )
+    for field in ("exec", "auth-provider", "username"):
+        if user.get(field):
+            raise Failure(
+                f"{source}: user {where.get('user')!r}: {field}: is not supported",
+                "use a token, or client-certificate-data with client-key-data",
+            )
+    token = str(user.get("token") or "") or _file(user.get("tokenFile"), source).strip()
+    certificate = _data(user, "client-certificate", source)
+    key = _data(user, "client-key", source)
+    if bool(certificate) != bool(key):
+        raise Failure(
+            f"{source}: user {where.get('user')!r}: client-certificate and client-key belong together",
+            "give both, or neither",
+        )
     if not token.isascii() or not token.isprintable():
         raise Failure(
             f"{source}: user {where.get('user')!r}: token: is not one",
@@ -97,13 +164,26 @@ def parse(config: Any, context: str | None = None, source: str = "kubeconfig") -
         ca=_authority(cluster, source),
         tls_server_name=str(cluster.get("tls-server-name") or ""),
         token=token,
+        certificate=certificate,
+        key=key,
         namespace=str(where.get("namespace") or "default"),
     )
 
 
+def contexts(config: Any) -> list[Json]:
+    """`{"name", "cluster", "user", "namespace", "current"}` of each, in order."""
+    current = config.get("current-context") if isinstance(config, dict) else None
+    found = []
+    for each in _entries(config, "contexts"):
+        held = each.get("context")
+        held = held if isinstance(held, dict) else {}
+        said = {field: str(held.get(field) or "") for field in ("cluster", "user", "namespace")}
+        found.append({"name": _name(each), **said, "current": _name(each) == current})
+    return found
+
+
 def _entry(config: Json, plural: str, singular: str, name: Any, source: str) -> Json:
-    listed = config.get(plural)
-    entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    entries = _entries(config, plural)
     for each in entries:
         if each.get("name") == name and isinstance(each.get(singular), dict):
             found: Json = each[singular]
@@ -112,11 +192,38 @@ def _entry(config: Json, plural: str, singular: str, name: Any, source: str) -> 
     raise Failure(f"{source}: {plural}: there is no {singular} {name!r}", f"it has: {names}")
 
 
+def _entries(config: Any, plural: str) -> list[Json]:
+    listed = config.get(plural) if isinstance(config, dict) else None
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+
+
+def _name(entry: Any) -> str:
+    return str(entry.get("name") or "") if isinstance(entry, dict) else ""
+
+
 def _authority(cluster: Json, source: str) -> str:
-    data, path = cluster.get("certificate-authority-data"), cluster.get("certificate-authority")
-    try:
-        if data:
+    return _data(cluster, "certificate-authority", source)
+
+
+def _data(held: Json, field: str, source: str) -> str:
+    """`FIELD-data` in base64, else the content of the file that FIELD names."""
+    if data := held.get(f"{field}-data"):
+        try:
             return base64.b64decode(str(data), validate=True).decode("ascii")
+        except ValueError as error:
+            raise Failure(f"{source}: {_TITLES[field]} cannot be read: it is no base64 of PEM") from error
+    return _file(held.get(field), source, _TITLES[field])
+
+
+def _file(path: Any, source: str, title: str = "the user's token") -> str:
+    try:
         return Path(str(path)).expanduser().read_text("ascii") if path else ""
     except (ValueError, OSError) as error:
-        raise Failure(f"{source}: the cluster's certificate authority cannot be read: {error}") from error
+        raise Failure(f"{source}: {title} cannot be read: {error}") from error
+
+
+_TITLES = {
+    "certificate-authority": "the cluster's certificate authority",
+    "client-certificate": "the user's certificate",
+    "client-key": "the user's key",
+}

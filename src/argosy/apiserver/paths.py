@@ -8,6 +8,8 @@ Facts: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uri
 
 from __future__ import annotations
 
+from functools import cache
+
 import msgspec
 from msgspec import Struct
 
@@ -40,6 +42,7 @@ _TABLE = {(kind.group, version, kind.plural): kind for kind in KINDS for version
 _SUBRESOURCES = {"status"}
 
 
+@cache
 def has_status(kind: Kind) -> bool:
     """Whether `status` is a part of its own: written by `…/status` alone."""
     return any(field.encode_name == "status" for field in msgspec.structs.fields(kind.struct))

@@ -1,7 +1,7 @@
 """Label and field selectors of list and watch.
 
     labelSelector: a=b, a==b, a!=b, a in (b, c), a notin (b, c), a, !a; joined by commas: ALL must hold
-    fieldSelector: metadata.name, metadata.namespace, with =, ==, !=
+    fieldSelector: metadata.name, metadata.namespace, and those of FIELDS_OF, with =, ==, !=
 
 `!=` and `notin` also hold where the label is absent.
 Facts: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
+from argosy.apiserver import encoding
 from argosy.apiserver.status import bad_request
-from argosy.store.base import Key
+from argosy.store.base import Key, Stored
 
 
 class Operator(Enum):
@@ -50,15 +52,60 @@ class Selector(Struct, frozen=True):
     labels: tuple[Requirement, ...] = ()
     fields: tuple[Requirement, ...] = ()
 
+    @property
+    def narrows(self) -> bool:
+        return bool(self.labels or self.fields)
+
+    @property
+    def reads_bodies(self) -> bool:
+        """Whether the name alone does not decide."""
+        return bool(self.labels) or any(each.key not in FIELDS for each in self.fields)
+
+    def selects(self, stored: Stored) -> bool:
+        return self.selects_key(stored.key) and self.selects_body(stored.body)
+
     def selects_key(self, key: Key) -> bool:
+        """What the name says; fields of the body aside."""
         fields = {"metadata.name": key.name, "metadata.namespace": key.namespace}
-        return all(requirement.holds(fields) for requirement in self.fields)
+        return all(each.holds(fields) for each in self.fields if each.key in fields)
 
     def selects_labels(self, labels: Mapping[str, Any]) -> bool:
         return all(requirement.holds(labels) for requirement in self.labels)
 
+    def selects_body(self, body: bytes) -> bool:
+        """What labels and fields of the body say."""
+        if self.labels and not self.selects_labels(encoding.labels(body)):
+            return False
+        wanted = [each for each in self.fields if each.key not in FIELDS]
+        if not wanted:
+            return True
+        obj = msgspec.json.decode(body)
+        return all(each.holds({each.key: field_of(obj, each.key)}) for each in wanted)
+
 
 FIELDS = ("metadata.name", "metadata.namespace")
+"""What every kind can be selected by."""
+FIELDS_OF: dict[str, tuple[str, ...]] = {
+    "/namespaces": ("status.phase",),
+    "/secrets": ("type",),
+    "/services": ("spec.clusterIP", "spec.type"),
+    "/events": (
+        "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
+        "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
+        "reportingComponent", "source", "type",
+    ),
+}  # fmt: skip
+"""What Kubernetes' own kinds can be selected by beside."""
+_PATHS = {"source": "source.component"}
+
+
+def field_of(obj: Any, path: str) -> str:
+    """The text of a field; "" where it is not set."""
+    for name in _PATHS.get(path, path).split("."):
+        obj = obj.get(name) if isinstance(obj, dict) else None
+    return "" if obj is None else str(obj)
+
+
 _NAME = r"[A-Za-z0-9][-A-Za-z0-9_./]{0,316}"
 _VALUE = r"[-A-Za-z0-9_.]{0,63}"
 _SET = re.compile(rf"({_NAME})\s+(in|notin)\s*\(([^()]*)\)")
@@ -67,10 +114,11 @@ _PRESENT = re.compile(rf"(!?)\s*({_NAME})")
 _FIELD = re.compile(r"([^=!,]+?)\s*(==|!=|=)\s*([^=!,]*)")
 
 
-def parse(label_selector: str, field_selector: str) -> Selector:
-    """Raises Refusal (400) that names the part it does not understand."""
+def parse(label_selector: str, field_selector: str, resource: str = "") -> Selector:
+    """Raises Refusal (400) that names the part it does not understand. `resource`: of the kind that is selected."""
     labels = tuple(_label(part) for part in _split(label_selector))
-    fields = tuple(_field(part) for part in field_selector.split(",") if part.strip())
+    known = (*FIELDS, *FIELDS_OF.get(resource, ()))
+    fields = tuple(_field(part, known) for part in field_selector.split(",") if part.strip())
     return Selector(labels, fields)
 
 
@@ -96,11 +144,11 @@ def _label(part: str) -> Requirement:
     )
 
 
-def _field(part: str) -> Requirement:
+def _field(part: str, known: tuple[str, ...]) -> Requirement:
     found = _FIELD.fullmatch(part.strip())
     if found is None:
         raise bad_request(f"fieldSelector: {part!r} is not a requirement (metadata.name=NAME)")
     key, sign, value = (text.strip() for text in found.groups())
-    if key not in FIELDS:
-        raise bad_request(f"fieldSelector: field label not supported: {key} (supported: {', '.join(FIELDS)})")
+    if key not in known:
+        raise bad_request(f"fieldSelector: field label not supported: {key} (supported: {', '.join(known)})")
     return Requirement(key, Operator.NOT_IN if sign == "!=" else Operator.IN, frozenset((value,)))

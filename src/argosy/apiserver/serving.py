@@ -17,7 +17,9 @@ from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from argosy.apiserver.peer import PEER, Peer
 from argosy.apiserver.watching import CLOSING
 from argosy.runtime.errors import Failure
 
@@ -25,7 +27,10 @@ GRACE_SECONDS = 5
 LONGEST_HEAD = 64 << 10
 KEEP_ALIVE_SECONDS = 75
 """Longer than clients keep an idle connection, so that it is they who close it and no request meets a closed one."""
+HEAD_WITHIN = 20.0
+"""Seconds in which the head of a request must have come, once there is a connection or its first byte."""
 LONGEST_SOCKET_PATH = 107
+NO_CHECK_TIME = 0x200000  # OpenSSL: X509_V_FLAG_NO_CHECK_TIME
 
 
 class Serving:
@@ -74,6 +79,48 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Protocol(H11Protocol):
+    """One connection: its requests are told who is at the other end, and their heads may not take for ever."""
+
+    _head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        peer, app = Peer.of(transport), self.app
+
+        async def told(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[PEER] = peer
+            await app(scope, receive, send)
+
+        self.app = told
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._expect_head()
+        else:
+            self._forget_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_head()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        if self._head is None:
+            self._head = self.loop.call_later(HEAD_WITHIN, self._give_up)
+
+    def _forget_head(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+    def _give_up(self) -> None:
+        self._head = None
+        if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
+            self.transport.close()
+
+
 async def serve(
     app: ASGIApp,
     host: str = "127.0.0.1",
@@ -81,13 +128,17 @@ async def serve(
     *,
     cert: Path | None = None,
     key: Path | None = None,
+    clients: str = "",
+    check_time: bool = True,
     uds: Path | None = None,
     flag: str = "--api-address",
     grace: int = GRACE_SECONDS,
 ) -> Serving:
     """Serves on host and port (0: a free one), or on a Unix socket. Returns when it answers. Raises Failure.
 
-    `flag` is the option that a person would change where the address cannot be used.
+    `clients`: the authorities (PEM) whose certificates a client may show; "": it is asked for none. `check_time` False:
+    one that is too old passes, too: who reads it refuses it. `flag` is the option that a person would change where the
+    address cannot be used.
     """
     bound = _bind_unix(uds) if uds is not None else _bind(host, port, flag)
     closing = asyncio.Event()
@@ -99,7 +150,7 @@ async def serve(
     config = uvicorn.Config(
         told,
         loop="none",
-        http="h11",
+        http=_Protocol,
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -111,7 +162,9 @@ async def serve(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=grace,
         h11_max_incomplete_event_size=LONGEST_HEAD,
-        ssl_context_factory=None if cert is None or key is None else lambda *_: _context(cert, key),
+        ssl_context_factory=None
+        if cert is None or key is None
+        else lambda *_: _context(cert, key, clients, check_time),
     )
     try:
         config.load()
@@ -195,12 +248,17 @@ def _require_unused(path: Path) -> None:
             raise Failure(f"another process listens on {path}", "end that process")
 
 
-def _context(cert: Path, key: Path) -> ssl.SSLContext:
+def _context(cert: Path, key: Path, clients: str, check_time: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = (
         ssl.TLSVersion.TLSv1_2
     )  # kubectl of every age; TLS 1.3 wherever the client has it
     _load(context, cert, key)
+    if clients:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(cadata=clients)
+        if not check_time:
+            context.verify_flags = ssl.VerifyFlags(context.verify_flags | NO_CHECK_TIME)
     return context
 
 

@@ -99,6 +99,26 @@ def invalid(kind: Kind, name: str, problems: Sequence[Problem]) -> Refusal:
     )
 
 
+def invalid_options(options: str, problems: Sequence[Problem]) -> Refusal:
+    """422 for what a request asks beside its object: `options` is their kind, as `PatchOptions`."""
+    said = ", ".join(str(problem) for problem in problems)
+    causes = [
+        {"reason": "FieldValueInvalid", "message": problem.message, "field": problem.field}
+        for problem in problems
+    ]
+    return Refusal(
+        422,
+        f'{options}.meta.k8s.io "" is invalid: {said if len(problems) == 1 else f"[{said}]"}',
+        details={"group": "meta.k8s.io", "kind": options, "causes": causes},
+    )
+
+
+def forbidden(kind: Kind, name: str, why: str, causes: Sequence[dict[str, str]] = ()) -> Refusal:
+    """403 for what nobody may do just now, whoever asks."""
+    details = named(kind, name) | ({"causes": list(causes)} if causes else {})
+    return Refusal(403, f'{qualified(kind)} "{name}" is forbidden: {why}', details=details)
+
+
 def bad_request(message: str) -> Refusal:
     return Refusal(400, message)
 

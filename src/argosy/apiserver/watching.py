@@ -1,8 +1,10 @@
 """Watches: one frame a line, for as long as the client stays.
 
 Rules: frames come in the order of revisions, each change once. A client never keeps an object that left its selection:
-it gets DELETED for it, and ADDED for one that enters. A watch reads the whole store's events, not only its kind's, so
-that it knows how far it has come: that is what a BOOKMARK says, and it spares a quiet client the 410 later.
+it gets DELETED for it, and ADDED for one that enters, as what was there before the change says. A watch reads the
+whole store's events, not only its kind's, so that it knows how far it has come: that is what a BOOKMARK says, and it
+spares a quiet client the 410 later. Nothing is kept for a client that does not read: it is told to list again where the
+store does not reach back to it any more.
 Facts: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
 
@@ -12,6 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -26,6 +29,7 @@ from argosy.store.base import Event, EventType, Key, Listing, Stored, StoreError
 
 CLOSING = "argosy.closing"
 """Key of the ASGI scope: an asyncio.Event, set when the server is about to stop, so that watches end by themselves."""
+PAGE = 500
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -39,52 +43,46 @@ class Wanted(Struct, frozen=True, kw_only=True):
     bookmark_every: float | None = None  # seconds; None: no bookmarks
     mark_initial: bool = False  # a bookmark after what is there already
 
+    def from_revision(self, revision: int) -> Wanted:
+        return msgspec.structs.replace(self, after=revision)
 
-class Selection:
-    """Which objects of the wanted kind a client has, as far as labels decide that."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
-        self._has: dict[Key, bool] = {}
+class Change(Struct, frozen=True):
+    """What an event of the store is to one client."""
 
-    def concerns(self, key: Key) -> bool:
-        target = self._wanted.target
-        return (
-            key.resource == target.kind.resource
-            and target.namespace in ("", key.namespace)
-            and self._wanted.selector.selects_key(key)
-        )
+    type: EventType
+    stored: Stored
 
-    def includes(self, stored: Stored) -> bool:
-        labels = self._wanted.selector.labels
-        return self.concerns(stored.key) and (not labels or self._selects(stored.body))
 
-    def start(self, listing: Listing, after: int) -> None:
-        """Remembers what the client had at revision `after`, for the objects that have not changed since."""
-        for stored in listing.items:
-            if stored.revision <= after and self.concerns(stored.key):
-                self._has[stored.key] = self._selects(stored.body)
+def change_of(wanted: Wanted, event: Event) -> Change | None:
+    """None: nothing. What left the selection is told as it was while it belonged to it."""
+    stored, selector = event.stored, wanted.selector
+    if not concerns(wanted, stored.key):
+        return None
+    if not selector.reads_bodies:
+        return Change(event.type, stored)
+    has = event.type is not EventType.DELETED and selector.selects_body(stored.body)
+    before = stored.body if event.type is EventType.DELETED else event.previous
+    if before is None:
+        # Not known: the client may have it. Rather tell it too much than too little.
+        had = event.type is not EventType.ADDED
+        if has or had:
+            return Change(event.type if has else EventType.DELETED, stored)
+        return None
+    had = selector.selects_body(before)
+    if has:
+        return Change(event.type if had else EventType.ADDED, stored)
+    return Change(EventType.DELETED, Stored(stored.key, stored.revision, before)) if had else None
 
-    def type_of(self, event: Event) -> EventType | None:
-        """What the event is to this client; None: nothing."""
-        key = event.stored.key
-        if not self.concerns(key):
-            return None
-        if not self._wanted.selector.labels:
-            return event.type
-        # Not known: the client may have it from before this watch. Rather tell it too much than too little.
-        had = self._has.get(key, event.type is not EventType.ADDED)
-        if event.type is EventType.DELETED:
-            self._has.pop(key, None)
-            return EventType.DELETED if had else None
-        known = key in self._has
-        has = self._has[key] = self._selects(event.stored.body)
-        if has:
-            return event.type if had or not known else EventType.ADDED
-        return EventType.DELETED if had else None
 
-    def _selects(self, body: bytes) -> bool:
-        return self._wanted.selector.selects_labels(encoding.labels(body))
+def concerns(wanted: Wanted, key: Key) -> bool:
+    """Whether it is of the wanted kind, namespace and name."""
+    target = wanted.target
+    return (
+        key.resource == target.kind.resource
+        and target.namespace in ("", key.namespace)
+        and wanted.selector.selects_key(key)
+    )
 
 
 class WatchResponse(Response):
@@ -92,15 +90,15 @@ class WatchResponse(Response):
 
     media_type = "application/json"
 
-    def __init__(self, store: Readable, wanted: Wanted, form: Form, listing: Listing | None) -> None:
-        """`listing`: the objects of the kind at the beginning; needed where `after` is None or labels are selected."""
+    def __init__(self, store: Readable, wanted: Wanted, form: Form, first: Listing | None) -> None:
+        """`first`: a page of what is there at the beginning; needed where `after` is None."""
         self.status_code = 200
         self.background = None
         self.init_headers({"cache-control": "no-cache, private"})
         self._store = store
         self._wanted = wanted
         self._form = form
-        self._listing = listing
+        self._first = first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -132,31 +130,42 @@ class WatchResponse(Response):
             return  # the client left while we wrote
 
     async def _frames(self) -> AsyncIterator[bytes]:
-        wanted, listing = self._wanted, self._listing
-        selection = Selection(wanted)
-        after = wanted.after
-        if listing is not None:
-            after = listing.revision if after is None else after
-            selection.start(listing, after)
-        if wanted.after is None and listing is not None:
-            initial = [
-                Event(EventType.ADDED, stored) for stored in listing.items if selection.includes(stored)
-            ]
-            yield b"".join(self._frame(event.type, event) for event in initial)
+        wanted, position = self._wanted, self._wanted.after or 0
+        if wanted.after is None and self._first is not None:
+            position = self._first.revision
+            async for frames in self._initial(self._first):
+                yield frames
             if wanted.mark_initial:
-                yield self._bookmark(listing.revision, {INITIAL_EVENTS_END: "true"})
-        position = after or 0
+                yield self._bookmark(position, {INITIAL_EVENTS_END: "true"})
         async for event in _or_nothing(self._store.watch(position), wanted.bookmark_every):
             if event is None:
                 yield self._bookmark(position)
                 continue
             position = event.stored.revision
-            kind = selection.type_of(event)
-            if kind is not None:
-                yield self._frame(kind, event)
+            change = change_of(wanted, event)
+            if change is not None:
+                yield self._frame(change)
 
-    def _frame(self, kind: EventType, event: Event) -> bytes:
-        return encoding.render_frame(kind, self._form.one(event.stored))
+    async def _initial(self, page: Listing) -> AsyncIterator[bytes]:
+        """What is there, page by page, all of one revision."""
+        self._first = None
+        target, selector, revision = self._wanted.target, self._wanted.selector, page.revision
+        while True:
+            selected = [stored for stored in page.items if selector.selects(stored)]
+            if selected:
+                yield b"".join(self._frame(Change(EventType.ADDED, stored)) for stored in selected)
+            if not page.remaining:
+                return
+            page = await self._store.list(
+                target.kind.resource,
+                target.namespace or None,
+                limit=PAGE,
+                after=page.items[-1].key,
+                revision=revision,
+            )
+
+    def _frame(self, change: Change) -> bytes:
+        return encoding.render_frame(change.type, self._form.one(change.stored))
 
     def _bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
         return encoding.render_frame("BOOKMARK", self._form.bookmark(revision, annotations or {}))

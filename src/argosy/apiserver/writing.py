@@ -11,12 +11,12 @@ from typing import Any
 
 from argosy.apiserver import documents, status
 from argosy.apiserver.paths import Target, has_status
-from argosy.apiserver.queries import revision
+from argosy.apiserver.queries import WriteOptions, revision
 from argosy.apiserver.status import bad_request
+from argosy.resources import schema
 from argosy.resources.kinds import Kind
 from argosy.resources.meta import prepare_update
 from argosy.resources.problem import Problem
-from argosy.resources.secrets import folded
 from argosy.resources.validation import validate
 from argosy.store.base import Key
 
@@ -25,6 +25,7 @@ Json = dict[str, Any]
 Admission = Callable[[Kind, Json], Awaitable[Sequence[Problem]]]
 """Warnings that need to know more than the object itself (a subset that does not exist, say). It refuses nothing."""
 
+LONGEST_PREFIX = 58  # of a generated name, as in Kubernetes
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes' generated names: they spell nothing
 
 
@@ -61,27 +62,50 @@ def fitted(target: Target, obj: Json) -> Json:
     return obj | {"metadata": metadata}
 
 
-def named(obj: Json) -> Json:
-    """A new object: with a name of its own where it asks for one, and no revision."""
-    metadata = obj["metadata"]
-    if metadata.get("resourceVersion"):
+def unborn(obj: Json) -> Json:
+    """Raises Refusal (400) where an object to be created says that it is there already."""
+    if obj["metadata"].get("resourceVersion"):
         raise bad_request("metadata.resourceVersion: must not be set on an object to be created: remove it")
-    prefix = metadata.get("generateName")
-    if not metadata.get("name") and prefix and isinstance(prefix, str):
-        return obj | {
-            "metadata": metadata | {"name": prefix + "".join(secrets.choice(_LETTERS) for _ in range(5))}
-        }
     return obj
 
 
+def asks_for_name(obj: Json) -> bool:
+    """Whether the server is to complete the name."""
+    metadata = obj["metadata"]
+    prefix = metadata.get("generateName")
+    return not metadata.get("name") and isinstance(prefix, str) and bool(prefix)
+
+
+def named(obj: Json) -> Json:
+    """With a name of its own where it asks for one, another each time."""
+    if not asks_for_name(obj):
+        return obj
+    prefix = obj["metadata"]["generateName"][:LONGEST_PREFIX]
+    name = prefix + "".join(secrets.choice(_LETTERS) for _ in range(5))
+    return obj | {"metadata": obj["metadata"] | {"name": name}}
+
+
+async def known(
+    target: Target, obj: Json, options: WriteOptions, size: int
+) -> tuple[Json, Sequence[Problem]]:
+    """The object without the fields that its kind does not have, and the warnings about them.
+
+    Where the client wants these refused, it is the object itself, for `check` to refuse.
+    """
+    if options.strict:
+        return obj, ()
+    left, unknown = await documents.aside(size, schema.without_unknown, target.kind, obj)
+    return left, unknown if options.validation == "Warn" else ()
+
+
 async def check(
-    target: Target, obj: Json, *, strict: bool, size: int, admission: Admission, old: Json | None = None
+    target: Target, obj: Json, *, size: int, admission: Admission, old: Json | None = None
 ) -> tuple[Problem, ...]:
     """The warnings about an object. Raises Refusal (422) that names everything wrong with it.
 
     `old`: the object that it replaces, of which some fields may not be changed.
     """
-    verdict = await documents.aside(size, _validate, obj, strict, old)
+    verdict = await documents.aside(size, _validate, obj, old)
     name = obj["metadata"].get("name")
     if verdict.errors:
         raise status.invalid(target.kind, name if isinstance(name, str) else "", verdict.errors)
@@ -111,7 +135,7 @@ def same_object(target: Target, old: Json, new: Json) -> None:
 
 def replaced(kind: Kind, old: Json, new: Json) -> Json:
     """What an update makes of the object: status is not for it to change."""
-    merged = prepare_update(old, folded(kind, new)) | {"apiVersion": kind.api_version}
+    merged = prepare_update(old, new) | {"apiVersion": kind.api_version}
     return _with_status(merged, old) if has_status(kind) else merged
 
 
@@ -121,7 +145,6 @@ def with_status(kind: Kind, old: Json, new: Json) -> Json:
 
 
 def without_status(kind: Kind, obj: Json) -> Json:
-    obj = folded(kind, obj)
     return _with_status(obj, {}) if has_status(kind) else obj
 
 
@@ -130,8 +153,8 @@ def _with_status(obj: Json, source: Json) -> Json:
     return kept | ({"status": source["status"]} if source.get("status") is not None else {})
 
 
-def _validate(obj: Json, strict: bool, old: Json | None) -> Any:
-    return validate(obj, strict=strict, old=old)
+def _validate(obj: Json, old: Json | None) -> Any:
+    return validate(obj, old=old)
 
 
 def _short(value: Any) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from argosy.cli import options
 from argosy.runtime.errors import Failure
 from argosy.runtime.paths import state_dir
 
@@ -20,22 +22,40 @@ UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
 
 
 def api(chosen: str | Path) -> ApiClient:
-    """Raises Failure where no server has ever run there."""
+    """By --kubeconfig; else by the state directory, where one is named; else by $KUBECONFIG; else by the usual state
+    directory. Raises Failure where no server has ever run there."""
+    from argosy.apiserver import kubeconfig
     from argosy.apiserver.client import ApiClient
 
+    paths = kubeconfigs(chosen)
+    context = os.environ.get(options.CONTEXT) or None
+    if len(paths) == 1:
+        return ApiClient.from_kubeconfig(paths[0], context)
+    whole = kubeconfig.merged([kubeconfig.read(path) for path in paths if path.exists()])
+    return ApiClient(kubeconfig.parse(whole, context, ":".join(map(str, paths))))
+
+
+def kubeconfigs(chosen: str | Path) -> list[Path]:
+    """The files in force; several where $KUBECONFIG names several. Raises Failure."""
+    if named := os.environ.get(options.KUBECONFIG):
+        return [Path(named).expanduser()]
+    listed = [Path(each).expanduser() for each in os.environ.get("KUBECONFIG", "").split(":") if each]
+    if listed and not chosen:
+        return listed
     path = state_dir(chosen) / KUBECONFIG
     try:
         path.stat()
     except PermissionError as error:
         raise Failure(
-            f"cannot read {path}: {error.strerror}", "it is another user's: name your own with --state-dir"
+            f"cannot read {path}: {error.strerror}",
+            "it is another user's: use a kubeconfig of your own (--kubeconfig; docs/access.md), or --state-dir",
         ) from error
     except OSError as error:
         raise Failure(
             f"there is no control plane in {path.parent}",
-            "start one: argosy server; or name another with --state-dir",
+            "start one: argosy server; or name another with --state-dir or --kubeconfig",
         ) from error
-    return ApiClient.from_kubeconfig(path)
+    return [path]
 
 
 def kind_called(name: str) -> Kind:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from argosy.cli.options import Namespace, StateDir
+from argosy.cli.options import OfContext, StateDir
 
 
 def delete(
@@ -18,7 +18,7 @@ def delete(
             "--filename", "-f", metavar="F", help="A file, a folder or -: what is in it is deleted; repeats."
         ),
     ] = None,
-    namespace: Namespace = "default",
+    namespace: OfContext = "",
     wait: Annotated[bool, typer.Option("--wait", help="Until no connected proxy runs it any more.")] = False,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long --wait waits.")] = "30s",
     ignore_not_found: Annotated[
@@ -43,13 +43,15 @@ def delete(
     limit = seconds(timeout, "--timeout")
     if bool(filename) == bool(kind) or bool(kind) != bool(names):
         raise Failure("what is to be deleted?", "argosy delete KIND NAME, or argosy delete -f FILE", code=2)
-    if filename:
-        targets = [identify(obj, namespace) for obj in checked(filename, quiet)]
-    else:
-        one = kind_called(kind)
-        targets = [(one, namespace if one.namespaced else "", name) for name in names or ()]
+    objects = checked(filename, quiet) if filename else []
+    one = None if filename else kind_called(kind)
     missing = []
     with api(state_dir) as client:
+        namespace = namespace or client.connection.namespace
+        if one is None:
+            targets = [identify(obj, namespace) for obj in objects]
+        else:
+            targets = [(one, namespace if one.namespaced else "", name) for name in names or ()]
         changes = []
         for which, where, name in reversed(targets):
             label = f"{which.kind} {where}/{name}" if where else f"{which.kind} {name}"

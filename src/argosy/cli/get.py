@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from argosy.cli.options import Namespace, StateDir, chosen_output
+from argosy.cli.options import OfContext, StateDir, chosen_output
 
 if TYPE_CHECKING:
     from argosy.resources.builtin_columns import Cell
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 def get(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="virtualservices, vs, services, …")],
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="One object alone.")] = "",
-    namespace: Namespace = "default",
+    namespace: OfContext = "",
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of all namespaces.")] = False,
     selector: Annotated[
         str, typer.Option("--selector", "-l", metavar="KEY=VALUE", help="With these labels.")
@@ -51,6 +51,7 @@ def get(
     if name and everywhere:
         raise Failure(f"{name} of all namespaces?", "name one namespace with -n", code=2)
     with api(state_dir) as client:
+        namespace = namespace or client.connection.namespace
         if name:
             found = client.get(which, name, namespace)
             items = [found]
@@ -58,6 +59,8 @@ def get(
             where = namespace if which.namespaced and not everywhere else None
             found = client.list(which, where, label_selector=selector)
             items = found.get("items") or []
+    for item in items:  # who manages which field is for programs; kubectl does not show it either
+        item.get("metadata", {}).pop("managedFields", None)
     if form == "json":
         print(json.dumps(found, indent=2))
     elif form == "yaml":

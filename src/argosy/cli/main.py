@@ -29,6 +29,7 @@ class Entry(NamedTuple):
     help: str
     panel: str
     settings: Mapping[str, Any] = MappingProxyType({})
+    connects: bool = False  # asks the API: takes --kubeconfig and --context
 
 
 PASS_ON = {"allow_interspersed_args": False}  # what follows the first word belongs to the application
@@ -43,18 +44,27 @@ COMMANDS: dict[str, Entry] = {
     "ps": Entry("argosy.cli.ps:ps", "List the workloads of this host", WORKLOADS),
     "logs": Entry("argosy.cli.logs:logs", "Show the log and the access log of a sidecar", WORKLOADS),
     "down": Entry("argosy.cli.down:down", "Make workloads leave the mesh and stop", WORKLOADS),
-    "apply": Entry("argosy.cli.apply:apply", "Create or change resources from files", CONFIGURATION),
-    "get": Entry("argosy.cli.get:get", "Show resources", CONFIGURATION),
-    "delete": Entry("argosy.cli.delete:delete", "Delete resources", CONFIGURATION),
+    "apply": Entry(
+        "argosy.cli.apply:apply", "Create or change resources from files", CONFIGURATION, connects=True
+    ),
+    "get": Entry("argosy.cli.get:get", "Show resources", CONFIGURATION, connects=True),
+    "delete": Entry("argosy.cli.delete:delete", "Delete resources", CONFIGURATION, connects=True),
     "validate": Entry("argosy.cli.validate:validate", "Check files without a server", CONFIGURATION),
     "explain-kind": Entry(
         "argosy.cli.explain_kind:explain_kind", "Show what a kind and its fields are for", CONFIGURATION
     ),
-    "proxy": Entry("argosy.cli.proxy:app", "See what the proxies have and run", CONFIGURATION),
+    "proxy": Entry("argosy.cli.proxy:app", "See what the proxies have and run", CONFIGURATION, connects=True),
+    "auth": Entry(
+        "argosy.cli.auth:app", "See who you are to the API, and what you may do", CONFIGURATION, connects=True
+    ),
+    "config": Entry("argosy.cli.config:app", "Choose between the contexts of a kubeconfig", CONFIGURATION),
     "xds": Entry(
         "argosy.cli.xds:app", "See what configuration files mean for Envoy, without a server", CONFIGURATION
     ),
     "demo": Entry("argosy.cli.demo:demo", "Start a small shop in a mesh of its own, and look at it", MESH),
+    "user": Entry(
+        "argosy.cli.user:app", "Give people and programs access to the API, and take it", MESH, connects=True
+    ),
     "store": Entry("argosy.cli.store:app", "Back up, restore, move and check the store", MESH),
     "server": Entry("argosy.cli.server:server", "Run the control plane", MESH),
     "agent": Entry("argosy.cli.agent:agent", "Run this host's agent in the foreground", MESH),
@@ -85,6 +95,11 @@ class Deferred(TyperCommand):
             single.command(self.name, context_settings=dict(self.entry.settings))(target)
             command = typer.main.get_command(single)
         command.name = self.name
+        if self.entry.connects:
+            from argosy.cli.options import connection_options
+
+            for each in getattr(command, "commands", {"": command}).values():
+                each.params += connection_options(each)
         return command
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -24,6 +25,9 @@ CONFIG_COLUMNS = ("NAME", "STATE", "DETAIL")
 
 @app.command()
 def status(
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", metavar="NS", help="Of one namespace.", show_default="all")
+    ] = "",
     output: Output = "table",
     state_dir: StateDir = "",
 ) -> None:
@@ -35,7 +39,8 @@ def status(
 
     form = chosen_output(output, ("table", "json"))
     with api(state_dir) as client:
-        found = client.request("GET", f"{OPERATIONS}/proxies") or []
+        within = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+        found = client.request("GET", f"{OPERATIONS}{within}/proxies") or []
     if form == "json":
         print(json.dumps(found, indent=2))
     elif not found:

@@ -59,6 +59,37 @@ def server(
             show_default="in the runtime directory",
         ),
     ] = "",
+    api_socket: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="The Unix socket of the API, for this user and those that User objects map.",
+            show_default="in the runtime directory",
+        ),
+    ] = "",
+    token_file: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help='Further users of the API, as lines of token,user,uid,"group,group".'
+        ),
+    ] = "",
+    client_ca_file: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="An authority whose certificates are users of the API: CN the name, O the groups.",
+        ),
+    ] = "",
+    audit_log: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="Who did what.", show_default="audit.log in the state directory"),
+    ] = "",
+    audit_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="At which the audit log begins a new file.")
+    ] = "64M",
+    audit_keep: Annotated[
+        int, typer.Option(metavar="N", min=0, help="How many older files of the audit log are kept.")
+    ] = 8,
     trust_domain: Annotated[
         str, typer.Option(metavar="DOMAIN", help="Of the identities: spiffe://DOMAIN/ns/N/sa/S.")
     ] = "cluster.local",
@@ -96,6 +127,12 @@ def server(
         ca=settings.address("--ca-address", ca_address),
         status=settings.address("--status-address", status_address),
         attest_socket=Path(attest_socket).absolute() if attest_socket else None,
+        api_socket=Path(api_socket).absolute() if api_socket else None,
+        token_file=Path(token_file).absolute() if token_file else None,
+        client_ca_file=Path(client_ca_file).absolute() if client_ca_file else None,
+        audit_log=Path(audit_log).absolute() if audit_log else None,
+        audit_bytes=settings.size("--audit-size", audit_size),
+        audit_keep=audit_keep,
         trust_domain=settings.trust_domain(trust_domain),
         cert_ttl=settings.lifetime("--cert-ttl", cert_ttl),
         max_cert_ttl=settings.lifetime("--max-cert-ttl", max_cert_ttl) if max_cert_ttl else 0,

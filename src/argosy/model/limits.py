@@ -88,6 +88,7 @@ _STATISTICS = "is not in force: clusters are counted under their own names"
 _ENDPOINTS = (
     "is not in force yet: the endpoints of a Service are the WorkloadEntries that it selects; write those"
 )
+_GATEWAY_API = "is not in force yet: the Gateway API is not served; use Istio's Gateway and VirtualService"
 _TELEMETRY = "is not in force yet: proxies report as MeshConfig says, as if this object did not exist"
 _CODE = "is not in force yet: proxies run none of its code: traffic passes as if this object did not exist"
 
@@ -218,6 +219,30 @@ TABLE: tuple[Limit, ...] = (
     Limit("TrafficExtension", "", _CODE),
     Limit("Endpoints", "", _ENDPOINTS),
     Limit("EndpointSlice", "", _ENDPOINTS),
+    *(
+        Limit(f"{kind}.gateway.networking.k8s.io", "", _GATEWAY_API)
+        for kind in (
+            "GatewayClass",
+            "Gateway",
+            "ListenerSet",
+            "HTTPRoute",
+            "GRPCRoute",
+            "TLSRoute",
+            "TCPRoute",
+            "UDPRoute",
+        )
+    ),
+    Limit(
+        "ReferenceGrant.gateway.networking.k8s.io",
+        "",
+        "is not in force yet: the Gateway API is not served, so nothing refers to objects of this namespace",
+    ),
+    Limit(
+        "BackendTLSPolicy.gateway.networking.k8s.io",
+        "",
+        "IS NOT ENFORCED: the Gateway API is not served yet; connections to these backends are NOT ENCRYPTED by it and "
+        "nothing is verified: use a DestinationRule with tls",
+    ),
     Limit("Secret", "{data,stringData}", _NOT_GIVEN),
     *(Limit(kind, "rules[*]", _ALL_RIGHTS) for kind in ("Role", "ClusterRole")),
     *(Limit(kind, "subjects[*]", _ALL_RIGHTS) for kind in ("RoleBinding", "ClusterRoleBinding")),

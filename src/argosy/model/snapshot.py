@@ -196,7 +196,7 @@ class Snapshot:
         self.rejected[kind, namespace, name] = message
 
     def readable(self, kind: str, namespace: str, name: str) -> None:
-        """Takes `reject` back: the object can be decoded again. For kinds that a registry lowers."""
+        """Takes `reject` back: the object can be decoded again."""
         self.rejected.pop((kind, namespace, name), None)
 
     def remove_config(self, kind: str, namespace: str, name: str) -> set[Fact]:

@@ -92,7 +92,7 @@ class EndpointSlice(Object, frozen=True, kw_only=True, rename="camel", omit_defa
 
     address_type: str
     """The form of the addresses: IPv4, IPv6 or FQDN. It cannot be changed."""
-    endpoints: Annotated[tuple[Endpoint, ...], Meta(max_length=1000), _ATOMIC]
+    endpoints: Annotated[tuple[Endpoint, ...], Meta(max_length=1000), _ATOMIC] = ()
     """The endpoints, at most 1,000."""
     ports: Annotated[tuple[EndpointPort, ...], Meta(max_length=20000), _ATOMIC] = ()
     """The ports that every endpoint of the slice has."""

@@ -12,14 +12,17 @@ import msgspec
 from msgspec import Struct
 
 from argosy.resources import (
+    access,
     apiextensions,
     core,
     discovery,
     events,
     extensions,
+    gateway_api,
     identity,
     networking,
     rbac,
+    reviews,
     security,
     telemetry,
 )
@@ -34,11 +37,14 @@ KINDS: tuple[Kind, ...] = (
     *discovery.KINDS,
     *apiextensions.KINDS,
     *rbac.KINDS,
+    *reviews.KINDS,
     *networking.KINDS,
     *security.KINDS,
     *telemetry.KINDS,
     *extensions.KINDS,
+    *gateway_api.KINDS,
     *identity.KINDS,
+    *access.KINDS,
 )
 
 _BY_API = {(api_version, k.kind): k for k in KINDS for api_version in k.api_versions}

@@ -48,12 +48,15 @@ class Document(Struct, frozen=True):
     object: Any  # JSON values alone; mostly a dict
 
 
-def load_documents(text: str, source: str) -> list[Document]:
-    """The objects of a text, lists (`kind: List`) expanded, empty documents left out. Raises LoadError."""
+def load_documents(text: str, source: str, duplicates: list[str] | None = None) -> list[Document]:
+    """The objects of a text, lists (`kind: List`) expanded, empty documents left out. Raises LoadError.
+
+    `duplicates`: where keys that are there twice are noted, of which the last counts; None: they are an error.
+    """
     if len(text) > MAX_CHARACTERS:
         raise LoadError(source, 1, f"has {len(text)} characters; at most {MAX_CHARACTERS} are read: split it")
     documents: list[Document] = []
-    for line, value in _values(text, source):
+    for line, value in _values(text, source, duplicates):
         for item in _expanded(value):
             documents.append(Document(source, len(documents), line, item))
     return documents
@@ -71,7 +74,7 @@ def _expanded(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _values(text: str, source: str) -> Iterator[tuple[int, Any]]:
+def _values(text: str, source: str, duplicates: list[str] | None) -> Iterator[tuple[int, Any]]:
     if text.lstrip()[:1] in ("{", "["):
         try:
             value = msgspec.json.decode(text)
@@ -82,7 +85,7 @@ def _values(text: str, source: str) -> Iterator[tuple[int, Any]]:
                 raise LoadError(source, 1, _TOO_DEEP)
             yield 1, value
             return
-    reader = _Reader(source)
+    reader = _Reader(source, duplicates)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             if (
@@ -146,8 +149,9 @@ _MERGE = object()
 class _Reader:
     """Builds one document after another from events."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, duplicates: list[str] | None) -> None:
         self.source = source
+        self.duplicates = duplicates
         self.root: _Built | None = None
         self.stack: list[_Open] = []
         self.anchors: dict[str, _Built] = {}
@@ -208,7 +212,9 @@ class _Reader:
             key = "true" if value else "false"
         else:
             key = str(value)
-        if key in parent.keys:
+        if key in parent.keys and self.duplicates is not None:
+            self.duplicates.append(key)
+        elif key in parent.keys:
             raise LoadError(self.source, built.line, f"key {key[:80]!r} is there twice; keep one")
         parent.keys.add(key)
         return key

@@ -132,17 +132,18 @@ def prepare_update(old: Json, new: Json) -> Json:
     """The body to store in place of `old`: what identifies the object stays, generation counts changes of intent."""
     before = _metadata(old)
     generation = before.get("generation", 1)
+    if not isinstance(generation, int):
+        generation = 1
     if _intent(old) != _intent(new):
         generation += 1
     metadata = {k: v for k, v in _metadata(new).items() if k not in _SET_BY_API}
-    metadata |= {k: before[k] for k in ("uid", "creationTimestamp", "deletionTimestamp") if k in before}
+    metadata |= {k: before[k] for k in _KEPT if k in before}
     metadata["generation"] = generation
     return new | {"metadata": metadata}
 
 
-_SET_BY_API = frozenset(
-    ("uid", "creationTimestamp", "deletionTimestamp", "generation", "resourceVersion", "selfLink")
-)
+_KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+_SET_BY_API = frozenset((*_KEPT, "generation", "resourceVersion", "selfLink"))
 
 
 def _metadata(obj: Json) -> Json:

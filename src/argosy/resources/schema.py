@@ -5,6 +5,7 @@ Schemas come from the structs (`kinds.json_schema`) and are compiled at the firs
 
 from __future__ import annotations
 
+import copy
 import re
 from functools import cache
 from typing import Any
@@ -35,6 +36,7 @@ class Result(msgspec.Struct, frozen=True):
     wrong: tuple[Problem, ...] = ()  # of the wrong type or out of range, missing
     unknown: tuple[Problem, ...] = ()  # fields the kind does not have
     tolerated: tuple[Problem, ...] = ()  # such fields where machines write
+    unknown_at: tuple[tuple[str | int, ...], ...] = ()  # where the unknown ones are
 
 
 def check(kind: Kind, obj: dict[str, Any]) -> Result:
@@ -43,6 +45,7 @@ def check(kind: Kind, obj: dict[str, Any]) -> Result:
     wrong: list[Problem] = []
     unknown: list[Problem] = []
     tolerated: list[Problem] = []
+    unknown_at: list[tuple[str | int, ...]] = []
     secret = kind.resource == "/secrets"
     for error in _validator(kind).iter_errors(without_nulls(obj, schema, schema["$defs"])):
         path = list(error.instance_path)
@@ -52,9 +55,25 @@ def check(kind: Kind, obj: dict[str, Any]) -> Result:
                 retired = _RETIRED.get((struct.get("title", ""), name))
                 into = tolerated if retired or path[:1] in _TOLERATED else unknown
                 into.append(Problem(join([*path, name]), retired or _unknown_field(name, struct)))
+                if into is unknown:
+                    unknown_at.append((*path, name))
         else:
             wrong.append(_problem(path, error, secret))
-    return Result(tuple(wrong), tuple(unknown), tuple(tolerated))
+    return Result(tuple(wrong), tuple(unknown), tuple(tolerated), tuple(unknown_at))
+
+
+def without_unknown(kind: Kind, obj: dict[str, Any]) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """The object without the fields that the kind does not have (`Result.unknown`), and those."""
+    if shape(obj) is not None:
+        return obj, ()
+    found = check(kind, obj)
+    left = copy.deepcopy(obj) if found.unknown_at else obj
+    for *path, name in found.unknown_at:
+        at: Any = left
+        for part in path:
+            at = at[part]
+        del at[name]
+    return left, found.unknown
 
 
 def shape(value: Any) -> str | None:

@@ -14,6 +14,7 @@ derived from the state directory, so that any of our programs finds it.
         agent/server.json where the server of another user is (ServerInfo), for agents that were told its socket
     R = $XDG_RUNTIME_DIR/argosy/<hash of D> | /tmp/argosy-<uid>/<hash of D>
         attest.sock       the server's attestation socket
+        api.sock          the server's API, for this host
         agent.sock        the agent's control socket
         <workload>/…      sockets of each sidecar
 """
@@ -39,6 +40,7 @@ class ServerInfo(Struct, frozen=True, kw_only=True):
     trust_domain: str
     roles: tuple[str, ...]
     api: str = ""  # https://host:port
+    api_socket: str = ""
     ca: str = ""  # host:port
     xds: str = ""  # host:port
     status: str = ""  # http://host:port of /healthz, /readyz, /metrics

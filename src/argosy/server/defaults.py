@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from argosy.apiserver.access import builtin_roles
 from argosy.runtime.log import logger
 from argosy.server.entries import Json, new_object
 from argosy.store.base import INTERNAL, AlreadyExists, Key, Store
@@ -20,6 +21,7 @@ from argosy.store.base import INTERNAL, AlreadyExists, Key, Store
 ROOT_NAMESPACE = "istio-system"
 
 BEGUN = Key(f"{INTERNAL}first-objects", "", "written")
+ACCESS_BEGUN = Key(f"{INTERNAL}first-objects", "", "access")
 
 log = logger("server")
 
@@ -76,19 +78,29 @@ async def write_first_objects(store: Store, now: float) -> bool:
     fresh = present == set(keys[: len(present)]) and len(present) < len(keys)
     if fresh:
         await _write(store, objects, present, now)
+        log.info("first start")
     with contextlib.suppress(AlreadyExists):
         await store.create(BEGUN, b"{}")
     return fresh
 
 
+async def write_access_objects(store: Store, now: float) -> None:
+    """The roles and bindings of a new mesh, and of one that is older than roles: once. Raises StoreError.
+
+    What was killed half-way is finished by the next start: nobody can have deleted one before ACCESS_BEGUN is written.
+    """
+    if await store.get(ACCESS_BEGUN) is None:
+        await _write(store, builtin_roles.objects(), set(), now)
+        with contextlib.suppress(AlreadyExists):
+            await store.create(ACCESS_BEGUN, b"{}")
+        log.info("roles written", roles=",".join(builtin_roles.ROLES))
+
+
 async def _write(store: Store, objects: Iterable[tuple[Key, Json]], present: set[Key], now: float) -> None:
     for key, body in objects:
         if key not in present:
-            try:
+            with contextlib.suppress(AlreadyExists):  # another replica starts at the same moment
                 await store.create(key, msgspec.json.encode(new_object(body, now)))
-            except AlreadyExists:
-                continue  # another replica starts at the same moment
-    log.info("first start")
 
 
 def _user_name() -> str:

@@ -16,7 +16,7 @@ import msgspec
 from argosy.runtime.locks import alone
 from argosy.runtime.paths import ServerInfo, write_private
 
-ADDRESSES = {"api": ("api",), "xds": ("xds",), "ca": ("ca", "attest_socket")}
+ADDRESSES = {"api": ("api", "api_socket"), "xds": ("xds",), "ca": ("ca", "attest_socket")}
 """The fields of each role."""
 FIRST = ("xds", "ca", "api")
 """Whose pid stands for all: what serves proxies, first."""

@@ -2,6 +2,7 @@
 authentication): how proxies stand, and whether a change has arrived. And the warnings that need the whole mesh.
 
     GET …/proxies                                                  [ProxyState, …]
+    GET …/namespaces/NAMESPACE/proxies                              those of a namespace
     GET …/delivery?object=KIND/NAMESPACE/NAME&revision=N&timeout=S  Verdict
 """
 
@@ -31,9 +32,10 @@ DEFAULT_WAIT = 30.0
 
 
 def routes(operations: Operations) -> Sequence[BaseRoute]:
-    async def list_proxies(_: Request) -> Response:
+    async def list_proxies(request: Request) -> Response:
         states, silent = await operations.proxies()
-        response = _json(states)
+        namespace = request.path_params.get("namespace")
+        response = _json([state for state in states if namespace in (None, state.namespace)])
         for address in silent:
             response.raw_headers.append(
                 (b"warning", f'299 - "no answer from the control plane at {address}"'.encode())
@@ -49,6 +51,7 @@ def routes(operations: Operations) -> Sequence[BaseRoute]:
 
     return (
         Route(f"{PREFIX}/proxies", list_proxies, methods=["GET"]),
+        Route(f"{PREFIX}/namespaces/{{namespace}}/proxies", list_proxies, methods=["GET"]),
         Route(f"{PREFIX}/delivery", delivery, methods=["GET"]),
     )
 

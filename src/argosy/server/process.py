@@ -24,12 +24,11 @@ import msgspec
 from starlette.routing import BaseRoute
 
 import argosy
-from argosy.apiserver import auth, kubeconfig, serving
-from argosy.apiserver.app import create_app
-from argosy.apiserver.kubeconfig import Connection
+from argosy.apiserver import serving
+from argosy.apiserver.access.audit_log import AuditLog
 from argosy.apiserver.writing import Admission, admit_all
 from argosy.identity.attestation import AttestationSocket, Tokens
-from argosy.identity.authority import ServerCertificate, open_authority
+from argosy.identity.authority import open_authority
 from argosy.identity.protocol import AttestResponse
 from argosy.identity.service import CertificateAuthorityService
 from argosy.model import ir
@@ -39,7 +38,8 @@ from argosy.runtime.locks import FileLock, alone
 from argosy.runtime.log import logger
 from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir, write_private
 from argosy.server import operations, ports, status
-from argosy.server.defaults import write_first_objects
+from argosy.server.api import ApiRole
+from argosy.server.defaults import write_access_objects, write_first_objects
 from argosy.server.delivery import Delivery
 from argosy.server.fleet import Fleet, Operations, OperationsService, ServerRecord
 from argosy.server.info import publish, withdraw
@@ -75,6 +75,7 @@ class ControlPlane:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Is given the exception when something that runs for ever ended."""
         self._stack = AsyncExitStack()
+        self.api: ApiRole | None = None
         self._http: list[serving.Serving] = []
         self._ready = False
 
@@ -120,6 +121,7 @@ class ControlPlane:
         own_hosts = {address.host for address in (settings.api, settings.xds, settings.ca)} - {*WILDCARDS}
         self.own = ports.OwnCertificate(self.authority, sorted(own_hosts))
         await write_first_objects(self.store, time.time())
+        await write_access_objects(self.store, time.time())
         roles = tuple(str(role) for role in Role if role in settings.roles)
         record = ServerRecord(
             id=f"{server_id}-{'.'.join(roles)}", version=argosy.__version__, roles=roles, started=time.time()
@@ -138,9 +140,10 @@ class ControlPlane:
             info["xds"] = str(await self._start_xds())
         addresses = {name: info.get(name, "") for name in ("ca", "xds")}
         self.fleet.own = msgspec.structs.replace(record, **addresses)
+        self._stack.callback(leave_runtime_dir, state)  # once its sockets are gone
         self._stack.push_async_callback(self._stop_http)
         if Role.API in settings.roles:
-            info["api"] = await self._start_api()
+            info |= await self._start_api()
         info["status"] = await self._start_status()
         self.fleet.own = msgspec.structs.replace(self.fleet.own, api=info.get("api", ""))
         if Role.CA in settings.roles:
@@ -266,31 +269,29 @@ class ControlPlane:
         ]
         return await self._start_grpc("xds", self.settings.xds, "required", handlers)
 
-    async def _start_api(self) -> str:
-        state, wanted = self.settings.state, self.settings.api
-        token = auth.token_file(state / "token")
-        admin = auth.User("admin", ("system:masters",))
-        chain, key = state / "server.crt", state / "server.key"
-        _write_certificate(self.own.current, chain, key)
-        app = create_app(
-            self.store,
-            authenticate=auth.bearer_tokens({token: admin}),
-            admission=self._admission(),
-            extra_routes=self._operations(),
-            log=logger("apiserver"),
+    async def _start_api(self) -> dict[str, str]:
+        """Its addresses, by the names of ServerInfo."""
+        role = self.api = ApiRole(self.settings, self.store, self.authority, self.own)
+        self._show_audit(role.audit_log)
+        await role.access.load()
+        self._task("access", role.access.run())
+        app = role.app(self._admission(), self._operations())
+        served = await role.serve(app)
+        self._http += served
+        self._task("collector", app.state.collector.run())
+        url = f"https://{_reachable(Address(self.settings.api.host, served[0].port))}"
+        role.write_kubeconfig(url)
+        return {"api": url, "api_socket": str(role.socket())}
+
+    def _show_audit(self, audit: AuditLog) -> None:
+        show = self.metrics.show
+        show("argosy_audit_written_total", "Lines of the audit log.", Reading(lambda: audit.written))
+        show(
+            "argosy_audit_lost_total",
+            "Lines of the audit log that were lost because it could not be written.",
+            Reading(lambda: audit.lost),
         )
-        api = await serving.serve(app, wanted.host, wanted.port, cert=chain, key=key)
-        self._http.append(api)
-
-        def renewed(certificate: ServerCertificate) -> None:
-            _write_certificate(certificate, chain, key)
-            api.renew(chain, key)
-
-        self.own.on_renewed.append(renewed)
-        url = f"https://{_reachable(Address(wanted.host, api.port))}"
-        connection = Connection(server=url, ca=self.authority.bundle, token=token)
-        kubeconfig.write(state / "kubeconfig", kubeconfig.build(connection))
-        return url
+        show("argosy_audit_waiting", "Lines that wait to be written.", Gauge(lambda: audit.waiting))
 
     def _admission(self) -> Admission:
         """Cross checks need the whole mesh, which only the xDS role holds."""
@@ -326,6 +327,8 @@ class ControlPlane:
 
     async def _stop_http(self) -> None:
         await asyncio.gather(*(served.stop() for served in self._http))
+        if self.api is not None:
+            await asyncio.to_thread(self.api.audit_log.close)
 
     async def _start_attestation(self, ca: str) -> str:
         state = self.settings.state
@@ -358,6 +361,7 @@ class ControlPlane:
             trust_domain=self.settings.trust_domain,
             roles=self.fleet.own.roles,
             api=info.get("api", ""),
+            api_socket=info.get("api_socket", ""),
             ca=info.get("ca", ""),
             xds=info.get("xds", ""),
             status=info["status"],
@@ -421,11 +425,6 @@ def _check_machine() -> None:
     if problems := preflight.examine(machine):
         lines = "".join(f"\n  - {problem.what}\n    {problem.remedy}" for problem in problems)
         raise Failure(f"this machine cannot run the server:{lines}")
-
-
-def _write_certificate(certificate: ServerCertificate, chain: Any, key: Any) -> None:
-    write_private(key, certificate.key.encode())
-    write_private(chain, certificate.chain.encode())
 
 
 def _reachable(address: Address) -> Address:

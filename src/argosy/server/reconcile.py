@@ -153,8 +153,8 @@ class Reconciler:
                 by_key[key] = self._forget(kind, key)
             elif (obj := self._decoded(kind, event)) is not None:
                 self._note(key, obj)
+                self.snapshot.readable(kind.unique_name, key.namespace, key.name)
                 if key.resource in REGISTRY_RESOURCES:
-                    self.snapshot.readable(kind.unique_name, key.namespace, key.name)
                     staged.append(obj)
                 else:
                     by_key[key] = self.snapshot.put_config(obj)

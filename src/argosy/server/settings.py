@@ -12,6 +12,7 @@ from argosy.identity.authority import DEFAULT_TTL, SHORTEST_TTL
 from argosy.runtime.errors import Failure
 
 TRUST_DOMAIN = "cluster.local"
+SMALLEST_AUDIT = 64 << 10
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -39,6 +40,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     ca: Address = Address("127.0.0.1", 15013)
     status: Address = Address("127.0.0.1", 15014)
     attest_socket: Path | None = None  # None: in the runtime directory
+    api_socket: Path | None = None  # None: in the runtime directory
+    token_file: Path | None = None  # of users who are no objects
+    client_ca_file: Path | None = None  # an authority for the API's clients beside our own
+    audit_log: Path | None = None  # None: in the state directory
+    audit_bytes: int = 64 << 20  # of each of its files
+    audit_keep: int = 8  # files beside the newest
     trust_domain: str = TRUST_DOMAIN
     cert_ttl: int = DEFAULT_TTL  # seconds
     max_cert_ttl: int = 0  # seconds; 0: as cert_ttl
@@ -74,6 +81,17 @@ def lifetime(option: str, text: str) -> int:
     if seconds < SHORTEST_TTL:
         raise Failure(f"{option} {text} is too short", f"use {SHORTEST_TTL}s or more")
     return seconds
+
+
+def size(option: str, text: str) -> int:
+    """`64M`, `512K`, `1G`, in bytes. Raises Failure."""
+    found = re.fullmatch(r"(\d{1,9})([KMG])", text.strip())
+    if not found:
+        raise Failure(f"{option} {text!r} is not a size", "for example: 64M, 512K or 1G")
+    bytes_ = int(found[1]) << {"K": 10, "M": 20, "G": 30}[found[2]]
+    if bytes_ < SMALLEST_AUDIT:
+        raise Failure(f"{option} {text} is too small", f"use {SMALLEST_AUDIT >> 10}K or more")
+    return bytes_
 
 
 def trust_domain(text: str) -> str:

@@ -100,8 +100,12 @@ async def test_extra_routes_stand_behind_the_same_door_and_refuse_in_the_same_wa
             assert (response.status_code, response.json()["reason"]) == (code, reason)
 
 
+async def everybody_is_ada(_: Request) -> User:
+    return User("ada")
+
+
 async def test_a_websocket_does_not_slip_past() -> None:
-    app = create_app(MemoryStore(), authenticate=lambda _: User("ada"), extra_routes=ROUTES)
+    app = create_app(MemoryStore(), authenticate=everybody_is_ada, extra_routes=ROUTES)
     said: list[Message] = []
 
     async def receive() -> Message:

@@ -9,12 +9,18 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from argosy.apiserver import paging, selectors
+from argosy.apiserver import watching as watching_module
 from argosy.apiserver.app import create_app
 from argosy.apiserver.auth import User
+from argosy.apiserver.paths import Target
 from argosy.apiserver.serving import Serving, serve
-from argosy.store.base import Key, Store
+from argosy.apiserver.watching import Wanted, change_of
+from argosy.resources.kinds import by_resource
+from argosy.store.base import Event, EventType, Key, Store, Stored
 from argosy.store.memory import MemoryStore
 from tests.unit.apiserver.conftest import ALL_ROUTES, REVIEWS, ROUTES, virtual_service
 
@@ -125,15 +131,68 @@ async def test_a_watcher_never_keeps_what_left_its_selection(over_http: httpx.As
         assert short(await take(frames, 5)) == expected
 
 
-async def test_what_changed_before_the_watch_came_is_told_rather_once_too_often(
-    over_http: httpx.AsyncClient,
-) -> None:
-    """The client read at `revision`; by the time it watches, what it then had can only be guessed."""
+async def test_what_changed_before_the_watch_came_is_told_exactly(over_http: httpx.AsyncClient) -> None:
+    """The client read at `revision`: of what has changed since, it is told what it does not know and no more."""
     await create(over_http, "a", labels={"tier": "front"})
+    await create(over_http, "b")
     revision = (await over_http.get(ALL_ROUTES)).json()["metadata"]["resourceVersion"]
     await label(over_http, "a", "back")
+    await label(over_http, "b", "back")
+    await over_http.delete(f"{ROUTES}/b")
+    await create(over_http, "c", labels={"tier": "front"})
     async with watching(over_http, resourceVersion=revision, labelSelector="tier=front") as frames:
-        assert short(await take(frames, 1)) == [("DELETED", "a")]
+        found = await take(frames, 2)
+    assert short(found) == [("DELETED", "a"), ("ADDED", "c")]
+    gone = found[0]["object"]
+    assert gone["metadata"]["labels"] == {"tier": "front"}, "as it was while it belonged to the selection"
+    assert int(gone["metadata"]["resourceVersion"]) > int(revision)
+
+
+@pytest.mark.parametrize(
+    ("kind", "now", "previous", "expected"),
+    [
+        (EventType.ADDED, "front", None, "ADDED"),
+        (EventType.ADDED, "back", None, None),
+        (EventType.MODIFIED, "front", "front", "MODIFIED"),
+        (EventType.MODIFIED, "front", "back", "ADDED"),
+        (EventType.MODIFIED, "back", "front", "DELETED"),
+        (EventType.MODIFIED, "back", "back", None),
+        (EventType.MODIFIED, "front", None, "MODIFIED"),  # not known: rather too much than too little
+        (EventType.MODIFIED, "back", None, "DELETED"),
+        (EventType.DELETED, "front", None, "DELETED"),
+        (EventType.DELETED, "back", None, None),
+    ],
+)
+def test_what_an_event_is_to_a_client_follows_from_what_was_there(
+    kind: EventType, now: str, previous: str | None, expected: str | None
+) -> None:
+    def body(tier: str) -> bytes:
+        return json.dumps({"metadata": {"name": "a", "labels": {"tier": tier}}}).encode()
+
+    route = by_resource("networking.istio.io/virtualservices")
+    assert route is not None
+    wanted = Wanted(
+        target=Target(kind=route, version="v1"), selector=selectors.parse("tier=front", ""), after=1
+    )
+    stored = Stored(Key(route.resource, "shop", "a"), 5, body(now))
+    change = change_of(wanted, Event(kind, stored, body(previous) if previous else None))
+    assert (change.type if change else None) == expected
+    elsewhere = msgspec.structs.replace(wanted, target=Target(kind=route, version="v1", namespace="default"))
+    assert change_of(elsewhere, Event(kind, stored)) is None
+
+
+async def test_a_watch_by_fields_sees_what_they_select(over_http: httpx.AsyncClient) -> None:
+    path = "/api/v1/namespaces/shop/events"
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "involvedObject": {"kind": "Pod", "name": "x", "namespace": "shop"},
+    }
+    async with watching(over_http, path, fieldSelector="involvedObject.name=x,type=Warning") as frames:
+        for name, kind in (("a", "Normal"), ("b", "Warning")):
+            made = await over_http.post(path, json=event | {"metadata": {"name": name}, "type": kind})
+            assert made.status_code == 201, made.text
+        assert short(await take(frames, 1)) == [("ADDED", "b")]
 
 
 async def test_a_bookmark_says_how_far_a_quiet_watch_has_come(
@@ -150,18 +209,75 @@ async def test_a_bookmark_says_how_far_a_quiet_watch_has_come(
                     break
 
 
-async def test_initial_events_end_with_a_bookmark_that_says_so(over_http: httpx.AsyncClient) -> None:
-    await create(over_http, "a")
+async def test_initial_events_end_with_a_bookmark_that_says_so(
+    over_http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "CHUNK", 2)
+    monkeypatch.setattr(watching_module, "PAGE", 2)
+    for name in "abcde":
+        await create(over_http, name)
+    revision = (await over_http.get(ALL_ROUTES)).json()["metadata"]["resourceVersion"]
     wanted = {
         "sendInitialEvents": "true",
         "allowWatchBookmarks": "true",
         "resourceVersionMatch": "NotOlderThan",
     }
+    for given in ("", "0", "1", revision):
+        async with watching(over_http, resourceVersion=given, **wanted) as frames:
+            found = await take(frames, 6)
+            await create(over_http, f"later{given}")
+            later = (await take(frames, 1))[0]
+            while later["type"] == "BOOKMARK":
+                later = (await take(frames, 1))[0]
+            assert short([later]) == [("ADDED", f"later{given}")]
+            await over_http.delete(f"{ROUTES}/later{given}")
+        assert short(found[:5]) == [("ADDED", name) for name in "abcde"]
+        assert found[5]["type"] == "BOOKMARK"
+        assert found[5]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+        assert int(found[5]["object"]["metadata"]["resourceVersion"]) >= int(revision)
+
+
+async def test_a_watch_may_leave_out_what_is_there(over_http: httpx.AsyncClient) -> None:
+    await create(over_http, "a")
+    wanted = {"sendInitialEvents": "false", "resourceVersionMatch": "NotOlderThan"}
     async with watching(over_http, **wanted) as frames:
-        first, second = await take(frames, 2)
-    assert short([first]) == [("ADDED", "a")]
-    assert second["type"] == "BOOKMARK"
-    assert second["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+        await create(over_http, "b")
+        assert short(await take(frames, 1)) == [("ADDED", "b")]
+
+
+async def test_a_watch_from_the_future_is_told_to_list_again(over_http: httpx.AsyncClient) -> None:
+    wanted = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": "99999"}
+    response = await over_http.get(ALL_ROUTES, params={"watch": "1", **wanted})
+    assert (response.status_code, response.json()["reason"]) == (410, "Expired")
+    async with watching(over_http, resourceVersion="99999") as frames:
+        (frame,) = await take(frames, 1)
+    assert (frame["type"], frame["object"]["code"]) == ("ERROR", 410)
+
+
+async def test_a_client_that_does_not_read_holds_nothing_up_and_is_told_to_list_again() -> None:
+    """Events are read from the store as the client takes them: one that lags is cut off by the log, not by memory."""
+    store = MemoryStore(keep_events=10)
+    await store.create(Key("/namespaces", "", "shop"), b'{"kind":"Namespace","metadata":{"name":"shop"}}')
+    serving = await serve(create_app(store, authenticate=lambda _: User("ada")))
+    key, body = (
+        Key("networking.istio.io/virtualservices", "shop", "big"),
+        json.dumps({"spec": "x" * 60_000}).encode(),
+    )
+    await store.create(key, body)
+    reader, writer = await asyncio.open_connection("127.0.0.1", serving.port, limit=1 << 20)
+    writer.write(f"GET {ALL_ROUTES}?watch=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await reader.readuntil(b'"ADDED"')
+    for _ in range(2000):  # 120 MB: far more than sockets hold
+        await store.update(key, body)
+        await asyncio.sleep(0)
+    tail, error = b"", b'{"type":"ERROR","object":'
+    async with asyncio.timeout(60):
+        while error not in tail:
+            chunk = await reader.read(1 << 16)
+            assert chunk, "it ended without a word"
+            tail = tail[-100:] + chunk
+    writer.close()
+    await serving.stop()
 
 
 async def test_a_watch_from_before_the_log_is_told_to_list_again() -> None:

@@ -87,7 +87,7 @@ def test_a_failure_is_a_message_and_a_remedy_and_no_traceback(tmp_path: Path) ->
     assert done.returncode == 1
     assert done.stderr == (
         f"argosy: there is no control plane in {tmp_path}\n"
-        "  start one: argosy server; or name another with --state-dir\n"
+        "  start one: argosy server; or name another with --state-dir or --kubeconfig\n"
     )
 
 

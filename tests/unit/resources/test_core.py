@@ -68,7 +68,7 @@ def written(kind: str, api_version: str = "v1", **fields: Any) -> Json:
             "subsets[0].ports[0].port",
         ),
         ("EndpointSlice", {"addressType": "IPv5", "endpoints": []}, "addressType"),
-        ("EndpointSlice", {"addressType": "IPv4"}, "endpoints"),
+        ("EndpointSlice", {"endpoints": []}, "addressType"),
         (
             "EndpointSlice",
             {"addressType": "IPv4", "endpoints": [{"addresses": []}]},

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from argosy.resources import kinds, networking
+from argosy.resources import gateway_api, kinds, networking
 from argosy.resources.kinds import KINDS, Kind, by_resource, decode, json_schema, kind_of
 from argosy.resources.security import MutualTlsMode, PeerAuthentication
 
@@ -36,14 +36,26 @@ def test_resources_are_named_as_in_the_store() -> None:
 
 def test_no_two_kinds_share_a_name_that_people_type() -> None:
     typed = [name for kind in KINDS for name in {kind.plural, kind.singular, *kind.short_names}]
-    assert len(typed) == len(set(typed))
+    assert {name for name in typed if typed.count(name) > 1} == {"gateway", "gateways"}
+
+
+def test_two_kinds_named_gateway_are_told_apart_by_their_groups() -> None:
+    istio, kubernetes = (kind for kind in KINDS if kind.kind == "Gateway")
+    assert (istio.unique_name, istio.struct) == ("Gateway", networking.Gateway)
+    assert (kubernetes.unique_name, kubernetes.struct) == (
+        "Gateway.gateway.networking.k8s.io",
+        gateway_api.Gateway,
+    )
+    assert kind_of("networking.istio.io/v1", "Gateway") is istio
+    assert kind_of("gateway.networking.k8s.io/v1", "Gateway") is kubernetes
+    assert len({kind.unique_name for kind in KINDS}) == len(KINDS)
 
 
 @pytest.mark.parametrize(
     ("api_version", "kind"),
     [
         ("networking.istio.io/v1", "Sidecar"),
-        ("gateway.networking.k8s.io/v1", "Gateway"),
+        ("gateway.networking.k8s.io/v1alpha1", "Gateway"),
         ("networking.istio.io/v9", "VirtualService"),
         ("v1", "Pod"),
         ("", ""),

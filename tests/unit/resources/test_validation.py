@@ -136,6 +136,147 @@ RICH: list[dict[str, Any]] = [
         "metadata": {"name": "istio"},
         "data": {"mesh": "connectTimeout: 1s"},
     },
+    {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "AuthorizationPolicy",
+        "metadata": {"name": "a", "namespace": "b", "annotations": {"istio.io/dry-run": "true"}},
+        "spec": {
+            "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "a"}],
+            "action": "DENY",
+            "rules": [
+                {
+                    "from": [{"source": {"serviceAccounts": ["a/b"], "ipBlocks": ["10.0.0.0/8"]}}],
+                    "to": [{"operation": {"ports": ["80"], "paths": ["/{*}/a"]}}],
+                    "when": [{"key": "request.headers[a]", "values": ["b"], "notValues": ["c"]}],
+                }
+            ],
+        },
+    },
+    {
+        "apiVersion": "security.istio.io/v1beta1",
+        "kind": "RequestAuthentication",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {
+            "jwtRules": [
+                {
+                    "issuer": "a",
+                    "jwks": '{"keys": [{"kty": "RSA"}]}',
+                    "fromHeaders": [{"name": "a", "prefix": "b "}],
+                    "outputClaimToHeaders": [{"header": "a", "claim": "b.c"}],
+                    "timeout": "1s",
+                }
+            ]
+        },
+    },
+    {
+        "apiVersion": "telemetry.istio.io/v1",
+        "kind": "Telemetry",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {
+            "tracing": [{"customTags": {"a": {"literal": {"value": "b"}}}, "randomSamplingPercentage": 1.5}],
+            "metrics": [{"overrides": [{"tagOverrides": {"a": {"value": "b"}}}], "reportingInterval": "5s"}],
+        },
+    },
+    {
+        "apiVersion": "extensions.istio.io/v1alpha1",
+        "kind": "WasmPlugin",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {
+            "url": "oci://a/b",
+            "pluginConfig": {"a": [1, None, {"b": "c"}]},
+            "vmConfig": {"env": [{"name": "a", "value": "b"}]},
+            "match": [{"mode": "CLIENT", "ports": [{"number": 80}]}],
+        },
+    },
+    {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "a:b"},
+        "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}],
+        "aggregationRule": {
+            "clusterRoleSelectors": [{"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}]
+        },
+    },
+    {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "a", "namespace": "b"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "a"},
+        "subjects": [{"kind": "ServiceAccount", "name": "a", "namespace": "b"}],
+    },
+    {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": "a", "namespace": "b"},
+        "subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80, "name": "a"}]}],
+    },
+    {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "a", "namespace": "b"},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.0.0.1"], "hints": {"forZones": [{"name": "a"}]}}],
+        "ports": [{"name": "a", "port": 80, "appProtocol": "kubernetes.io/h2c"}],
+    },
+    {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {
+            "gatewayClassName": "a",
+            "listeners": [
+                {
+                    "name": "a",
+                    "port": 443,
+                    "protocol": "HTTPS",
+                    "hostname": "*.a.com",
+                    "tls": {"certificateRefs": [{"name": "a"}], "options": {"a/b": "c"}},
+                    "allowedRoutes": {
+                        "namespaces": {"from": "Selector", "selector": {"matchLabels": {"a": "b"}}}
+                    },
+                }
+            ],
+            "addresses": [{"type": "Hostname", "value": "a.com"}, {"value": "10.0.0.1"}],
+            "infrastructure": {"labels": {"a": "b"}, "annotations": {"a/b": "c"}},
+        },
+        "status": {"conditions": [{"type": "Accepted", "status": "True"}]},
+    },
+    {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {
+            "parentRefs": [{"name": "a", "sectionName": "a", "port": 80}],
+            "hostnames": ["*.a.com"],
+            "rules": [
+                {
+                    "matches": [{"path": {"value": "/a"}, "headers": [{"name": "a", "value": "b"}]}],
+                    "filters": [
+                        {
+                            "type": "URLRewrite",
+                            "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}},
+                        },
+                        {"type": "CORS", "cors": {"allowOrigins": ["https://*.a.com:1"]}},
+                    ],
+                    "backendRefs": [{"name": "a", "port": 80, "weight": 2}],
+                    "timeouts": {"request": "2s", "backendRequest": "1s"},
+                }
+            ],
+        },
+    },
+    {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "BackendTLSPolicy",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {
+            "targetRefs": [{"group": "", "kind": "Service", "name": "a", "sectionName": "b"}],
+            "validation": {
+                "hostname": "a.com",
+                "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "a"}],
+                "subjectAltNames": [{"type": "URI", "uri": "spiffe://a/b"}],
+            },
+        },
+    },
 ]
 
 

@@ -15,6 +15,7 @@ from google.protobuf.struct_pb2 import Struct as PbStruct
 
 from argosy.identity.names import Identity, Peer
 from argosy.model import ir
+from argosy.resources.kinds import by_resource
 from argosy.server import entries
 from argosy.server.delivery import FOLLOW_WITHIN, Delivery
 from argosy.server.proxies import ProxySession, proxy_node
@@ -215,12 +216,64 @@ def test_a_workload_that_is_mended_is_in_force_again(world: World) -> None:
     assert not world.reconciler.unusable(key)
 
 
+def test_gateways_of_two_groups_with_one_name_do_not_meet(world: World) -> None:
+    istio = Key("networking.istio.io/gateways", "default", "edge")
+    kubernetes = Key("gateway.networking.k8s.io/gateways", "default", "edge")
+    meta = {"kind": "Gateway", "metadata": {"name": "edge", "namespace": "default"}}
+    servers = [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}]
+    world.put({"apiVersion": "networking.istio.io/v1", "spec": {"servers": servers}, **meta}, istio)
+    listeners = [{"name": "http", "port": 80, "protocol": "HTTP"}]
+    spec = {"gatewayClassName": "a", "listeners": listeners}
+    body = {"apiVersion": "gateway.networking.k8s.io/v1", "spec": spec, **meta}
+    world.put(body, kubernetes)
+    world.reconciler.apply([world.event(b"garbage", kubernetes)])
+    assert world.reconciler.unusable(kubernetes)
+    assert not world.reconciler.unusable(istio)
+    assert world.reconciler.slots_of(kubernetes) == set()
+    world.put(body, kubernetes)
+    assert not world.reconciler.unusable(kubernetes)
+    world.delete(kubernetes)
+    assert ("default", "edge") in world.reconciler.snapshot.gateways
+    world.delete(istio)
+    assert ("default", "edge") not in world.reconciler.snapshot.gateways
+
+
 class Lines:
     def __init__(self) -> None:
         self.said: list[dict[str, Any]] = []
 
     def warning(self, event: str, **fields: Any) -> None:
         self.said.append({"event": event, **fields})
+
+
+@pytest.mark.parametrize(
+    ("resource", "body"),
+    [
+        ("security.istio.io/authorizationpolicies", {"spec": {"action": "DENY", "rules": [{}]}}),
+        ("security.istio.io/requestauthentications", {"spec": {"jwtRules": [{"issuer": "a"}]}}),
+        ("/endpoints", {"subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 9080}]}]}),
+    ],
+)
+def test_a_kind_that_is_not_in_force_changes_nothing_and_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, resource: str, body: dict[str, Any]
+) -> None:
+    world.workload("reviews-v1")
+    envoy = world.envoy("client-1")
+    kind = by_resource(resource)
+    assert kind is not None
+    lines = Lines()
+    monkeypatch.setattr("argosy.server.reconcile.log", lines)
+    meta = {"metadata": {"name": "reviews", "namespace": "default", "uid": "u", "generation": 1}}
+    key = Key(resource, "default", "reviews")
+    world.put({"apiVersion": kind.api_version, "kind": kind.kind, **meta, **body}, key)
+    assert envoy.exchange() == []
+    (said,) = lines.said
+    assert said["event"] == "accepted and not in force"
+    assert said["object"] == f"{kind.kind} default/reviews"
+    (told,) = said["fields"]
+    assert "NOT ENFORCED" in told or "not in force" in told
+    world.delete(key)
+    assert envoy.exchange() == []
 
 
 def test_what_is_not_in_force_is_logged_once_for_what_a_person_wrote(

@@ -44,7 +44,23 @@ _MODULES = {
     "telemetry.istio.io/telemetries": "telemetry",
     "extensions.istio.io/wasmplugins": "extensions",
     "extensions.istio.io/trafficextensions": "extensions",
+    "gateway.networking.k8s.io/gatewayclasses": "gateway_api.gateway",
+    "gateway.networking.k8s.io/gateways": "gateway_api.gateway",
+    "gateway.networking.k8s.io/listenersets": "gateway_api.gateway",
+    "gateway.networking.k8s.io/httproutes": "gateway_api.http_route",
+    "gateway.networking.k8s.io/grpcroutes": "gateway_api.grpc_route",
+    "gateway.networking.k8s.io/tlsroutes": "gateway_api.stream_routes",
+    "gateway.networking.k8s.io/tcproutes": "gateway_api.stream_routes",
+    "gateway.networking.k8s.io/udproutes": "gateway_api.stream_routes",
+    "gateway.networking.k8s.io/referencegrants": "gateway_api.reference_grant",
+    "gateway.networking.k8s.io/backendtlspolicies": "gateway_api.backend_tls_policy",
     "identity.argosy.dev/identityregistrations": "identity_registration",
+    "access.argosy.dev/users": "user",
+    "access.argosy.dev/clientcertificates": "client_certificate",
+    "authentication.k8s.io/selfsubjectreviews": "review",
+    "authorization.k8s.io/selfsubjectaccessreviews": "review",
+    "authorization.k8s.io/selfsubjectrulesreviews": "review",
+    "authorization.k8s.io/subjectaccessreviews": "review",
 }
 
 

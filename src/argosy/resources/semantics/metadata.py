@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from argosy.resources import rbac
+from argosy.resources import access, rbac
 from argosy.resources.kinds import Kind
 from argosy.resources.meta import ObjectMeta
 from argosy.resources.semantics import names
@@ -41,10 +41,10 @@ def check(kind: Kind, metadata: ObjectMeta, findings: Findings) -> None:
 
 def _name(kind: Kind, metadata: ObjectMeta, findings: Findings) -> None:
     if not metadata.name:
-        if not metadata.generate_name:
+        if not metadata.generate_name and not kind.virtual:
             findings.error("metadata.name", "is missing; give the object a name")
         return
-    if kind.group == rbac.GROUP:
+    if kind.group in (rbac.GROUP, access.GROUP):
         findings.error("metadata.name", names.path_segment(metadata.name))
     elif kind.resource == "/namespaces":
         findings.error("metadata.name", names.namespace_name(metadata.name))

@@ -1,0 +1,113 @@
+"""POST: a new object, and the answers of kinds that are not stored. An apply to what is not there ends here, too.
+
+Rule: what is there is never overwritten; a name that the server completes is tried again where it is taken.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from argosy.apiserver import (
+    defaulting,
+    documents,
+    encoding,
+    managing,
+    namespaces,
+    responses,
+    status,
+    writing,
+)
+from argosy.apiserver.api import Api
+from argosy.apiserver.paths import Target
+from argosy.apiserver.queries import WriteOptions, write_options
+from argosy.apiserver.status import bad_request
+from argosy.resources.meta import prepare_create
+from argosy.resources.problem import Problem
+from argosy.store.base import AlreadyExists, Stored
+
+Json = dict[str, Any]
+
+NAMES_TRIED = 8
+
+
+async def create(api: Api, request: Request, target: Target) -> Response:
+    options = write_options(request.query_params, "CreateOptions")
+    if target.kind.virtual:
+        return await _answered(api, request, target, options)
+    _require_path(target)
+    api.form(request, target)
+    duplicates = options.duplicates()
+    body, size = await documents.read_object(request, target.kind, duplicates)
+    fitted = writing.unborn(writing.fitted(target, body))
+    await namespaces.require_open(api.store, target, str(fitted["metadata"].get("name") or ""))
+    obj, unknown = await writing.known(target, fitted, options, size)
+    by = managing.writer(request, target, options, api.timestamp())
+    told = (*(duplicates or ()), *unknown) if options.validation == "Warn" else ()
+    for left in reversed(range(NAMES_TRIED)):
+        named = writing.named(obj)
+        try:
+            return await store(
+                api,
+                request,
+                target,
+                managing.note_created(target, defaulting.filled(target.kind, named), by),
+                options,
+                size,
+                told,
+            )
+        except AlreadyExists:
+            if not left or not writing.asks_for_name(obj):
+                raise status.already_exists(target.kind, named["metadata"]["name"]) from None
+    raise AssertionError("unreachable")
+
+
+async def store(
+    api: Api,
+    request: Request,
+    target: Target,
+    obj: Json,
+    options: WriteOptions,
+    size: int,
+    told: tuple[Problem, ...],
+) -> Response:
+    """Checks a new object that has its name and managers, and stores it. `told`: warnings so far.
+
+    Raises AlreadyExists, Refusal.
+    """
+    form = api.form(request, target)
+    warnings = (*told, *await writing.check(target, obj, size=size, admission=api.admission))
+    obj = writing.without_status(target.kind, obj) | {"apiVersion": target.kind.api_version}
+    obj = defaulting.born(target.kind, prepare_create(obj, uid=str(uuid.uuid4()), now=api.timestamp()))
+    key, data = writing.key_of(target, obj["metadata"]["name"]), encoding.body_of(obj)
+    if options.dry_run:
+        if await api.store.get(key) is not None:
+            raise status.already_exists(target.kind, key.name)
+        return responses.of_object(Stored(key, 0, data), form, 201, warnings)
+    stored = await api.store.create(key, data)
+    await namespaces.confirm_open(api.store, target, stored)
+    return responses.of_object(stored, form, 201, warnings)
+
+
+def _require_path(target: Target) -> None:
+    if target.kind.namespaced and not target.namespace:
+        raise bad_request(
+            f"a {target.kind.kind} is created in a namespace: …/namespaces/NAME/{target.kind.plural}"
+        )
+
+
+async def _answered(api: Api, request: Request, target: Target, options: WriteOptions) -> Response:
+    """What a virtual kind says; nothing is stored, whether it is a dry run or not."""
+    answer = api.virtual.get(target.kind.resource)
+    if answer is None:
+        raise status.no_such_path()
+    duplicates = options.duplicates()
+    body, size = await documents.read_object(request, target.kind, duplicates)
+    obj, unknown = await writing.known(target, writing.fitted(target, body), options, size)
+    nameless = obj | {"metadata": obj["metadata"] | {"name": obj["metadata"].get("name") or "review"}}
+    warnings = await writing.check(target, nameless, size=size, admission=writing.admit_all)
+    told = (*(duplicates or ()), *unknown) if options.validation == "Warn" else ()
+    return responses.of_json(encoding.encode(await answer(request, obj)), 201, (*told, *warnings))

@@ -1,0 +1,216 @@
+"""Access as people meet it: a server of its own process, `argosy user`, and the real kubectl with what it wrote."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.servers.kubectl import VERSIONS, Kubectl, tools
+from tests.servers.server_process import Server, running_server
+
+ROUTE = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http: [{route: [{destination: {host: reviews}}]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("server")) as running:
+        running.ok("apply", "-f", "-", stdin="apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
+        running.ok(
+            "user", "create", "viewer", "--group", "argosy:viewers", "--kubeconfig", "viewer.kubeconfig"
+        )
+        running.ok(
+            "user", "create", "developer", "--token", "--role", "argosy:service-developer", "-n", "shop",
+            "--kubeconfig", "developer.kubeconfig",
+        )  # fmt: skip
+        yield running
+
+
+def as_(server: Server, name: str) -> dict[str, str]:
+    return {"ARGOSY_STATE_DIR": "", "KUBECONFIG": str(server.folder / f"{name}.kubeconfig")}
+
+
+@pytest.fixture(params=VERSIONS)
+def kubectl_as(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> dict[str, Kubectl]:
+    binary = tools(request.param).kubectl
+    found = {"admin": Kubectl(binary, server.kubeconfig, tmp_path)}
+    return found | {
+        name: Kubectl(binary, server.folder / f"{name}.kubeconfig", tmp_path)
+        for name in ("viewer", "developer")
+    }
+
+
+def test_a_kubeconfig_is_its_users_own_and_what_was_said_holds_no_secret(server: Server) -> None:
+    said = server.ok("user", "create", "quiet", "--token", "--expires", "never")
+    path = server.folder / "quiet.kubeconfig"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    token = yaml.safe_load(path.read_text())["users"][0]["user"]["token"]
+    assert str(path.name) in said
+    for text in (said, server.log.read_text(), (server.state / "audit.log").read_text()):
+        assert token not in text
+    again = server.argosy("user", "create", "quiet2", "--kubeconfig", "quiet.kubeconfig")
+    assert (again.returncode, "is there already" in again.stderr) == (1, True)
+    assert "quiet2" not in server.ok("user", "list")
+    assert token in path.read_text(), "it was not touched"
+
+
+def test_a_user_that_is_there_is_not_made_again_and_leaves_no_file(server: Server) -> None:
+    done = server.argosy("user", "create", "viewer", "--kubeconfig", "twice.kubeconfig")
+    assert (done.returncode, "already exists" in done.stderr) == (1, True)
+    assert not (server.folder / "twice.kubeconfig").exists()
+
+
+def test_people_see_who_they_are_and_what_they_may(server: Server) -> None:
+    assert "viewer  argosy:viewers, system:authenticated" in server.ok(
+        "auth", "whoami", env=as_(server, "viewer")
+    )
+    for who, question, answer in (
+        ("viewer", ("get", "vs", "-A"), "yes"),
+        ("viewer", ("get", "secrets"), "no"),
+        ("viewer", ("get", "proxies.operations.argosy.dev", "-A"), "yes"),
+        ("viewer", ("delete", "vs"), "no"),
+        ("viewer", ("get", "/version"), "yes"),
+        ("viewer", ("post", "/version"), "no"),
+        ("developer", ("create", "virtualservices"), "yes"),
+        ("developer", ("create", "virtualservices", "-n", "default"), "no"),
+        ("developer", ("create", "gateways"), "no"),
+        ("developer", ("update", "vs/status"), "no"),
+    ):
+        done = server.argosy("auth", "can-i", *question, env=as_(server, who))
+        assert (done.stdout.strip(), done.returncode) == (answer, 0 if answer == "yes" else 1), (
+            who,
+            question,
+        )
+    listed = server.ok("auth", "can-i", "--list", env=as_(server, "developer"))
+    assert "virtualservices.networking.istio.io" in listed
+    assert "secrets" not in listed
+
+
+def test_a_developer_changes_the_own_namespace_and_waits_for_it(server: Server) -> None:
+    developer = as_(server, "developer")
+    assert "VirtualService shop/reviews created" in server.ok(
+        "apply", "-f", "-", "--wait", env=developer, stdin=ROUTE
+    )
+    assert "reviews" in server.ok("get", "vs", env=developer), "the namespace of the context"
+    assert server.ok("proxy", "status", "-n", "shop", env=developer)
+    done = server.argosy("get", "vs", "-n", "default", env=developer)
+    assert (done.returncode, 'cannot list resource "virtualservices"' in done.stderr) == (1, True)
+    assert "deleted" in server.ok("delete", "vs", "reviews", env=developer)
+
+
+def test_contexts_of_several_files_are_chosen_between(server: Server, tmp_path: Path) -> None:
+    files = []
+    for name in ("viewer", "developer"):
+        files.append(tmp_path / name)
+        files[-1].write_text((server.folder / f"{name}.kubeconfig").read_text())
+        files[-1].chmod(0o600)
+    env = {"ARGOSY_STATE_DIR": "", "KUBECONFIG": ":".join(map(str, files))}
+    assert server.ok("config", "current-context", env=env).strip() == "argosy-viewer"
+    rows = [line.split() for line in server.ok("config", "get-contexts", env=env).splitlines()]
+    assert rows[1:] == [
+        ["*", "argosy-viewer", "argosy-viewer", "argosy-viewer", "default"],
+        ["argosy-developer", "argosy-developer", "argosy-developer", "shop"],
+    ]
+    assert "developer" in server.ok("auth", "whoami", "--context", "argosy-developer", env=env)
+    server.ok("config", "use-context", "argosy-developer", env=env)
+    assert "developer" in server.ok("auth", "whoami", env=env)
+    assert "viewer" in server.ok(
+        "auth", "whoami", "--kubeconfig", str(server.folder / "viewer.kubeconfig"), env=env
+    )
+    done = server.argosy("config", "use-context", "nobody", env=env)
+    assert (done.returncode, "argosy-viewer, argosy-developer" in done.stderr) == (1, True)
+
+
+def test_the_unix_socket_needs_no_credentials(server: Server) -> None:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "here", "cluster": {"server": f"unix://{server.info.api_socket}"}}],
+        "users": [],
+        "contexts": [{"name": "here", "context": {"cluster": "here"}}],
+        "current-context": "here",
+    }
+    (server.folder / "socket.kubeconfig").write_text(yaml.safe_dump(config))
+    assert "admin" in server.ok("auth", "whoami", env=as_(server, "socket"))
+    done = server.argosy("user", "create", "x", env=as_(server, "socket"))
+    assert (done.returncode, "--server" in done.stderr) == (2, True)
+
+
+def test_a_revoked_user_is_nobody_at_once(server: Server) -> None:
+    server.ok("user", "create", "passing", "--group", "argosy:viewers")
+    assert server.ok("get", "vs", "-A", env=as_(server, "passing"))
+    server.ok("user", "revoke", "passing")
+    done = server.argosy("get", "vs", "-A", env=as_(server, "passing"))
+    assert (done.returncode, "Unauthorized" in done.stderr) == (1, True)
+    done = server.argosy("user", "revoke", "passing")
+    assert (done.returncode, "not found" in done.stderr) == (1, True)
+
+
+# --- kubectl ---
+
+
+def test_kubectl_knows_who_it_is_and_what_it_may(kubectl_as: dict[str, Kubectl]) -> None:
+    viewer, developer = kubectl_as["viewer"], kubectl_as["developer"]
+    assert "viewer" in viewer.ok("auth", "whoami")
+    assert viewer.ok("auth", "can-i", "get", "vs", "-A") == "yes\n"
+    for question in (("get", "secrets"), ("delete", "vs"), ("create", "clusterrolebindings")):
+        done = viewer("auth", "can-i", *question)
+        assert (done.returncode, done.stdout.strip()) == (1, "no"), question
+    listed = developer.ok("auth", "can-i", "--list")
+    assert "virtualservices.networking.istio.io" in listed
+    assert "/version" in listed
+    assert "*.*" in kubectl_as["admin"].ok("auth", "can-i", "--list")
+
+
+def test_kubectl_is_told_no_in_the_words_it_knows(kubectl_as: dict[str, Kubectl]) -> None:
+    done = kubectl_as["viewer"]("get", "secrets", "-n", "shop")
+    assert (done.returncode, done.stderr) == (
+        1,
+        'Error from server (Forbidden): secrets is forbidden: User "viewer" cannot list resource "secrets" in API '
+        'group "" in the namespace "shop"\n',
+    )
+    done = kubectl_as["viewer"]("get", "vs", "-n", "shop", "--token=a-token-of-nobody-here")
+    assert done.returncode == 1
+    assert "Unauthorized" in done.stderr or "must be logged in" in done.stderr
+
+
+def test_kubectl_gives_and_takes_rights(kubectl_as: dict[str, Kubectl]) -> None:
+    admin, viewer = kubectl_as["admin"], kubectl_as["viewer"]
+    admin.ok("create", "role", "secret-reader", "--verb=get,list", "--resource=secrets", "-n", "shop")
+    admin.ok("create", "rolebinding", "secret-reader", "--role=secret-reader", "--user=viewer", "-n", "shop")
+    assert "No resources found" in viewer("get", "secrets", "-n", "shop").stderr
+    admin.ok("delete", "rolebinding", "secret-reader", "-n", "shop")
+    admin.ok("delete", "role", "secret-reader", "-n", "shop")
+    assert "Forbidden" in viewer("get", "secrets", "-n", "shop").stderr
+
+
+def test_kubectl_describes_and_reconciles_roles(kubectl_as: dict[str, Kubectl]) -> None:
+    admin = kubectl_as["admin"]
+    assert "virtualservices.networking.istio.io" in admin.ok(
+        "describe", "clusterrole", "argosy:service-developer"
+    )
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "reconciled"},
+        "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}],
+    }
+    admin.ok("auth", "reconcile", "-f", "-", stdin=yaml.safe_dump(role))
+    assert "configmaps" in admin.ok("describe", "clusterrole", "reconciled")
+    admin.ok("delete", "clusterrole", "reconciled")
+
+
+def test_kubectl_manages_users(kubectl_as: dict[str, Kubectl]) -> None:
+    listed = kubectl_as["admin"].ok("get", "users")
+    assert "argosy:viewers" in listed
+    assert "Forbidden" in kubectl_as["viewer"]("get", "users").stderr
