@@ -92,8 +92,6 @@ _GATEWAY_API = "is not in force yet: the Gateway API is not served; use Istio's 
 _TELEMETRY = "is not in force yet: proxies report as MeshConfig says, as if this object did not exist"
 _CODE = "is not in force yet: proxies run none of its code: traffic passes as if this object did not exist"
 
-_ALL_RIGHTS = "gives nothing and takes nothing: whoever holds this server's token may do everything"
-
 TABLE: tuple[Limit, ...] = (
     Limit("VirtualService", "spec.{tls,tcp}[*]", _SIDECARS_ONLY, _AT_GATEWAY),
     Limit(
@@ -244,8 +242,6 @@ TABLE: tuple[Limit, ...] = (
         "nothing is verified: use a DestinationRule with tls",
     ),
     Limit("Secret", "{data,stringData}", _NOT_GIVEN),
-    *(Limit(kind, "rules[*]", _ALL_RIGHTS) for kind in ("Role", "ClusterRole")),
-    *(Limit(kind, "subjects[*]", _ALL_RIGHTS) for kind in ("RoleBinding", "ClusterRoleBinding")),
     Limit("ConfigMap", "binaryData", "is not read: mesh settings are text, in data"),
     Limit("ConfigMap", "data.meshNetworks", _NETWORK),
     Limit(

@@ -38,6 +38,12 @@ NOT_OF_TRAFFIC = {
     "ClusterRole": "of the API alone",
     "RoleBinding": "of the API alone",
     "ClusterRoleBinding": "of the API alone",
+    "SelfSubjectReview": "of the API alone",
+    "SelfSubjectAccessReview": "of the API alone",
+    "SelfSubjectRulesReview": "of the API alone",
+    "SubjectAccessReview": "of the API alone",
+    "User": "of the API alone",
+    "ClientCertificate": "of the API alone",
 }
 TOLD_AS_A_WHOLE = frozenset(limit.kind for limit in TABLE if limit.field == "")
 PROXIES: tuple[tuple[ProxyType, Interception, str, dict[str, str]], ...] = (

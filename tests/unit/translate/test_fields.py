@@ -103,10 +103,7 @@ def test_every_field_is_in_force_or_told_or_refused() -> None:
     assert all_fields() - known == set(), (
         "forgotten: put them in force, or in limits.TABLE; and in the files here"
     )
-    beside = {
-        field for field in known - all_fields() if not field.startswith("rbac.")
-    }  # told, and not of traffic
-    assert beside <= {"core.Secret.data", "core.Secret.stringData"}
+    assert known - all_fields() <= {"core.Secret.data", "core.Secret.stringData"}
 
 
 @pytest.mark.parametrize("index", range(len(IN_FORCE)), ids=lambda i: f"{i}-{label(IN_FORCE[i])}")
