@@ -54,7 +54,8 @@ def test_two_kinds_named_gateway_are_told_apart_by_their_groups() -> None:
 @pytest.mark.parametrize(
     ("api_version", "kind"),
     [
-        ("networking.istio.io/v1", "Sidecar"),
+        ("networking.istio.io/v1", "EnvoyFilter"),
+        ("networking.istio.io/v1alpha3", "ProxyConfig"),
         ("gateway.networking.k8s.io/v1alpha1", "Gateway"),
         ("networking.istio.io/v9", "VirtualService"),
         ("v1", "Pod"),

@@ -67,7 +67,7 @@ def test_what_cannot_be_read_is_a_value_error(text: str, says: str) -> None:
     ],
 )
 def test_problems_name_the_field(text: str, field: str) -> None:
-    assert [problem.field for problem in meshconfig.problems(text)] == [field]
+    assert [problem.field for problem in meshconfig.judge(text).errors] == [field]
 
 
 def test_the_config_map_of_the_mesh_is_checked() -> None:

@@ -89,16 +89,10 @@ def _port(path: str, port: SidecarPort, findings: Findings) -> None:
 def _default_endpoint(text: str) -> str | None:
     if names.is_unix(text):
         return names.unix_address(text)
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        colon = ""  # an IPv6 address without brackets
-    if not colon or host not in _OWN:
+    parts = names.host_and_port(text)
+    if parts is None or parts[0] not in _OWN:
         return f"{names.shown(text)} is not the workload itself; {_ENDPOINT}"
-    if not (port.isascii() and port.isdigit() and len(port) <= 5):
-        return f"{names.shown(text)}: {names.shown(port)} is not a port; {_ENDPOINT}"
-    return names.port(int(port))
+    return names.port_text(parts[1])
 
 
 def _tls(path: str, settings: ServerTLSSettings, findings: Findings) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from math import isqrt
 
+from argosy.resources.meshconfig import DefaultTrafficPolicy
 from argosy.resources.networking.destination_rule import (
     ConnectionPoolSettings,
     ConsistentHash,
@@ -40,6 +41,14 @@ def check(path: str, policy: TrafficPolicy | None, findings: Findings) -> None:
         _tunnel(f"{path}.tunnel", policy.tunnel, findings)
     if policy.retry_budget is not None:
         _retry_budget(f"{path}.retryBudget", policy.retry_budget, findings)
+
+
+def check_defaults(path: str, policy: DefaultTrafficPolicy, findings: Findings) -> None:
+    """Those of the mesh."""
+    if policy.outlier_detection is not None:
+        _outlier_detection(f"{path}.outlierDetection", policy.outlier_detection, findings)
+    if policy.connection_pool is not None:
+        check_connection_pool(f"{path}.connectionPool", policy.connection_pool, findings)
 
 
 def _port_policy(path: str, policy: PortTrafficPolicy, findings: Findings) -> None:
