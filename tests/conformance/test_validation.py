@@ -77,7 +77,9 @@ def test_as_many_cases_of_a_suite_agree_as_is_promised(suite: str) -> None:
 
 
 def test_warnings_are_where_istio_has_them() -> None:
-    cases = [case for case in _index("validation-tables") if case["valid"] and case.get("warning") is not None]
+    cases = [
+        case for case in _index("validation-tables") if case["valid"] and case.get("warning") is not None
+    ]
     differ = {
         case["case"]: entry["warnings"]
         for case in cases

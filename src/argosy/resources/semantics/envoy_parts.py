@@ -44,7 +44,7 @@ _TYPE = re.compile(r"((?:envoy|udpa|xds)(?:\.[a-z][a-z0-9_]*)*\.v(\d+)\w*)\.[A-Z
 _WELL_KNOWN = ("any", "duration", "empty", "field_mask", "struct", "timestamp", "wrappers")
 _ANY, _DURATION, _EMPTY = (f"google.protobuf.{name}" for name in ("Any", "Duration", "Empty"))
 _MESSAGE = 200  # characters
-_OLDEST = 3  # of packages with a `v2` beside them, Envoy has dropped that
+_GONE = "2"  # the version of its API that Envoy has dropped
 # Envoy 1.14: filters whose names it changed, from envoy.NAME or envoy.listener.NAME
 _RENAMED = {
     "listener": "http_inspector original_dst original_src proxy_protocol tls_inspector",
@@ -91,12 +91,13 @@ class _Walk:
         """The value as the reader of protobuf takes it: durations in seconds, and no types that are not known here."""
         if descriptor.full_name == _DURATION:
             return _seconds(value)
-        if not isinstance(value, dict):
+        if descriptor.full_name.startswith("google.protobuf.") and descriptor.full_name != _ANY:
             return value
+        if not isinstance(value, dict):  # the reader would take the letters of a text for names of fields
+            self.findings.error(self._at(path), f"{names.shown(value)} is not a mapping ({descriptor.name})")
+            return None
         if descriptor.full_name == _ANY:
             return self._any(value, path)
-        if descriptor.full_name.startswith("google.protobuf."):
-            return value
         self._typed_config(value, descriptor, path)
         fields = _fields(descriptor)
         return {key: self._field(item, fields.get(key), [*path, key]) for key, item in value.items()}
@@ -113,9 +114,9 @@ class _Walk:
             if of is None or not isinstance(value, dict):
                 return value
             return {key: self.prepare(item, of, [*path, key]) for key, item in value.items()}
-        if isinstance(value, list):
+        if field.is_repeated and isinstance(value, list):
             return [self.prepare(item, inner, [*path, index]) for index, item in enumerate(value)]
-        return self.prepare(value, inner, path)
+        return value if field.is_repeated else self.prepare(value, inner, path)
 
     def _any(self, value: dict[str, Any], path: Path) -> Any:
         if not value:
@@ -130,8 +131,8 @@ class _Walk:
             return {"@type": url, **self.prepare(rest, descriptor, path)}
         at = self._at([*path, "@type"])
         known = _TYPE.fullmatch(name)
-        if known is None or int(known[2]) == _OLDEST - 1 or _exists(known[1]):
-            hint = "; v2 is no longer there, use v3" if known and int(known[2]) == _OLDEST - 1 else ""
+        if known is None or known[2] == _GONE or _exists(known[1]):
+            hint = "; v2 is no longer there, use v3" if known is not None and known[2] == _GONE else ""
             self.findings.error(
                 at, f"{names.shown(str(url))} is no type of Envoy's{hint}; name one that it has"
             )
@@ -188,7 +189,7 @@ def _descriptor(name: str) -> Descriptor:
 def _descriptor_or_none(name: str) -> Descriptor | None:
     known = _TYPE.fullmatch(name)
     if known is not None:
-        if not _exists(known[1]):
+        if known[2] == _GONE or not _exists(known[1]):
             return None
         for module in pkgutil.iter_modules(import_module(known[1]).__path__):
             if module.name.endswith("_pb2"):
