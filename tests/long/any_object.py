@@ -133,7 +133,7 @@ POOLS: dict[str, tuple[Any, ...]] = {
     "sourceLabels": LABELS,
     "statPrefix": ("some", ""),
     "minimumRingSize": (1, 64, 1024, 8388608),
-    "tableSize": (3, 101, 65537, 5000011),
+    "tableSize": (3, 101, 65537, 5000009),
     "maxConnections": (0, 1, 1024, 2147483647),
     "maxEjectionPercent": (0, 10, 100),
     "minHealthPercent": (0, 10, 50, 100),

@@ -20,7 +20,7 @@ from argosy.resources.semantics import (
 from argosy.resources.semantics.findings import Findings
 
 _CONNECT_MAX = 3_600_000
-_CURVES = frozenset(("P-256", "P-384", "P-521", "X25519", "X25519MLKEM768"))  # Envoy (BoringSSL)
+_CURVES = frozenset(("P-256", "P-384", "P-521", "P-224", "X25519", "X25519MLKEM768"))  # Envoy (BoringSSL)
 
 
 def check(config: MeshConfig, findings: Findings) -> None:

@@ -23,7 +23,7 @@ from argosy.resources.networking.destination_rule import (
 from argosy.resources.semantics import locality, names, tls
 from argosy.resources.semantics.findings import Findings
 
-_MAGLEV_MAX = 5000011  # Envoy: maglev table_size
+_MAGLEV_END = 5000011  # Envoy: the largest table_size; Istio takes smaller ones alone
 
 
 def check(path: str, policy: TrafficPolicy | None, findings: Findings) -> None:
@@ -192,9 +192,9 @@ def _consistent_hash(path: str, consistent: ConsistentHash, findings: Findings) 
             findings.error(f"{path}.minimumRingSize", f"excludes {algorithms[0]}; keep {algorithms[0]}")
     if consistent.maglev is not None:
         size = consistent.maglev.table_size
-        if size > _MAGLEV_MAX or not _is_prime(size):
+        if size >= _MAGLEV_END or not _is_prime(size):
             findings.error(
-                f"{path}.maglev.tableSize", f"{size} is not a prime number of at most {_MAGLEV_MAX}"
+                f"{path}.maglev.tableSize", f"{size} is not a prime number of less than {_MAGLEV_END}"
             )
 
 
