@@ -378,4 +378,30 @@ RICH: list[dict[str, Any]] = [
             "image": {"imageType": "debug"},
         },
     },
+    {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "WorkloadEntry",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {
+            "address": "10.0.0.1",
+            "ports": {"http": 8080},
+            "labels": {"app": "a"},
+            "network": "n",
+            "locality": "a/b/c",
+            "weight": 2,
+            "serviceAccount": "a",
+        },
+    },
+    {
+        "apiVersion": "extensions.istio.io/v1alpha1",
+        "kind": "TrafficExtension",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "a"}},
+            "phase": "AUTHN",
+            "priority": -1,
+            "match": [{"mode": "SERVER", "ports": [{"number": 80}]}],
+            "lua": {"inlineCode": "function envoy_on_request(handle) end"},
+        },
+    },
 ]
