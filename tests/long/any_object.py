@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from argosy.resources.kinds import Kind, kind_of
+from argosy.resources import kinds
+from argosy.resources.kind import Kind
 from argosy.resources.networking import HTTPRoute
 from argosy.resources.validation import validate
 
@@ -132,7 +133,7 @@ POOLS: dict[str, tuple[Any, ...]] = {
     "sourceLabels": LABELS,
     "statPrefix": ("some", ""),
     "minimumRingSize": (1, 64, 1024, 8388608),
-    "tableSize": (3, 101, 65537, 5000011),
+    "tableSize": (3, 101, 65537, 5000009),
     "maxConnections": (0, 1, 1024, 2147483647),
     "maxEjectionPercent": (0, 10, 100),
     "minHealthPercent": (0, 10, 50, 100),
@@ -181,17 +182,20 @@ DURATION = re.compile(
 INTEGERS = (0, 1, 5, 100, 65535, 2147483647, 4294967295, -1)
 WORDS = ("a", "b", "v1", "http", "x-y", "", "a b", "é", "a\nb", "a\0b", "%", "%START_TIME%", "x" * 300)
 
+WEIGHTS = {
+    "VirtualService": 6.0,
+    "DestinationRule": 4.0,
+    "Gateway": 2.0,
+    "ServiceEntry": 3.0,
+    "WorkloadEntry": 2.0,
+    "Service": 2.0,
+    "PeerAuthentication": 1.0,
+}
+"""By `Kind.unique_name`: those that traffic depends on. Every other kind of the mesh comes now and then."""
 KINDS = tuple(
-    (kind_of(api_version, name), weight)
-    for api_version, name, weight in (
-        ("networking.istio.io/v1", "VirtualService", 6),
-        ("networking.istio.io/v1", "DestinationRule", 4),
-        ("networking.istio.io/v1", "Gateway", 2),
-        ("networking.istio.io/v1", "ServiceEntry", 3),
-        ("networking.istio.io/v1", "WorkloadEntry", 2),
-        ("v1", "Service", 2),
-        ("security.istio.io/v1", "PeerAuthentication", 1),
-    )
+    (kind, WEIGHTS.get(kind.unique_name, 0.15))
+    for kind in kinds.KINDS
+    if kind.unique_name in WEIGHTS or kind.group.endswith((".istio.io", "gateway.networking.k8s.io"))
 )
 ROUNDS = 25
 
@@ -199,16 +203,15 @@ ROUNDS = 25
 def objects(chance: random.Random, number: int) -> list[Json]:
     """`number` objects that are valid; those of one kind and name replace each other."""
     found: dict[tuple[str, str, str], Json] = {}
-    kinds, weights = zip(*KINDS, strict=True)
+    of, weights = zip(*KINDS, strict=True)
     while len(found) < number:
-        kind = chance.choices(kinds, weights)[0]
-        assert kind is not None
+        kind = chance.choices(of, weights)[0]
         name, namespace = (
             f"o{chance.randrange(6)}",
             chance.choice(("default", "default", "shop", "istio-system")),
         )
         if (obj := valid(chance, kind, name, namespace)) is not None:
-            found[kind.kind, namespace, name] = obj
+            found[kind.unique_name, namespace, name] = obj
     return list(found.values())
 
 

@@ -35,6 +35,7 @@ from tests.long import any_object
 from tests.long.conftest import FULL, count
 from tests.unit.apiserver import test_any_request as api
 from tests.unit.resources import test_validation as door
+from tests.unit.resources.rich import RICH
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
@@ -74,7 +75,7 @@ async def test_any_object_is_taken_or_refused(method: str, obj: Any) -> None:
 @many(full=20_000, short=1000)
 @given(st.data())
 def test_rich_objects_with_parts_replaced_are_judged(data: st.DataObject) -> None:
-    obj = copy.deepcopy(data.draw(st.sampled_from(door.RICH)))
+    obj = copy.deepcopy(data.draw(st.sampled_from(RICH)))
     for _ in range(data.draw(st.integers(1, 3))):
         parent, key = data.draw(st.sampled_from(list(door.parts(obj))))
         parent[key] = data.draw(door.JSON | door.LIKELY)

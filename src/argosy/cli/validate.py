@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def validate(filename: Files, output: Output = "table") -> None:
     """Check files without a server: fields, values, and what belongs together. Exit code 1 where any object is invalid.
 
+    Mesh settings (MeshConfig, MeshNetworks) may be in a file of their own.
+
     [bold]Examples[/bold]
 
     argosy validate -f reviews.yaml -f folder/
@@ -46,12 +48,13 @@ def validate(filename: Files, output: Output = "table") -> None:
 
 def with_limits(entry: dict[str, Any], obj: Any) -> dict[str, Any]:
     """The entry with what of its object is accepted and not in force."""
-    from argosy.model.limits import not_in_force
+    from argosy.model.limits import not_in_force, settings_not_in_force
     from argosy.resources.kinds import decode
 
-    if not entry["valid"] or entry.get("skipped"):
+    if not entry["valid"] or entry.get("skipped") or entry["kind"] == "MeshNetworks":
         return entry
-    found = [{"field": field, "message": message} for field, message in not_in_force(decode(obj))]
+    limits = settings_not_in_force(obj) if entry["kind"] == "MeshConfig" else not_in_force(decode(obj))
+    found = [{"field": field, "message": message} for field, message in limits]
     return entry | {"warnings": entry["warnings"] + found}
 
 

@@ -23,7 +23,7 @@ from argosy.model.protocols import parse_protocol
 from argosy.resources import loading, meshconfig
 from argosy.resources.core import ConfigMap
 from argosy.resources.kinds import kind_of_group
-from argosy.resources.meta import Object
+from argosy.resources.meta import Object, ObjectMeta
 from argosy.resources.networking import VirtualService
 from argosy.resources.schema import join
 
@@ -158,6 +158,25 @@ TABLE: tuple[Limit, ...] = (
     Limit("ServiceEntry", "spec.endpoints[*].network", _NETWORK),
     Limit("WorkloadEntry", "spec.network", _NETWORK),
     Limit(
+        "WorkloadGroup",
+        "",
+        "is not in force yet: no WorkloadEntry is made from it, and nothing is probed; `argosy run` writes the entries "
+        "of the workloads that it starts",
+    ),
+    Limit(
+        "Sidecar",
+        "",
+        "IS NOT ENFORCED: this version applies no Sidecar; its workloads reach every host of the mesh and, as "
+        "MeshConfig says, every other, and listen as if this object did not exist",
+    ),
+    Limit(
+        "EnvoyFilter",
+        "",
+        "IS NOT ENFORCED: this version applies no EnvoyFilter; the configuration of proxies is not changed, so that a "
+        "filter that is to check or to limit requests IS NOT THERE",
+    ),
+    Limit("ProxyConfig", "", "is not in force: proxies are started as the agent that runs them is told"),
+    Limit(
         "Service",
         "spec.type",
         "opens nothing to the outside: as ClusterIP; let a Gateway serve it",
@@ -263,6 +282,29 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit("MeshConfig", "accessLogFormat", "is not in force: the fields are Istio's, in its order"),
     Limit("MeshConfig", "{ingressSelector,ingressService}", "is not in force: Ingress is not read"),
+    Limit(
+        "MeshConfig",
+        "defaultInboundHttpRetryPolicy",
+        "is not in force: requests that have reached a workload's sidecar are not tried again there",
+    ),
+    Limit(
+        "MeshConfig",
+        "proxyListenPort",
+        "is not in force: the agent chooses the ports that sidecars listen on",
+    ),
+    Limit(
+        "MeshConfig",
+        "defaultConfig",
+        "is not in force: proxies are started as the agent that runs them is told",
+    ),
+    Limit(
+        "MeshConfig",
+        "extensionProviders",
+        "is not in force: nobody is asked for decisions, and no spans or log lines are sent to them yet",
+    ),
+    Limit(
+        "MeshConfig", "serviceSettings", "is not in force: the mesh is one cluster, all of which is reached"
+    ),
     Limit("MeshConfig", "localityLbSetting.*", _NOT_LOCALITY, _unless(False)),
     Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_LOCALITY, _unless(False)),
     Limit(
@@ -336,6 +378,17 @@ def _config_map(obj: ConfigMap) -> Iterator[Finding]:
     for document in documents:
         for path in _unknown(document.object, meshconfig.MeshConfig, []):
             yield f"{MESH_FIELD}.{join(path)}", _UNKNOWN
+
+
+def settings_not_in_force(settings: dict[str, Any]) -> tuple[Finding, ...]:
+    """The same of mesh settings in a file of their own; each field is relative to them."""
+    obj = ConfigMap(
+        api_version="v1",
+        kind="ConfigMap",
+        metadata=ObjectMeta(name=MESH_NAME, namespace=MESH_NAMESPACE),
+        data={meshconfig.KEY: msgspec.json.encode(settings).decode()},
+    )
+    return tuple((field.removeprefix(f"{MESH_FIELD}."), message) for field, message in _config_map(obj))
 
 
 def _found(kind: str, obj: Object, path: list[str | int], value: Any) -> Iterator[Finding]:

@@ -233,7 +233,13 @@ class Endpoints(Object, frozen=True, kw_only=True, rename="camel", omit_defaults
     """The endpoints, in groups of the same ports; together they are the service's."""
 
 
-def _kind(struct: type[Object], plural: str, *short_names: str, namespaced: bool = True) -> Kind:
+def _kind(
+    struct: type[Object],
+    plural: str,
+    *short_names: str,
+    namespaced: bool = True,
+    categories: tuple[str, ...] = (),
+) -> Kind:
     return Kind(
         group="",
         versions=("v1",),
@@ -241,6 +247,7 @@ def _kind(struct: type[Object], plural: str, *short_names: str, namespaced: bool
         plural=plural,
         singular=struct.__name__.lower(),
         short_names=short_names,
+        categories=categories,
         namespaced=namespaced,
         builtin=True,
         struct=struct,
@@ -249,7 +256,7 @@ def _kind(struct: type[Object], plural: str, *short_names: str, namespaced: bool
 
 KINDS = (
     _kind(Namespace, "namespaces", "ns", namespaced=False),
-    _kind(Service, "services", "svc"),
+    _kind(Service, "services", "svc", categories=("all",)),
     _kind(Secret, "secrets"),
     _kind(ConfigMap, "configmaps", "cm"),
     _kind(ServiceAccount, "serviceaccounts", "sa"),

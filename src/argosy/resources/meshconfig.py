@@ -1,12 +1,14 @@
 """MeshConfig: settings of the whole mesh, as far as they shape traffic. Unknown fields are kept out, not refused.
 
-It is written in YAML in the ConfigMap `istio` of the root namespace, key `mesh`. Defaults are Istio's.
-# Istio: mesh/v1alpha1/config.proto
+It is written in YAML in the ConfigMap `istio` of the root namespace, key `mesh`; MeshNetworks beside it, key
+`meshNetworks`. Defaults are Istio's. Neither is a kind: in a file of its own it is known by its fields.
+# Istio: mesh/v1alpha1/{config,network}.proto
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -21,10 +23,14 @@ from argosy.resources.networking.destination_rule import (
     ZoneAwareLoadBalancerSetting,
 )
 from argosy.resources.networking.virtual_service import HTTPRetry
-from argosy.resources.problem import Problem
+
+if TYPE_CHECKING:
+    from argosy.resources.semantics.findings import Findings
 
 CONFIG_MAP = "istio"
 KEY = "mesh"
+NETWORKS_KEY = "meshNetworks"
+Settings = TypeVar("Settings", bound=Struct)
 
 
 class OutboundMode(StrEnum):
@@ -94,6 +100,7 @@ class MeshConfig(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     access_log_format: str = ""
     access_log_encoding: AccessLogEncoding = AccessLogEncoding.TEXT
     default_http_retry_policy: HTTPRetry | None = None  # None: 2 attempts on Istio's conditions
+    default_inbound_http_retry_policy: HTTPRetry | None = None
     default_traffic_policy: DefaultTrafficPolicy | None = None
     ingress_selector: str = ""
     ingress_service: str = ""
@@ -109,32 +116,97 @@ class MeshConfig(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     path_normalization: PathNormalization = PathNormalization()
     mesh_mtls: TLSConfig | None = field(default=None, name="meshMTLS")
     tls_defaults: TLSConfig | None = None
+    # Of these only what can be wrong is looked at (`semantics`); none is in force
+    proxy_listen_port: int | None = None
+    default_config: dict[str, Any] | None = None  # ProxyConfig
+    extension_providers: tuple[dict[str, Any], ...] = ()
+    service_settings: tuple[dict[str, Any], ...] = ()
+
+
+class NetworkEndpoints(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Exactly one says which endpoints are in the network."""
+
+    from_cidr: str | None = None
+    from_registry: str | None = None
+
+
+class NetworkGateway(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A way into the network from others: by address, or a service of the registry."""
+
+    address: str | None = None
+    registry_service_name: str | None = None
+    port: int = 0
+    locality: str = ""
+
+
+class Network(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    endpoints: tuple[NetworkEndpoints, ...] = ()
+    gateways: tuple[NetworkGateway, ...] = ()
+
+
+class MeshNetworks(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    networks: dict[str, Network] = {}
 
 
 def load(text: str) -> MeshConfig:
     """From YAML. Raises ValueError, whose message names field and remedy."""
-    try:
-        documents = loading.load_documents(text, KEY)
-    except loading.LoadError as error:
-        raise ValueError(str(error)) from error
-    if len(documents) > 1:
-        raise ValueError(f"{KEY}: has {len(documents)} documents; mesh settings are one")
-    value = settled(documents[0].object) if documents else {}
-    try:
-        return msgspec.convert(value, MeshConfig, str_keys=True)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{KEY}: {error}") from error
+    return _typed(_read(text, KEY), MeshConfig, KEY)
 
 
-def problems(text: str) -> list[Problem]:
-    """What is wrong with mesh settings written in YAML; each field is relative to them."""
-    from argosy.resources.semantics import mesh_config
+def judge(text: str, key: str = KEY) -> Findings:
+    """What is wrong with settings written in YAML; each field is relative to them. `key` says which they are."""
     from argosy.resources.semantics.findings import Findings
 
     try:
-        config = load(text)
+        value = _read(text, key)
     except ValueError as error:
-        return [Problem("", str(error))]
+        findings = Findings()
+        findings.error("", str(error))
+        return findings
+    return judge_settings(value, key)
+
+
+def judge_settings(value: Any, key: str = KEY) -> Findings:
+    """The same of settings that are read already."""
+    from argosy.resources.semantics import mesh_config, mesh_networks
+    from argosy.resources.semantics.findings import Findings
+
     findings = Findings()
-    mesh_config.check(config, findings)
-    return findings.errors
+    try:
+        if key == KEY:
+            mesh_config.check(_typed(value, MeshConfig, key), findings)
+        else:
+            mesh_networks.check(_typed(value, MeshNetworks, key), findings)
+    except ValueError as error:
+        findings.error("", str(error))
+    return findings
+
+
+def key_of(value: Any) -> str | None:
+    """Which settings an object without kind is: of MeshConfig or of MeshNetworks; None: of neither."""
+    if not isinstance(value, dict) or not _OBJECT.isdisjoint(value):
+        return None
+    if not _FIELDS.isdisjoint(value):
+        return KEY
+    return NETWORKS_KEY if "networks" in value else None
+
+
+_OBJECT = frozenset(("apiVersion", "kind", "metadata", "spec"))
+_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(MeshConfig))
+
+
+def _read(text: str, key: str) -> Any:
+    try:
+        documents = loading.load_documents(text, key)
+    except loading.LoadError as error:
+        raise ValueError(str(error)) from error
+    if len(documents) > 1:
+        raise ValueError(f"{key}: has {len(documents)} documents; mesh settings are one")
+    return documents[0].object if documents else {}
+
+
+def _typed(value: Any, struct: type[Settings], key: str) -> Settings:
+    try:
+        return msgspec.convert(settled(value), struct, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{key}: {error}") from error

@@ -224,6 +224,7 @@ KINDS = (
         kind="Telemetry",
         plural="telemetries",
         singular="telemetry",
+        short_names=("telemetry",),
         categories=("istio-io", "telemetry-istio-io"),
         struct=Telemetry,
     ),

@@ -11,8 +11,8 @@ from argosy.resources.definitions import defined, manifest, name_of
 from argosy.resources.kinds import KINDS, Kind, kind_of
 from argosy.resources.structural import inline
 from argosy.resources.validation import validate
+from tests.unit.resources.rich import RICH
 from tests.unit.resources.structural import faults
-from tests.unit.resources.test_validation import RICH
 
 
 @pytest.mark.parametrize("kind", defined(), ids=lambda kind: kind.kind)

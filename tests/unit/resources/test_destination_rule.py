@@ -47,6 +47,7 @@ def zone_aware(**fields: Any) -> dict[str, Any]:
         lb(consistentHash={"useSourceIp": True, "maglev": {"tableSize": 65537}}),
         lb(consistentHash={"httpHeaderName": "x", "ringHash": {"minimumRingSize": 2}}),
         locality(distribute=[{"from": "a/*", "to": {"a/b": 70, "c": 30}}, {"from": "b/x", "to": {"c": 100}}]),
+        locality(distribute=[{"from": f, "to": {"b": 100}} for f in ("a/b/c", "a/b/*", "a/*", "*")]),
         locality(failover=[{"from": "a", "to": "b"}], failoverPriority=["version"]),
         zone_aware(failover=[{"from": "a", "to": "b"}], failoverPriority=["version=v1"], minClusterSize=6),
         policy(connectionPool={"tcp": {"idleTimeout": "0s", "tcpKeepalive": {"time": "7200s", "probes": 3}}}),
@@ -188,6 +189,16 @@ def test_valid(judge: Judge, spec: dict[str, Any]) -> None:
             locality(distribute=[{"from": f, "to": {"b": 100}} for f in ("*", "a/b/c")]),
             "spec.trafficPolicy.loadBalancer.localityLbSetting.distribute",
             "overlaps",
+        ),
+        (
+            locality(distribute=[{"from": f, "to": {"b": 100}} for f in ("a/b/c", "a/b")]),
+            "spec.trafficPolicy.loadBalancer.localityLbSetting.distribute",
+            "overlaps",
+        ),
+        (
+            lb(consistentHash={"useSourceIp": True, "maglev": {"tableSize": 5000011}}),
+            "spec.trafficPolicy.loadBalancer.consistentHash.maglev.tableSize",
+            "less than 5000011",
         ),
         (
             locality(distribute=[{"from": "a//b", "to": {"b": 100}}]),

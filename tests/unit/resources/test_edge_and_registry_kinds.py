@@ -38,6 +38,7 @@ VALID: list[tuple[str, dict[str, Any]]] = [
     ("Gateway", server(tls={"httpsRedirect": True})),
     ("Gateway", https()),
     ("Gateway", https(mode="SIMPLE", credentialName="c")),
+    ("Gateway", https(mode="SIMPLE", credentialName="c", cipherSuites=["ALL", "-SHA", "+AES", "!RC4"])),
     ("Gateway", https(mode="SIMPLE", credentialNames=["a", "b"])),
     (
         "Gateway",
@@ -270,6 +271,12 @@ INVALID: list[tuple[str, Any, str, str]] = [
     ),
     (
         "ServiceEntry",
+        se(resolution="DNS", endpoints=[{"network": "far"}]),
+        "spec.endpoints[0].address",
+        "is missing, which resolution DNS needs",
+    ),
+    (
+        "ServiceEntry",
         se(resolution="DNS", endpoints=[{"address": "unix:///x"}]),
         "spec.endpoints[0].address",
         "STATIC alone",
@@ -420,6 +427,16 @@ WARNED: list[tuple[str, dict[str, Any], str]] = [
         "spec.servers[0].tls.httpsRedirect",
     ),
     ("ServiceEntry", se(hosts=["*a.com"]), "spec.hosts[0]"),
+    (
+        "ServiceEntry",
+        se(
+            hosts=["a.com", "b.com"],
+            addresses=["10.0.0.1"],
+            resolution="DNS",
+            ports=[{"number": 1, "name": "a", "protocol": "TLS"}],
+        ),
+        "spec.hosts",
+    ),
     ("ServiceEntry", se(workloadSelector={"labels": {"a": "b"}}), "spec.workloadSelector"),
     ("ServiceEntry", se(resolution="STATIC", workloadSelector={}), "spec.workloadSelector.labels"),
     ("ServiceEntry", se(ports=[{"number": 1, "name": "a", "protocol": "TCP"}]), "spec.ports[0]"),

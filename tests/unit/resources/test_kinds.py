@@ -51,10 +51,49 @@ def test_two_kinds_named_gateway_are_told_apart_by_their_groups() -> None:
     assert len({kind.unique_name for kind in KINDS}) == len(KINDS)
 
 
+_ALL_THREE = ("v1", "v1beta1", "v1alpha3")
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "plural", "short_names", "versions"),
+    [
+        ("networking", "VirtualService", "virtualservices", ("vs",), _ALL_THREE),
+        ("networking", "DestinationRule", "destinationrules", ("dr",), _ALL_THREE),
+        ("networking", "Gateway", "gateways", ("gw",), _ALL_THREE),
+        ("networking", "ServiceEntry", "serviceentries", ("se",), _ALL_THREE),
+        ("networking", "WorkloadEntry", "workloadentries", ("we",), _ALL_THREE),
+        ("networking", "WorkloadGroup", "workloadgroups", ("wg",), _ALL_THREE),
+        ("networking", "Sidecar", "sidecars", (), _ALL_THREE),
+        ("networking", "EnvoyFilter", "envoyfilters", ("ef",), ("v1alpha3",)),
+        ("networking", "ProxyConfig", "proxyconfigs", (), ("v1beta1",)),
+        ("security", "PeerAuthentication", "peerauthentications", ("pa",), ("v1", "v1beta1")),
+        ("security", "AuthorizationPolicy", "authorizationpolicies", ("ap",), ("v1", "v1beta1")),
+        ("security", "RequestAuthentication", "requestauthentications", ("ra",), ("v1", "v1beta1")),
+        ("telemetry", "Telemetry", "telemetries", ("telemetry",), ("v1", "v1alpha1")),
+        ("extensions", "WasmPlugin", "wasmplugins", (), ("v1alpha1",)),
+        ("extensions", "TrafficExtension", "trafficextensions", (), ("v1alpha1",)),
+    ],
+)
+def test_kinds_of_istio_are_called_as_there(
+    group: str, kind: str, plural: str, short_names: tuple[str, ...], versions: tuple[str, ...]
+) -> None:
+    found = by_resource(f"{group}.istio.io/{plural}")
+    assert found is not None
+    assert (found.kind, found.singular) == (kind, kind.lower())
+    assert (found.short_names, found.versions) == (short_names, versions)
+    assert found.categories == ("istio-io", f"{group}-istio-io")
+
+
+def test_every_kind_of_istio_is_in_that_table() -> None:
+    served = [kind for kind in KINDS if kind.group.endswith(".istio.io")]
+    assert len(served) == 15
+
+
 @pytest.mark.parametrize(
     ("api_version", "kind"),
     [
-        ("networking.istio.io/v1", "Sidecar"),
+        ("networking.istio.io/v1", "EnvoyFilter"),
+        ("networking.istio.io/v1alpha3", "ProxyConfig"),
         ("gateway.networking.k8s.io/v1alpha1", "Gateway"),
         ("networking.istio.io/v9", "VirtualService"),
         ("v1", "Pod"),

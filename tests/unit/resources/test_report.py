@@ -56,3 +56,28 @@ def test_errors_name_field_and_message() -> None:
     assert entries[3]["errors"][0]["field"] == "apiVersion"
     assert entries[4]["kind"] is None
     assert entries[4]["errors"][0]["field"] == ""
+
+
+def test_mesh_settings_in_a_file_of_their_own_are_judged() -> None:
+    text = """
+connectTimeout: 1s
+defaultConfig: {concurrency: 2}
+---
+connectTimeout: 0s
+---
+networks: {a: {gateways: [{address: 1.1.1.1, port: 15443}]}}
+---
+concurrency: 2
+---
+{kind: MeshConfig, connectTimeout: 1s}
+"""
+    entries = report(load_documents(text, "f.yaml"))
+    assert [(entry["kind"], entry["valid"]) for entry in entries] == [
+        ("MeshConfig", True),
+        ("MeshConfig", False),
+        ("MeshNetworks", True),
+        (None, False),
+        ("MeshConfig", False),
+    ]
+    assert [error["field"] for error in entries[1]["errors"]] == ["connectTimeout"]
+    assert [error["field"] for error in entries[3]["errors"]] == ["apiVersion"]

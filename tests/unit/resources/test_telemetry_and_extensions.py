@@ -37,6 +37,10 @@ def errors(verdict: Verdict) -> list[str]:
         ),
         ({"accessLogging": [{"match": {"mode": "BOTH"}}]}, "spec.accessLogging[0].match.mode"),
         ({"selector": {"matchLabels": {"a": "*"}}}, "spec.selector.matchLabels"),
+        *(
+            ({"accessLogging": [{"filter": {"expression": text}}]}, "spec.accessLogging[0].filter.expression")
+            for text in ("", "response.code >=", "a b", "size(a", "'a", "(" * 4096, "a" * 4097)
+        ),
     ],
 )
 def test_telemetry_that_cannot_be_reported_is_refused_at_its_field(

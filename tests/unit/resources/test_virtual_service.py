@@ -283,6 +283,14 @@ def test_valid(judge: Judge, spec: dict[str, Any]) -> None:
             "cannot be changed here",
         ),
         (route(headers={"request": {"add": {"x": "50%"}}}), "spec.http[0].headers.request.add['x']", "'%%'"),
+        *(
+            (
+                route(headers={"request": {"add": {"x": text}}}),
+                "spec.http[0].headers.request.add['x']",
+                "'%%'",
+            )
+            for text in ('%A(["b" "c"])%', '%A(["b"%', "%A([b])%", '%A(["b"]c)%', "%A(b)c%")
+        ),
         (
             route(headers={"request": {"add": {"x": "%A(b%"}}}),
             "spec.http[0].headers.request.add['x']",

@@ -1,4 +1,5 @@
-"""Kinds of `networking.istio.io`: how traffic flows. Served as v1, v1beta1 and v1alpha3, which are the same.
+"""Kinds of `networking.istio.io`: how traffic flows. Served as v1, v1beta1 and v1alpha3, which are the same; but for
+EnvoyFilter and ProxyConfig, of which Istio has one version each.
 
 Every field of Istio's API is described here once. Durations and enumerations are texts as people write them;
 `None` is "not set" where that differs from the zero value.
@@ -6,7 +7,7 @@ Every field of Istio's API is described here once. Durations and enumerations ar
 
 from __future__ import annotations
 
-from argosy.resources.kind import Kind
+from argosy.resources.kind import AGE, Kind
 from argosy.resources.meta import Object
 from argosy.resources.networking.columns import COLUMNS
 from argosy.resources.networking.destination_rule import (
@@ -23,7 +24,9 @@ from argosy.resources.networking.destination_rule import (
     TrafficPolicy,
     ZoneAwareLoadBalancerSetting,
 )
+from argosy.resources.networking.envoy_filter import EnvoyFilter, EnvoyFilterSpec
 from argosy.resources.networking.gateway import Gateway, GatewaySpec, Port, Server, ServerTLSSettings
+from argosy.resources.networking.proxy_config import ProxyConfig, ProxyConfigSpec
 from argosy.resources.networking.service_entry import (
     ServiceEntry,
     ServiceEntrySpec,
@@ -32,6 +35,7 @@ from argosy.resources.networking.service_entry import (
     WorkloadEntrySpec,
     WorkloadSelector,
 )
+from argosy.resources.networking.sidecar import Sidecar, SidecarSpec
 from argosy.resources.networking.virtual_service import (
     CorsPolicy,
     Destination,
@@ -53,6 +57,7 @@ from argosy.resources.networking.virtual_service import (
     VirtualService,
     VirtualServiceSpec,
 )
+from argosy.resources.networking.workload_group import WorkloadGroup, WorkloadGroupSpec
 
 __all__ = [
     "KINDS",
@@ -63,6 +68,8 @@ __all__ = [
     "Destination",
     "DestinationRule",
     "DestinationRuleSpec",
+    "EnvoyFilter",
+    "EnvoyFilterSpec",
     "Gateway",
     "GatewaySpec",
     "HTTPFaultInjection",
@@ -80,12 +87,16 @@ __all__ = [
     "Percent",
     "Port",
     "PortTrafficPolicy",
+    "ProxyConfig",
+    "ProxyConfigSpec",
     "RouteDestination",
     "Server",
     "ServerTLSSettings",
     "ServiceEntry",
     "ServiceEntrySpec",
     "ServicePort",
+    "Sidecar",
+    "SidecarSpec",
     "StringMatch",
     "Subset",
     "TCPRoute",
@@ -96,21 +107,28 @@ __all__ = [
     "VirtualServiceSpec",
     "WorkloadEntry",
     "WorkloadEntrySpec",
+    "WorkloadGroup",
+    "WorkloadGroupSpec",
     "WorkloadSelector",
     "ZoneAwareLoadBalancerSetting",
 ]
 
 
-def _kind(struct: type[Object], plural: str, *short_names: str) -> Kind:
+_VERSIONS = ("v1", "v1beta1", "v1alpha3")
+
+
+def _kind(
+    struct: type[Object], plural: str, *short_names: str, versions: tuple[str, ...] = _VERSIONS
+) -> Kind:
     return Kind(
         group="networking.istio.io",
-        versions=("v1", "v1beta1", "v1alpha3"),
+        versions=versions,
         kind=struct.__name__,
         plural=plural,
         singular=struct.__name__.lower(),
         short_names=short_names,
         categories=("istio-io", "networking-istio-io"),
-        columns=COLUMNS[struct.__name__],
+        columns=COLUMNS.get(struct.__name__, (AGE,)),
         struct=struct,
     )
 
@@ -121,4 +139,8 @@ KINDS = (
     _kind(Gateway, "gateways", "gw"),
     _kind(ServiceEntry, "serviceentries", "se"),
     _kind(WorkloadEntry, "workloadentries", "we"),
+    _kind(WorkloadGroup, "workloadgroups", "wg"),
+    _kind(Sidecar, "sidecars"),
+    _kind(EnvoyFilter, "envoyfilters", "ef", versions=("v1alpha3",)),
+    _kind(ProxyConfig, "proxyconfigs", versions=("v1beta1",)),
 )

@@ -38,6 +38,10 @@ def check(
         selectors.check_selector("spec.selector.matchLabels", selector.match_labels, findings)
     if target_ref is not None:
         _target("spec.targetRef", target_ref, findings)
+    check_targets(target_refs, findings)
+
+
+def check_targets(target_refs: Sequence[PolicyTargetReference], findings: Findings) -> None:
     for index, target in enumerate(target_refs):
         _target(f"spec.targetRefs[{index}]", target, findings)
 

@@ -1,7 +1,7 @@
 """ConfigMap: its keys and size, and that an immutable one stays; where it is the mesh's own (`istio`), that its
 settings can be read.
 
-# Istio: ConfigMap istio in the root namespace, key `mesh`
+# Istio: ConfigMap istio in the root namespace, keys `mesh` and `meshNetworks`
 """
 
 from __future__ import annotations
@@ -26,9 +26,21 @@ def check(obj: ConfigMap, findings: Findings) -> None:
     data.check_size(sum(sizes), findings)
     for key in obj.data.keys() & obj.binary_data.keys():
         findings.error(f"binaryData[{key!r}]", "is also in data; keep one")
-    if obj.metadata.name == meshconfig.CONFIG_MAP and meshconfig.KEY in obj.data:
-        for problem in meshconfig.problems(obj.data[meshconfig.KEY]):
-            findings.error(f"data[{meshconfig.KEY!r}].{problem.field}", problem.message)
+    if obj.metadata.name == meshconfig.CONFIG_MAP:
+        _settings(obj.data, findings)
+
+
+def _settings(written: dict[str, str], findings: Findings) -> None:
+    """Networks are not in force, so that what is wrong with them is no reason to refuse the settings beside them."""
+    for key in (meshconfig.KEY, meshconfig.NETWORKS_KEY):
+        if key not in written:
+            continue
+        found = meshconfig.judge(written[key], key)
+        refuse = findings.error if key == meshconfig.KEY else findings.warn
+        for problem in found.errors:
+            refuse(f"data[{key!r}].{problem.field}", problem.message)
+        for problem in found.warnings:
+            findings.warn(f"data[{key!r}].{problem.field}", problem.message)
 
 
 def check_change(old: ConfigMap, new: ConfigMap, findings: Findings) -> None:

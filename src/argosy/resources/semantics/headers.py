@@ -14,7 +14,8 @@ from argosy.resources.semantics.findings import Findings
 _NAME = re.compile(r"[-_A-Za-z0-9]+")
 _CLAIM = re.compile(r"@request\.auth\.claims(?:\..+|(?:\[[^\[\]]+\])+)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_VARIABLE = r"%(?!%)[^%(]*(?:\((?:\\.|[^\\)])*\)(?::\d+)? *)?%"
+_LIST = r'\[ *"(?:\\.|[^"\\])*"(?: *, *"(?:\\.|[^"\\])*")* *\] *'
+_VARIABLE = rf"%(?!%)[^%(]*(?:\( *(?:{_LIST}|(?![ \[])(?:\\.|[^\\)])*)\)(?::\d+)? *)?%"
 _FORMAT = re.compile(rf"(?:[^%]|%%|{_VARIABLE})*", re.DOTALL)
 
 

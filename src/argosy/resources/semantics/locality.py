@@ -86,7 +86,8 @@ def _needs_outlier_detection(
 
 
 def _localities(localities: tuple[str, ...]) -> str | None:
-    """Patterns must be well formed, and none may cover another."""
+    """Patterns must be well formed, and none may cover another; but for a wildcard behind what it covers, which takes
+    the rest."""
     seen: list[list[str]] = []
     for place in localities:
         if place.count("*") > 1 or ("*" in place and not place.endswith("*")):
@@ -94,10 +95,10 @@ def _localities(localities: tuple[str, ...]) -> str | None:
         parts = place.split("/", 2)
         if "" in parts:
             return f"{names.shown(place)} has an empty region, zone or subzone"
-        own = parts[:-1] if parts[-1] == "*" else parts
+        wildcard = parts[-1] == "*"
+        own = parts[:-1] if wildcard else parts
         for other in seen:
-            shorter = min(len(own), len(other))
-            if own[:shorter] == other[:shorter]:
+            if own[: len(other)] == other or (not wildcard and other[: len(own)] == own):
                 return f"{names.shown(place)} overlaps {names.shown('/'.join(other) or '*')}"
         seen.append(own)
     return None

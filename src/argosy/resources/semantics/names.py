@@ -138,6 +138,28 @@ def port(number: int) -> str | None:
     return None if 1 <= number <= 65535 else f"{number} is not a port; use 1 to 65535"
 
 
+def host_and_port(text: str) -> tuple[str, str] | None:
+    """Of `HOST:PORT` and `[IPv6]:PORT`, either of which may be empty; None where it has another form."""
+    host, colon, number = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        return host[1:-1], number
+    return (host, number) if colon and not set("[]:") & set(host) else None
+
+
+def address(text: str) -> str | None:
+    """Where a server is: a host name or an IP address, and a port."""
+    parts = host_and_port(text)
+    if parts is None or not parts[0] or not (is_ip(parts[0]) or fqdn(parts[0]) is None):
+        return f"{shown(text)} is not an address; write HOST:PORT"
+    return port_text(parts[1])
+
+
+def port_text(text: str) -> str | None:
+    if text.isascii() and text.isdigit() and len(text) <= 5:
+        return port(int(text))
+    return f"{shown(text)} is not a port; use 1 to 65535"
+
+
 def non_negative(number: int) -> str | None:
     return None if number >= 0 else f"{number} is negative; use 0 or more"
 

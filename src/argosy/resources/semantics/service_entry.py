@@ -100,6 +100,11 @@ def _ports(spec: ServiceEntrySpec, findings: Findings) -> None:
             findings.error(f"{path}.targetPort", names.port(port.target_port))
         if not spec.addresses and spec.resolution == Resolution.NONE and port.protocol.upper() in ("", "TCP"):
             findings.warn(path, "TCP traffic is told apart by its address; give spec.addresses")
+    by_address = spec.addresses and spec.resolution in _BY_DNS and len(spec.hosts) > 1
+    if by_address and any(port.protocol.upper() in protocols.TCP for port in spec.ports):
+        findings.warn(
+            "spec.hosts", "has several, which TCP connections to one address cannot tell apart; keep one"
+        )
 
 
 def _endpoints(spec: ServiceEntrySpec, findings: Findings) -> None:
@@ -141,3 +146,5 @@ def _endpoints(spec: ServiceEntrySpec, findings: Findings) -> None:
                 )
             else:
                 findings.error(f"{path}.address", names.fqdn(address))
+        elif not address and resolution in _BY_DNS:
+            findings.error(f"{path}.address", f"is missing, which resolution {resolution} needs; give it")

@@ -1,11 +1,11 @@
-"""Telemetry: providers, sampling, tags.
+"""Telemetry: providers, sampling, tags, filters.
 
 # Istio: ValidateTelemetry, CRD rules
 """
 
 from __future__ import annotations
 
-from argosy.resources.semantics import attachment, names
+from argosy.resources.semantics import attachment, expressions, names
 from argosy.resources.semantics.findings import Findings
 from argosy.resources.telemetry import CustomTag, Metrics, MetricsOverrides, TagOperation, Telemetry, Tracing
 
@@ -21,6 +21,10 @@ def check(obj: Telemetry, findings: Findings) -> None:
         _tracing(f"spec.tracing[{index}]", tracing, findings)
     for index, metrics in enumerate(spec.metrics):
         _metrics(f"spec.metrics[{index}]", metrics, findings)
+    for index, logging in enumerate(spec.access_logging):
+        if logging.filter is not None:
+            at = f"spec.accessLogging[{index}].filter.expression"
+            findings.error(at, expressions.problem(logging.filter.expression))
 
 
 def _tracing(path: str, tracing: Tracing, findings: Findings) -> None:

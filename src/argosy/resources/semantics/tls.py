@@ -168,6 +168,8 @@ def _versions(path: str, tls: ServerTLSSettings, findings: Findings) -> None:
 def _ciphers(path: str, tls: ServerTLSSettings, findings: Findings) -> None:
     seen: set[str] = set()
     for i, suite in enumerate(tls.cipher_suites):
+        if suite == "ALL" or not suite[:1].isalnum():
+            continue  # of BoringSSL's language of lists, as -SHA
         if suite not in CIPHER_SUITES:
             findings.warn(
                 f"{path}.cipherSuites[{i}]", f"{suite[:80]!r} is not a cipher suite of Envoy's; it is ignored"

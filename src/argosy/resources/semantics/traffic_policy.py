@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from math import isqrt
 
+from argosy.resources.meshconfig import DefaultTrafficPolicy
 from argosy.resources.networking.destination_rule import (
     ConnectionPoolSettings,
     ConsistentHash,
@@ -22,7 +23,7 @@ from argosy.resources.networking.destination_rule import (
 from argosy.resources.semantics import locality, names, tls
 from argosy.resources.semantics.findings import Findings
 
-_MAGLEV_MAX = 5000011  # Envoy: maglev table_size
+_MAGLEV_END = 5000011  # Envoy: the largest table_size; Istio takes smaller ones alone
 
 
 def check(path: str, policy: TrafficPolicy | None, findings: Findings) -> None:
@@ -40,6 +41,14 @@ def check(path: str, policy: TrafficPolicy | None, findings: Findings) -> None:
         _tunnel(f"{path}.tunnel", policy.tunnel, findings)
     if policy.retry_budget is not None:
         _retry_budget(f"{path}.retryBudget", policy.retry_budget, findings)
+
+
+def check_defaults(path: str, policy: DefaultTrafficPolicy, findings: Findings) -> None:
+    """Those of the mesh."""
+    if policy.outlier_detection is not None:
+        _outlier_detection(f"{path}.outlierDetection", policy.outlier_detection, findings)
+    if policy.connection_pool is not None:
+        check_connection_pool(f"{path}.connectionPool", policy.connection_pool, findings)
 
 
 def _port_policy(path: str, policy: PortTrafficPolicy, findings: Findings) -> None:
@@ -183,9 +192,9 @@ def _consistent_hash(path: str, consistent: ConsistentHash, findings: Findings) 
             findings.error(f"{path}.minimumRingSize", f"excludes {algorithms[0]}; keep {algorithms[0]}")
     if consistent.maglev is not None:
         size = consistent.maglev.table_size
-        if size > _MAGLEV_MAX or not _is_prime(size):
+        if size >= _MAGLEV_END or not _is_prime(size):
             findings.error(
-                f"{path}.maglev.tableSize", f"{size} is not a prime number of at most {_MAGLEV_MAX}"
+                f"{path}.maglev.tableSize", f"{size} is not a prime number of less than {_MAGLEV_END}"
             )
 
 

@@ -22,7 +22,7 @@ def check(obj: WorkloadEntry, findings: Findings) -> None:
 
 
 def check_entry(path: str, entry: WorkloadEntrySpec, findings: Findings) -> None:
-    """What holds wherever an entry stands; which kinds of address are right depends on that."""
+    """What holds wherever an entry stands for a workload; which kinds of address are right depends on that."""
     if not entry.address:
         if entry.network:
             findings.warn(
@@ -32,6 +32,11 @@ def check_entry(path: str, entry: WorkloadEntrySpec, findings: Findings) -> None
             findings.error(
                 f"{path}.address", "is missing; give an IP address, a host name, or unix:// and a path"
             )
+    check_parts(path, entry, findings)
+
+
+def check_parts(path: str, entry: WorkloadEntrySpec, findings: Findings) -> None:
+    """What is there must be right; in a template the address may be missing."""
     if names.is_unix(entry.address):
         findings.error(f"{path}.address", names.unix_address(entry.address))
         if entry.ports:

@@ -1,0 +1,84 @@
+"""Extension providers of MeshConfig: who is asked for decisions, and who gets spans and log lines.
+
+What is wrong with one is a warning, as in Istio: it matters where a policy names it.
+# Istio: validateExtensionProvider
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from argosy.resources.semantics import names
+from argosy.resources.semantics.findings import Findings
+
+_TRACERS = frozenset(("zipkin", "lightstep", "datadog", "opencensus", "skywalking", "opentelemetry"))
+_LOGS = frozenset(("envoyOtelAls", "envoyHttpAls", "envoyTcpAls"))
+_SERVED = _TRACERS | _LOGS | {"envoyExtAuthzHttp", "envoyExtAuthzGrpc"}
+_LOCAL = frozenset(("prometheus", "stackdriver", "envoyFileAccessLog", "sds"))
+_STATUSES = frozenset(str(status.value) for status in HTTPStatus)
+
+
+def check(path: str, providers: Sequence[dict[str, Any]], findings: Findings) -> None:
+    seen: set[str] = set()
+    for i, provider in enumerate(providers):
+        at = f"{path}[{i}]"
+        name = provider.get("name")
+        if not isinstance(name, str) or not name:
+            findings.warn(f"{at}.name", "is missing; name the provider")
+        elif name in seen:
+            findings.warn(f"{at}.name", f"{names.shown(name)} is there twice; give each its own name")
+        else:
+            seen.add(name)
+        _provider(at, provider, findings)
+
+
+def _provider(path: str, provider: dict[str, Any], findings: Findings) -> None:
+    given = [name for name in provider if name in _SERVED | _LOCAL]
+    if len(given) != 1:
+        said = (
+            f"has {' and '.join(given)}; keep one" if given else "says nothing that is known; give it a kind"
+        )
+        findings.warn(path, f"{said} of provider")
+    for kind in given:
+        body = provider[kind] or {}
+        if not isinstance(body, dict):
+            findings.warn(f"{path}.{kind}", f"{names.shown(body)} is not a mapping")
+        elif kind in _SERVED:
+            _remote(f"{path}.{kind}", kind, body, findings)
+
+
+def _remote(path: str, kind: str, body: dict[str, Any], findings: Findings) -> None:
+    service, port = body.get("service"), body.get("port")
+    findings.warn(f"{path}.service", _service(service))
+    known = isinstance(port, int) and not isinstance(port, bool)
+    findings.warn(
+        f"{path}.port", names.port(port) if known and isinstance(port, int) else "is missing; give it"
+    )
+    status = body.get("statusOnError")
+    if status and str(status) not in _STATUSES:
+        findings.warn(f"{path}.statusOnError", f"{names.shown(status)} is not an HTTP status; use one as 503")
+    prefix = body.get("pathPrefix")
+    if kind == "envoyExtAuthzHttp" and prefix and not str(prefix).startswith("/"):
+        findings.warn(
+            f"{path}.pathPrefix", f"{names.shown(prefix)} does not begin with '/'; write that first"
+        )
+    if kind == "lightstep" and not body.get("accessToken"):
+        findings.warn(f"{path}.accessToken", "is missing; give it")
+    if kind == "opentelemetry" and body.get("grpc") is not None and body.get("http") is not None:
+        findings.warn(path, "has grpc and http; keep one of them")
+
+
+def _service(value: Any) -> str | None:
+    """`[namespace/]host`, or an address."""
+    if not isinstance(value, str) or not value:
+        return "is missing; name the service"
+    namespace, slash, host = value.partition("/")
+    if not slash:
+        return None if names.is_ip(value) else names.fqdn(value)
+    if namespace not in ("*", "."):
+        wrong = names.dns_label(namespace)
+        if wrong is not None:
+            return wrong
+    return names.wildcard_host(host)
