@@ -166,6 +166,14 @@ POOLS: dict[str, tuple[Any, ...]] = {
     "targetHost": ("a.com", "10.0.0.1"),
     "http2Error": ("",),
     "delegate": ({},),
+    "controllerName": ("example.net/controller",),
+    "gatewayClassName": ("argosy", "other"),
+    "group": ("", "", "gateway.networking.k8s.io"),
+    "kind": ("Service", "Service", "Gateway", "HTTPRoute", "ConfigMap"),
+    "sectionName": ("a", "http"),
+    "hostname": ("a.example.com", "*.example.com"),
+    "hostnames": ("a.example.com", "*.example.com"),
+    "wellKnownCACertificates": ("System",),
 }
 """Certificates by file are left out: Envoy reads the files."""
 ALWAYS = frozenset(
@@ -223,7 +231,7 @@ def valid(chance: random.Random, kind: Kind, name: str, namespace: str) -> Json 
     obj: Json = {
         "apiVersion": kind.api_version,
         "kind": kind.kind,
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name} | ({"namespace": namespace} if kind.namespaced else {}),
         "spec": some(chance, spec.type, "spec"),
     }
     for _ in range(ROUNDS):
@@ -258,6 +266,10 @@ def cut(obj: Json, path: str) -> bool:
 def some(chance: random.Random, kind: inspect.Type, name: str) -> Any:
     """A value of that type for a field of that name."""
     match kind:
+        case inspect.Metadata():
+            return some(chance, kind.type, name)
+        case inspect.LiteralType():
+            return chance.choice(list(kind.values))
         case inspect.StructType():
             return structure(chance, kind, 0.5 if name == "spec" else 0.3)
         case inspect.UnionType():

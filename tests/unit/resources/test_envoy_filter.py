@@ -111,6 +111,7 @@ REFUSED: list[tuple[Json, str]] = [
     (adding("CLUSTER", connect_timeout="soon"), VALUE),
     (adding("ROUTE_CONFIGURATION", virtual_hosts={"a": 1}), VALUE),
     (adding("HTTP_FILTER", name="a", typed_config=ROUTER | {"start_child_span": "x"}), VALUE),
+    (adding("HTTP_FILTER", name="a", typed_config={"@type": "/google.protobuf.Duration"}), VALUE),
     (adding("HTTP_FILTER", name="a", typed_config={"a": 1}), f"{VALUE}.typed_config['@type']"),
     (adding("HTTP_FILTER", name="a", typed_config={"@type": 1}), f"{VALUE}.typed_config['@type']"),
     (

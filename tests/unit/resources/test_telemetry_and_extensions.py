@@ -82,7 +82,17 @@ def test_telemetry_of_every_part_is_valid(judge: Judge) -> None:
     [
         ({}, "spec.url"),
         (WASM | {"url": "a b"}, "spec.url"),
-        (WASM | {"url": "http://"}, "spec.url"),
+        *(
+            (WASM | {"url": url}, "spec.url")
+            for url in (
+                "http://",
+                "docker://a",
+                "http://a.com:80a",
+                "http://a.com/%zz",
+                "http://[::1",
+                "a:b:99999999",
+            )
+        ),
         (WASM | {"sha256": "A" * 64}, "spec.sha256"),
         (WASM | {"imagePullPolicy": "IF_NOT_PRESENT"}, "spec.imagePullPolicy"),
         (WASM | {"imagePullSecret": "a" * 254}, "spec.imagePullSecret"),
@@ -94,6 +104,21 @@ def test_telemetry_of_every_part_is_valid(judge: Judge) -> None:
 )
 def test_a_module_that_cannot_be_loaded_is_refused_at_its_field(judge: Judge, spec: Json, field: str) -> None:
     assert field in errors(judge("WasmPlugin", spec))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///a.wasm",
+        "http://[::1]:80/a?b=%20",
+        "oci://a.com/b:1",
+        "localhost:5000/a",
+        "a.com/b@sha256:12",
+        "b:1",
+    ],
+)
+def test_a_module_is_at_a_url_or_an_image(judge: Judge, url: str) -> None:
+    assert judge("WasmPlugin", WASM | {"url": url}).errors == ()
 
 
 def test_an_extension_is_wasm_or_lua(judge: Judge) -> None:

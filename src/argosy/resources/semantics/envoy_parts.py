@@ -76,8 +76,9 @@ def check(path: str, part: ApplyTo, value: dict[str, Any], findings: Findings) -
         json_format.ParseDict(
             prepared, message_factory.GetMessageClass(descriptor)(), ignore_unknown_fields=True
         )
-    except json_format.Error as error:
-        findings.error(path, f"is not a {descriptor.name} of Envoy's: {str(error)[:_MESSAGE]}")
+    except Exception as error:  # the reader lets out whatever a value that it does not expect leads to
+        said = str(error) if isinstance(error, json_format.Error) else f"it cannot be read ({error!r})"
+        findings.error(path, f"is not a {descriptor.name} of Envoy's: {said[:_MESSAGE]}")
 
 
 class _Walk:

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 from argosy.resources.extensions import EnvValueSource, TrafficExtension, VmConfig, WasmPlugin
 from argosy.resources.semantics import attachment, names
 from argosy.resources.semantics.findings import Findings
 
+_UNESCAPED = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SCHEMES = ("file", "http", "https", "oci")
 
 
@@ -25,15 +29,27 @@ def check(obj: WasmPlugin | TrafficExtension, findings: Findings) -> None:
         _module("spec.wasm", obj.spec.wasm.url, obj.spec.wasm.vm_config, findings)
 
 
-def _module(path: str, url: str, vm: VmConfig | None, findings: Findings) -> None:
+def _location(url: str) -> str | None:
+    """A URL, or without a scheme the name of an OCI image."""
     scheme, mark, rest = url.partition("://")
     if mark and (scheme not in _SCHEMES or not rest):
-        findings.error(
-            f"{path}.url",
-            f"{names.shown(url)} is not a location of a module; begin it with {', '.join(_SCHEMES)} and ://",
-        )
-    elif any(character.isspace() for character in url):
-        findings.error(f"{path}.url", f"{names.shown(url)} has a space in it; remove it")
+        said = f"begin it with {', '.join(_SCHEMES)} and ://"
+        return f"{names.shown(url)} is not a location of a module; {said}"
+    if any(character.isspace() for character in url):
+        return f"{names.shown(url)} has a space in it; remove it"
+    try:
+        right = urlsplit(url if mark else f"http://{url}").port != 0 and not _UNESCAPED.search(url)
+    except ValueError:  # no port, no address
+        right = False
+    return (
+        None
+        if right
+        else f"{names.shown(url)} is not a location of a module; correct its host, port or escapes"
+    )
+
+
+def _module(path: str, url: str, vm: VmConfig | None, findings: Findings) -> None:
+    findings.error(f"{path}.url", _location(url))
     seen: set[str] = set()
     for index, variable in enumerate(vm.env if vm is not None else ()):
         at = f"{path}.vmConfig.env[{index}]"
