@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from argosy.apiserver.access.differences import LAST_APPLIED
 from argosy.cli.masking import both, masked, size
 
-SECRET = {
+SECRET: dict[str, Any] = {
     "metadata": {"name": "s", "annotations": {LAST_APPLIED: "swordfish", "mine": "shown"}},
     "data": {"same": "c3dvcmRmaXNo", "other": "c3dvcmRmaXNo"},
     "stringData": {"more": "swordfish"},
