@@ -6,6 +6,7 @@ into the mesh. httpx is imported when a client is made, so that commands which n
 
 from __future__ import annotations
 
+import math
 import os
 import ssl
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from argosy import __version__
 from argosy.apiserver import kubeconfig
 from argosy.apiserver.kubeconfig import Connection
 from argosy.resources.kinds import KINDS, Kind, kind_of
@@ -57,10 +59,15 @@ class ApiError(Failure):
         return [cause for cause in found if isinstance(cause, dict)]
 
 
+class Unreachable(Failure):
+    """No answer came: whether the server did what was asked is not known."""
+
+
 class Applied(NamedTuple):
     object: Json
     warnings: tuple[str, ...]
     outcome: Outcome
+    before: Json | None = None  # what was there, where that was looked at
 
 
 class WatchEvent(NamedTuple):
@@ -75,7 +82,9 @@ class ApiClient:
         import httpx
 
         self.connection = connection
-        headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
+        headers = {"User-Agent": f"argosy/{__version__}"}  # the field manager of what it writes, too
+        if connection.token:
+            headers["Authorization"] = f"Bearer {connection.token}"
         socket = connection.server.removeprefix(UNIX) if connection.server.startswith(UNIX) else None
         try:
             self._http = httpx.Client(
@@ -83,7 +92,7 @@ class ApiClient:
                 headers=headers,
                 verify=_trust(connection),
                 transport=httpx.HTTPTransport(uds=socket) if socket else None,
-                timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
+                timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
                 trust_env=False,
             )
         except httpx.InvalidURL as error:
@@ -114,9 +123,11 @@ class ApiClient:
             self._call("GET", path_of(kind, namespace, name), describe(kind.kind, namespace, name))
         )
 
-    def list(self, kind: Kind, namespace: str | None = None, *, label_selector: str = "") -> Json:
+    def list(
+        self, kind: Kind, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> Json:
         """The list object: `items`, and `metadata.resourceVersion` to watch from. `namespace` None: all."""
-        params = {"labelSelector": label_selector} if label_selector else {}
+        params = _given(labelSelector=label_selector, fieldSelector=field_selector)
         return self._decoded(self._call("GET", path_of(kind, namespace), kind.kind, params=params))
 
     def create(self, obj: Json, *, dry_run: str = "") -> Applied:
@@ -154,6 +165,15 @@ class ApiClient:
             self._call("DELETE", path_of(kind, namespace, name), subject, params=_dry(dry_run))
         )
 
+    def patch(self, kind: Kind, name: str, namespace: str, patch: Json) -> Applied:
+        """Merges `patch` into the object (null takes a field away); with a `metadata.resourceVersion` only where that
+        is still its revision. # JSON Merge Patch: RFC 7396"""
+        response = self._call(
+            "PATCH", path_of(kind, namespace, name), describe(kind.kind, namespace, name),
+            body=patch, content_type="application/merge-patch+json",
+        )  # fmt: skip
+        return Applied(self._decoded(response), _warnings(response), "configured")
+
     def patch_status(self, kind: Kind, name: str, namespace: str, status: Json) -> Json:
         """Merges `status` into the object's."""
         path = path_of(kind, namespace, name) + "/status"
@@ -170,23 +190,27 @@ class ApiClient:
         *,
         resource_version: str = "",
         label_selector: str = "",
-        timeout: int = 0,
+        field_selector: str = "",
+        timeout: float = 0,
     ) -> Iterator[WatchEvent]:
         """Changes after a revision ("": first what is there, as ADDED), until `timeout` seconds (0: the server stops).
+        Within less than a second of that, as the server counts whole ones.
 
         Raises ApiError (code 410) where the revision is too old: list again.
         """
         import httpx
 
         params: dict[str, str] = {"watch": "true", "allowWatchBookmarks": "true"}
-        given = {"resourceVersion": resource_version, "labelSelector": label_selector}
-        params |= {name: value for name, value in given.items() if value}
-        if timeout:
-            params["timeoutSeconds"] = str(timeout)
+        params |= _given(
+            resourceVersion=resource_version,
+            labelSelector=label_selector,
+            fieldSelector=field_selector,
+            timeoutSeconds=str(math.ceil(timeout)) if timeout else "",
+        )
         try:
             with self._http.stream(
                 "GET", path_of(kind, namespace), params=params, extensions=self._extensions,
-                timeout=httpx.Timeout(CONNECT_SECONDS, read=None),
+                timeout=httpx.Timeout(CONNECT_SECONDS, read=timeout or None),
             ) as response:  # fmt: skip
                 if response.status_code >= 400:
                     response.read()
@@ -197,6 +221,8 @@ class ApiClient:
                         raise ApiError(frame["object"], kind.kind)
                     yield WatchEvent(frame["type"], frame["object"])
         except httpx.TransportError as error:
+            if timeout and isinstance(error, httpx.ReadTimeout):
+                return
             raise self._unreachable(error) from error
 
     # --- anything else ---
@@ -231,7 +257,7 @@ class ApiClient:
         before, after = (each["metadata"].get("resourceVersion") for each in (live, done.object))
         if dry_run:
             before, after = _content(live), _content(done.object)
-        return done._replace(outcome="unchanged" if before == after else "configured")
+        return done._replace(outcome="unchanged" if before == after else "configured", before=live)
 
     def _call(
         self,
@@ -274,7 +300,7 @@ class ApiClient:
 
         server = self.connection.server
         if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
-            return Failure(
+            return Unreachable(
                 f"the control plane at {server} did not answer in time", "try again; look at its log"
             )
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -282,7 +308,7 @@ class ApiClient:
                 f"the control plane at {server} is not the one of this configuration ({error})",
                 "another server listens there, or its authority is new: use the kubeconfig of its state directory",
             )
-        return Failure(
+        return Unreachable(
             f"the control plane at {server} cannot be reached ({error or type(error).__name__})",
             "start it: argosy server (the sidecars go on without it)",
         )
@@ -318,7 +344,11 @@ def _version(obj: Json) -> str:
 
 
 def _dry(dry_run: str) -> dict[str, str]:
-    return {"dryRun": dry_run} if dry_run else {}
+    return _given(dryRun=dry_run)
+
+
+def _given(**params: str) -> dict[str, str]:
+    return {name: value for name, value in params.items() if value}
 
 
 def _pinned(obj: Json) -> bool:
@@ -327,7 +357,8 @@ def _pinned(obj: Json) -> bool:
 
 
 def _content(obj: Json) -> Json:
-    metadata = {k: v for k, v in obj["metadata"].items() if k not in ("resourceVersion", "generation")}
+    noted = ("resourceVersion", "generation", "managedFields")
+    metadata = {k: v for k, v in obj["metadata"].items() if k not in noted}
     return obj | {"metadata": metadata}
 
 

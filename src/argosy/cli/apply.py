@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec import Struct
 
-from argosy.cli.options import Files, StateDir
+from argosy.cli.options import DryRun, Files, OfContext, Recursive, StateDir, chosen_output, output
+from argosy.cli.targets import Target
 from argosy.runtime.errors import Failure
 
 if TYPE_CHECKING:
     from argosy.apiserver.client import ApiClient
 
+Json = dict[str, Any]
+FORMS = ("text", "json", "yaml", "name")
 LIVE, REFUSED, TIMED_OUT = 0, 1, 2
 
 
@@ -33,6 +36,10 @@ class Change(Struct, frozen=True):
 
 def apply(
     filename: Files,
+    namespace: OfContext = "",
+    recursive: Recursive = False,
+    dry_run: DryRun = "none",
+    form: Annotated[str, output(*FORMS)] = "text",
     wait: Annotated[
         bool,
         typer.Option("--wait", help="Until every connected proxy runs it: 0 live, 1 refused, 2 timed out."),
@@ -46,13 +53,23 @@ def apply(
 
     argosy apply -f reviews.yaml --wait
 
-    argosy apply -f folder/ -f extra.yaml
+    argosy apply -f folder/ -f extra.yaml --dry-run server
     """
-    from argosy.cli.connect import seconds
+    from argosy.cli.connect import dry, seconds
 
+    chosen_output(form, FORMS)
     limit = seconds(timeout, "--timeout")
+    without_writing = dry(dry_run)
+    report = Report(form, " (server dry run)" if without_writing else "")
     with _client(state_dir) as client:
-        changes = write(client, checked(filename))
+        objects = placed(checked(filename), namespace, client.connection.namespace)
+        if without_writing:
+            for one in unrefused(trial(client, objects)):
+                report.tell(one.target, one.object, one.outcome, one.warnings)
+            report.end()
+            return
+        changes = write(client, objects, report)
+        report.end()
         if wait and (code := waited(client, changes, limit)) != LIVE:
             raise typer.Exit(code)
 
@@ -60,7 +77,7 @@ def apply(
 def apply_files(state: Path, names: Sequence[str]) -> None:
     """For other commands: as `argosy apply -f …`, without a word."""
     with _client(state) as client:
-        write(client, checked(names, quiet), quiet)
+        write(client, checked(names, quiet), Silent())
 
 
 def _client(state: str | Path) -> ApiClient:
@@ -79,7 +96,22 @@ def told(text: str) -> None:
     warn(text)
 
 
-def checked(names: Sequence[str], warned: Any = told) -> list[dict[str, Any]]:
+def placed(objects: Sequence[Json], chosen: str, usual: str) -> list[Json]:
+    """Each in its own namespace, which must be the chosen one; else in that, or in the usual one. Raises Failure."""
+    from argosy.apiserver.client import identify
+
+    found = []
+    for obj in objects:
+        kind, own, _ = identify(obj, chosen or usual)
+        if kind.namespaced and chosen and own != chosen:
+            raise Failure(
+                f"{called(obj)} is not in namespace {chosen}", "leave -n out, or change the file", code=2
+            )
+        found.append(obj | {"metadata": obj["metadata"] | {"namespace": own}} if kind.namespaced else obj)
+    return found
+
+
+def checked(names: Sequence[str], warned: Any = told) -> list[Json]:
     """The objects of the files, each valid. Raises one Failure that names everything that is not."""
     from argosy.cli.files import documents
     from argosy.resources.validation import validate
@@ -109,38 +141,109 @@ def called(obj: Any) -> str:
     return " ".join(part for part in (str(obj.get("kind") or "object"), name) if part)
 
 
-def write(client: ApiClient, objects: Sequence[dict[str, Any]], warned: Any = told) -> list[Change]:
-    """Writes the objects and says what became of each. Where one is refused: Failure, and nothing is written."""
+class Tried(Struct, frozen=True):
+    """What would become of one object."""
+
+    target: Target
+    object: Json  # as it would be
+    before: Json | None  # None: it is not there
+    refusal: Failure | None = None
+    warnings: tuple[str, ...] = ()
+    outcome: str = "created"
+
+
+def trial(client: ApiClient, objects: Sequence[Json]) -> list[Tried]:
+    """Asks the server what would become of each, namespaces first; nothing is written."""
+    from argosy.apiserver.client import ApiError, identify
+
+    found = []
+    coming: set[str] = set()
+    for obj in sorted(objects, key=lambda obj: obj.get("kind") != "Namespace"):
+        target = Target(*identify(obj, client.connection.namespace))
+        if target.namespace in coming:  # its namespace is not there yet: the check of the files must do
+            found.append(Tried(target, obj, None))
+            continue
+        try:
+            done = client.apply(obj, dry_run="All")
+        except ApiError as error:
+            if error.http_code == 401:
+                raise  # it would be the same for all of them
+            found.append(Tried(target, obj, None, refusal=error))
+            continue
+        if target.kind.kind == "Namespace" and done.outcome == "created":
+            coming.add(target.name)
+        found.append(Tried(target, done.object, done.before, None, done.warnings, done.outcome))
+    return found
+
+
+def unrefused(tried: Sequence[Tried]) -> Sequence[Tried]:
+    """Raises one Failure that names all that is refused."""
+    refused = [one.refusal for one in tried if one.refusal is not None]
+    if refused:
+        remedies = dict.fromkeys(each.remedy for each in refused if each.remedy)
+        what = "\n".join(each.what for each in refused)
+        raise Failure(what, "\n".join([*remedies, "nothing was changed"]))
+    return tried
+
+
+def write(client: ApiClient, objects: Sequence[Json], report: Report) -> list[Change]:
+    """Writes the objects. Where one is refused: Failure, and nothing is written, unless somebody else changes the mesh
+    at that moment: then the Failure says what was."""
     from argosy.apiserver.client import identify
 
-    first = sorted(objects, key=lambda obj: obj.get("kind") != "Namespace")
-    coming = {obj["metadata"]["name"] for obj in first if obj.get("kind") == "Namespace"}
-    wrong = []
-    for obj in first:
-        kind, namespace, _ = identify(obj, client.connection.namespace)
-        if kind.kind == "Namespace" or namespace in coming:
-            continue  # its namespace is not there yet: the check here must do
+    unrefused(trial(client, objects))
+    changes: list[Change] = []
+    for obj in sorted(objects, key=lambda obj: obj.get("kind") != "Namespace"):
+        target = Target(*identify(obj, client.connection.namespace))
         try:
-            client.apply(obj, dry_run="All")
+            done = client.apply(obj)
         except Failure as failure:
-            wrong.append(failure)
-    if wrong:
-        remedies = [failure.remedy for failure in wrong if failure.remedy]
-        raise Failure(
-            "\n".join(failure.what for failure in wrong), "\n".join([*remedies, "nothing was changed"])
-        )
-    changes = []
-    for obj in first:
-        done = client.apply(obj)
-        kind, namespace, name = identify(obj, client.connection.namespace)
-        label = f"{kind.kind} {namespace}/{name}" if namespace else f"{kind.kind} {name}"
-        for warning in done.warnings:
-            warned(f"{label}: {warning}")
-        if warned is told:
-            print(f"{label} {done.outcome}")
-        subject = "/".join(part for part in (kind.unique_name, namespace, name) if part)
-        changes.append(Change(label, subject, str(done.object["metadata"]["resourceVersion"])))
+            raise _halfway(failure, changes, len(objects)) from failure
+        report.tell(target, done.object, done.outcome, done.warnings)
+        changes.append(Change(target.label, target.subject, str(done.object["metadata"]["resourceVersion"])))
     return changes
+
+
+def _halfway(failure: Failure, changes: Sequence[Change], count: int) -> Failure:
+    if not changes:
+        return failure
+    written = ", ".join(change.label for change in changes)
+    what = f"{failure.what}\nonly {len(changes)} of {count} objects were written: {written}"
+    return Failure(
+        what, "\n".join(part for part in (failure.remedy, "apply them again") if part), failure.code
+    )
+
+
+class Report:
+    """Says what became of each object: a line as it happens, or all of them at the end, for programs."""
+
+    def __init__(self, form: str, note: str = "") -> None:
+        self.form, self.note = form, note
+        self.objects: list[Json] = []
+
+    def tell(self, target: Target, obj: Json, outcome: str, warnings: Sequence[str]) -> None:
+        for warning in warnings:
+            told(f"{target.label}: {warning}")
+        if self.form == "text":
+            print(f"{target.label} {outcome}{self.note}")
+        elif self.form == "name":
+            print(target.printed)
+        self.objects.append(obj)
+
+    def end(self) -> None:
+        from argosy.cli.documents import listed, show
+        from argosy.cli.printing import shorn
+
+        items = [shorn(obj) for obj in self.objects]
+        show(self.form, items[0] if len(items) == 1 else listed(items))
+
+
+class Silent(Report):
+    def __init__(self) -> None:
+        super().__init__("none")
+
+    def tell(self, target: Target, obj: Json, outcome: str, warnings: Sequence[str]) -> None:
+        pass
 
 
 def waited(client: ApiClient, changes: Sequence[Change], limit: float) -> int:
@@ -157,7 +260,7 @@ def waited(client: ApiClient, changes: Sequence[Change], limit: float) -> int:
     return code
 
 
-def _said(change: Change, verdict: dict[str, Any], took: float, limit: float) -> int:
+def _said(change: Change, verdict: Json, took: float, limit: float) -> int:
     from argosy.cli.terminal import say, warn
 
     state = verdict.get("state")

@@ -43,12 +43,11 @@ def can_i(
 
     argosy auth can-i --list -n shop
     """
-    import json
 
+    from argosy.cli import documents
     from argosy.cli.connect import api
-    from argosy.cli.terminal import table
 
-    form = chosen_output(output, ("table", "json"))
+    form = chosen_output(output)
     if listed == bool(verb) or bool(verb) != bool(resource):
         raise Failure("what do you want to know?", "argosy auth can-i VERB RESOURCE, or --list", code=2)
     with api(state_dir) as client:
@@ -64,25 +63,31 @@ def can_i(
             body={"apiVersion": AUTHORIZATION, "kind": kind, "spec": spec},
         )
     status = found["status"]
-    if form == "json":
-        print(json.dumps(status, indent=2))
-    elif listed:
-        table(["RESOURCES", "NON-RESOURCE URLS", "NAMES", "VERBS"], rules(status))
-    else:
-        print("yes" if status["allowed"] else f"no{_because(status)}")
+    if not documents.show(form, status):
+        printed(status)
     if not listed and not status["allowed"]:
         raise typer.Exit(1)
+
+
+def printed(status: Json) -> None:
+    """A verdict, or all the rules."""
+    from argosy.cli.terminal import table
+
+    if "allowed" in status:
+        print("yes" if status["allowed"] else f"no{_because(status)}")
+    else:
+        table(["RESOURCES", "NON-RESOURCE URLS", "NAMES", "VERBS"], rules(status))
 
 
 @app.command()
 def whoami(output: Output = "table", state_dir: StateDir = "") -> None:
     """Show who you are to the API: your name, and the groups that you belong to."""
-    import json
 
+    from argosy.cli import documents
     from argosy.cli.connect import api
     from argosy.cli.terminal import table
 
-    form = chosen_output(output, ("table", "json"))
+    form = chosen_output(output)
     with api(state_dir) as client:
         found = client.request(
             "POST",
@@ -90,9 +95,7 @@ def whoami(output: Output = "table", state_dir: StateDir = "") -> None:
             body={"apiVersion": AUTHENTICATION, "kind": "SelfSubjectReview"},
         )
     user = found["status"]["userInfo"]
-    if form == "json":
-        print(json.dumps(user, indent=2))
-    else:
+    if not documents.show(form, user):
         table(["USER", "GROUPS"], [[user["username"], ", ".join(user.get("groups") or ())]])
 
 

@@ -29,16 +29,16 @@ Kubeconfig = Annotated[
 @app.command("get-contexts")
 def get_contexts(kubeconfig: Kubeconfig = "", output: Output = "table", state_dir: StateDir = "") -> None:
     """List the contexts."""
-    import json
 
     from argosy.apiserver.kubeconfig import contexts
+    from argosy.cli import documents
     from argosy.cli.terminal import say, table
 
-    form = chosen_output(output, ("table", "json"))
+    form = chosen_output(output)
     found = contexts(_merged(kubeconfig, state_dir))
-    if form == "json":
-        print(json.dumps(found, indent=2))
-    elif not found:
+    if documents.show(form, found):
+        return
+    if not found:
         say("there is no context")
     else:
         titles = ["CURRENT", "NAME", "CLUSTER", "USER", "NAMESPACE"]

@@ -18,21 +18,23 @@ if TYPE_CHECKING:
 KUBECONFIG = "kubeconfig"
 OPERATIONS = "/apis/operations.argosy.dev/v1"
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|)")
+DRY_RUNS = ("none", "server")
 UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
 
 
-def api(chosen: str | Path) -> ApiClient:
+def api(chosen: str | Path, *, timeout: float | None = None) -> ApiClient:
     """By --kubeconfig; else by the state directory, where one is named; else by $KUBECONFIG; else by the usual state
     directory. Raises Failure where no server has ever run there."""
     from argosy.apiserver import kubeconfig
-    from argosy.apiserver.client import ApiClient
+    from argosy.apiserver.client import TIMEOUT_SECONDS, ApiClient
 
     paths = kubeconfigs(chosen)
     context = os.environ.get(options.CONTEXT) or None
+    limit = TIMEOUT_SECONDS if timeout is None else timeout
     if len(paths) == 1:
-        return ApiClient.from_kubeconfig(paths[0], context)
+        return ApiClient.from_kubeconfig(paths[0], context, timeout=limit)
     whole = kubeconfig.merged([kubeconfig.read(path) for path in paths if path.exists()])
-    return ApiClient(kubeconfig.parse(whole, context, ":".join(map(str, paths))))
+    return ApiClient(kubeconfig.parse(whole, context, ":".join(map(str, paths))), timeout=limit)
 
 
 def kubeconfigs(chosen: str | Path) -> list[Path]:
@@ -72,11 +74,32 @@ def kind_called(name: str) -> Kind:
     raise Failure(f"{name}: not a kind", f"the kinds are {', '.join(kind.plural for kind in KINDS)}", code=2)
 
 
+def kinds_called(names: str) -> list[Kind]:
+    """Kinds with commas between; a category stands for those that belong to it, as `istio-io`. Raises Failure."""
+    from argosy.resources.kinds import KINDS
+
+    found: dict[Kind, None] = {}
+    for name in names.split(","):
+        of_category = [kind for kind in KINDS if name in kind.categories and not kind.virtual]
+        for kind in of_category or [kind_called(name)]:
+            found[kind] = None
+    return list(found)
+
+
 def seconds(text: str, flag: str) -> float:
     found = DURATION.fullmatch(text)
     if found is None:
         raise Failure(f"{flag} {text}: not a duration", "as in 30s, 500ms or 2m", code=2)
     return float(found[1]) * UNITS[found[2]]
+
+
+def dry(given: str) -> str:
+    """What --dry-run is to the API. Raises Failure."""
+    if given not in DRY_RUNS:
+        raise Failure(
+            f"--dry-run {given}: not known", "server, or none; files alone: argosy validate", code=2
+        )
+    return "All" if given == "server" else ""
 
 
 def delivery(client: ApiClient, subject: str, revision: str, timeout: float) -> dict[str, Any]:

@@ -1,33 +1,44 @@
-"""`argosy get`: what the mesh is configured with."""
+"""`argosy get`: what the mesh is configured with; with -w, and what becomes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from argosy.cli.options import OfContext, StateDir, chosen_output
+from argosy.cli.options import (
+    Everywhere,
+    FieldSelector,
+    LabelSelector,
+    OfContext,
+    StateDir,
+    What,
+    chosen_output,
+    output,
+)
+from argosy.runtime.errors import Failure
 
 if TYPE_CHECKING:
-    from argosy.resources.builtin_columns import Cell
-    from argosy.resources.kinds import Kind
+    from argosy.apiserver.client import ApiClient
+    from argosy.cli.follow import Query
+    from argosy.cli.targets import Wanted
 
 Json = dict[str, Any]
+FORMS = ("table", "wide", "json", "yaml", "name", "jsonpath=…")
 
 
 def get(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="virtualservices, vs, services, …")],
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="One object alone.")] = "",
+    what: What = None,
     namespace: OfContext = "",
-    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of all namespaces.")] = False,
-    selector: Annotated[
-        str, typer.Option("--selector", "-l", metavar="KEY=VALUE", help="With these labels.")
-    ] = "",
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FORMAT", help="table, wide, json or yaml.")
-    ] = "table",
+    everywhere: Everywhere = False,
+    selector: LabelSelector = "",
+    field_selector: FieldSelector = "",
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="And every change, until Ctrl-C.")] = False,
+    ignore_not_found: Annotated[
+        bool, typer.Option("--ignore-not-found", help="What is not there is no error.")
+    ] = False,
+    form: Annotated[str, output(*FORMS)] = "table",
     state_dir: StateDir = "",
 ) -> None:
     """Show resources.
@@ -36,78 +47,117 @@ def get(
 
     argosy get vs
 
-    argosy get workloadentries -A
+    argosy get vs,dr -A -l app=reviews
 
     argosy get destinationrule reviews -o yaml
+
+    argosy get vs reviews -w
     """
-    import json
+    from argosy.cli import documents, targets
+    from argosy.cli.connect import api
 
-    from argosy.cli.connect import api, kind_called
-    from argosy.cli.terminal import say, table
-    from argosy.runtime.errors import Failure
-
-    form = chosen_output(output, ("table", "wide", "json", "yaml"))
-    which = kind_called(kind)
-    if name and everywhere:
-        raise Failure(f"{name} of all namespaces?", "name one namespace with -n", code=2)
+    documents.checked(chosen_output(form, FORMS))
+    wanted = targets.wanted(what or ())
+    if any(one.names for one in wanted):
+        if everywhere:
+            raise Failure("names, of all namespaces?", "name one namespace with -n", code=2)
+        if selector or field_selector:
+            raise Failure("names beside a selector", "give either of them", code=2)
+    if watch and (len(wanted) > 1 or len(wanted[0].names) > 1):
+        raise Failure("--watch: of several", "name one kind, or one object", code=2)
     with api(state_dir) as client:
-        namespace = namespace or client.connection.namespace
-        if name:
-            found = client.get(which, name, namespace)
-            items = [found]
-        else:
-            where = namespace if which.namespaced and not everywhere else None
-            found = client.list(which, where, label_selector=selector)
-            items = found.get("items") or []
-    for item in items:  # who manages which field is for programs; kubectl does not show it either
-        item.get("metadata", {}).pop("managedFields", None)
-    if form == "json":
-        print(json.dumps(found, indent=2))
-    elif form == "yaml":
-        print(as_yaml(found), end="")
-    elif not items:
-        say(
-            f"no {which.plural}"
-            + (f" in namespace {namespace}" if which.namespaced and not everywhere else "")
-        )
+        where = None if everywhere else namespace or client.connection.namespace
+        if watch:
+            watched(client, query_of(wanted[0], where, selector, field_selector), wanted[0].names, form)
+            return
+        found, missing = read(client, wanted, where, selector, field_selector)
+        if found:
+            printed(found, form, where, single=sum(len(one.names) for one in wanted) == 1)
+    if missing and not ignore_not_found:
+        raise Failure("\n".join(missing), "see argosy get; or --ignore-not-found")
+
+
+Found = list[tuple["Wanted", Json]]
+"""What was asked for, and the list of what there is of it."""
+
+
+def read(
+    client: ApiClient, wanted: Sequence[Wanted], where: str | None, selector: str, field_selector: str
+) -> tuple[Found, list[str]]:
+    """And what is not there, of what was named."""
+    from argosy.apiserver.client import ApiError
+    from argosy.cli import documents
+    from argosy.cli.targets import target
+
+    found: Found = []
+    missing: list[str] = []
+    for one in wanted:
+        if not one.names:
+            found.append((one, query_of(one, where, selector, field_selector).list(client)))
+            continue
+        items = []
+        for name in one.names:
+            try:
+                items.append(target(one.kind, where or "", name).read(client))
+            except ApiError as error:
+                if error.http_code != 404:
+                    raise
+                missing.append(error.what)
+        if items:
+            found.append((one, documents.listed(items)))
+    return found, missing
+
+
+def query_of(one: Wanted, where: str | None, selector: str, field_selector: str) -> Query:
+    from argosy.cli.follow import Query
+
+    named = f"metadata.name={one.names[0]}" if one.names else field_selector
+    return Query(
+        kind=one.kind,
+        namespace=where if one.kind.namespaced else None,
+        label_selector=selector,
+        field_selector=named,
+    )
+
+
+def printed(found: Found, form: str, where: str | None, *, single: bool) -> None:
+    """`single`: one object was asked for, so that is what programs get, and no list."""
+    from argosy.cli import documents
+    from argosy.cli.printing import shorn, tables
+    from argosy.cli.targets import of_objects
+
+    for _, listed in found:
+        listed["items"] = [shorn(item) for item in listed.get("items") or ()]
+    if form in ("table", "wide"):
+        tables([(one.kind, listed["items"]) for one, listed in found], where, wide=form == "wide")
+    elif form == "name":
+        for one, listed in found:
+            for target in of_objects(one.kind, listed["items"]):
+                print(target.printed)
+    elif single:
+        documents.show(form, found[0][1]["items"][0])
+    elif len(found) == 1:
+        documents.show(form, found[0][1])
     else:
-        table(*rows(which, items, wide=form == "wide", namespaces=everywhere and which.namespaced))
+        items = [item for _, listed in found for item in listed["items"]]
+        documents.show(form, documents.listed(items))
 
 
-def rows(
-    kind: Kind, items: Sequence[Json], *, wide: bool, namespaces: bool
-) -> tuple[list[str], list[list[str]]]:
-    """(titles, rows): the columns that kubectl shows of the kind too."""
-    from argosy.resources.columns import layout
+def watched(client: ApiClient, query: Query, names: Sequence[str], form: str) -> None:
+    """What there is, and then each change on a line (or as a document) of its own."""
+    from argosy.cli.follow import follow as changes
+    from argosy.cli.printing import Rows
+    from argosy.cli.targets import of_objects
+    from argosy.cli.terminal import say
 
-    shown, now = layout(kind), datetime.now(UTC)
-    chosen = [at for at, column in enumerate(shown.columns) if wide or column.priority == 0]
-    leading = ["NAMESPACE"] if namespaces else []
-    told = []
-    for item in items:
-        cells = shown.cells(item, now)
-        told.append(
-            [item["metadata"].get("namespace", "") for _ in leading] + [as_text(cells[at]) for at in chosen]
-        )
-    return [*leading, *(shown.columns[at].name.upper() for at in chosen)], told
-
-
-def as_text(cell: Cell) -> str:
-    if isinstance(cell, bool):
-        return str(cell).lower()
-    return "" if cell is None else str(cell)
-
-
-def as_yaml(found: Json) -> str:
-    """Text of several lines as it was written, line by line: what is shown can be edited."""
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        pass
-
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        style = "|" if "\n" in value else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-    Dumper.add_representer(str, text)
-    return str(yaml.dump(found, Dumper=Dumper, sort_keys=False, allow_unicode=True))
+    listed = query.list(client)
+    items = listed.get("items") or []
+    if names and not items:
+        raise Failure(f"{query.kind.kind} {names[0]}: is not there", "see argosy get")
+    rows = Rows(query.kind, form, namespaces=query.kind.namespaced and query.namespace is None)
+    rows.add(items)
+    for event in changes(client, query, listed):
+        rows.add([event.object])
+        if event.type == "DELETED":
+            (target,) = of_objects(query.kind, [event.object])
+            say(f"{target.label} was deleted", "dim")

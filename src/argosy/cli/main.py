@@ -47,7 +47,18 @@ COMMANDS: dict[str, Entry] = {
     "apply": Entry(
         "argosy.cli.apply:apply", "Create or change resources from files", CONFIGURATION, connects=True
     ),
+    "diff": Entry("argosy.cli.diff:diff", "Show what apply would change", CONFIGURATION, connects=True),
     "get": Entry("argosy.cli.get:get", "Show resources", CONFIGURATION, connects=True),
+    "describe": Entry(
+        "argosy.cli.describe:describe",
+        "Show resources with their status, events and proxies",
+        CONFIGURATION,
+        connects=True,
+    ),
+    "edit": Entry("argosy.cli.edit:edit", "Change a resource in an editor", CONFIGURATION, connects=True),
+    "wait": Entry(
+        "argosy.cli.wait:wait", "Wait until resources are as they should be", CONFIGURATION, connects=True
+    ),
     "delete": Entry("argosy.cli.delete:delete", "Delete resources", CONFIGURATION, connects=True),
     "validate": Entry("argosy.cli.validate:validate", "Check files without a server", CONFIGURATION),
     "explain-kind": Entry(
@@ -70,6 +81,9 @@ COMMANDS: dict[str, Entry] = {
     "agent": Entry("argosy.cli.agent:agent", "Run this host's agent in the foreground", MESH),
     "install": Entry(
         "argosy.cli.install:app", "Print the CustomResourceDefinitions of the mesh's kinds", MESH
+    ),
+    "completion": Entry(
+        "argosy.cli.completion:completion", "Print the script with which a shell completes commands", MESH
     ),
     "version": Entry(
         "argosy.cli.version:version", "Show versions; --check looks for what is missing here", MESH

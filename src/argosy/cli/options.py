@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperOption
 
+from argosy.cli import completing
 from argosy.runtime.errors import Failure
 
 StateDir = Annotated[
@@ -30,18 +31,78 @@ AttestSocket = Annotated[
         show_default="the server of the state directory",
     ),
 ]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NS", help="The namespace.")]
+Namespace = Annotated[
+    str,
+    typer.Option(
+        "--namespace", "-n", metavar="NS", help="The namespace.", autocompletion=completing.namespaces
+    ),
+]
 OfContext = Annotated[
     str,
     typer.Option(
-        "--namespace", "-n", metavar="NS", help="The namespace.", show_default="that of the context"
+        "--namespace",
+        "-n",
+        metavar="NS",
+        help="The namespace.",
+        show_default="that of the context",
+        autocompletion=completing.namespaces,
     ),
 ]
 Files = Annotated[
     list[str],
     typer.Option("--filename", "-f", metavar="F", help="A file, a folder or - (standard input); repeats."),
 ]
-Output = Annotated[str, typer.Option("--output", "-o", metavar="FORMAT", help="table, or json for programs.")]
+MaybeFiles = Annotated[
+    list[str] | None,
+    typer.Option("--filename", "-f", metavar="F", help="The objects of a file, a folder or -; repeats."),
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-R", help="As with kubectl; folders are read with all in them anyhow.")
+]
+What = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KIND[/NAME] [NAME]…",
+        help="vs, vs reviews, vs/reviews dr/reviews, …",
+        show_default=False,
+        autocompletion=completing.objects,
+    ),
+]
+Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of all namespaces.")]
+LabelSelector = Annotated[
+    str,
+    typer.Option(
+        "--selector", "-l", metavar="SELECTOR", help="With these labels: app=reviews,version!=v1, …"
+    ),
+]
+FieldSelector = Annotated[
+    str,
+    typer.Option("--field-selector", metavar="SELECTOR", help="With these fields: metadata.name=reviews, …"),
+]
+
+
+def output(*allowed: str) -> Any:
+    """The option -o with its forms, the first of which is the usual one."""
+    return typer.Option(
+        "--output",
+        "-o",
+        metavar="FORMAT",
+        help=f"{', '.join(allowed)}.",
+        autocompletion=completing.among(*allowed),
+    )
+
+
+DryRun = Annotated[
+    str,
+    typer.Option(
+        "--dry-run",
+        metavar="server|none",
+        help="server: it does all but the writing.",
+        autocompletion=completing.among("server", "none"),
+    ),
+]
+FORMS = ("table", "json", "yaml")
+Output = Annotated[str, output(*FORMS)]
 
 
 KUBECONFIG, CONTEXT = "ARGOSY_KUBECONFIG", "ARGOSY_CONTEXT"
@@ -77,12 +138,15 @@ def connection_options(command: Any) -> list[TyperOption]:
             callback=remembered(CONTEXT),
             help="Of the kubeconfig.",
             show_default="the current one",
+            autocompletion=lambda ctx, _, incomplete: completing.contexts(ctx, incomplete),
         ),
     ]
     return [option for option in offered if taken.isdisjoint(option.opts)]
 
 
-def chosen_output(given: str, allowed: Sequence[str]) -> str:
-    if given not in allowed:
+def chosen_output(given: str, allowed: Sequence[str] = FORMS) -> str:
+    """An allowed form that ends with `=…` stands for all that begin so. Raises Failure."""
+    beginnings = tuple(each.removesuffix("…") for each in allowed if each.endswith("=…"))
+    if given not in allowed and not (beginnings and given.startswith(beginnings)):
         raise Failure(f"--output {given}: not a format", f"one of {', '.join(allowed)}", code=2)
     return given

@@ -32,18 +32,18 @@ def status(
     state_dir: StateDir = "",
 ) -> None:
     """Show each proxy of the mesh: connected, synced, versions acknowledged, last refusal, certificate."""
-    import json
 
+    from argosy.cli import documents
     from argosy.cli.connect import OPERATIONS, api
     from argosy.cli.terminal import say, table
 
-    form = chosen_output(output, ("table", "json"))
+    form = chosen_output(output)
     with api(state_dir) as client:
         within = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
         found = client.request("GET", f"{OPERATIONS}{within}/proxies") or []
-    if form == "json":
-        print(json.dumps(found, indent=2))
-    elif not found:
+    if documents.show(form, found):
+        return
+    if not found:
         say("no proxy is connected: start a workload with `argosy run`")
     else:
         now = time.time()
@@ -113,11 +113,12 @@ def config(
     import json
 
     from argosy.agent.admin import Admin, AdminError
+    from argosy.cli import documents
     from argosy.cli.proxy_config import SECTIONS, detail, held
     from argosy.cli.terminal import table
     from argosy.runtime.errors import Failure
 
-    form = chosen_output(output, ("table", "json"))
+    form = chosen_output(output)
     if kind and kind not in SECTIONS:
         raise Failure(f"--type {kind}: not a type", f"one of {', '.join(SECTIONS)}", code=2)
     socket = admin_socket(name, state_dir)
@@ -126,8 +127,7 @@ def config(
     except (AdminError, ValueError) as error:
         raise Failure(f"the Envoy of {name} does not answer: {error}", f"see argosy logs {name}") from error
     kinds = [kind] if kind else list(SECTIONS)
-    if form == "json":
-        print(json.dumps({one: [h.resource for h in held(dump, one)] for one in kinds}, indent=1))
+    if documents.show(form, {one: [h.resource for h in held(dump, one)] for one in kinds}):
         return
     for one in kinds:
         if found := held(dump, one):

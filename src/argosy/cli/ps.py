@@ -39,21 +39,21 @@ def ps(
     import msgspec
 
     from argosy.agent import client
+    from argosy.cli import documents
     from argosy.cli.terminal import say, table, warn
     from argosy.runtime.errors import Failure
     from argosy.runtime.paths import state_dir as chosen
 
-    form = chosen_output(output, ("table", "json"))
+    form = chosen_output(output)
     state = chosen(state_dir)
     listed = client.listed(state)
     if agent:
         if listed is None:
             raise Failure(f"no agent runs for {state}", "it starts with the first `argosy run`")
-        print(msgspec.json.format(msgspec.json.encode(listed.agent), indent=2).decode())
+        documents.show("yaml" if form == "yaml" else "json", msgspec.to_builtins(listed.agent))
         return
     workloads = sorted(listed.workloads if listed else (), key=lambda w: (w.namespace, w.name))
-    if form == "json":
-        print(msgspec.json.format(msgspec.json.encode(workloads), indent=2).decode())
+    if documents.show(form, msgspec.to_builtins(workloads)):
         return
     if not workloads:
         say(f"no workload runs for {state}: start one with `argosy run`")

@@ -63,7 +63,7 @@ def backup(
     Secrets are sealed in it as they are in the store: it is of use with the key file alone, of which you keep a copy
     elsewhere.
     """
-    chosen_output(output, ("table", "json"))
+    chosen_output(output)
     target = Path(file).absolute()
 
     async def work() -> dict[str, Any]:
@@ -83,7 +83,7 @@ def restore(
     state_dir: StateDir = "",
 ) -> None:
     """Bring back what a backup holds. Servers that run see the changes as any others."""
-    chosen_output(output, ("table", "json"))
+    chosen_output(output)
     source = Path(file).absolute()
 
     async def work() -> dict[str, Any]:
@@ -105,7 +105,7 @@ def migrate(
     Stop the servers first, or what they write meanwhile is left behind. The key file is not moved: servers of the new
     store need the same.
     """
-    chosen_output(output, ("table", "json"))
+    chosen_output(output)
 
     async def work() -> dict[str, Any]:
         async with _existing(source) as opened, _opened(target) as to:
@@ -122,14 +122,14 @@ def check(
     state_dir: StateDir = "",
 ) -> None:
     """Look for what is broken: the file, the objects in it, secrets that do not open. Exit code 1 if anything is."""
-    import json
 
     import msgspec
 
+    from argosy.cli import documents
     from argosy.cli.terminal import say, table
     from argosy.store.examine import Findings, examine
 
-    chosen_output(output, ("table", "json"))
+    chosen_output(output)
     url = _url(store, state_dir)
 
     async def work() -> Findings:
@@ -137,9 +137,7 @@ def check(
             return await examine(opened, _keys(secrets_key_file, state_dir))
 
     found = _run(work())
-    if output == "json":
-        print(json.dumps(msgspec.to_builtins(found), indent=2))
-    else:
+    if not documents.show(output, msgspec.to_builtins(found)):
         table(("RESOURCE", "OBJECTS"), [[name, str(count)] for name, count in found.resources.items()])
         say(
             f"{found.objects} objects at revision {found.revision}; "
@@ -152,7 +150,7 @@ def check(
             ),
             "put a backup back (argosy store restore), or delete or apply again what is named",
         )
-    if output != "json":
+    if output == "table":
         say("nothing is wrong", "green")
 
 
@@ -173,7 +171,7 @@ def reseal(
     """
     from argosy.store import sealed
 
-    chosen_output(output, ("table", "json"))
+    chosen_output(output)
     keys = _keys(secrets_key_file, state_dir)
 
     async def work() -> dict[str, Any]:
@@ -219,9 +217,10 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _tell(output: str, found: dict[str, Any], text: str) -> None:
-    import json
+    from argosy.cli.documents import show
 
-    print(json.dumps(found) if output == "json" else text.format(**found))
+    if not show(output, found):
+        print(text.format(**found))
 
 
 def _url(store: str, state_dir: str) -> str:

@@ -119,18 +119,18 @@ def create(
 @app.command("list")
 def list_users(output: Output = "table", state_dir: StateDir = "") -> None:
     """List the users, their groups and tokens."""
-    import json
 
+    from argosy.cli import documents
     from argosy.cli.connect import api, kind_called
     from argosy.cli.terminal import say, table
 
-    form = chosen_output(output, ("table", "json"))
+    form = chosen_output(output)
     with api(state_dir) as client:
         items = client.list(kind_called("users.access.argosy.dev"))["items"]
     rows = [described(item) for item in items]
-    if form == "json":
-        print(json.dumps(rows, indent=2))
-    elif not rows:
+    if documents.show(form, rows):
+        return
+    if not rows:
         say("no users but the admin: argosy user create NAME")
     else:
         table(

@@ -27,20 +27,18 @@ def validate(filename: Files, output: Output = "table") -> None:
 
     kubectl get vs -o yaml | argosy validate -f - -o json
     """
-    import json
 
+    from argosy.cli.documents import show
     from argosy.cli.files import documents
     from argosy.resources.report import report
 
-    form = chosen_output(output, ("table", "json"))
+    form = chosen_output(output)
     found, unreadable = documents(filename)
     judged = [
         with_limits(entry, document.object) for entry, document in zip(report(found), found, strict=True)
     ]
     entries = judged + [of_unreadable(error) for error in unreadable]
-    if form == "json":
-        print(json.dumps(entries, indent=1))
-    else:
+    if not show(form, entries):
         print_entries(entries)
     if not all(entry["valid"] for entry in entries):
         raise typer.Exit(1)

@@ -19,23 +19,22 @@ def version(
     state_dir: StateDir = "",
 ) -> None:
     """Show the versions of Argosy, Envoy and Python; --check says whether this machine can run a mesh."""
-    import json
     import platform
 
     from argosy import __version__
+    from argosy.cli import documents
     from argosy.runtime import preflight
     from argosy.runtime.errors import Failure
     from argosy.runtime.paths import state_dir as chosen
 
-    form = chosen_output(output, ("table", "json"))
+    form = chosen_output(output)
     versions = {"argosy": __version__, "envoy": envoy_version(), "python": platform.python_version()}
     problems = preflight.examine(preflight.this_machine(chosen(state_dir))) if check else []
     if check and not problems and not versions["envoy"]:
         what = "Envoy does not say its version: it cannot run here"
         problems = [preflight.Problem(what, preflight.REINSTALL_ENVOY)]
-    if form == "json":
-        print(json.dumps({**versions, **({"problems": [p.what for p in problems]} if check else {})}))
-    else:
+    said = versions | ({"problems": [problem.what for problem in problems]} if check else {})
+    if not documents.show(form, said):
         for name, value in versions.items():
             print(f"{name:<8}{value or 'missing'}")
     if problems:

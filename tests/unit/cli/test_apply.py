@@ -12,7 +12,7 @@ import pytest
 
 from argosy.apiserver.client import ApiError, Applied, identify
 from argosy.cli import connect
-from argosy.cli.get import as_yaml
+from argosy.cli.documents import as_yaml
 from argosy.cli.main import main
 from argosy.resources.kinds import Kind
 
@@ -62,16 +62,19 @@ class Plane:
             self.objects[name] = done
         return Applied(done, self.warnings, "created")
 
-    def delete(self, kind: Kind, name: str, namespace: str = "default") -> Json:
+    def delete(self, kind: Kind, name: str, namespace: str = "default", *, dry_run: str = "") -> Json:
         if name not in self.objects:
             raise ApiError({"code": 404, "reason": "NotFound", "message": "not found"}, name)
-        del self.objects[name]
+        if not dry_run:
+            del self.objects[name]
         return {"metadata": {"resourceVersion": "9"}}
 
     def get(self, kind: Kind, name: str, namespace: str = "default") -> Json:
         return self.objects[name]
 
-    def list(self, kind: Kind, namespace: str | None = None, *, label_selector: str = "") -> Json:
+    def list(
+        self, kind: Kind, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> Json:
         return {"kind": "List", "items": list(self.objects.values())}
 
     def request(self, method: str, path: str, *, params: Json | None = None, timeout: float = 0) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from argosy.cli.get import as_text, rows
+from argosy.cli.printing import as_text, rows
 from argosy.resources.kinds import by_resource
 
 MADE = (datetime.now(UTC) - timedelta(days=100)).isoformat()
