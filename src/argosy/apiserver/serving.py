@@ -15,6 +15,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -115,6 +116,13 @@ class _Protocol(H11Protocol):
             self._head.cancel()
             self._head = None
 
+    def send_400_response(self, msg: str) -> None:
+        """Where an answer has begun, none can be given any more: what follows on this connection is no HTTP."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
     def _give_up(self) -> None:
         self._head = None
         if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
@@ -131,16 +139,18 @@ async def serve(
     clients: str = "",
     check_time: bool = True,
     uds: Path | None = None,
+    everybody: bool = False,
     flag: str = "--api-address",
     grace: int = GRACE_SECONDS,
 ) -> Serving:
     """Serves on host and port (0: a free one), or on a Unix socket. Returns when it answers. Raises Failure.
 
     `clients`: the authorities (PEM) whose certificates a client may show; "": it is asked for none. `check_time` False:
-    one that is too old passes, too: who reads it refuses it. `flag` is the option that a person would change where the
+    one that is too old passes, too: who reads it refuses it. `everybody`: all users of the host may connect to the Unix
+    socket, not this one alone. `flag` is the option that a person would change where the
     address cannot be used.
     """
-    bound = _bind_unix(uds) if uds is not None else _bind(host, port, flag)
+    bound = _bind_unix(uds, 0o666 if everybody else 0o600) if uds is not None else _bind(host, port, flag)
     closing = asyncio.Event()
 
     async def told(scope: Scope, receive: Receive, send: Send) -> None:
@@ -212,8 +222,8 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
     return bound
 
 
-def _bind_unix(path: Path) -> socket.socket:
-    """A socket that only this user may connect to; one that nobody listens on any more is replaced."""
+def _bind_unix(path: Path, mode: int) -> socket.socket:
+    """One that nobody listens on any more is replaced."""
     if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
         raise Failure(
             f"the socket path {path} is longer than {LONGEST_SOCKET_PATH} bytes", "choose a shorter one"
@@ -229,6 +239,7 @@ def _bind_unix(path: Path) -> socket.socket:
             bound.bind(str(path))
         finally:
             os.umask(before)
+        path.chmod(mode)
         bound.listen(1024)
     except OSError as error:
         bound.close()
