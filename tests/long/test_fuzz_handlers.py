@@ -37,8 +37,8 @@ def for_a_time(strategies: tuple[st.SearchStrategy[Any], ...], check: Callable[.
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )
-    @given(*strategies)
-    def one(*drawn: Any) -> None:
+    @given(st.tuples(*strategies))
+    def one(drawn: tuple[Any, ...]) -> None:
         nonlocal done
         if time.monotonic() < deadline:
             done += 1
