@@ -17,6 +17,24 @@ ANSWER_WITHIN = 60.0
 """Seconds for one request, whatever else runs on this machine: a bound for a hang, not a measure."""
 NAMESPACES = ("default", "shop", "absent")
 NAMES = ("there", "absent", "default")
+QUERIES = {
+    False: (
+        {},
+        {"fieldValidation": "Ignore"},
+        {"fieldValidation": "Warn"},
+        {"dryRun": "All"},
+        {"force": "true"},
+    ),
+    True: (
+        {},
+        {"limit": "1"},
+        {"watch": "true"},
+        {"labelSelector": "a=b"},
+        {"dryRun": "All"},
+        {"resourceVersion": "1"},
+    ),
+}
+"""Whether it reads or deletes -> queries that are good."""
 MEDIA = (
     "application/json",
     "application/json;as=Table;v=v1;g=meta.k8s.io",
@@ -46,18 +64,25 @@ def aimed(case: Case, data: st.DataObject) -> Case:
         if field in (case.path_parameters or {}) and data.draw(st.integers(0, 4)):
             case.path_parameters[field] = data.draw(st.sampled_from(known))
     query = dict(case.query or {})
+    if data.draw(st.integers(0, 4)):  # what is drawn for all parameters at once is nearly never taken
+        query = dict(data.draw(st.sampled_from(QUERIES[case.method.upper() in ("GET", "DELETE")])))
+    if case.method.upper() == "PATCH":
+        query.setdefault("fieldManager", "fuzz")
     if query.get("watch") is not None:
         query["timeoutSeconds"] = "1"  # a watch that lasts is no hang
     case.query = query
     kind = (case.operation.definition.raw or {}).get("x-kubernetes-group-version-kind")
     if isinstance(case.body, dict) and kind and data.draw(st.integers(0, 4)):
         group, version = kind["group"], kind["version"]
-        metadata = case.body.get("metadata")
-        named = {"name": data.draw(st.sampled_from(NAMES))}
+        given = case.body.get("metadata")
+        kept = dict(given) if isinstance(given, dict) and not data.draw(st.integers(0, 3)) else {}
+        for field in ("namespace", "resourceVersion", "uid"):
+            kept.pop(field, None)
         case.body = case.body | {
             "apiVersion": f"{group}/{version}" if group else version,
             "kind": kind["kind"],
-            "metadata": (metadata if isinstance(metadata, dict) and data.draw(st.booleans()) else {}) | named,
+            "metadata": kept
+            | {"name": (case.path_parameters or {}).get("name") or data.draw(st.sampled_from(NAMES))},
         }
     case.headers["accept"] = data.draw(st.sampled_from(MEDIA))
     return case
