@@ -13,7 +13,9 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import h11
 import uvicorn
@@ -23,6 +25,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from argosy.apiserver.peer import PEER, Peer
 from argosy.apiserver.watching import CLOSING
 from argosy.runtime.errors import Failure
+from argosy.runtime.files import open_files
 
 GRACE_SECONDS = 5
 LONGEST_HEAD = 64 << 10
@@ -30,6 +33,9 @@ KEEP_ALIVE_SECONDS = 75
 """Longer than clients keep an idle connection, so that it is they who close it and no request meets a closed one."""
 HEAD_WITHIN = 20.0
 """Seconds in which the head of a request must have come, once there is a connection or its first byte."""
+OF_FILES = 4
+"""A quarter of the files that may be open are for the connections of one server: so many that nobody meets it, and the
+store and the proxies always have theirs."""
 LONGEST_SOCKET_PATH = 107
 NO_CHECK_TIME = 0x200000  # OpenSSL: X509_V_FLAG_NO_CHECK_TIME
 
@@ -85,8 +91,16 @@ class _Protocol(H11Protocol):
 
     _head: asyncio.TimerHandle | None = None
 
+    def __init__(self, *arguments: Any, most: int, **settings: Any) -> None:
+        """`most`: connections of this server at once; one more is closed."""
+        super().__init__(*arguments, **settings)
+        self._most = most
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self._most:
+            transport.abort()
+            return
         peer, app = Peer.of(transport), self.app
 
         async def told(scope: Scope, receive: Receive, send: Send) -> None:
@@ -142,13 +156,14 @@ async def serve(
     everybody: bool = False,
     flag: str = "--api-address",
     grace: int = GRACE_SECONDS,
+    connections: int = 0,
 ) -> Serving:
     """Serves on host and port (0: a free one), or on a Unix socket. Returns when it answers. Raises Failure.
 
     `clients`: the authorities (PEM) whose certificates a client may show; "": it is asked for none. `check_time` False:
     one that is too old passes, too: who reads it refuses it. `everybody`: all users of the host may connect to the Unix
-    socket, not this one alone. `flag` is the option that a person would change where the
-    address cannot be used.
+    socket, not this one alone. `flag` is the option that a person would change where the address cannot be used.
+    `connections`: at once; 0: a part of the files that may be open.
     """
     bound = _bind_unix(uds, 0o666 if everybody else 0o600) if uds is not None else _bind(host, port, flag)
     closing = asyncio.Event()
@@ -160,7 +175,7 @@ async def serve(
     config = uvicorn.Config(
         told,
         loop="none",
-        http=_Protocol,
+        http=cast(type[asyncio.Protocol], partial(_Protocol, most=connections or open_files() // OF_FILES)),
         ws="none",
         lifespan="off",
         interface="asgi3",

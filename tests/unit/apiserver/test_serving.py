@@ -203,3 +203,25 @@ async def test_what_is_no_http_gets_one_answer_at_most(
     await serving.stop()
     assert [line[9:12] for line in got.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")] == answers
     assert defects == []
+
+
+async def test_connections_are_bounded_and_given_back(plain: Starlette) -> None:
+    serving = await serve(plain, connections=2)
+    opened = [await asyncio.open_connection("127.0.0.1", serving.port) for _ in range(2)]
+    async with asyncio.timeout(20):
+        for reader, writer in opened:  # each is known to the server once it has answered
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await reader.read(12)).endswith(b"200")
+        reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+        opened[0][1].close()
+        while True:  # until the server has seen that
+            try:
+                assert (await get(f"http://127.0.0.1:{serving.port}/")).status_code == 200
+                break
+            except httpx.TransportError:
+                await asyncio.sleep(0.01)
+    opened[1][1].close()
+    await serving.stop()
