@@ -186,6 +186,15 @@ def _as_nobody(path: Path) -> bytes:
     ).stdout
 
 
+def test_a_kubeconfig_that_acts_as_another_does_so(server: Server) -> None:
+    config = yaml.safe_load(server.kubeconfig.read_text())
+    config["users"][0]["user"] |= {"as": "carol", "as-groups": ["argosy:viewers"]}
+    (server.folder / "acting.kubeconfig").write_text(yaml.safe_dump(config))
+    acting = as_(server, "acting")
+    assert "carol  argosy:viewers, system:authenticated" in server.ok("auth", "whoami", env=acting)
+    assert 'User "carol" cannot list' in server.argosy("get", "secrets", env=acting).stderr
+
+
 def test_a_revoked_user_is_nobody_at_once(server: Server) -> None:
     server.ok("user", "create", "passing", "--group", "argosy:viewers")
     assert server.ok("get", "vs", "-A", env=as_(server, "passing"))

@@ -75,7 +75,9 @@ class ApiClient:
         import httpx
 
         self.connection = connection
-        headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
+        headers = [(name.encode(), value.encode()) for name, value in connection.acts_as]
+        if connection.token:
+            headers.append((b"Authorization", f"Bearer {connection.token}".encode()))
         socket = connection.server.removeprefix(UNIX) if connection.server.startswith(UNIX) else None
         try:
             self._http = httpx.Client(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import gzip
@@ -15,10 +16,11 @@ import pytest
 
 from argosy.apiserver import documents, selectors
 from argosy.apiserver.documents import MAX_BYTES
+from argosy.apiserver.serving import Serving
 from argosy.apiserver.status import Refusal
 from argosy.resources.loading import MAX_ALIASED
 from argosy.resources.validation import validate
-from tests.unit.apiserver.conftest import REVIEWS, ROUTES, virtual_service
+from tests.unit.apiserver.conftest import REVIEWS, ROUTES, TOKEN, virtual_service
 
 LONGEST_ANSWER = 256 << 10
 
@@ -270,3 +272,14 @@ async def test_forged_continue_tokens_are_refused_or_lead_nowhere_else(
 async def test_a_url_that_is_too_long_is_refused(api: httpx.AsyncClient, url: str) -> None:
     answer = await api.get(url)
     assert (answer.status_code, answer.json()["reason"]) == (414, "RequestURITooLong")
+
+
+async def test_over_a_connection_too_what_is_too_large_is_told_before_it_has_come(served: Serving) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    lines = ("Host: a", f"Authorization: Bearer {TOKEN}", f"Content-Length: {MAX_BYTES + 1}", "", "{")
+    writer.write("\r\n".join((f"POST {ROUTES} HTTP/1.1", *lines)).encode())
+    async with asyncio.timeout(20):
+        answer = await reader.read()  # it ends the connection: nobody reads what else would come
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"RequestEntityTooLarge" in answer
+    writer.close()
