@@ -1,5 +1,5 @@
 # Two commands to know: `make demo` runs a live mesh, `make test` runs all the tests. Each sets up what it needs.
-.PHONY: demo test lint unit servers e2e test-long bench clean
+.PHONY: demo test lint unit servers e2e test-long fuzz bench clean
 PY := .venv/bin/python
 ARGS ?=
 
@@ -30,6 +30,11 @@ e2e:
 
 test-long: test
 	ARGOSY_LONG=1 $(PY) -m pytest -q tests -m long --timeout 1800 $(ARGS)
+
+# New requests each time, for SECONDS in each of its parts; what it finds is printed with its seed.
+fuzz:
+	@scripts/setup test
+	ARGOSY_LONG=1 ARGOSY_FUZZ_SECONDS=$(or $(SECONDS),600) $(PY) -m pytest -q -s -m long tests/long/test_fuzz_api.py tests/long/test_fuzz_handlers.py $(ARGS)
 
 bench:
 	@scripts/setup test

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
@@ -146,6 +152,49 @@ def test_the_unix_socket_needs_no_credentials(server: Server) -> None:
     assert (done.returncode, "--server" in done.stderr) == (2, True)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="=== SKIPPED: only root becomes another Unix user ===")
+def test_another_unix_user_uses_a_socket_that_was_chosen() -> None:
+    """The folder of a test is its user's own; this one is for everybody."""
+    with tempfile.TemporaryDirectory(prefix="argosy-") as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "server").mkdir()
+        path = Path(folder) / "api.sock"
+        with running_server(Path(folder) / "server", "--api-socket", str(path)) as running:
+            assert _as_nobody(path) == b"HTTP/1.1 401"
+            mapped = {
+                "apiVersion": "access.argosy.dev/v1",
+                "kind": "User",
+                "metadata": {"name": "local"},
+                "spec": {"unixUsers": ["nobody"], "groups": ["argosy:viewers"]},
+            }
+            running.ok("apply", "-f", "-", stdin=yaml.safe_dump(mapped))
+            assert _as_nobody(path) == b"HTTP/1.1 200"
+            line = msgspec.json.decode((running.state / "audit.log").read_bytes().splitlines()[-1])
+            assert (line["user"], line["source"]) == ("local", f"unix:{pwd.getpwnam('nobody').pw_uid}")
+
+
+def _as_nobody(path: Path) -> bytes:
+    """The beginning of the answer to a list."""
+    program = (
+        "import os, socket, sys; os.setgroups([]); os.setuid(int(sys.argv[2])); s = socket.socket(socket.AF_UNIX); "
+        "s.connect(sys.argv[1]); s.sendall(b'GET /api/v1/namespaces HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n'); "
+        "sys.stdout.buffer.write(s.recv(12))"
+    )
+    uid = pwd.getpwnam("nobody").pw_uid
+    return subprocess.run(
+        [sys.executable, "-c", program, str(path), str(uid)], capture_output=True, check=True, timeout=30
+    ).stdout
+
+
+def test_a_kubeconfig_that_acts_as_another_does_so(server: Server) -> None:
+    config = yaml.safe_load(server.kubeconfig.read_text())
+    config["users"][0]["user"] |= {"as": "carol", "as-groups": ["argosy:viewers"]}
+    (server.folder / "acting.kubeconfig").write_text(yaml.safe_dump(config))
+    acting = as_(server, "acting")
+    assert "carol  argosy:viewers, system:authenticated" in server.ok("auth", "whoami", env=acting)
+    assert 'User "carol" cannot list' in server.argosy("get", "secrets", env=acting).stderr
+
+
 def test_a_revoked_user_is_nobody_at_once(server: Server) -> None:
     server.ok("user", "create", "passing", "--group", "argosy:viewers")
     assert server.ok("get", "vs", "-A", env=as_(server, "passing"))
@@ -208,6 +257,23 @@ def test_kubectl_describes_and_reconciles_roles(kubectl_as: dict[str, Kubectl]) 
     admin.ok("auth", "reconcile", "-f", "-", stdin=yaml.safe_dump(role))
     assert "configmaps" in admin.ok("describe", "clusterrole", "reconciled")
     admin.ok("delete", "clusterrole", "reconciled")
+
+
+def test_kubectl_acts_as_others(server: Server, kubectl_as: dict[str, Kubectl]) -> None:
+    admin, viewer = kubectl_as["admin"], kubectl_as["viewer"]
+    assert "ann" in admin.ok("auth", "whoami", "--as", "ann", "--as-group", "argosy:viewers")
+    assert (
+        admin.ok("auth", "can-i", "get", "vs", "-A", "--as", "ann", "--as-group", "argosy:viewers") == "yes\n"
+    )
+    assert admin("auth", "can-i", "get", "secrets", "--as", "ann").stdout == "no\n"
+    done = viewer("get", "vs", "-A", "--as", "admin")
+    assert 'User "viewer" cannot impersonate resource "users"' in done.stderr
+    done = admin("get", "vs", "-A", "--as-group", "x")
+    assert done.returncode == 1
+    lines = [msgspec.json.decode(line) for line in (server.state / "audit.log").read_bytes().splitlines()]
+    assert any(
+        (line.get("user"), line.get("impersonatedUser", {}).get("user")) == ("admin", "ann") for line in lines
+    )
 
 
 def test_kubectl_manages_users(kubectl_as: dict[str, Kubectl]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 import socket
 import time
@@ -33,6 +32,7 @@ from argosy.agent.sidecar import Place
 from argosy.agent.supervisor import Workload
 from argosy.agent.workload import Folder
 from argosy.runtime.errors import Failure
+from argosy.runtime.files import raise_open_files
 from argosy.runtime.locks import FileLock, Held
 from argosy.runtime.log import logger
 from argosy.runtime.paths import (
@@ -79,7 +79,7 @@ class Agent:
         await self._lock(lock)
         server: asyncio.Server | None = None
         try:
-            connections = _raise_file_limit() // 4
+            connections = raise_open_files() // 4
             await self._export()
             await self.outlet.start()
             self._place = Place(
@@ -282,16 +282,6 @@ class Agent:
         with contextlib.suppress(OSError):
             (self.folder / "workloads").rmdir()
         leave_runtime_dir(self.state)
-
-
-def _raise_file_limit() -> int:
-    """Envoy inherits the limit of open files; the soft one is low for compatibility with select(2)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 1 << 20 if hard == resource.RLIM_INFINITY else hard
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
-    return soft
 
 
 def _address() -> str:

@@ -1,7 +1,7 @@
 """The API server as one Starlette application: who is asking, what for, and how every error becomes a Status.
 
-Order, from outside: audit -> errors -> authentication -> limits -> authorization -> routes. Only `/healthz`, `/livez`
-and `/readyz` need no authentication.
+Order, from outside: audit -> errors -> authentication -> impersonation -> limits -> authorization -> routes. Only
+`/healthz`, `/livez` and `/readyz` need no authentication.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from argosy.apiserver.access.gate import (
     Authentication,
     Authorization,
     Authorizer,
-    Limits,
     Recognise,
     authorize_beyond,
 )
+from argosy.apiserver.access.impersonation import Impersonation
+from argosy.apiserver.access.limits import Limits
 from argosy.apiserver.api import Answer, Api, everyone_may
 from argosy.apiserver.auth import Authenticate
 from argosy.apiserver.collector import Collector
@@ -96,6 +97,7 @@ def create_app(
             *((Middleware(Audit, audit_log=audit_log),) if audit_log else ()),
             Middleware(Errors, log=log or logger("apiserver")),
             Middleware(Authentication, authenticate=authenticate),
+            Middleware(Impersonation, judge=authorizer),
             Middleware(Limits),
             *_authorization(authorizer, recognise),
         ],

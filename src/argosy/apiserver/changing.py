@@ -40,6 +40,8 @@ Change = Callable[[Json], Json]
 """From the object that is there to the one that the client wants, as its path names it."""
 
 ATTEMPTS = 10
+CONFIDENTIAL = frozenset(("/secrets",))
+"""Resources whose values no message repeats."""
 HAS_CHANGED = "the object has been modified: read it again and repeat the change on that"
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
@@ -85,7 +87,24 @@ async def patch(api: Api, request: Request, target: Target) -> Response:
             raise Refusal(422, "the patch makes something of the object that is no object")
         return writing.fitted(target, found)
 
-    return await _write(api, request, target, Wish(options, change, len(data), _told(options, duplicates)))
+    wish = Wish(options, change, len(data), _told(options, duplicates))
+    try:
+        return await _write(api, request, target, wish)
+    except Refusal as refusal:
+        moves = kind == JSON_PATCH and target.kind.resource in CONFIDENTIAL
+        raise (_withheld(target, refusal) if moves else refusal) from None
+
+
+def _withheld(target: Target, refusal: Refusal) -> Refusal:
+    """A JSON patch may put a value of a Secret where messages repeat it: of those the fields alone are told."""
+    causes = refusal.status.get("details", {}).get("causes", ())
+    if refusal.code not in (400, 409) and not causes:
+        return refusal  # the patch itself could not be applied: that names paths
+    fields = ", ".join(cause["field"] for cause in causes) or "what names it"
+    said = f"the patch makes a {target.kind.kind} that is refused ({fields}); values are not repeated"
+    return Refusal(
+        refusal.code, said, reason=refusal.status["reason"], details=status.named(target.kind, target.name)
+    )
 
 
 def _patcher(kind: str, target: Target, sent: Any) -> Callable[[Json], Any]:

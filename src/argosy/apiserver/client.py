@@ -82,9 +82,10 @@ class ApiClient:
         import httpx
 
         self.connection = connection
-        headers = {"User-Agent": f"argosy/{__version__}"}  # the field manager of what it writes, too
+        headers = [(name.encode(), value.encode()) for name, value in connection.acts_as]
+        headers.append((b"User-Agent", f"argosy/{__version__}".encode()))  # the field manager of what it writes, too
         if connection.token:
-            headers["Authorization"] = f"Bearer {connection.token}"
+            headers.append((b"Authorization", f"Bearer {connection.token}".encode()))
         socket = connection.server.removeprefix(UNIX) if connection.server.startswith(UNIX) else None
         try:
             self._http = httpx.Client(

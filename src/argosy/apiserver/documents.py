@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -23,6 +23,8 @@ from argosy.resources.problem import Problem
 MAX_BYTES = 3 << 20  # as Kubernetes: the limit of a request
 LARGE_BYTES = 64 << 10
 """Bodies above this are parsed and checked in a thread, so that the loop goes on meanwhile."""
+MOST_DUPLICATES = 100
+"""Of fields that are there twice, so many are told."""
 
 JSON_TYPES = ("application/json",)
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
@@ -37,16 +39,24 @@ def media_type(request: Request) -> str:
 
 
 async def read(request: Request) -> bytes:
-    """Raises Refusal (413)."""
+    """Raises Refusal (413, 415)."""
+    packed = request.headers.get("content-encoding", "").strip().lower()
+    if packed not in ("", "identity"):
+        raise Refusal(415, f"Content-Encoding: {packed[:40]!r} is not unpacked: send the body as it is")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > MAX_BYTES:
+        raise _too_large()
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > MAX_BYTES:
-            raise Refusal(
-                413, f"the body is larger than {MAX_BYTES} bytes", headers=(("Connection", "close"),)
-            )
+            raise _too_large()
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _too_large() -> Refusal:
+    return Refusal(413, f"the body is larger than {MAX_BYTES} bytes", headers=(("Connection", "close"),))
 
 
 async def read_object(
@@ -96,11 +106,11 @@ def parse_json(data: bytes, duplicates: list[Problem] | None = None) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
+            twice = _first_twice(key for key, _ in pairs)
             if duplicates is None:
-                raise ValueError(f'duplicate field "{twice}"')
-            duplicates.append(Problem("", f'duplicate field "{twice}"'))
+                raise ValueError(f'duplicate field "{_cut(twice)}"')
+            if len(duplicates) < MOST_DUPLICATES:
+                duplicates.append(Problem("", f'duplicate field "{_cut(twice)}"'))
         return found
 
     try:
@@ -132,8 +142,22 @@ def parse_yaml(data: bytes, duplicates: list[Problem] | None = None) -> Any:
     if len(found) != 1:
         raise bad_request(f"the body holds {len(found)} objects: send one in each request")
     if duplicates is not None:
-        duplicates += [Problem("", f'duplicate field "{key}"') for key in twice or ()]
+        told = (twice or ())[:MOST_DUPLICATES]
+        duplicates += [Problem("", f'duplicate field "{_cut(key)}"') for key in told]
     return checked(found[0].object)
+
+
+def _first_twice(keys: Iterable[str]) -> str:
+    seen: set[str] = set()
+    for key in keys:
+        if key in seen:
+            return key
+        seen.add(key)
+    raise AssertionError("unreachable: there are fewer keys than pairs")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _object(value: Any) -> Json:

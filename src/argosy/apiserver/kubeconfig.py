@@ -29,6 +29,7 @@ class Connection(Struct, frozen=True, kw_only=True):
     certificate: str = ""  # PEM, what the client shows; its key beside it
     key: str = ""
     namespace: str = "default"
+    acts_as: tuple[tuple[str, str], ...] = ()  # headers of impersonation: (Impersonate-User, carol)…
 
 
 def build(connection: Connection, name: str = "argosy") -> Json:
@@ -140,7 +141,7 @@ def parse(config: Any, context: str | None = None, source: str = "kubeconfig") -
             f"{source}: cluster {where.get('cluster')!r}: insecure-skip-tls-verify: the server is always verified",
             "give it certificate-authority-data in its place",
         )
-    for field in ("exec", "auth-provider", "username"):
+    for field in ("exec", "auth-provider", "username", "as-user-extra"):
         if user.get(field):
             raise Failure(
                 f"{source}: user {where.get('user')!r}: {field}: is not supported",
@@ -167,7 +168,19 @@ def parse(config: Any, context: str | None = None, source: str = "kubeconfig") -
         certificate=certificate,
         key=key,
         namespace=str(where.get("namespace") or "default"),
+        acts_as=_acts_as(user),
     )
+
+
+def _acts_as(user: Json) -> tuple[tuple[str, str], ...]:
+    """As `kubectl --as` says it; what is there is sent, for the server to judge."""
+    groups = user.get("as-groups")
+    named = (
+        ("Impersonate-User", user.get("as")),
+        ("Impersonate-Uid", user.get("as-uid")),
+        *(("Impersonate-Group", group) for group in (groups if isinstance(groups, list) else ())),
+    )
+    return tuple((header, str(value)) for header, value in named if value)
 
 
 def contexts(config: Any) -> list[Json]:

@@ -111,15 +111,23 @@ _VALUE = r"[-A-Za-z0-9_.]{0,63}"
 _SET = re.compile(rf"({_NAME})\s+(in|notin)\s*\(([^()]*)\)")
 _EQUAL = re.compile(rf"({_NAME})\s*(==|!=|=)\s*({_VALUE})")
 _PRESENT = re.compile(rf"(!?)\s*({_NAME})")
-_FIELD = re.compile(r"([^=!,]+?)\s*(==|!=|=)\s*([^=!,]*)")
+_FIELD = re.compile(r"([^=!,]+)(==|!=|=)([^=!,]*)")
+MOST_REQUIREMENTS = 256
+"""Of a selector: each is looked at with each object."""
 
 
 def parse(label_selector: str, field_selector: str, resource: str = "") -> Selector:
     """Raises Refusal (400) that names the part it does not understand. `resource`: of the kind that is selected."""
-    labels = tuple(_label(part) for part in _split(label_selector))
     known = (*FIELDS, *FIELDS_OF.get(resource, ()))
-    fields = tuple(_field(part, known) for part in field_selector.split(",") if part.strip())
-    return Selector(labels, fields)
+    wanted = _bounded("labelSelector", _split(label_selector))
+    fields = _bounded("fieldSelector", [part for part in field_selector.split(",") if part.strip()])
+    return Selector(tuple(_label(part) for part in wanted), tuple(_field(part, known) for part in fields))
+
+
+def _bounded(name: str, parts: list[str]) -> list[str]:
+    if len(parts) > MOST_REQUIREMENTS:
+        raise bad_request(f"{name}: has {len(parts)} requirements; at most {MOST_REQUIREMENTS} are looked at")
+    return parts
 
 
 def _split(text: str) -> list[str]:
@@ -140,15 +148,21 @@ def _label(part: str) -> Requirement:
     elif found := _PRESENT.fullmatch(part):
         return Requirement(found[2], Operator.ABSENT if found[1] else Operator.EXISTS)
     raise bad_request(
-        f"labelSelector: {part!r} is not a requirement (a=b, a!=b, a in (b,c), a notin (b), a, !a)"
+        f"labelSelector: {_shown(part)} is not a requirement (a=b, a!=b, a in (b,c), a notin (b), a, !a)"
     )
 
 
 def _field(part: str, known: tuple[str, ...]) -> Requirement:
     found = _FIELD.fullmatch(part.strip())
     if found is None:
-        raise bad_request(f"fieldSelector: {part!r} is not a requirement (metadata.name=NAME)")
+        raise bad_request(f"fieldSelector: {_shown(part)} is not a requirement (metadata.name=NAME)")
     key, sign, value = (text.strip() for text in found.groups())
     if key not in known:
-        raise bad_request(f"fieldSelector: field label not supported: {key} (supported: {', '.join(known)})")
+        raise bad_request(
+            f"fieldSelector: field label not supported: {key[:80]} (supported: {', '.join(known)})"
+        )
     return Requirement(key, Operator.NOT_IN if sign == "!=" else Operator.IN, frozenset((value,)))
+
+
+def _shown(part: str) -> str:
+    return repr(part if len(part) <= 80 else f"{part[:79]}…")

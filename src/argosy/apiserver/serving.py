@@ -13,8 +13,11 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -22,6 +25,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from argosy.apiserver.peer import PEER, Peer
 from argosy.apiserver.watching import CLOSING
 from argosy.runtime.errors import Failure
+from argosy.runtime.files import open_files
 
 GRACE_SECONDS = 5
 LONGEST_HEAD = 64 << 10
@@ -29,6 +33,9 @@ KEEP_ALIVE_SECONDS = 75
 """Longer than clients keep an idle connection, so that it is they who close it and no request meets a closed one."""
 HEAD_WITHIN = 20.0
 """Seconds in which the head of a request must have come, once there is a connection or its first byte."""
+OF_FILES = 4
+"""A quarter of the files that may be open are for the connections of one server: so many that nobody meets it, and the
+store and the proxies always have theirs."""
 LONGEST_SOCKET_PATH = 107
 NO_CHECK_TIME = 0x200000  # OpenSSL: X509_V_FLAG_NO_CHECK_TIME
 
@@ -84,8 +91,16 @@ class _Protocol(H11Protocol):
 
     _head: asyncio.TimerHandle | None = None
 
+    def __init__(self, *arguments: Any, most: int, **settings: Any) -> None:
+        """`most`: connections of this server at once; one more is closed."""
+        super().__init__(*arguments, **settings)
+        self._most = most
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self._most:
+            transport.abort()
+            return
         peer, app = Peer.of(transport), self.app
 
         async def told(scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,6 +130,13 @@ class _Protocol(H11Protocol):
             self._head.cancel()
             self._head = None
 
+    def send_400_response(self, msg: str) -> None:
+        """Where an answer has begun, none can be given any more: what follows on this connection is no HTTP."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
     def _give_up(self) -> None:
         self._head = None
         if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
@@ -131,16 +153,19 @@ async def serve(
     clients: str = "",
     check_time: bool = True,
     uds: Path | None = None,
+    everybody: bool = False,
     flag: str = "--api-address",
     grace: int = GRACE_SECONDS,
+    connections: int = 0,
 ) -> Serving:
     """Serves on host and port (0: a free one), or on a Unix socket. Returns when it answers. Raises Failure.
 
     `clients`: the authorities (PEM) whose certificates a client may show; "": it is asked for none. `check_time` False:
-    one that is too old passes, too: who reads it refuses it. `flag` is the option that a person would change where the
-    address cannot be used.
+    one that is too old passes, too: who reads it refuses it. `everybody`: all users of the host may connect to the Unix
+    socket, not this one alone. `flag` is the option that a person would change where the address cannot be used.
+    `connections`: at once; 0: a part of the files that may be open.
     """
-    bound = _bind_unix(uds) if uds is not None else _bind(host, port, flag)
+    bound = _bind_unix(uds, 0o666 if everybody else 0o600) if uds is not None else _bind(host, port, flag)
     closing = asyncio.Event()
 
     async def told(scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,7 +175,7 @@ async def serve(
     config = uvicorn.Config(
         told,
         loop="none",
-        http=_Protocol,
+        http=cast(type[asyncio.Protocol], partial(_Protocol, most=connections or open_files() // OF_FILES)),
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -212,8 +237,8 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
     return bound
 
 
-def _bind_unix(path: Path) -> socket.socket:
-    """A socket that only this user may connect to; one that nobody listens on any more is replaced."""
+def _bind_unix(path: Path, mode: int) -> socket.socket:
+    """One that nobody listens on any more is replaced."""
     if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
         raise Failure(
             f"the socket path {path} is longer than {LONGEST_SOCKET_PATH} bytes", "choose a shorter one"
@@ -229,6 +254,7 @@ def _bind_unix(path: Path) -> socket.socket:
             bound.bind(str(path))
         finally:
             os.umask(before)
+        path.chmod(mode)
         bound.listen(1024)
     except OSError as error:
         bound.close()

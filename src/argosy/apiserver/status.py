@@ -33,6 +33,9 @@ REASONS = {
     503: "ServiceUnavailable",
 }
 
+MOST_CAUSES = 100
+"""Of what is wrong with an object, so much is told at once."""
+
 
 class Refusal(Exception):
     """Ends a request: `status` is the object the client gets."""
@@ -85,11 +88,11 @@ def conflict(kind: Kind, name: str, why: str) -> Refusal:
 
 
 def invalid(kind: Kind, name: str, problems: Sequence[Problem]) -> Refusal:
-    """422 with one cause for each problem."""
-    said = ", ".join(str(problem) for problem in problems)
+    """422 with one cause for each problem, within bounds."""
+    said = _said(problems)
     causes = [
         {"reason": "FieldValueInvalid", "message": problem.message, "field": problem.field}
-        for problem in problems
+        for problem in problems[:MOST_CAUSES]
     ]
     label = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
     return Refusal(
@@ -97,6 +100,13 @@ def invalid(kind: Kind, name: str, problems: Sequence[Problem]) -> Refusal:
         f'{label} "{name}" is invalid: {said if len(problems) == 1 else f"[{said}]"}',
         details={"name": name, "group": kind.group, "kind": kind.kind, "causes": causes},
     )
+
+
+def _said(problems: Sequence[Problem]) -> str:
+    told = [str(problem) for problem in problems[:MOST_CAUSES]]
+    if len(problems) > MOST_CAUSES:
+        told.append(f"and {len(problems) - MOST_CAUSES} more")
+    return ", ".join(told)
 
 
 def invalid_options(options: str, problems: Sequence[Problem]) -> Refusal:

@@ -3,6 +3,7 @@
 Scalars are read as Kubernetes reads them: `yes` and `on` are booleans, dates and `1:30` are text, keys are text. A key
 that is there twice is an error. It builds from parser events with a stack of its own, so that no input can exhaust
 Python's, and an alias costs what it stands for.
+Bounds count values; a long text counts as several.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from msgspec import Struct
 MAX_CHARACTERS = 8 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_NODES = 2_000_000  # after aliases are expanded
+MAX_ALIASED = 20_000
+"""Values that aliases may stand for in one document: what is sent says how much it is, but for so much."""
+TEXT_PER_VALUE = 16
+"""Characters of a text that count as much as one more value."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
@@ -156,15 +161,18 @@ class _Reader:
         self.stack: list[_Open] = []
         self.anchors: dict[str, _Built] = {}
         self.nodes = 0
+        self.aliased = 0
 
     def take(self, event: yaml.Event) -> None:
         line = event.start_mark.line + 1 if event.start_mark is not None else 0
         if isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event, line)
-            self._add(_Built(value, 1, 0, line), event.anchor)
+            self._add(_Built(value, 1 + len(event.value) // TEXT_PER_VALUE, 0, line), event.anchor)
         elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             if len(self.stack) >= MAX_DEPTH:
                 raise LoadError(self.source, line, _TOO_DEEP)
+            if event.tag not in (None, "!", _TAG + "map", _TAG + "seq"):
+                raise LoadError(self.source, line, f"tag {event.tag[:80]!r} is not read; remove it")
             value = {} if isinstance(event, yaml.MappingStartEvent) else []
             self.stack.append(_Open(value, event.anchor, line))
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
@@ -174,9 +182,14 @@ class _Reader:
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in self.anchors:
                 raise LoadError(self.source, line, f"alias *{event.anchor} has no anchor before it")
+            self.aliased += self.anchors[event.anchor].nodes
+            if self.aliased > MAX_ALIASED:
+                raise LoadError(
+                    self.source, line, f"aliases stand for more than {MAX_ALIASED} values; write them out"
+                )
             self._add(self.anchors[event.anchor]._replace(line=line), None)
         elif isinstance(event, yaml.DocumentStartEvent):
-            self.root, self.anchors, self.nodes = None, {}, 0
+            self.root, self.anchors, self.nodes, self.aliased = None, {}, 0, 0
 
     def _add(self, built: _Built, anchor: str | None) -> None:
         self.nodes += built.nodes
@@ -247,7 +260,7 @@ class _Reader:
             return text
         if tag in (_TAG + "int", _TAG + "float", _TAG + "bool", _TAG + "null"):
             return _plain(text)
-        raise LoadError(self.source, line, f"tag {tag!r} is not read; remove it")
+        raise LoadError(self.source, line, f"tag {tag[:80]!r} is not read; remove it")
 
 
 def _plain(text: str) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,8 @@ from argosy.resources.kinds import Kind, json_schema
 from argosy.resources.problem import Problem
 
 MAX_DEPTH = 64
+MANY = 20_000
+"""Values in an object, above which the first problem alone is told."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORDS = {
     "object": "a mapping",
@@ -47,7 +50,7 @@ def check(kind: Kind, obj: dict[str, Any]) -> Result:
     tolerated: list[Problem] = []
     unknown_at: list[tuple[str | int, ...]] = []
     secret = kind.resource == "/secrets"
-    for error in _validator(kind).iter_errors(without_nulls(obj, schema, schema["$defs"])):
+    for error in _errors(_validator(kind), without_nulls(obj, schema, schema["$defs"])):
         path = list(error.instance_path)
         if error.kind.name == "additionalProperties":
             struct = _struct_at(schema, path)
@@ -60,6 +63,31 @@ def check(kind: Kind, obj: dict[str, Any]) -> Result:
         else:
             wrong.append(_problem(path, error, secret))
     return Result(tuple(wrong), tuple(unknown), tuple(tolerated), tuple(unknown_at))
+
+
+def _errors(validator: Any, value: Any) -> Iterable[Any]:
+    """All of them; of a value with very many parts the first, as finding all takes long and nobody reads them."""
+    if not _has_many(value):
+        found: Iterable[Any] = validator.iter_errors(value)
+        return found
+    try:
+        validator.validate(value)
+    except ValueError as error:
+        return (error,)
+    return ()
+
+
+def _has_many(value: Any) -> bool:
+    count, level = 1, [value]
+    while level and count <= MANY:
+        level = [
+            each
+            for item in level
+            if isinstance(item, (dict, list))
+            for each in (item.values() if isinstance(item, dict) else item)
+        ]
+        count += len(level)
+    return count > MANY
 
 
 def without_unknown(kind: Kind, obj: dict[str, Any]) -> tuple[dict[str, Any], tuple[Problem, ...]]:

@@ -106,7 +106,9 @@ class ApiRole:
 
         self._own.on_renewed.append(renewed)
         try:
-            return secure, await serving.serve(app, uds=self.socket())
+            # A place that was chosen is for all whom User objects map: the kernel names the user of each connection.
+            chosen = self._settings.api_socket is not None
+            return secure, await serving.serve(app, uds=self.socket(), everybody=chosen)
         except BaseException:
             await secure.stop()
             raise

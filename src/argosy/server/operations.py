@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from argosy.apiserver import queries
 from argosy.apiserver.status import bad_request
 from argosy.apiserver.writing import Admission
 from argosy.model.limits import not_in_force
@@ -45,9 +46,9 @@ def routes(operations: Operations) -> Sequence[BaseRoute]:
     async def delivery(request: Request) -> Response:
         query = request.query_params
         key = object_key(query.get("object", ""))
-        revision = _number(query.get("revision", "0"), "revision", float("inf"))
+        revision = queries.revision(query.get("revision", ""), "revision") or 0
         timeout = _number(query.get("timeout", str(DEFAULT_WAIT)), "timeout", LONGEST_WAIT)
-        return _json(await operations.deliver(key, int(revision), timeout))
+        return _json(await operations.deliver(key, revision, timeout))
 
     return (
         Route(f"{PREFIX}/proxies", list_proxies, methods=["GET"]),
@@ -60,6 +61,7 @@ def object_key(text: str) -> Key:
     """`VirtualService/shop/reviews`, `Namespace//shop` or `Namespace/shop`; where two groups have a kind of that name,
     `Gateway.gateway.networking.k8s.io/shop/edge`. Raises Refusal (400)."""
     parts = text.split("/")
+    text = text[:80]
     name, _, group = parts[0].lower().partition(".")
     kind = next((kind for kind in KINDS if name in _names(kind) and group in ("", kind.group)), None)
     if kind is None:
@@ -102,7 +104,7 @@ def _number(text: str, name: str, most: float) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= most:
-        raise bad_request(f"{name}: {text!r} is not a number from 0 to {most:g}")
+        raise bad_request(f"{name}: {text[:40]!r} is not a number from 0 to {most:g}")
     return value
 
 

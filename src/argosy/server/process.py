@@ -34,6 +34,7 @@ from argosy.identity.service import CertificateAuthorityService
 from argosy.model import ir
 from argosy.runtime import preflight
 from argosy.runtime.errors import Failure
+from argosy.runtime.files import raise_open_files
 from argosy.runtime.locks import FileLock, alone
 from argosy.runtime.log import logger
 from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir, write_private
@@ -434,6 +435,7 @@ def _reachable(address: Address) -> Address:
 
 async def run(settings: Settings) -> None:
     """Runs a server until SIGTERM or SIGINT. Raises Failure."""
+    raise_open_files()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -341,12 +341,19 @@ def is_status_alone(event: Event) -> bool:
         return False
     if event.stored.key.resource == ENDPOINT_RESOURCE:
         return False  # an endpoint's health is a condition
-    before, after = msgspec.json.decode(event.previous), msgspec.json.decode(event.stored.body)
-    return bool(_but_status(before) == _but_status(after))
+    before, after = _but_status(event.previous), _but_status(event.stored.body)
+    return before is not None and before == after
 
 
-def _but_status(body: dict[str, Any]) -> dict[str, Any]:
-    return {field: value for field, value in body.items() if field != "status"}
+def _but_status(body: bytes) -> dict[str, Any] | None:
+    """None for what is no object: the servers' own records, or what somebody wrote past the API."""
+    try:
+        obj = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return None
+    return (
+        {field: value for field, value in obj.items() if field != "status"} if isinstance(obj, dict) else None
+    )
 
 
 async def _next(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from argosy.apiserver import kubeconfig
+from argosy.apiserver.client import ApiClient
 from argosy.apiserver.kubeconfig import Connection
 from argosy.runtime.errors import Failure
 
@@ -98,3 +99,21 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, s
     with pytest.raises(Failure, match=says) as refused:
         kubeconfig.load(path)
     assert str(path) in refused.value.what
+
+
+def test_whom_a_user_acts_as_is_sent_and_never_forgotten() -> None:
+    config = kubeconfig.build(Connection(server="https://127.0.0.1:1", token="t"))
+    config["users"][0]["user"] |= {"as": "zo\u00eb", "as-groups": ["a", "b"], "as-uid": "7"}
+    assert kubeconfig.parse(config).acts_as == (
+        ("Impersonate-User", "zo\u00eb"),
+        ("Impersonate-Uid", "7"),
+        ("Impersonate-Group", "a"),
+        ("Impersonate-Group", "b"),
+    )
+    with ApiClient(kubeconfig.parse(config)) as client:
+        sent = client._http.headers
+        assert sent.get_list("impersonate-group") == ["a", "b"]
+        assert ("zo\u00eb".encode()) in dict(sent.raw).values()
+    config["users"][0]["user"]["as-user-extra"] = {"scopes": ["x"]}
+    with pytest.raises(Failure, match="as-user-extra: is not supported"):
+        kubeconfig.parse(config)

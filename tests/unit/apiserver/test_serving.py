@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 import ssl
@@ -158,3 +159,69 @@ async def test_stopping_does_not_wait_for_ever(plain: Starlette) -> None:
     async with asyncio.timeout(20):
         await serving.stop()
         assert (await asyncio.gather(asking, return_exceptions=True))[0] is not None
+
+
+async def test_a_unix_socket_for_everybody_is_one_that_was_chosen(plain: Starlette, tmp_path: Path) -> None:
+    serving = await serve(plain, uds=tmp_path / "api.sock", everybody=True)
+    assert stat.S_IMODE((tmp_path / "api.sock").stat().st_mode) == 0o666
+    await serving.stop()
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers"),
+    [
+        (b"hello\r\n\r\n", [b"400"]),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", [b"400"]),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", [b"400"]),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n", [b"400"]),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", [b"400"]),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 200_000 + b"\r\n\r\n", [b"400"]),
+        # a body that is none, once the answer has been given: nothing more is said, and the connection ends
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n|no size\r\n", [b"200"]),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n|zzzz\r\nGET / HTTP/1.1\r\n\r\n", [b"200"]),
+        # both lengths: the chunks count, and what follows them is the next request, for both sides alike
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+         b"0\r\n\r\nGET /slow HTTP/1.1\r\nHost: a\r\n\r\n", [b"200"]),
+    ],
+)  # fmt: skip
+async def test_what_is_no_http_gets_one_answer_at_most(
+    plain: Starlette, sent: bytes, answers: list[bytes]
+) -> None:
+    """`|`: what follows is sent once the first answer is there."""
+    defects: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: defects.append(context))
+    serving = await serve(plain)
+    reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
+    first, _, rest = sent.partition(b"|")
+    async with asyncio.timeout(20):
+        writer.write(first)
+        got = await reader.read(65536)
+        writer.write(rest)
+        with contextlib.suppress(ConnectionError):
+            got += await reader.read()
+    writer.close()
+    await serving.stop()
+    assert [line[9:12] for line in got.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")] == answers
+    assert defects == []
+
+
+async def test_connections_are_bounded_and_given_back(plain: Starlette) -> None:
+    serving = await serve(plain, connections=2)
+    opened = [await asyncio.open_connection("127.0.0.1", serving.port) for _ in range(2)]
+    async with asyncio.timeout(20):
+        for reader, writer in opened:  # each is known to the server once it has answered
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await reader.read(12)).endswith(b"200")
+        reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+        opened[0][1].close()
+        while True:  # until the server has seen that
+            try:
+                assert (await get(f"http://127.0.0.1:{serving.port}/")).status_code == 200
+                break
+            except httpx.TransportError:
+                await asyncio.sleep(0.01)
+    opened[1][1].close()
+    await serving.stop()

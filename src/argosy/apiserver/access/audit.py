@@ -22,6 +22,7 @@ from argosy.apiserver.access import differences
 from argosy.apiserver.access.attributes import Attributes
 from argosy.apiserver.access.audit_log import AuditLog
 from argosy.apiserver.access.gate import OPEN, WANTED
+from argosy.apiserver.access.impersonation import IMPERSONATOR
 from argosy.apiserver.auth import User
 from argosy.apiserver.peer import PEER, Peer
 from argosy.store.around import Around
@@ -100,7 +101,7 @@ class Audit:
             self._write(scope, record, said)
 
     def _write(self, scope: Scope, record: Record, said: dict[str, Any]) -> None:
-        user: User | None = scope.get("user")
+        user: User | None = scope.get(IMPERSONATOR) or scope.get("user")
         wanted: Attributes | None = scope.get(WANTED)
         failed = said["code"] == 0 or said["code"] >= 400
         if wanted is not None and not wanted.resource and not failed:
@@ -141,6 +142,8 @@ def _line(
     found: dict[str, Any] = {"time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
     if user is not None:
         found |= {"user": user.name, "groups": user.groups}
+    if IMPERSONATOR in scope:
+        found["impersonatedUser"] = {"user": scope["user"].name, "groups": scope["user"].groups}
     found |= {"source": _source(scope), "agent": _agent(scope)}
     if wanted is None:
         found |= {"method": scope["method"], "path": _bounded(scope["path"], LONGEST_PATH)}

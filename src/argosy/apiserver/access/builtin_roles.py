@@ -76,7 +76,13 @@ ROLES: dict[str, list[Json]] = {
             ["httproutes", "grpcroutes", "tcproutes", "tlsroutes", "referencegrants", "backendtlspolicies"],
             _WRITE,
         ),
-        _rule(["security.istio.io", "telemetry.istio.io"], ["*"], _WRITE),
+        # By name: * would be their status, too, which is the mesh's to write.
+        _rule(
+            ["security.istio.io"],
+            ["authorizationpolicies", "peerauthentications", "requestauthentications"],
+            _WRITE,
+        ),
+        _rule(["telemetry.istio.io"], ["telemetries"], _WRITE),
     ],
     OPERATOR: [
         _rule([""], ["namespaces", "secrets", *_CORE], _ALL),

@@ -1,4 +1,4 @@
-"""The door of the API, as middleware: who is it, is it not too much at once, may it do that.
+"""The door of the API, as middleware: who is it, and may it do that; between the two, whom it acts as and how much.
 
 Rule: what passes here is known in the scope: `user` (auth.User), WANTED (Attributes); and ASKING, for what is judged
 where an object is admitted. A watch ends when its user may no longer have it, or is no longer who it was.
@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Protocol
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from argosy.apiserver.access.attributes import Attributes, Decision, attributes_of, forbidden, watches
+from argosy.apiserver.access.attributes import Attributes, Decision, attributes_of, forbidden
+from argosy.apiserver.access.impersonation import IMPERSONATOR, above, asked_for, became, rights
 from argosy.apiserver.auth import Authenticate, User
 from argosy.apiserver.paths import Target
-from argosy.apiserver.status import Refusal, unauthorized
+from argosy.apiserver.status import unauthorized
 from argosy.apiserver.watching import CLOSING
 from argosy.store.base import Stored
 
@@ -29,8 +30,6 @@ WANTED = "argosy.wanted"
 """Key of the ASGI scope: the Attributes of the request."""
 ASKING: ContextVar[User] = ContextVar("asking")
 """The user of the request that runs."""
-MOST_REQUESTS, MOST_WATCHES = 256, 1024
-"""Of one user at once."""
 
 
 class Authorizer(Protocol):
@@ -70,38 +69,6 @@ class Authentication:
         await self.app(scope, receive, send)
 
 
-class Limits:
-    """So many requests and watches of one user at once, and no more: nobody takes the API away from the others."""
-
-    def __init__(self, app: ASGIApp, requests: int = MOST_REQUESTS, watches: int = MOST_WATCHES) -> None:
-        self.app = app
-        self._most = {False: requests, True: watches}
-        self._running: Counter[tuple[str, bool]] = Counter()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        user: User | None = scope.get("user")
-        if user is None:
-            await self.app(scope, receive, send)
-            return
-        watch = scope["method"] == "GET" and watches(Request(scope).query_params)
-        at = (user.name, watch)
-        if self._running[at] >= self._most[watch]:
-            what = "watches" if watch else "requests"
-            raise Refusal(
-                429,
-                f"too many {what} at once: {self._most[watch]} are running for this user; try again",
-                reason="TooManyRequests",
-                headers=(("Retry-After", "1"),),
-            )
-        self._running[at] += 1
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            self._running[at] -= 1
-            if not self._running[at]:
-                del self._running[at]
-
-
 class Authorization:
     """Lets a request past that its user may make."""
 
@@ -130,22 +97,39 @@ class Authorization:
             return
         ending = scope[CLOSING] = Ending(scope.get(CLOSING))
         self._watches[ending] = request
-        timer = ending.set_after(user.expires - time.time()) if user.expires else None
+        ending.set_at(user.expires)
         try:
-            if not self._authorizer.permits(user, wanted):  # it changed while we waited
-                ending.set()
+            self._look_at(ending, request)  # it may have changed while we waited
             await self.app(scope, receive, send)
         finally:
             del self._watches[ending]
-            if timer is not None:
-                timer.cancel()
+            ending.set_at(0.0)
 
     def _look_again(self) -> None:
         for ending, request in self._watches.items():
-            user: User = request.scope["user"]
-            same = user if self._recognise is None else self._recognise(request)
-            if same is None or not self._authorizer.permits(same, request.scope[WANTED]):
-                ending.set()
+            self._look_at(ending, request)
+
+    def _look_at(self, ending: Ending, request: Request) -> None:
+        """Ends a watch that would not be let in now; what proves its user may end sooner than it did."""
+        user = self._now(request)
+        if user is None or not self._authorizer.permits(user, request.scope[WANTED]):
+            ending.set()
+        else:
+            ending.set_at(user.expires)
+
+    def _now(self, request: Request) -> User | None:
+        """Whose request it is, by what is known now; None: nobody's who may make it."""
+        acting: User | None = request.scope.get(IMPERSONATOR)
+        known: User = acting or request.scope["user"]
+        same = known if self._recognise is None else self._recognise(request)
+        if same is None or acting is None:
+            return same
+        wanted = asked_for(Headers(scope=request.scope))
+        if wanted is None or above(same, wanted):
+            return None
+        if not all(self._authorizer.permits(same, right) for right in rights(wanted)):
+            return None
+        return became(same, wanted)
 
 
 def authorize_beyond(authorizer: Authorizer) -> Callable[[Request, str, Target], Awaitable[None]]:
@@ -169,9 +153,17 @@ class Ending(asyncio.Event):
     def __init__(self, server: asyncio.Event | None) -> None:
         super().__init__()
         self._server = server
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = 0.0
 
-    def set_after(self, seconds: float) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(max(0.0, seconds), self.set)
+    def set_at(self, moment: float) -> None:
+        """By a clock, in Unix seconds; 0: not by one."""
+        if moment == self._at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._at, loop = moment, asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.0, moment - time.time()), self.set) if moment else None
 
     async def wait(self) -> bool:  # type: ignore[override]
         if self._server is None:

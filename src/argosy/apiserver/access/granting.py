@@ -66,7 +66,12 @@ class Granting:
     async def _check_role(
         self, user: User, kind: Kind, new: rbac.Role | rbac.ClusterRole, old: object
     ) -> None:
-        same = isinstance(old, type(new)) and old.rules == new.rules
+        # By its labels other roles may be put together from it: who changes those gives its rules away, too.
+        same = (
+            isinstance(old, type(new))
+            and old.rules == new.rules
+            and old.metadata.labels == new.metadata.labels
+        )
         rules, aggregates = new.rules, isinstance(new, rbac.ClusterRole) and new.aggregation_rule
         if aggregates:
             # What it will be put together from is for others to say later: only who has everything may allow that.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from argosy.resources.duration import parse_duration
 
@@ -231,5 +231,16 @@ def covers(pattern: str, host: str) -> bool:
     return host.endswith(pattern[1:])
 
 
-def overlap(one: str, other: str) -> bool:
-    return covers(one, other) or covers(other, one)
+def overlapping(hosts: Sequence[str]) -> dict[int, str]:
+    """Index of each host that stands for a name of an earlier one -> the earlier. Its cost is that of reading them."""
+    first: dict[str, int] = {}
+    for index, host in enumerate(hosts):
+        first.setdefault(host, index)
+    found: dict[int, str] = {}
+    for index, host in enumerate(hosts):
+        dots = (at for at, char in enumerate(host) if char == ".")
+        for pattern in (host, "*", *("*" + host[at:] for at in dots)):
+            other = first.get(pattern, index)
+            if other != index:
+                found.setdefault(max(index, other), hosts[min(index, other)])
+    return dict(sorted(found.items()))

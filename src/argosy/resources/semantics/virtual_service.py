@@ -94,10 +94,8 @@ def _hosts(spec: VirtualServiceSpec, at_gateways: bool, findings: Findings) -> N
         valid = valid and wrong is None
     if not valid:
         return
-    for i, host in enumerate(spec.hosts):
-        for other in spec.hosts[:i]:
-            if names.overlap(host, other):
-                findings.error(f"spec.hosts[{i}]", f"{host!r} overlaps {other!r}; keep one of them")
+    for i, other in names.overlapping(spec.hosts).items():
+        findings.error(f"spec.hosts[{i}]", f"{spec.hosts[i]!r} overlaps {other!r}; keep one of them")
 
 
 def _host(host: str, by_sni: bool) -> str | None:
@@ -124,7 +122,7 @@ def _tls_match(
             findings.error(at, wrong)
         elif not any(names.covers(of, host) for of in spec.hosts):
             findings.error(
-                at, f"{host!r} is not covered by spec.hosts ({', '.join(spec.hosts)}); add it there"
+                at, f"{host!r} is not covered by spec.hosts ({', '.join(spec.hosts[:5])}); add it there"
             )
     _l4_match(path, match, findings)
 

@@ -1,0 +1,164 @@
+"""A server of its own process under requests that nobody in their senses sends: by our OpenAPI, and as raw bytes.
+
+Never a 5xx, a traceback, a hang, or memory without end. `make fuzz` runs it for as long as ARGOSY_FUZZ_SECONDS says.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import random
+import socket
+import ssl
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.long import openapi_cases
+from tests.long.conftest import FULL, count
+from tests.servers.server_process import Server, running_server
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(7200)]
+
+SECONDS = float(os.environ.get("ARGOSY_FUZZ_SECONDS") or count(full=300, short=20))
+"""For each test."""
+EXAMPLES = count(full=5, short=2)
+"""Of one operation, in one round."""
+MOST_MEMORY = 1 << 30
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("fuzzed")) as running:
+        running.ok("apply", "-f", "-", stdin="apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
+        yield running
+        unhurt(running)
+
+
+@pytest.fixture(scope="module")
+def session(server: Server) -> requests.Session:
+    found = requests.Session()
+    found.headers["Authorization"] = f"Bearer {(server.state / 'token').read_text().strip()}"
+    found.trust_env = False
+    found.verify = str(authority(server))
+    return found
+
+
+def authority(server: Server) -> Path:
+    cluster = yaml.safe_load(server.kubeconfig.read_text())["clusters"][0]["cluster"]
+    path = server.folder / "ca.pem"
+    path.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+    return path
+
+
+def unhurt(server: Server) -> None:
+    """It runs, has said nothing of a defect, and has not taken more memory than it may."""
+    assert server.process.poll() is None, server.log.read_text()[-5000:]
+    log = server.log.read_text()
+    for word in ("Traceback", "request failed", "Task exception", "never retrieved"):
+        assert word not in log, log[max(0, log.index(word) - 500) :][:5000]
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    peak = next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM"))
+    assert peak < MOST_MEMORY, f"{peak >> 20} MiB"
+
+
+def test_every_operation_of_our_openapi_answers(server: Server, session: requests.Session) -> None:
+    url, codes = server.info.api, Counter[int]()
+    every = list(openapi_cases.operations(url, session))
+    random.Random(None if FULL else 1).shuffle(every)
+    deadline, asked = time.monotonic() + SECONDS, 0
+    while time.monotonic() < deadline:
+        for _, operation in every:
+            if time.monotonic() > deadline:
+                break
+            _fuzzed(operation, url, session, codes)
+            asked += 1
+        unhurt(server)
+    print(
+        f"{asked} of {len(every)} operations, {sum(codes.values())} requests: {dict(sorted(codes.items()))}"
+    )
+    assert {200, 201} & codes.keys(), "some of it was good"
+
+
+def _fuzzed(operation: Any, url: str, session: requests.Session, codes: Counter[int]) -> None:
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=not FULL,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(openapi_cases.strategy(operation), st.data())
+    def one(case: Any, data: st.DataObject) -> None:
+        codes[openapi_cases.answered(openapi_cases.aimed(case, data), url, session)] += 1
+
+    one()
+
+
+PARTS = (
+    b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"PRI * HTTP/2.0", b"CONNECT", b" ", b"/", b"*", b"?", b"%", b"%00",
+    b"/api/v1/namespaces/shop/secrets", b"/api/v1/services?watch=true&timeoutSeconds=1", b"http://x/api",
+    b" HTTP/1.1", b" HTTP/1.0", b" HTTP/9.9", b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"Host: a", b"Host: a\r\nHost: b",
+    b"Content-Length: 5", b"Content-Length: -1", b"Content-Length: 5, 6", b"Content-Length: 99999999999999999999",
+    b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding:\tchunked",
+    b"Expect: 100-continue", b"Connection: upgrade\r\nUpgrade: websocket", b"Connection: keep-alive, close",
+    b"5\r\nhello\r\n0\r\n\r\n", b"zz\r\n", b"ffffffffffffffff\r\n", b"0\r\n", b"{}", b"hello", b"\x00", b"\xff" * 10,
+    b" folded", b"a" * 70_000, b": x", b"Content-Type: a", b"Cookie: " + b"c" * 5000,
+)  # fmt: skip
+
+
+def test_bytes_that_are_no_http_end_a_connection_and_nothing_else(
+    server: Server, session: requests.Session
+) -> None:
+    seed = int(os.environ.get("ARGOSY_SEED") or (time.time_ns() % 2**32 if FULL else 1))
+    print(f"ARGOSY_SEED={seed}")
+    dice, deadline, sent = random.Random(seed), time.monotonic() + SECONDS, 0
+    host, port = server.info.api.removeprefix("https://").split(":")
+    token = b"Authorization: " + str(session.headers["Authorization"]).encode()
+    context = ssl.create_default_context(cafile=str(authority(server)))
+    answers = Counter[bytes]()
+    while time.monotonic() < deadline:
+        answer = _exchanged(context, host, int(port), _bytes(dice, token), tls=dice.random() < 0.95)
+        answers[answer[9:12] if answer.startswith(b"HTTP/1.1 ") else b"closed"] += 1
+        assert not answer.startswith(b"HTTP/1.1 5"), answer[:2000]
+        sent += 1
+        if sent % 200 == 0:
+            unhurt(server)
+            assert session.get(f"{server.info.api}/readyz", timeout=60).text == "ok"
+    print(f"{sent} connections: {dict(answers)}")
+    assert answers.keys() >= {b"400", b"closed"}
+
+
+def _bytes(dice: random.Random, token: bytes) -> bytes:
+    """A request with parts replaced, taken out or put in; or parts alone."""
+    target = dice.choice((b"/api", b"/api/v1/namespaces/shop/secrets", b"/openapi/v3", b"/apis/x"))
+    head = [dice.choice(PARTS[:5]), b" ", target, b" HTTP/1.1", b"\r\n", b"Host: a", b"\r\n", token, b"\r\n",
+            b"Content-Type: application/json", b"\r\n", b"Content-Length: 2", b"\r\n", b"\r\n", b"{}"]  # fmt: skip
+    pieces = head if dice.random() < 0.9 else []
+    for _ in range(dice.randint(1, 6)):
+        at = dice.randrange(len(pieces) + 1)
+        pieces[at : at + dice.choice((0, 0, 1))] = [dice.choice(PARTS)]
+    return b"".join(pieces) * dice.choice((1, 1, 1, 3))
+
+
+def _exchanged(context: ssl.SSLContext, host: str, port: int, data: bytes, *, tls: bool) -> bytes:
+    """The beginning of what comes back; what stays open and says nothing is for its own time-outs."""
+    with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
+        link = opened.enter_context(socket.create_connection((host, port), timeout=10))
+        if tls:
+            link = opened.enter_context(context.wrap_socket(link, server_hostname=host))
+        with contextlib.suppress(OSError):
+            link.sendall(data)
+        link.settimeout(0.5)
+        return link.recv(65536)
+    return b""
