@@ -79,6 +79,7 @@ class Mesh:
     server: subprocess.Popen[bytes] | None = None
     ports: dict[str, int] = field(default_factory=dict)
     server_flags: tuple[str, ...] = ()
+    ready_within: float = 30
 
     # --- the control plane ---
 
@@ -99,7 +100,7 @@ class Mesh:
                 stdout=log,
                 stderr=log,
             )
-        until(self.server_ready, "the server is ready")
+        until(self.server_ready, "the server is ready", self.ready_within)
 
     def server_ready(self) -> bool:
         assert self.server is not None

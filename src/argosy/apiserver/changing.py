@@ -7,6 +7,7 @@ deletes it.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ from argosy.apiserver.patches import json_patch, merge, strategic
 from argosy.apiserver.paths import Target
 from argosy.apiserver.queries import WriteOptions, write_options
 from argosy.apiserver.status import Refusal
+from argosy.resources.meta import identified
 from argosy.resources.problem import Problem
 from argosy.store.base import AlreadyExists, Conflict, NotFound, Stored
 
@@ -172,7 +174,8 @@ async def _write(api: Api, request: Request, target: Target, wish: Wish) -> Resp
             raise _Missing(target)
         old = encoding.decode(found)
         size = max(wish.size, len(found.body))
-        new = await documents.aside(size, wish.change, _shown(target, found, old))
+        shown = encoding.shown(found, target.kind, target.api_version)
+        new = await documents.aside(size, wish.change, shown)
         expected = writing.expected_revision(new)
         if expected is not None and expected != found.revision:
             raise status.conflict(target.kind, target.name, HAS_CHANGED)
@@ -201,6 +204,7 @@ async def _settled(
         body = writing.with_status(target.kind, old, new)
     else:
         body = writing.replaced(target.kind, old, defaulting.filled(target.kind, new))
+    body = identified(body, uid=str(uuid.uuid4()), now=api.timestamp())
     if wish.applies:
         body = managing.with_managers(body, managing.requested(new, None))
     else:
@@ -208,9 +212,21 @@ async def _settled(
         given = managing.requested(new, old)
         body = await documents.aside(wish.size, managing.note_changed, target, old, body, given, by)
     removal.check_finalizers(target, old, body)
-    checked = body | {"apiVersion": target.api_version}
-    warnings = await writing.check(target, checked, size=wish.size, admission=api.admission, old=old)
+    try:
+        warnings = await _checked(api, target, wish, old, body)
+    except Refusal:
+        bare = body if target.subresource else writing.without_status(target.kind, body)
+        if "status" not in body or "status" in bare:
+            raise
+        # What is wrong may be the status, which was written past the API, and is not for this client to mend.
+        warnings, body = await _checked(api, target, wish, old, bare), bare
     return body, (*unknown, *warnings)
+
+
+async def _checked(api: Api, target: Target, wish: Wish, old: Json, body: Json) -> tuple[Problem, ...]:
+    """The warnings about a body. Raises Refusal (422)."""
+    body = body | {"apiVersion": target.api_version}
+    return await writing.check(target, body, size=wish.size, admission=api.admission, old=old)
 
 
 async def _stored(api: Api, found: Stored, old: Json, body: Json, data: bytes, *, dry_run: bool) -> Stored:
@@ -224,12 +240,6 @@ async def _stored(api: Api, found: Stored, old: Json, body: Json, data: bytes, *
         gone = await api.store.delete(found.key, found.revision)
         return Stored(found.key, gone.revision, data)
     return await api.store.update(found.key, data, found.revision)
-
-
-def _shown(target: Target, found: Stored, old: Json) -> Json:
-    """The object as clients see it, which patches are about."""
-    metadata = {**removal.metadata_of(old), "resourceVersion": str(found.revision)}
-    return old | {"apiVersion": target.api_version, "kind": target.kind.kind, "metadata": metadata}
 
 
 def _pinned(old: Json, applied: Json) -> Json:

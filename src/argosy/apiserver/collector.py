@@ -60,7 +60,7 @@ class Index:
         if not _telling(stored):
             self.forget(stored.key)
             return None
-        obj = encoding.lenient(stored)
+        obj = encoding.decode(stored)
         self._set(stored.key, frozenset(str(each.get("uid")) for each in references(obj)))
         uid = removal.uid_of(obj)
         if ending(obj) and FOREGROUND in removal.finalizers_of(obj):
@@ -143,7 +143,7 @@ class Collector:
             elif key.namespace in self._index.terminating:  # written past the API
                 self._due.append(Key(NAMESPACES, "", key.namespace))
             return
-        obj = encoding.lenient(event.stored) if _identified(event.stored) else {}
+        obj = encoding.decode(event.stored) if _identified(event.stored) else {}
         uid = removal.uid_of(obj)
         self._due.extend(self._index.dependents(uid))
         self._index.waiting.pop(uid, None)
@@ -172,7 +172,7 @@ class Collector:
         stored = await self._store.get(key)
         if stored is None:
             return
-        obj = encoding.lenient(stored)
+        obj = encoding.decode(stored)
         if ending(obj):
             if key.resource == NAMESPACES:
                 await namespaces.empty(self._store, key.name, now=self._time())
@@ -189,7 +189,7 @@ class Collector:
         for key in self._index.dependents(uid):
             dependent = await self._store.get(key)
             if dependent is not None:
-                await self._disown(dependent, encoding.lenient(dependent), {uid})
+                await self._disown(dependent, encoding.decode(dependent), {uid})
         await self._release(stored, obj, ORPHAN)
 
     async def _foreground(self, stored: Stored, obj: Json) -> None:
@@ -199,7 +199,7 @@ class Collector:
             dependent = await self._store.get(key)
             if dependent is None:
                 continue
-            body = encoding.lenient(dependent)
+            body = encoding.decode(dependent)
             blocked = blocked or any(_blocks(each, uid) for each in references(body))
             if not ending(body):
                 await self._examine(dependent, body)
@@ -235,7 +235,7 @@ class Collector:
         found = await self._store.get(owner)
         if found is None:
             return "gone"
-        obj = encoding.lenient(found)
+        obj = encoding.decode(found)
         if removal.uid_of(obj) != reference.get("uid"):
             return "gone"
         return "waiting" if ending(obj) and FOREGROUND in removal.finalizers_of(obj) else "there"

@@ -27,7 +27,7 @@ async def delete(api: Api, request: Request, target: Target) -> Response:
     removed = await _remove(api, target, await api.stored(target), options)
     if not removed.gone:
         return responses.of_object(removed.stored, form)
-    uid = removal.uid_of(encoding.lenient(removed.stored))
+    uid = removal.uid_of(encoding.decode(removed.stored))
     revision = 0 if options.dry_run else removed.stored.revision
     return responses.of_json(encoding.encode(status.success(target.kind, target.name, uid, revision)))
 
@@ -55,14 +55,14 @@ async def _remove(api: Api, target: Target, found: Stored, options: DeleteOption
     """Raises Refusal (403, 404, 409)."""
     if target.kind.resource == NAMESPACES and target.name in namespaces.PROTECTED:
         raise status.forbidden(target.kind, target.name, "this namespace may not be deleted")
-    uid = removal.uid_of(encoding.lenient(found))
+    uid = removal.uid_of(encoding.decode(found))
     if options.uid not in ("", uid):
         raise status.conflict(target.kind, target.name, f"its uid is {uid}: it was made anew")
     if options.revision not in (None, found.revision):
         raise status.conflict(target.kind, target.name, HAS_CHANGED)
     now = api.timestamp()
     if options.dry_run:
-        body = removal.marked(found.key, encoding.lenient(found), options.policy, now)
+        body = removal.marked(found.key, encoding.decode(found), options.policy, now)
         return Removed(
             Stored(found.key, found.revision, encoding.body_of(body)), removal.complete(found.key, body)
         )

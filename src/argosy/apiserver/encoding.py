@@ -2,7 +2,8 @@
 
 Rule: a stored body has its keys sorted, but for `apiVersion`, `kind`, `metadata`, which come first: equal bytes mean
 equal objects, and `resourceVersion` (the store's revision) and the version asked for are put in by slicing. A body that
-somebody else wrote in another order is decoded instead: slower, not different.
+somebody else wrote in another way is decoded instead: slower, not different. What cannot be read is shown as an object
+of which only the name is known, so that it can be replaced or deleted and hides no other.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 
 from argosy.resources.kinds import Kind
-from argosy.store.base import Stored
+from argosy.store.base import Key, Stored
 
 Json = dict[str, Any]
 
@@ -24,19 +25,32 @@ _FIRST = ("apiVersion", "kind", "metadata")
 
 
 class _Labelled(msgspec.Struct):
-    labels: dict[str, Any] | None = None
+    labels: dict[str, str] | None = None
 
 
 class _Head(msgspec.Struct):
     metadata: _Labelled = msgspec.field(default_factory=_Labelled)
 
 
+class _Identity(msgspec.Struct, rename="camel"):
+    name: Any = ""
+    namespace: Any = ""
+    resource_version: Any = None
+
+
+class _Identified(msgspec.Struct):
+    metadata: _Identity
+
+
 class _Metadata(msgspec.Struct):
-    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+    metadata: msgspec.Raw
 
 
 _LABELS = msgspec.json.Decoder(_Head)
+_IDENTITY = msgspec.json.Decoder(_Identified)
 _METADATA = msgspec.json.Decoder(_Metadata)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading bytes that somebody else wrote may raise."""
 
 
 def body_of(obj: Json) -> bytes:
@@ -56,34 +70,35 @@ def encode(value: Any) -> bytes:
 
 
 def decode(stored: Stored) -> Json:
-    """The stored object, without its resourceVersion."""
-    obj: Json = msgspec.json.decode(stored.body)
-    return obj
-
-
-def lenient(stored: Stored) -> Json:
-    """As `decode`; {} for what somebody stored that is no object."""
+    """The stored object, without its resourceVersion; {} for what somebody stored that is no object."""
     try:
         obj = msgspec.json.decode(stored.body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return {}
     return obj if isinstance(obj, dict) else {}
 
 
-def labels(body: bytes) -> dict[str, Any]:
+def shown(stored: Stored, kind: Kind, api_version: str) -> Json:
+    """The object as clients get it, whatever it says of itself."""
+    obj = decode(stored)
+    return obj | {"apiVersion": api_version, "kind": kind.kind, "metadata": shown_metadata(stored, obj)}
+
+
+def labels(body: bytes) -> dict[str, str]:
     """`metadata.labels` of a stored body; reads no more of it than it must."""
-    return _LABELS.decode(body).metadata.labels or {}
+    try:
+        return _LABELS.decode(body).metadata.labels or {}
+    except UNREADABLE:
+        metadata = decode(Stored(Key("", "", ""), 0, body)).get("metadata")
+        found = metadata.get("labels") if isinstance(metadata, dict) else None
+        return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
 
 
 def render(stored: Stored, kind: Kind, api_version: str) -> bytes:
     """The object as clients get it: with its resourceVersion, in the version they asked for."""
     head = _HEAD.match(stored.body)
-    if head is None:
-        obj = decode(stored)
-        found = obj.get("metadata")
-        metadata = found if isinstance(found, dict) else {}
-        obj |= {"apiVersion": api_version, "kind": kind.kind}
-        return body_of(obj | {"metadata": metadata | {"resourceVersion": str(stored.revision)}})
+    if head is None or not _ordinary(stored):
+        return body_of(shown(stored, kind, api_version))
     rest = stored.body[head.end() :]
     comma = b"" if rest.startswith(b"}") else b","
     return b'{"apiVersion":%b,"kind":%b,"metadata":{"resourceVersion":"%d"%b%b' % (
@@ -97,11 +112,35 @@ def render(stored: Stored, kind: Kind, api_version: str) -> bytes:
 
 def render_metadata(stored: Stored, api_version: str) -> bytes:
     """The object's metadata alone, as `PartialObjectMetadata`."""
+    head = b'{"kind":"PartialObjectMetadata","apiVersion":%b,"metadata":' % encode(api_version)
+    if not _ordinary(stored):
+        return head + encode(shown_metadata(stored, decode(stored))) + b"}"
     metadata = bytes(_METADATA.decode(stored.body).metadata).lstrip()
-    rest = metadata[1:] if metadata.startswith(b"{") else b"}"
+    rest = metadata[1:]
     comma = b"" if rest.lstrip().startswith(b"}") else b","
-    head = b'{"kind":"PartialObjectMetadata","apiVersion":%b,"metadata":{"resourceVersion":"%d"%b%b}'
-    return head % (encode(api_version), stored.revision, comma, rest)
+    return b'%b{"resourceVersion":"%d"%b%b}' % (head, stored.revision, comma, rest)
+
+
+def shown_metadata(stored: Stored, obj: Json) -> Json:
+    """Its own, but for what the key and the revision say better."""
+    found, key = obj.get("metadata"), stored.key
+    said = {k: v for k, v in (("name", key.name), ("namespace", key.namespace)) if v}
+    kept = (
+        {k: v for k, v in found.items() if k not in ("name", "namespace")} if isinstance(found, dict) else {}
+    )
+    return kept | said | {"resourceVersion": str(stored.revision)}
+
+
+def _ordinary(stored: Stored) -> bool:
+    """Whether the body is whole, and names the object as its key does: what is written through the API."""
+    try:
+        if not stored.body.isascii():
+            stored.body.decode()
+        found = _IDENTITY.decode(stored.body).metadata
+    except UNREADABLE:
+        return False
+    key = stored.key
+    return found.resource_version is None and (found.name, found.namespace) == (key.name, key.namespace)
 
 
 class ListMeta(msgspec.Struct, frozen=True):

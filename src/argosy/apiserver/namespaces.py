@@ -45,7 +45,7 @@ async def require_open(store: Store, target: Target, name: str = "") -> None:
     found = await store.get(Key(NAMESPACES, "", target.namespace))
     if found is None:
         raise status.not_found(NAMESPACE, target.namespace)
-    if terminating(encoding.lenient(found)):
+    if terminating(encoding.decode(found)):
         said = f"namespace {target.namespace} is being terminated"
         cause = {"reason": "NamespaceTerminating", "message": said, "field": "metadata.namespace"}
         why = f"unable to create new content in namespace {target.namespace} because it is being terminated"
@@ -91,7 +91,7 @@ async def _finish(store: Store, name: str, now: str) -> bool:
         found = await store.get(Key(NAMESPACES, "", name))
         if found is None:
             return True
-        namespace = encoding.lenient(found)
+        namespace = encoding.decode(found)
         if not terminating(namespace):
             return False
         left = (await store.list(None, name)).items
@@ -111,8 +111,8 @@ async def _finish(store: Store, name: str, now: str) -> bool:
 
 def _without_finalizer(namespace: Json) -> Json:
     spec = namespace.get("spec")
-    kept = dict(spec) if isinstance(spec, dict) else {}
-    finalizers = [each for each in kept.pop("finalizers", None) or [] if each != KUBERNETES]
+    kept = {k: v for k, v in spec.items() if k != "finalizers"} if isinstance(spec, dict) else {}
+    finalizers = [each for each in removal.list_in(namespace, "spec", "finalizers") if each != KUBERNETES]
     return namespace | {"spec": kept | ({"finalizers": finalizers} if finalizers else {})}
 
 
@@ -120,7 +120,7 @@ def _waiting(namespace: Json, left: tuple[Stored, ...], now: str) -> Json:
     """With conditions that say what keeps it."""
     kinds = Counter(_told(stored.key.resource) for stored in left)
     finalizers = Counter(
-        str(each) for stored in left for each in removal.finalizers_of(encoding.lenient(stored))
+        str(each) for stored in left for each in removal.finalizers_of(encoding.decode(stored))
     )
     resources = ", ".join(f"{kind} has {count} resource instances" for kind, count in sorted(kinds.items()))
     holding = ", ".join(f"{each} in {count} resource instances" for each, count in sorted(finalizers.items()))
@@ -137,7 +137,8 @@ def _waiting(namespace: Json, left: tuple[Stored, ...], now: str) -> Json:
         conditions.pop()
     state = namespace.get("status")
     state = state if isinstance(state, dict) else {}
-    before = {each.get("type"): each for each in state.get("conditions") or [] if isinstance(each, dict)}
+    there = removal.list_in(namespace, "status", "conditions")
+    before = {str(each.get("type")): each for each in there if isinstance(each, dict)}
     kept = [before[each["type"]] if _same(before.get(each["type"]), each) else each for each in conditions]
     return namespace | {"status": state | {"conditions": kept}}
 

@@ -38,12 +38,12 @@ async def remove(store: Store, found: Stored, *, policy: str, now: str, pinned: 
     Raises NotFound, Conflict.
     """
     for left in reversed(range(ATTEMPTS)):
-        body = marked(found.key, encoding.lenient(found), policy, now)
+        body = marked(found.key, encoding.decode(found), policy, now)
         try:
             if complete(found.key, body):
                 return Removed(await store.delete(found.key, found.revision), True)
             data = encoding.body_of(body)
-            if data in (found.body, encoding.body_of(encoding.lenient(found))):
+            if data in (found.body, encoding.body_of(encoding.decode(found))):
                 return Removed(found, False)
             return Removed(await store.update(found.key, data, found.revision), False)
         except Conflict:
@@ -52,7 +52,7 @@ async def remove(store: Store, found: Stored, *, policy: str, now: str, pinned: 
                 pinned
                 or not left
                 or again is None
-                or uid_of(encoding.lenient(again)) != uid_of(encoding.lenient(found))
+                or uid_of(encoding.decode(again)) != uid_of(encoding.decode(found))
             ):
                 raise
             found = again
@@ -82,8 +82,7 @@ def complete(key: Key, obj: Json) -> bool:
     """Whether nothing keeps an object that is to go."""
     if not metadata_of(obj).get("deletionTimestamp") or finalizers_of(obj):
         return False
-    spec = obj.get("spec")
-    return key.resource != NAMESPACES or not (isinstance(spec, dict) and spec.get("finalizers"))
+    return key.resource != NAMESPACES or not list_in(obj, "spec", "finalizers")
 
 
 def check_finalizers(target: Target, old: Json, new: Json) -> None:
@@ -109,14 +108,20 @@ def uid_of(obj: Json) -> str:
 
 
 def finalizers_of(obj: Json) -> list[Any]:
-    found = metadata_of(obj).get("finalizers")
+    return list_in(obj, "metadata", "finalizers")
+
+
+def list_in(obj: Json, part: str, field: str) -> list[Any]:
+    """A list in a part of an object; [] for what is none, as somebody may have written past the API."""
+    inner = obj.get(part)
+    found = inner.get(field) if isinstance(inner, dict) else None
     return list(found) if isinstance(found, list) else []
 
 
 def _terminating(obj: Json) -> Json:
     spec, state = obj.get("spec"), obj.get("status")
     spec, state = (each if isinstance(each, dict) else {} for each in (spec, state))
-    finalizers = spec.get("finalizers") or []
+    finalizers = list_in(obj, "spec", "finalizers")
     if KUBERNETES not in finalizers:  # written before there were any
         finalizers = [*finalizers, KUBERNETES]
     return obj | {"spec": spec | {"finalizers": finalizers}, "status": state | {"phase": "Terminating"}}

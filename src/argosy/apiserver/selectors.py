@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from argosy.apiserver import encoding
@@ -79,7 +78,7 @@ class Selector(Struct, frozen=True):
         wanted = [each for each in self.fields if each.key not in FIELDS]
         if not wanted:
             return True
-        obj = msgspec.json.decode(body)
+        obj = encoding.decode(Stored(Key("", "", ""), 0, body))
         return all(each.holds({each.key: field_of(obj, each.key)}) for each in wanted)
 
 

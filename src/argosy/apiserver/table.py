@@ -50,7 +50,7 @@ class Table:
         shown, read, now = layout(self._kind), _reader(self._kind), self._now()
         rows = [
             b'{"cells":%b,"object":%b}'
-            % (encoding.encode(shown.cells(read(stored.body), now)), self._object(stored))
+            % (encoding.encode(shown.cells(read(stored), now)), self._object(stored))
             for stored in items
         ]
         return b",".join(rows)
@@ -85,17 +85,28 @@ def _definition(column: Column) -> Json:
 
 
 @cache
-def _reader(kind: Kind) -> Callable[[bytes], Json]:
-    """What reads as much of a stored body as the cells of its kind are made of."""
+def _reader(kind: Kind) -> Callable[[Stored], Json]:
+    """What reads as much of a stored object as the cells of its kind are made of."""
     fields = layout(kind).fields
     if fields is None:
-        return msgspec.json.decode
-    partial = msgspec.defstruct("Row", [(field, Any, None) for field in ("metadata", *sorted(fields))])
-    decoder = msgspec.json.Decoder(partial)
+        return lambda stored: _named(stored, encoding.decode(stored))
     names = ("metadata", *sorted(fields))
+    partial = msgspec.defstruct("Row", [(field, Any, None) for field in names])
+    decoder = msgspec.json.Decoder(partial)
 
-    def read(body: bytes) -> Json:
-        row = decoder.decode(body)
-        return {name: getattr(row, name) for name in names}
+    def read(stored: Stored) -> Json:
+        try:
+            row = decoder.decode(stored.body)
+        except encoding.UNREADABLE:
+            return _named(stored, {})
+        return _named(stored, {name: getattr(row, name) for name in names})
 
     return read
+
+
+def _named(stored: Stored, row: Json) -> Json:
+    """With the name that its key has, whatever it says itself."""
+    metadata = row.get("metadata")
+    if isinstance(metadata, dict) and metadata.get("name") == stored.key.name:
+        return row
+    return row | {"metadata": encoding.shown_metadata(stored, row)}

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from argosy.apiserver import documents, status
+from argosy.apiserver import documents, removal, status
 from argosy.apiserver.paths import Target, has_status
 from argosy.apiserver.queries import WriteOptions, revision
 from argosy.apiserver.status import bad_request
@@ -124,7 +124,7 @@ def expected_revision(obj: Json) -> int | None:
 
 def same_object(target: Target, old: Json, new: Json) -> None:
     """Raises Refusal (409) where the client means an earlier object of that name."""
-    asked, there = new["metadata"].get("uid"), old.get("metadata", {}).get("uid")
+    asked, there = new["metadata"].get("uid"), removal.metadata_of(old).get("uid")
     if asked and asked != there:
         raise status.conflict(
             target.kind,

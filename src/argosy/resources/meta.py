@@ -129,21 +129,31 @@ def prepare_create(obj: Json, *, uid: str, now: str) -> Json:
 
 
 def prepare_update(old: Json, new: Json) -> Json:
-    """The body to store in place of `old`: what identifies the object stays, generation counts changes of intent."""
+    """The body to store in place of `old`: what identifies the object stays, generation counts changes of intent.
+
+    Of an `old` that was written past the API only what has the right form stays.
+    """
     before = _metadata(old)
     generation = before.get("generation", 1)
-    if not isinstance(generation, int):
+    if not isinstance(generation, int) or not 0 <= generation < _LARGEST:
         generation = 1
     if _intent(old) != _intent(new):
         generation += 1
     metadata = {k: v for k, v in _metadata(new).items() if k not in _SET_BY_API}
-    metadata |= {k: before[k] for k in _KEPT if k in before}
+    metadata |= {k: before[k] for k, form in _KEPT.items() if isinstance(before.get(k), form)}
     metadata["generation"] = generation
     return new | {"metadata": metadata}
 
 
-_KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+_LARGEST = (1 << 63) - 1
+_KEPT = {"uid": str, "creationTimestamp": str, "deletionTimestamp": str, "deletionGracePeriodSeconds": int}
 _SET_BY_API = frozenset((*_KEPT, "generation", "resourceVersion", "selfLink"))
+
+
+def identified(obj: Json, *, uid: str, now: str) -> Json:
+    """With the identity that an object lacks which was written past the API."""
+    lacking = {k: v for k, v in (("uid", uid), ("creationTimestamp", now)) if not _metadata(obj).get(k)}
+    return obj | {"metadata": _metadata(obj) | lacking} if lacking else obj
 
 
 def _metadata(obj: Json) -> Json:

@@ -96,6 +96,7 @@ class Reconciler:
 
     def replace(self, listing: Listing) -> None:
         """Takes in everything there is: at the start, and where events were missed. What is the same costs little."""
+        self.revision = min(self.revision, listing.revision)  # lower where a backup of the store was put back
         present = {stored.key for stored in listing.items}
         events = [
             Event(EventType.MODIFIED, one) for one in listing.items if self.known.get(one.key) != one.revision

@@ -67,6 +67,29 @@ async def test_an_apply_that_changes_nothing_is_not_written(api: httpx.AsyncClie
     assert await store.revision() == revision
 
 
+async def test_what_is_applied_empty_stays_and_is_the_same_the_next_time(
+    api: httpx.AsyncClient, store: Store
+) -> None:
+    routes = {"http": virtual_service()["spec"]["http"]}
+    await apply(api, partial(labels={"a": "1"}, finalizers=["a.test/one"]))
+    empty = partial(
+        {"hosts": ["reviews"], "gateways": []} | routes, labels={}, finalizers=[], annotations=None
+    )
+    shown = (await apply(api, empty)).json()
+    assert (shown["metadata"]["labels"], shown["metadata"]["finalizers"]) == ({}, [])
+    assert shown["spec"] == empty["spec"]
+    assert managers(shown)["ann Apply"] == {
+        "f:metadata": {"f:labels": {}},
+        "f:spec": {"f:gateways": {}, "f:hosts": {}, "f:http": {}},
+    }
+    revision = await store.revision()
+    assert (await apply(api, empty)).json() == shown == (await api.get(REVIEWS)).json()
+    assert await store.revision() == revision
+    gone = (await apply(api, partial())).json()
+    assert "labels" not in gone["metadata"]
+    assert gone["spec"] == virtual_service()["spec"]
+
+
 async def test_a_conflict_names_who_and_what_in_the_words_of_kubernetes(api: httpx.AsyncClient) -> None:
     await create(api, virtual_service())
     response = await apply(api, partial({"hosts": ["other"]}))

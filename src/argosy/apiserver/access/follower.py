@@ -64,7 +64,9 @@ class AccessFollower:
             for stored in listing.items:
                 self._put(policy, users, stored)
         self.policy, self.users = policy, users
-        self._reached(position or 0)
+        # Also backwards: where a backup of the store was put back, its revisions begin anew.
+        self._position = position or 0
+        self._moved.set()
         self._tell()
 
     async def run(self) -> None:

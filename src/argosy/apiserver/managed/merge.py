@@ -47,9 +47,9 @@ def _merge_lists(shape: Shape, live: list[Any], applied: list[Any]) -> list[Any]
 
 
 def remove(shape: Shape, value: Any, gone: FieldSet) -> Any:
-    """The value without these fields; ABSENT where nothing is left of it."""
+    """The value without these fields. A map or list of which nothing is left is empty: it goes where it is named."""
     present = resolve(shape, value)
-    if present.form is Form.LEAF or not value:
+    if present.form is Form.LEAF:
         return value
     if present.form is Form.MAP:
         kept = {}
@@ -57,20 +57,20 @@ def remove(shape: Shape, value: Any, gone: FieldSet) -> Any:
             left = _without(present.of(name), named(name), inner, gone)
             if left is not ABSENT:
                 kept[name] = left
-        return kept or ABSENT
+        return kept
     items = [_without(present.item, step, item, gone) for step, item in steps(present, value)]
-    return [item for item in items if item is not ABSENT] or ABSENT
+    return [item for item in items if item is not ABSENT]
 
 
-def prune(shape: Shape, merged: Any, last: FieldSet, owned: FieldSet) -> Any:
+def prune(shape: Shape, merged: Any, applied: Any, last: FieldSet, owned: FieldSet) -> Any:
     """Takes out what was applied last time, is not any more, and nobody else owns.
 
     `owned`: the fields of all managers, among them those that are applied now. An entry of a list goes as a whole, with
-    what nobody manages in it; what nobody ever applied stays.
+    what nobody manages in it; what nobody ever applied stays; and so does, empty, what somebody owns or applies empty.
     """
     gone = with_parents(shape, last) - with_parents(shape, owned)
-    left = remove(shape, merged, gone) if gone else merged
-    return {} if left is ABSENT else left
+    # Once more: an empty list is nobody's field, and yet there where it is applied.
+    return merge(shape, remove(shape, merged, gone), applied) if gone else merged
 
 
 def with_parents(shape: Shape, fields: FieldSet) -> FieldSet:

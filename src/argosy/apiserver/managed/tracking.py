@@ -98,7 +98,7 @@ def apply(
     fields = field_set(shape, applied) - NOBODYS
     others = {manager: owned for manager, owned in managers.items() if manager != writer.manager}
     if last is not None and last.fields:
-        merged = prune(shape, merged, last.fields, union(others) | fields)
+        merged = prune(shape, merged, applied, last.fields, union(others) | fields)
     compared = Comparison(shape, live, merged)
     changed = compared.changed - NOBODYS
     contested = {manager: owned.fields & changed for manager, owned in others.items()}

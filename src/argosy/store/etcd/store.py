@@ -334,7 +334,9 @@ class EtcdStore:
                 except Compacted:
                     newest = await self._patient_revision()
                     if newest < tail.latest:
-                        raise  # another history: a backup of etcd was put back
+                        # Another history: a backup of etcd was put back. What we wrote is not in it.
+                        self._written = min(self._written, newest)
+                        raise
                     # Forgotten while we were away: each watcher finds out what it missed.
                     tail.reset(newest)
         except StoreError as failure:

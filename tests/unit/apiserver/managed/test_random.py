@@ -19,31 +19,41 @@ Path = tuple[str, ...]
 Flat = dict[Path, Any]
 STRUCT: Any = "a struct"
 ENTRY: Any = "an entry"
+LISTS = ("tags", "ports")
 
 
 def flat(obj: Json) -> Flat:
     """Every path of an object of this test: declared structs, entries of lists, and leaves with their values."""
     found: Flat = {}
-    for key, value in obj.get("metadata", {}).get("labels", {}).items():
+    if "labels" in obj.get("metadata", {}):
         found[("metadata", "labels")] = STRUCT
+    for key, value in obj.get("metadata", {}).get("labels", {}).items():
         found[("metadata", "labels", key)] = value
-    spec = obj.get("spec", {})
-    if spec:
+    if "spec" in obj:
         found[("spec",)] = STRUCT
+    spec = obj.get("spec", {})
     for key in spec.keys() & {"name", "hosts"}:
         found[("spec", key)] = spec[key]
+    for key in spec.keys() & {"inner", *LISTS}:
+        found[("spec", key)] = STRUCT
     for key, value in spec.get("inner", {}).items():
-        found[("spec", "inner")] = STRUCT
         found[("spec", "inner", key)] = value
     for tag in spec.get("tags", []):
-        found[("spec", "tags")] = STRUCT
         found[("spec", "tags", f'[="{tag}"]')] = tag
     for port in spec.get("ports", []):
         at = ("spec", "ports", f'[port={port["port"]},protocol="TCP"]')
-        found[("spec", "ports")] = STRUCT
         found[at] = ENTRY
         found |= {(*at, key): value for key, value in port.items()}
     return found
+
+
+def is_field(path: Path, config: Flat) -> bool:
+    """Whether who applies this owns the path: all but structs, and empty structs, but no empty lists."""
+    if config[path] is not STRUCT:
+        return True
+    return path[-1] not in LISTS and not any(
+        len(other) > len(path) and other[: len(path)] == path for other in config
+    )
 
 
 def text(path: Path) -> str:
@@ -70,17 +80,13 @@ class Oracle:
 
     def apply(self, who: str, config: Flat, force: bool) -> set[tuple[str, Path]]:
         """The conflicts that stopped it."""
-        own = {path for path, value in config.items() if value is not STRUCT}
+        own = {path for path in config if is_field(path, config)}
         merged = self.live | config
         last = self.owned.get(who, set())
         others: set[Path] = set().union(*(paths for name, paths in self.owned.items() if name != who))
         gone = with_structs(last, merged) - with_structs(others | own, merged)
         merged = {p: v for p, v in merged.items() if not any(p[:n] in gone for n in range(1, len(p) + 1))}
-        merged = {
-            p: v
-            for p, v in merged.items()
-            if v is not STRUCT or any(q[: len(p)] == p and q != p and merged[q] is not STRUCT for q in merged)
-        }
+        merged |= config
         changed = {p for p in merged if p not in self.live or self.live[p] != merged[p]}
         removed = self.live.keys() - merged.keys()
         conflicts = {(m, p) for m, paths in self.owned.items() if m != who for p in paths & changed}
@@ -106,17 +112,13 @@ SPEC = st.fixed_dictionaries(
     optional={
         "name": st.sampled_from("xy"),
         "hosts": st.lists(st.sampled_from("hi"), min_size=1, max_size=2),
-        "inner": st.dictionaries(st.sampled_from("xy"), NUMBERS, min_size=1),
-        "tags": st.lists(st.sampled_from("tuv"), min_size=1, max_size=3, unique=True),
-        "ports": st.lists(PORT, min_size=1, max_size=2, unique_by=_port),
+        "inner": st.dictionaries(st.sampled_from("xy"), NUMBERS),
+        "tags": st.lists(st.sampled_from("tuv"), max_size=3, unique=True),
+        "ports": st.lists(PORT, max_size=2, unique_by=_port),
     },
 )
-OBJECTS = st.builds(
-    lambda labels, spec: (
-        ({"metadata": {"labels": labels}} if labels else {}) | ({"spec": spec} if spec else {})
-    ),
-    LABELS,
-    SPEC,
+OBJECTS = st.fixed_dictionaries(
+    {}, optional={"metadata": st.fixed_dictionaries({}, optional={"labels": LABELS}), "spec": SPEC}
 )
 WRITES = st.tuples(
     st.sampled_from(["apply", "force", "update"]), st.sampled_from(["ann", "bob", "cleo"]), OBJECTS
