@@ -1,4 +1,4 @@
-"""The servers that the acceptance table runs against: ours over each store, and the original.
+"""The servers of the acceptance table and of the benchmark of the API: ours over each store, and the original.
 
 All of them know the same two people by token: `admin`, who may do everything, and `bob`, who may do nothing yet.
 """
@@ -28,7 +28,8 @@ GROUPS = {"admin": "system:masters,argosy:admins", "bob": ""}
 class Target(NamedTuple):
     name: str
     folder: Path
-    connection: Connection  # without a token
+    connection: Connection
+    pid: int
 
     def kubeconfig(self, who: str, namespace: str) -> Path:
         path = self.folder / f"{who}-{namespace}.kubeconfig"
@@ -54,26 +55,29 @@ def _token_file(folder: Path) -> Path:
 @contextlib.contextmanager
 def _ours(name: str, folder: Path, *options: str) -> Iterator[Target]:
     with running_server(folder, "--token-file", str(_token_file(folder)), *options) as server:
-        yield Target(name, folder, kubeconfig.load(server.kubeconfig))
+        yield Target(name, folder, kubeconfig.load(server.kubeconfig), server.process.pid)
 
 
 @contextlib.contextmanager
-def over_sqlite(folder: Path) -> Iterator[Target]:
-    with _ours("sqlite", folder) as target:
+def over_sqlite(folder: Path, *options: str) -> Iterator[Target]:
+    with _ours("sqlite", folder, *options) as target:
         yield target
 
 
 @contextlib.contextmanager
-def over_etcd(folder: Path) -> Iterator[Target]:
-    with etcd(folder / "etcd") as cluster, _ours("etcd", folder, "--store", cluster.url()) as target:
+def over_etcd(folder: Path, *options: str) -> Iterator[Target]:
+    with (
+        etcd(folder / "etcd") as cluster,
+        _ours("etcd", folder, "--store", cluster.url(), *options) as target,
+    ):
         yield target
 
 
 @contextlib.contextmanager
-def original(folder: Path) -> Iterator[Target]:
+def original(folder: Path, *_options: str) -> Iterator[Target]:
     """With our kinds, as `argosy install crds` prints them, and the namespace that `argosy server` makes."""
     with kube_apiserver(folder, _token_file(folder)) as running:
-        target = Target("kube-apiserver", folder, Connection(server=running.url, ca=running.ca))
+        target = Target("kube-apiserver", folder, Connection(server=running.url, ca=running.ca), running.pid)
         kubectl = target.kubectl("1.37", "admin", "default")
         printed = subprocess.run(
             [*ARGOSY, "install", "crds"], capture_output=True, text=True, check=True
@@ -90,7 +94,7 @@ def original(folder: Path) -> Iterator[Target]:
         yield target
 
 
-START: Mapping[str, Callable[[Path], contextlib.AbstractContextManager[Target]]] = {
+START: Mapping[str, Callable[..., contextlib.AbstractContextManager[Target]]] = {
     "sqlite": over_sqlite,
     "etcd": over_etcd,
     "kube-apiserver": original,

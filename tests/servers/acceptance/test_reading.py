@@ -113,7 +113,7 @@ def test_get_watches_in_a_table(kubectl: Kubectl) -> None:
 
 def test_a_watch_shows_what_comes_changes_and_goes(kubectl: Kubectl) -> None:
     kubectl.ok("create", "-f", "-", stdin=ROUTE)
-    command = [kubectl.binary, "get", "vs", "--watch", "--output-watch-events", "--no-headers"]
+    command = [str(kubectl.binary), "get", "vs", "--watch", "--output-watch-events", "--no-headers"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=kubectl.environment) as watching:
         assert watching.stdout is not None
         late = threading.Timer(60, watching.kill)
