@@ -65,7 +65,7 @@ async def update(api: Api, request: Request, target: Target) -> Response:
     api.form(request, target)
     duplicates = options.duplicates()
     body, size = await documents.read_object(request, target.kind, duplicates)
-    new = writing.fitted(target, body)
+    new = writing.fitted(target, writing.titled(target, body))
     return await _write(api, request, target, Wish(options, lambda _: new, size, _told(options, duplicates)))
 
 

@@ -42,7 +42,7 @@ async def create(api: Api, request: Request, target: Target) -> Response:
     api.form(request, target)
     duplicates = options.duplicates()
     body, size = await documents.read_object(request, target.kind, duplicates)
-    fitted = writing.unborn(writing.fitted(target, body))
+    fitted = writing.unborn(writing.fitted(target, writing.titled(target, body)))
     await namespaces.require_open(api.store, target, str(fitted["metadata"].get("name") or ""))
     obj, unknown = await writing.known(target, fitted, options, size)
     by = managing.writer(request, target, options, api.timestamp())
@@ -106,7 +106,8 @@ async def _answered(api: Api, request: Request, target: Target, options: WriteOp
         raise status.no_such_path()
     duplicates = options.duplicates()
     body, size = await documents.read_object(request, target.kind, duplicates)
-    obj, unknown = await writing.known(target, writing.fitted(target, body), options, size)
+    sent = writing.fitted(target, writing.titled(target, body))
+    obj, unknown = await writing.known(target, sent, options, size)
     nameless = obj | {"metadata": obj["metadata"] | {"name": obj["metadata"].get("name") or "review"}}
     warnings = await writing.check(target, nameless, size=size, admission=writing.admit_all)
     told = (*(duplicates or ()), *unknown) if options.validation == "Warn" else ()

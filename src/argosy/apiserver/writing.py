@@ -37,6 +37,14 @@ def key_of(target: Target, name: str = "") -> Key:
     return Key(target.kind.resource, target.namespace, name or target.name)
 
 
+def titled(target: Target, obj: Json) -> Json:
+    """Kubernetes' own kinds may leave out what their path says already, as the typed objects of clients do."""
+    if not target.kind.builtin:
+        return obj
+    said = {"apiVersion": target.api_version, "kind": target.kind.kind}
+    return obj | {field: value for field, value in said.items() if obj.get(field) in (None, "")}
+
+
 def fitted(target: Target, obj: Json) -> Json:
     """The object with the namespace and name that its path gives it. Raises Refusal (400) where it says otherwise."""
     for field, expected in (("apiVersion", target.api_version), ("kind", target.kind.kind)):

@@ -582,3 +582,14 @@ async def test_a_store_that_is_unavailable_is_503_and_a_defect_is_500_without_it
             with capture_logs():
                 assert (await api.get("/readyz")).status_code == code
                 assert (await api.get("/healthz")).text == "ok"
+
+
+async def test_kubernetes_own_kinds_may_leave_out_what_their_path_says(api: httpx.AsyncClient) -> None:
+    path = "/api/v1/namespaces/shop/configmaps"
+    created = await api.post(path, json={"metadata": {"name": "a"}, "data": {"n": "1"}})
+    assert created.status_code == 201, created.text
+    replaced = await api.put(f"{path}/a", json={"apiVersion": "", "metadata": {"name": "a"}})
+    assert replaced.status_code == 200, replaced.text
+    assert (replaced.json()["apiVersion"], replaced.json()["kind"]) == ("v1", "ConfigMap")
+    other = await api.post(path, json={"kind": "Secret", "metadata": {"name": "b"}})
+    assert other.status_code == 400
