@@ -1,9 +1,11 @@
-"""The certificate authority of a mesh: a root that signs one issuing certificate, which signs the workloads'.
+"""The certificate authority of a mesh: a root that signs an issuing certificate a server, which signs the workloads'.
 
     D/ca/root.crt  root.key  issuing.crt  issuing.key      ECDSA P-256, PEM, 0600
+         joined.json    of a server that joined: it has no root.key, and got issuing.crt from one that has
 
-Made whole at the first start (a folder is renamed into place), loaded after; what is there and broken is never
-replaced, because a new root cuts off every workload. The root renews the issuing certificate when it nears its end.
+Made whole at the first start, or when a server joins (a folder is renamed into place), loaded after; what is there and
+broken is never replaced, because a new root cuts off every workload. Who holds the root renews the issuing certificate
+when it nears its end; an issuing key never leaves its server.
 Envoy wants KeyUsage digitalSignature in a leaf (without it: "verify cert failed: cert precheck").
 """
 
@@ -12,10 +14,11 @@ from __future__ import annotations
 import ipaddress
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -42,6 +45,7 @@ SERVER_ACCOUNT = "argosy-server"
 ROOT_NAMESPACE = "istio-system"
 
 _FILES = ("root.crt", "root.key", "issuing.crt", "issuing.key")
+JOINED = "joined.json"
 
 
 class BadRequest(ValueError):
@@ -57,8 +61,17 @@ class ServerCertificate(Struct, frozen=True, kw_only=True):
     renew_after: float
 
 
+class Joined(Struct, frozen=True, kw_only=True):
+    """`joined.json`: of which mesh a server became a part."""
+
+    format: int = 1
+    trust_domain: str
+    server: str  # host:port that let it in
+    at: float  # Unix time
+
+
 class Authority:
-    """The keys of a mesh, and what they sign. Stateless but for the keys: several replicas may hold the same."""
+    """The keys of one server, and what they sign. `root_key` None: another server holds the root."""
 
     def __init__(
         self,
@@ -69,6 +82,7 @@ class Authority:
         default_ttl: int = DEFAULT_TTL,
         maximum_ttl: int = 0,
         clock: Callable[[], float] = time.time,
+        root_key: ec.EllipticCurvePrivateKey | None = None,
     ) -> None:
         """Times to live in seconds; `maximum_ttl` 0: the default is also the most."""
         if default_ttl < SHORTEST_TTL:
@@ -83,6 +97,29 @@ class Authority:
         self.maximum_ttl = max(maximum_ttl, default_ttl)
         self.clock = clock
         self.bundle = _pem(root)
+        self._root_key = root_key
+
+    @property
+    def holds_root(self) -> bool:
+        return self._root_key is not None
+
+    @property
+    def issuing_ends_soon(self) -> bool:
+        return self.issuing.not_valid_after_utc.timestamp() - self.clock() < ISSUING_RENEWAL
+
+    def sign_issuing(self, csr_pem: str) -> str:
+        """An issuing certificate (PEM) for the key of another server, which has proven that it may have one.
+
+        Raises BadRequest.
+        """
+        if self._root_key is None:
+            raise BadRequest("this server does not hold the root of the mesh")
+        return _pem(_issuing(self.root, self._root_key, csr_public_key(csr_pem), self.clock()))
+
+    def renewed(self, directory: Path, issuing_pem: str) -> None:
+        """Takes a new issuing certificate for the key of now, and keeps it. Raises BadRequest, Failure."""
+        self.issuing = checked_issuing(issuing_pem, self.root, self.issuing_key)
+        _write(directory / "issuing.crt", issuing_pem.encode())
 
     def sign(self, csr_pem: str, identity: Identity, ttl: int = 0) -> SignResponse:
         """Signs the CSR's public key, and nothing else of it, for an identity that the caller has proven.
@@ -175,14 +212,20 @@ def open_authority(
 ) -> Authority:
     """Loads the authority of a directory, or makes it where the directory does not exist or is empty.
 
-    Raises Failure where a piece is missing, broken, readable by others, or does not fit the others.
+    `trust_domain` is of an authority that is made; one that joined has that of its mesh. Raises Failure where a piece
+    is missing, broken, readable by others, or does not fit the others.
     """
+    joined = _joined(directory)
     present = [name for name in _FILES if (directory / name).exists()]
-    if not present:
+    if not present and joined is None:
         _create(directory, trust_domain, clock())
-    elif missing := [name for name in _FILES if name not in present]:
+    elif missing := [name for name in _FILES if name not in present and not (joined and name == "root.key")]:
         raise _broken(directory, f"{', '.join(missing)} missing")
-    root, root_key = _load(directory, "root")
+    root_key: ec.EllipticCurvePrivateKey | None = None
+    if (directory / "root.key").exists():
+        root, root_key = _load(directory, "root")
+    else:
+        root = _load_certificate(directory, "root")
     issuing, issuing_key = _load(directory, "issuing")
     try:
         issuing.verify_directly_issued_by(root)
@@ -191,33 +234,84 @@ def open_authority(
     now = clock()
     if root.not_valid_after_utc.timestamp() <= now:
         raise _broken(directory, f"root.crt expired on {root.not_valid_after_utc:%Y-%m-%d}")
-    if issuing.not_valid_after_utc.timestamp() - now < ISSUING_RENEWAL:
-        issuing = _issuing(root, root_key, issuing_key, now)
+    if root_key is not None and issuing.not_valid_after_utc.timestamp() - now < ISSUING_RENEWAL:
+        issuing = _issuing(root, root_key, issuing_key.public_key(), now)
         _write(directory / "issuing.crt", _pem(issuing).encode())
-    return Authority(trust_domain, root, issuing, issuing_key, default_ttl, maximum_ttl, clock)
+    domain = joined.trust_domain if joined else trust_domain
+    return Authority(domain, root, issuing, issuing_key, default_ttl, maximum_ttl, clock, root_key)
+
+
+def join(
+    directory: Path, joined: Joined, root_pem: str, issuing_pem: str, key: ec.EllipticCurvePrivateKey
+) -> None:
+    """Makes the directory of a server that was let in. Raises BadRequest where the certificate is of no use, Failure
+    where it cannot be written, or where an authority is there."""
+    checked_issuing(issuing_pem, x509.load_pem_x509_certificate(root_pem.encode()), key)
+    _write_directory(
+        directory,
+        {
+            "root.crt": root_pem.encode(),
+            "issuing.crt": issuing_pem.encode(),
+            "issuing.key": _key_pem(key),
+            JOINED: msgspec.json.encode(joined),
+        },
+    )
+
+
+def checked_issuing(pem: str, root: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """An issuing certificate for this key, signed by this root. Raises BadRequest."""
+    try:
+        issuing = x509.load_pem_x509_certificate(pem.encode())
+        issuing.verify_directly_issued_by(root)
+        constraints = issuing.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
+        raise BadRequest(f"the issuing certificate is not signed by the root of the mesh: {error}") from error
+    if not constraints.ca or issuing.public_key() != key.public_key():
+        raise BadRequest("the issuing certificate is for another key")
+    return issuing
+
+
+def _joined(directory: Path) -> Joined | None:
+    try:
+        found = msgspec.json.decode((directory / JOINED).read_bytes(), type=Joined)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise _broken(directory, f"{JOINED} cannot be read: {error}") from error
+    if found.format > 1:
+        raise Failure(f"{directory / JOINED} was written by a newer version", "run that version")
+    return found
 
 
 def _create(directory: Path, trust_domain: str, now: float) -> None:
     root_key, issuing_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     subject = _subject(f"Root CA for {trust_domain}"[:64])
     root = (
-        _authority_certificate(subject, root_key, path_length=1)
+        _authority_certificate(subject, root_key.public_key(), path_length=1)
         .issuer_name(subject)
         .not_valid_before(_time(now - CLOCK_SKEW))
         .not_valid_after(_time(now + ROOT_LIFETIME))
         .sign(root_key, hashes.SHA256())
     )
-    issuing = _issuing(root, root_key, issuing_key, now)
+    issuing = _issuing(root, root_key, issuing_key.public_key(), now)
+    _write_directory(
+        directory,
+        {
+            "root.crt": _pem(root).encode(),
+            "root.key": _key_pem(root_key),
+            "issuing.crt": _pem(issuing).encode(),
+            "issuing.key": _key_pem(issuing_key),
+        },
+    )
+
+
+def _write_directory(directory: Path, files: Mapping[str, bytes]) -> None:
+    """All or nothing."""
     private_dir(directory.parent)
     new = directory.with_name(f".{directory.name}.new")
     shutil.rmtree(new, ignore_errors=True)  # of a first start that was killed half-way
     private_dir(new)
-    for name, data in (
-        ("root.crt", _pem(root).encode()),
-        ("root.key", _key_pem(root_key)),
-        ("issuing.crt", _pem(issuing).encode()),
-        ("issuing.key", _key_pem(issuing_key)),
-    ):
+    for name, data in files.items():
         _write(new / name, data)
     try:
         new.replace(directory)  # an empty directory in its place is replaced, a full one is not
@@ -233,7 +327,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _issuing(
-    root: x509.Certificate, root_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey, now: float
+    root: x509.Certificate, root_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePublicKey, now: float
 ) -> x509.Certificate:
     end = min(now + ISSUING_LIFETIME, root.not_valid_after_utc.timestamp())
     return (
@@ -247,30 +341,27 @@ def _issuing(
 
 
 def _authority_certificate(
-    subject: x509.Name, key: ec.EllipticCurvePrivateKey, path_length: int
+    subject: x509.Name, key: ec.EllipticCurvePublicKey, path_length: int
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(_key_usage(sign=False, certify=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 
 def _load(directory: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    certificate_path, key_path = directory / f"{name}.crt", directory / f"{name}.key"
+    key_path = directory / f"{name}.key"
     if (mode := key_path.stat().st_mode & 0o777) & 0o077:
         raise Failure(
             f"{key_path} can be read by others (mode {mode:o})",
             f"if nobody has read it: chmod 600 {key_path}; otherwise move {directory} away for a new root",
         )
-    try:
-        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
-    except (ValueError, OSError) as error:
-        raise _broken(directory, f"{name}.crt cannot be read: {error}") from error
+    certificate = _load_certificate(directory, name)
     try:
         key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
     except (ValueError, TypeError, OSError) as error:
@@ -278,6 +369,13 @@ def _load(directory: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurv
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
         raise _broken(directory, f"{name}.key is not the key of {name}.crt")
     return certificate, key
+
+
+def _load_certificate(directory: Path, name: str) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate((directory / f"{name}.crt").read_bytes())
+    except (ValueError, OSError) as error:
+        raise _broken(directory, f"{name}.crt cannot be read: {error}") from error
 
 
 def _broken(directory: Path, what: str) -> Failure:

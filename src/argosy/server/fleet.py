@@ -47,6 +47,7 @@ class ServerRecord(Struct, frozen=True, kw_only=True):
     ca: str = ""  # host:port
     xds: str = ""  # host:port
     started: float = 0.0  # Unix time
+    root: bool = False  # whether it holds the root of the mesh, and so lets other servers in
 
 
 class AskProxies(Struct, frozen=True, tag="proxies"):
@@ -66,6 +67,21 @@ Question = AskProxies | AskDelivery
 _questions: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)
 _proxies = msgspec.json.Decoder(list[ProxyState])
 _verdict = msgspec.json.Decoder(Verdict)
+
+
+async def read(store: Store) -> tuple[dict[Key, ServerRecord], int]:
+    """The servers that are present, and the revision to watch from. Raises StoreError."""
+    listing = await store.list(RESOURCE)
+    found = ((stored.key, _record(stored)) for stored in listing.items)
+    return {key: record for key, record in found if record}, listing.revision
+
+
+def _record(stored: Stored) -> ServerRecord | None:
+    try:
+        return msgspec.json.decode(stored.body, type=ServerRecord)
+    except msgspec.MsgspecError as error:
+        log.warning("record of a server not readable", server=stored.key.name, error=str(error))
+        return None
 
 
 class Fleet:
@@ -89,11 +105,8 @@ class Fleet:
 
     async def load(self) -> int:
         """Reads who is there; the revision to watch from. Raises StoreError."""
-        listing = await self.store.list(RESOURCE)
-        self.records = {}
-        for stored in listing.items:
-            self._put(stored)
-        return listing.revision
+        self.records, revision = await read(self.store)
+        return revision
 
     async def run(self) -> None:
         """Is present, and follows who else is, for ever."""
@@ -133,12 +146,8 @@ class Fleet:
                 await asyncio.sleep(RETRY_AFTER)
 
     def _put(self, stored: Stored) -> None:
-        try:
-            record = msgspec.json.decode(stored.body, type=ServerRecord)
-        except msgspec.MsgspecError as error:
-            log.warning("record of a server not readable", server=stored.key.name, error=str(error))
-            return
-        self.records[stored.key] = record
+        if record := _record(stored):
+            self.records[stored.key] = record
 
     def _tell(self) -> None:
         for tell in self.on_changed:

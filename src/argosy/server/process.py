@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
-import secrets
 import signal
 import time
 from collections.abc import Coroutine, Sequence
@@ -28,21 +26,22 @@ from argosy.apiserver import serving
 from argosy.apiserver.access.audit_log import AuditLog
 from argosy.apiserver.writing import Admission, admit_all
 from argosy.identity.attestation import AttestationSocket, Tokens
-from argosy.identity.authority import open_authority
 from argosy.identity.protocol import AttestResponse
 from argosy.identity.service import CertificateAuthorityService
 from argosy.model import ir
 from argosy.runtime import preflight
 from argosy.runtime.errors import Failure
-from argosy.runtime.locks import FileLock, alone
+from argosy.runtime.locks import FileLock
 from argosy.runtime.log import logger
-from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir, write_private
-from argosy.server import operations, ports, status
+from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir
+from argosy.server import fleet, join_tokens, joining, membership, operations, ports, status
 from argosy.server.api import ApiRole
 from argosy.server.defaults import write_access_objects, write_first_objects
 from argosy.server.delivery import Delivery
 from argosy.server.fleet import Fleet, Operations, OperationsService, ServerRecord
 from argosy.server.info import publish, withdraw
+from argosy.server.join_tokens import JoinTokens
+from argosy.server.joining import JoinService
 from argosy.server.metrics import Gauge, Metrics, Reading
 from argosy.server.peers import Authenticated, current_peer
 from argosy.server.proxies import ProxySession, ProxyState, disconnected
@@ -51,8 +50,8 @@ from argosy.server.registration import AttendService, Registrar
 from argosy.server.registrations import Registrations
 from argosy.server.reporting import Reporter
 from argosy.server.settings import Address, Role, Settings
+from argosy.store import open as stores
 from argosy.store.base import Store, StoreError
-from argosy.store.open import open_store
 from argosy.xds.server import AdsService, Peer
 from argosy.xds.wire import Node
 
@@ -111,31 +110,30 @@ class ControlPlane:
                 ports.probe(role, wanted)
         ports.probe("status", settings.status)
         self.metrics = Metrics()
-        self.store: Store = await open_store(settings.store, state, settings.secrets_key_file)
-        self._stack.push_async_callback(self.store.close)
-        with alone(state / "setup.lock"):  # roles that start at once on a new directory make one authority
-            self.authority = open_authority(
-                state / "ca", settings.trust_domain, settings.cert_ttl, settings.max_cert_ttl
-            )
-            server_id = _server_id(state)
+        server = membership.server_id(state)
+        await self._open_store(server)
         own_hosts = {address.host for address in (settings.api, settings.xds, settings.ca)} - {*WILDCARDS}
         self.own = ports.OwnCertificate(self.authority, sorted(own_hosts))
         await write_first_objects(self.store, time.time())
         await write_access_objects(self.store, time.time())
         roles = tuple(str(role) for role in Role if role in settings.roles)
         record = ServerRecord(
-            id=f"{server_id}-{'.'.join(roles)}", version=argosy.__version__, roles=roles, started=time.time()
+            id=f"{server}-{'.'.join(roles)}",
+            version=argosy.__version__,
+            roles=roles,
+            started=time.time(),
+            root=self.authority.holds_root,
         )
         self.fleet = Fleet(self.store, record, self.own)
         await self.fleet.load()
-        self._check_alone(server_id)
+        self.join_tokens = JoinTokens(self.store)
         info: dict[str, str] = {}
         if Role.CA in settings.roles or Role.XDS in settings.roles:
             await self._start_identity()
         if Role.XDS in settings.roles:
             await self._start_views()
         if Role.CA in settings.roles:
-            info["ca"] = str(await self._start_grpc("ca", settings.ca, "none", [self.identity.with_token()]))
+            info["ca"] = str(await self._start_ca())
         if Role.XDS in settings.roles:
             info["xds"] = str(await self._start_xds())
         addresses = {name: info.get(name, "") for name in ("ca", "xds")}
@@ -169,13 +167,31 @@ class ControlPlane:
                 )
                 self._stack.callback(lock.release)
 
-    def _check_alone(self, server_id: str) -> None:
-        """Who serves proxies decides who is lost, and what another server attends it would take for lost."""
-        for other in self.fleet.others:
-            if Role.XDS in self.settings.roles and other.xds and not other.id.startswith(f"{server_id}-"):
+    async def _open_store(self, server: str) -> None:
+        """The store, and the authority of the mesh that it belongs to."""
+        settings, state = self.settings, self.settings.state
+        if settings.join is not None and not (state / "ca").is_dir():
+            token = join_tokens.parse(settings.join_token, "the join token that was given")
+            await joining.join(settings, token)
+        url = settings.store or stores.url_of(state)
+
+        async def belong(store: Store) -> None:
+            if stores.path_of(url) is not None:
+                await self._check_alone(store, server)
+            self.authority = await membership.member(store, settings, server)
+
+        self.store: Store = await stores.open_store(url, state, settings.secrets_key_file, belong)
+        self._stack.push_async_callback(self.store.close)
+
+    async def _check_alone(self, store: Store, server: str) -> None:
+        """A file of a database belongs to one state directory: its servers share a host, and lock their roles there."""
+        others, _ = await fleet.read(store)
+        for other in others.values():
+            if Role.XDS in self.settings.roles and other.xds and not other.id.startswith(f"{server}-"):
                 raise Failure(
                     f"another server ({other.xds}) serves the proxies of this store",
-                    "stop it, and start this one 10 s later; or leave the role out: --roles api",
+                    "stop it, and start this one 10 s later; or leave the role out: --roles api; several servers "
+                    "share a store of etcd alone (docs/replicas.md)",
                 )
 
     async def _start_identity(self) -> None:
@@ -195,7 +211,7 @@ class ControlPlane:
         )
 
     async def _start_views(self) -> None:
-        mesh = ir.Mesh(trust_domain=self.settings.trust_domain)
+        mesh = ir.Mesh(trust_domain=self.authority.trust_domain)
         self.reconciler = Reconciler(mesh, self.metrics)
         self.delivery = Delivery(self.reconciler, self._lost)
         self.operations = Operations(self.fleet, self._states, self.delivery.deliver)
@@ -256,11 +272,17 @@ class ControlPlane:
         self._stack.push_async_callback(server.stop, STREAMS_END_WITHIN)
         return _reachable(bound)
 
+    async def _start_ca(self) -> Address:
+        handlers = [self.identity.with_token()]
+        if self.authority.holds_root:
+            handlers.append(JoinService(self.settings, self.authority, self.join_tokens).handler())
+        return await self._start_grpc("ca", self.settings.ca, "none", handlers)
+
     async def _start_xds(self) -> Address:
         async def resolve(node: Node, _: Peer) -> ProxySession:
             return self.reconciler.proxies.session(node, current_peer())
 
-        domain = self.settings.trust_domain
+        domain = self.authority.trust_domain
         handlers = [
             Authenticated(AdsService(resolve, logger("xds")).handler(), domain),
             Authenticated(AttendService(self.registrar).handler(), domain),
@@ -310,7 +332,10 @@ class ControlPlane:
     def _operations(self) -> Sequence[BaseRoute]:
         if Role.XDS not in self.settings.roles:
             self.operations = Operations(self.fleet)
-        return operations.routes(self.operations)
+        return (
+            *operations.routes(self.operations),
+            *joining.routes(self.join_tokens, self.authority, self.fleet),
+        )
 
     def _states(self) -> list[ProxyState]:
         """The proxies that are connected here, and those that are known and away."""
@@ -341,7 +366,7 @@ class ControlPlane:
             return AttestResponse(
                 token=token,
                 expires_at=expires_at,
-                trust_domain=self.settings.trust_domain,
+                trust_domain=self.authority.trust_domain,
                 bundle=self.authority.bundle,
                 ca_address=ca,
                 xds_address=serving[0] if serving else str(self.settings.xds),
@@ -358,7 +383,7 @@ class ControlPlane:
         self.info = ServerInfo(
             pid=os.getpid(),
             version=argosy.__version__,
-            trust_domain=self.settings.trust_domain,
+            trust_domain=self.authority.trust_domain,
             roles=self.fleet.own.roles,
             api=info.get("api", ""),
             api_socket=info.get("api_socket", ""),
@@ -404,19 +429,6 @@ class ControlPlane:
         task.add_done_callback(ended)
         self._stack.push_async_callback(cancel)
         return task
-
-
-def _server_id(state: Path) -> str:
-    """What this state directory is called among the servers of the mesh; the same after a restart."""
-    path = state / "server.id"
-    try:
-        known = path.read_text().strip()
-    except FileNotFoundError:
-        known = ""
-    if not re.fullmatch(r"[0-9a-f]{12}", known):
-        known = secrets.token_hex(6)
-        write_private(path, known.encode() + b"\n")
-    return known
 
 
 def _check_machine() -> None:

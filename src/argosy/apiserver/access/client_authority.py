@@ -219,13 +219,19 @@ def _create(directory: Path, now: float) -> None:
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    install(directory, _pem(certificate).encode(), secret)
+
+
+def install(directory: Path, certificate: bytes, key: bytes) -> None:
+    """Makes the directory of an authority (PEM), whole; what it held before is gone. Raises Failure."""
     private_dir(directory.parent)
     new = directory.with_name(f".{directory.name}.new")
     shutil.rmtree(new, ignore_errors=True)  # of a first start that was killed half-way
     private_dir(new)
     try:
-        write_private(new / "ca.key", secret)
-        write_private(new / "ca.crt", _pem(certificate).encode())
+        write_private(new / "ca.key", key)
+        write_private(new / "ca.crt", certificate)
+        shutil.rmtree(directory, ignore_errors=True)
         new.replace(directory)
     except OSError as error:
         raise Failure(f"cannot create {directory}: {error.strerror}", "free some disk space") from error
