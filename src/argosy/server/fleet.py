@@ -103,6 +103,14 @@ class Fleet:
         """All, this one first."""
         return (self.own, *self.others)
 
+    def present(self) -> frozenset[str]:
+        """The ids of all."""
+        return frozenset(one.id for one in self.servers)
+
+    def xds_addresses(self) -> tuple[str, ...]:
+        """Of those that serve proxies, this one first."""
+        return tuple(one.xds for one in self.servers if one.xds)
+
     async def load(self) -> int:
         """Reads who is there; the revision to watch from. Raises StoreError."""
         self.records, revision = await read(self.store)

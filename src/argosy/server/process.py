@@ -36,17 +36,20 @@ from argosy.runtime.log import logger
 from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir
 from argosy.server import fleet, join_tokens, joining, membership, operations, ports, status
 from argosy.server.api import ApiRole
+from argosy.server.attend import AttendService
+from argosy.server.attendance import Attendance
 from argosy.server.defaults import write_access_objects, write_first_objects
 from argosy.server.delivery import Delivery
 from argosy.server.fleet import Fleet, Operations, OperationsService, ServerRecord
 from argosy.server.info import publish, withdraw
 from argosy.server.join_tokens import JoinTokens
 from argosy.server.joining import JoinService
+from argosy.server.leader import Leadership
 from argosy.server.metrics import Gauge, Metrics, Reading
 from argosy.server.peers import Authenticated, current_peer
 from argosy.server.proxies import ProxySession, ProxyState, disconnected
 from argosy.server.reconcile import Loop, Reconciler
-from argosy.server.registration import AttendService, Registrar
+from argosy.server.registration import Registrar
 from argosy.server.registrations import Registrations
 from argosy.server.reporting import Reporter
 from argosy.server.settings import Address, Role, Settings
@@ -215,7 +218,13 @@ class ControlPlane:
         self.reconciler = Reconciler(mesh, self.metrics)
         self.delivery = Delivery(self.reconciler, self._lost)
         self.operations = Operations(self.fleet, self._states, self.delivery.deliver)
-        self.registrar = Registrar(self.store, self.operations.deliver)
+        self.leadership = Leadership(self.store, self.fleet.own.id)
+        self.attendance = Attendance(
+            self.store, self.fleet.own.id, self.fleet.present, lambda: self.leadership.leads
+        )
+        self.registrar = Registrar(
+            self.store, self.operations.deliver, self.attendance, servers=self.fleet.xds_addresses
+        )
         self.reporter = Reporter(self.store, self.reconciler, self.delivery)
         loop = Loop(self.store, self.reconciler)
         running = self._task("reconcile", loop.run())
@@ -224,25 +233,28 @@ class ControlPlane:
         if running.done():
             synced.cancel()
             await running
-        await self.registrar.expect_all()
-        self._task("losses", self.registrar.sweep_for_ever())
+        self.fleet.on_changed.append(self.attendance.reconsider)
+        self.leadership.on_changed.append(self.attendance.reconsider)
+        self._task("attendance", self.attendance.follow(await self.attendance.expect_all()))
+        self._task("leadership", self.leadership.run())
+        self._task("losses", self.attendance.sweep_for_ever())
         self._task("status", self.reporter.run())
         self._show_mesh()
 
     def _show_mesh(self) -> None:
-        reconciler, registrar = self.reconciler, self.registrar
+        reconciler, attendance = self.reconciler, self.attendance
         proxies, views = reconciler.proxies, reconciler.views
         for name, help_text, read in (
             ("argosy_proxies_connected", "Proxies with an open stream.", lambda: len(proxies.sessions)),
             (
                 "argosy_workloads_attending",
                 "Workloads whose agent is connected.",
-                lambda: len(registrar.attending),
+                lambda: len(attendance.attending),
             ),
             (
                 "argosy_workloads_kept_lost",
                 "Lost workloads that a service needs.",
-                lambda: len(registrar.kept),
+                lambda: len(attendance.kept),
             ),
             ("argosy_views_shared", "Views that proxies share.", lambda: views.counts()[0]),
             ("argosy_views_own", "Views of one proxy.", lambda: views.counts()[1]),
@@ -257,7 +269,7 @@ class ControlPlane:
         self.metrics.show(
             "argosy_workloads_removed_lost_total",
             "Workloads removed because their connection was lost.",
-            Reading(lambda: registrar.removed_for_loss),
+            Reading(lambda: attendance.removed_for_loss),
         )
         self.metrics.show(
             "argosy_status_written_total",
@@ -283,9 +295,11 @@ class ControlPlane:
             return self.reconciler.proxies.session(node, current_peer())
 
         domain = self.authority.trust_domain
+        attend = AttendService(self.registrar)
+        self.fleet.on_changed.append(attend.servers_changed)
         handlers = [
             Authenticated(AdsService(resolve, logger("xds")).handler(), domain),
-            Authenticated(AttendService(self.registrar).handler(), domain),
+            Authenticated(attend.handler(), domain),
             self.identity.with_certificate(),
             OperationsService(self._states, self.delivery.deliver).handler(),
         ]
@@ -362,7 +376,7 @@ class ControlPlane:
 
         def answer(uid: int) -> AttestResponse:
             token, expires_at = self.tokens.issue(uid)
-            serving = [server.xds for server in self.fleet.servers if server.xds]
+            serving = self.fleet.xds_addresses()
             return AttestResponse(
                 token=token,
                 expires_at=expires_at,
@@ -370,7 +384,7 @@ class ControlPlane:
                 bundle=self.authority.bundle,
                 ca_address=ca,
                 xds_address=serving[0] if serving else str(self.settings.xds),
-                xds_addresses=tuple(serving),
+                xds_addresses=serving,
             )
 
         served = AttestationSocket(path, answer)
@@ -403,8 +417,8 @@ class ControlPlane:
 
     def _lost(self) -> set[str]:
         """Names of workloads that are known and whose proxy may be away."""
-        registrar = self.registrar
-        return {f"{key.name}.{key.namespace}" for key in (*registrar.losses.since, *registrar.attending)}
+        attendance = self.attendance
+        return {f"{key.name}.{key.namespace}" for key in (*attendance.losses.since, *attendance.attending)}
 
     async def _keep_house(self) -> None:
         while True:

@@ -214,7 +214,9 @@ async def test_from_a_proof_of_identity_to_a_steered_proxy(plane: ControlPlane) 
     await until(lambda: envoy.has(ROUTE, "http_proxy"), "the client has its first configuration")
     attendance = Attendance(plane.info.xds, reviews)
     registered = await attendance.ask(register("reviews-v1", "reviews"))
-    assert registered == Registered(entry="default/reviews-v1", created_service="default/reviews")
+    assert registered == Registered(
+        entry="default/reviews-v1", created_service="default/reviews", xds_addresses=(plane.info.xds,)
+    )
     await until(lambda: envoy.has(ENDPOINT, REVIEWS), "the client knows the service")
     announced = await attendance.ask(Announce())
     assert isinstance(announced, Announced)
@@ -320,7 +322,7 @@ async def test_after_a_restart_nothing_that_is_the_same_is_sent_again(tmp_path: 
         assert envoy.received == before
         assert sum(plane.metrics.resources_sent.values.values()) == 0
         assert envoy.has(ENDPOINT, REVIEWS, b"reviews-v1")
-        assert {key.name for key in plane.registrar.losses.since} == {"reviews-v1"}, "its grace runs"
+        assert {key.name for key in plane.attendance.losses.since} == {"reviews-v1"}, "its grace runs"
         await envoy.close()
 
 
