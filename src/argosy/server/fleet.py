@@ -21,6 +21,7 @@ from msgspec import Struct
 from argosy.identity import client as identity
 from argosy.identity.names import NotAnIdentity, is_control_plane
 from argosy.runtime.log import logger
+from argosy.server.figures import Figure
 from argosy.server.ports import OwnCertificate
 from argosy.server.proxies import ProxyState
 from argosy.server.verdict import Deliver, Verdict, merged
@@ -32,7 +33,8 @@ RESOURCE = "/internal/servers"
 PRESENT = 10.0  # seconds after which a server that is not heard of is gone
 RETRY_AFTER = 1.0
 ANSWER_WITHIN = 5.0
-LONGEST_QUESTION = 16 << 10
+ASK_AGAIN_AFTER = 0.5
+LONGEST_QUESTION = 1 << 20
 
 log = logger("fleet")
 
@@ -62,7 +64,17 @@ class AskDelivery(Struct, frozen=True, tag="delivery"):
     timeout: float
 
 
-Question = AskProxies | AskDelivery
+class TellFigures(Struct, frozen=True, tag="figures"):
+    """To the leader: how objects stand with the proxies of `server`. Answer: whether it was taken, in that term."""
+
+    server: str
+    term: int
+    figures: tuple[tuple[Key, Figure], ...]
+    whole: bool  # with this it has told everything
+
+
+Question = AskProxies | AskDelivery | TellFigures
+Take = Callable[[TellFigures], bool]
 
 _questions: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)
 _proxies = msgspec.json.Decoder(list[ProxyState])
@@ -102,6 +114,10 @@ class Fleet:
     def servers(self) -> tuple[ServerRecord, ...]:
         """All, this one first."""
         return (self.own, *self.others)
+
+    def peers(self) -> dict[str, str]:
+        """The others that serve proxies: id -> address."""
+        return {one.id: one.xds for one in self.others if one.xds}
 
     def present(self) -> frozenset[str]:
         """The ids of all."""
@@ -189,6 +205,7 @@ class Operations:
         self.fleet = fleet
         self._proxies = proxies
         self._deliver = deliver
+        self._silent: set[str] = set()  # ids of those that did not answer last
 
     def _peers(self) -> tuple[ServerRecord, ...]:
         return tuple(one for one in self.fleet.others if one.xds)
@@ -206,15 +223,25 @@ class Operations:
         return [found[name] for name in sorted(found)], silent
 
     async def deliver(self, key: Key, revision: int, timeout: float) -> Verdict:
-        """How a change stands with all proxies after at most `timeout` seconds."""
-        asked = self._ask_all(AskDelivery(key, revision, timeout), timeout + ANSWER_WITHIN)
-        if self._deliver is None:
-            answers, silent = await asked
-            own: tuple[Verdict, ...] = ()
-        else:
-            (answers, silent), here = await asyncio.gather(asked, self._deliver(key, revision, timeout))
-            own = (here,)
-        return merged((*own, *(_verdict.decode(answer) for answer in answers)), silent)
+        """How a change stands with all proxies after at most `timeout` seconds.
+
+        A server that does not answer may have died: it is asked again until it answers or is no longer one of them, as
+        its proxies come to the others meanwhile. What stands at the end is said with its name.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
+        while True:
+            left = max(0.0, deadline - clock())
+            asked = self._ask_all(AskDelivery(key, revision, left), left + ANSWER_WITHIN)
+            if self._deliver is None:
+                answers, silent = await asked
+                own: tuple[Verdict, ...] = ()
+            else:
+                (answers, silent), here = await asyncio.gather(asked, self._deliver(key, revision, left))
+                own = (here,)
+            if not silent or clock() + ASK_AGAIN_AFTER >= deadline:
+                return merged((*own, *(_verdict.decode(answer) for answer in answers)), silent)
+            await asyncio.sleep(ASK_AGAIN_AFTER)
 
     async def _ask_all(self, question: Question, timeout: float) -> tuple[list[bytes], tuple[str, ...]]:
         peers = self._peers()
@@ -225,18 +252,25 @@ class Operations:
         )
         silent = []
         for peer, answer in zip(peers, answers, strict=True):
-            if isinstance(answer, BaseException):
+            if not isinstance(answer, BaseException):
+                self._silent.discard(peer.id)
+                continue
+            silent.append(peer.xds)
+            if peer.id not in self._silent:  # said once: it is asked again and again
+                self._silent.add(peer.id)
                 log.warning("server does not answer", server=peer.id, xds=peer.xds, error=repr(answer)[:300])
-                silent.append(peer.xds)
         return [answer for answer in answers if isinstance(answer, bytes)], tuple(silent)
 
 
 class OperationsService:
     """The answers of this server, for the other servers alone."""
 
-    def __init__(self, proxies: Callable[[], list[ProxyState]], deliver: Deliver) -> None:
+    def __init__(
+        self, proxies: Callable[[], list[ProxyState]], deliver: Deliver, take: Take = lambda _: False
+    ) -> None:
         self._proxies = proxies
         self._deliver = deliver
+        self._take = take
 
     def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
         service, _, method = ASK.removeprefix("/").partition("/")
@@ -260,5 +294,7 @@ class OperationsService:
         answer: Awaitable[object]
         if isinstance(question, AskProxies):
             return self._proxies()
+        if isinstance(question, TellFigures):
+            return self._take(question)
         answer = self._deliver(question.key, question.revision, question.timeout)
         return await answer

@@ -53,6 +53,8 @@ from argosy.server.registration import Registrar
 from argosy.server.registrations import Registrations
 from argosy.server.reporting import Reporter
 from argosy.server.settings import Address, Role, Settings
+from argosy.server.tally import Tally
+from argosy.server.telling import Telling
 from argosy.store import open as stores
 from argosy.store.base import Store, StoreError
 from argosy.xds.server import AdsService, Peer
@@ -225,7 +227,14 @@ class ControlPlane:
         self.registrar = Registrar(
             self.store, self.operations.deliver, self.attendance, servers=self.fleet.xds_addresses
         )
-        self.reporter = Reporter(self.store, self.reconciler, self.delivery)
+        telling, tally = Telling(self.fleet, self.leadership), Tally(self.fleet.peers)
+        self.reporter = Reporter(
+            self.store, self.reconciler, self.delivery, self.leadership, tally, telling.tell
+        )
+        self.asked = OperationsService(
+            self._states, self.delivery.deliver, lambda told: telling.take(told, self.reporter)
+        )
+        self.fleet.on_changed.append(self.reporter.fleet_changed)
         loop = Loop(self.store, self.reconciler)
         running = self._task("reconcile", loop.run())
         synced = asyncio.ensure_future(loop.synced.wait())
@@ -301,7 +310,7 @@ class ControlPlane:
             Authenticated(AdsService(resolve, logger("xds")).handler(), domain),
             Authenticated(attend.handler(), domain),
             self.identity.with_certificate(),
-            OperationsService(self._states, self.delivery.deliver).handler(),
+            self.asked.handler(),
         ]
         return await self._start_grpc("xds", self.settings.xds, "required", handlers)
 
