@@ -15,6 +15,7 @@ from argosy.identity import client as identity
 from argosy.identity.authority import Authority, open_authority
 from argosy.identity.names import Identity
 from argosy.server import ports
+from argosy.server.figures import Figure
 from argosy.server.fleet import (
     ASK,
     RESOURCE,
@@ -24,6 +25,8 @@ from argosy.server.fleet import (
     Operations,
     OperationsService,
     ServerRecord,
+    Take,
+    TellFigures,
 )
 from argosy.server.proxies import ProxyState, disconnected
 from argosy.server.settings import Address
@@ -41,7 +44,10 @@ def connected(name: str, since: float = 1.0) -> ProxyState:
 class Server:
     """The part of a server that others ask."""
 
-    def __init__(self, store: MemoryStore, authority: Authority, name: str) -> None:
+    def __init__(
+        self, store: MemoryStore, authority: Authority, name: str, take: Take = lambda _: False
+    ) -> None:
+        self.take = take
         self.own = ports.OwnCertificate(authority)
         self.states: list[ProxyState] = []
         self.verdict = Verdict(state=State.UNAFFECTED)
@@ -55,7 +61,7 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Server]:
-        handler = OperationsService(lambda: self.states, self.deliver).handler()
+        handler = OperationsService(lambda: self.states, self.deliver, self.take).handler()
         server = ports.grpc_server([handler])
         bound = ports.bind(server, "xds", Address("127.0.0.1", 0), ports.credentials(self.own, "required"))
         await server.start()
@@ -144,6 +150,39 @@ async def test_a_server_that_does_not_answer_is_named_not_left_out(authority: Au
         assert "no answer from the control plane at 127.0.0.1:1" in verdict.reason
         _, silent = await a.operations.proxies()
         assert silent == ("127.0.0.1:1",)
+
+
+async def test_a_server_that_died_is_asked_until_it_is_one_no_more(authority: Authority) -> None:
+    store = MemoryStore()
+    lost = ServerRecord(id="lost", version="1", roles=("xds",), xds="127.0.0.1:1")
+    async with Server(store, authority, "a").running() as a:
+        key = Key(RESOURCE, "", "lost")
+        await store.create(key, msgspec.json.encode(lost))
+        await see(a, 1)
+        a.verdict = Verdict(state=State.LIVE, proxies=("one.default",))
+        waiting = asyncio.create_task(a.operations.deliver(VS, 7, 30))
+        async with asyncio.timeout(10):
+            while len(a.asked) < 2:
+                await asyncio.sleep(0.005)
+        assert not waiting.done()
+        a.verdict = Verdict(state=State.LIVE, proxies=("one.default", "of-the-lost.default"))
+        await store.delete(key)  # its lease is over
+        verdict = await asyncio.wait_for(waiting, 10)
+        assert (verdict.state, verdict.proxies) == (State.LIVE, ("of-the-lost.default", "one.default"))
+
+
+async def test_the_leader_is_told_figures(authority: Authority) -> None:
+    told: list[TellFigures] = []
+
+    def take(one: TellFigures) -> bool:
+        told.append(one)
+        return one.term == 7
+
+    async with Server(MemoryStore(), authority, "a", take).running() as a:
+        for term, taken in ((7, b"true"), (8, b"false")):
+            question = TellFigures("b", term, ((VS, Figure(generation=3, programmed=2)),), whole=True)
+            assert await a.fleet.ask(a.fleet.own, question, 5) == taken
+            assert told[-1] == question
 
 
 async def test_a_workload_may_not_ask(authority: Authority) -> None:
