@@ -122,6 +122,8 @@ class Reporter:
     def touched(self, keys: Iterable[Key]) -> None:
         """These objects were written, or deleted."""
         for key in keys:
+            if key not in self.reconciler.known:
+                self.tally.forget(key)
             if is_reported(key):
                 self._due[key] = None
                 self._due.move_to_end(key, last=False)
@@ -258,7 +260,6 @@ class Reporter:
         if revision is None or noted is None or noted.machine:
             self._figures.pop(key, None)
             self.open.discard(key)
-            self.tally.forget(key)
             return None
         figure = figure_of(noted.generation, self.delivery.verdict(key, revision), noted.limits)
         if self.leadership.leads:

@@ -28,6 +28,7 @@ from argosy.xds.registration import (
     Register,
     Registered,
     ServerMessage,
+    Servers,
     Withdraw,
     Withdrawn,
 )
@@ -67,6 +68,7 @@ class Mesh:
         self.answer = asyncio.Event()
         self.answer.set()
         self.talks: list[Talk] = []
+        self.servers: tuple[str, ...] = ()
         self.begin()
 
     def begin(self) -> None:
@@ -74,7 +76,9 @@ class Mesh:
         self.attendance = Attendance(
             self.store, "server-1", clock=lambda: self.now, monotonic=lambda: self.now
         )
-        self.registrar = Registrar(self.store, self.deliver, self.attendance, clock=lambda: self.now)
+        self.registrar = Registrar(
+            self.store, self.deliver, self.attendance, servers=lambda: self.servers, clock=lambda: self.now
+        )
 
     async def deliver(self, key: Key, revision: int, timeout: float) -> Verdict:
         self.asked.append((key, revision))
@@ -420,3 +424,36 @@ async def test_an_entry_deleted_by_hand_is_forgotten(mesh: Mesh) -> None:
     await mesh.attendance.sweep()
     assert mesh.attendance.losses.since == {}
     assert mesh.attendance.kept == {}
+
+
+async def test_an_agent_hears_where_the_servers_are_if_it_understands(mesh: Mesh) -> None:
+    mesh.servers = ("one:1",)
+    new, old = Talk(mesh, identity("new")), Talk(mesh, identity("old"))
+    silent = Talk(mesh, identity("silent"))
+    answer = await new.ask(register("new"))
+    assert isinstance(answer, Registered)
+    assert answer.xds_addresses == ("one:1",)
+    await old.ask(register("old", protocol=1))
+    for servers in (("one:1",), ("one:1", "two:2"), ("one:1", "two:2"), ("one:1",)):
+        mesh.servers = servers
+        for talk in (new, old, silent):
+            talk.conversation.tell_servers()
+    assert await new.heard() == Servers(xds_addresses=("one:1", "two:2"))
+    assert await new.heard() == Servers(xds_addresses=("one:1",))
+    for talk in (new, old, silent):
+        await talk.hang_up()
+        assert talk.answers.empty()
+
+
+async def test_an_entry_names_the_server_that_attends_it(mesh: Mesh) -> None:
+    talk = Talk(mesh)
+    await talk.ask(register())
+    await talk.ask(Announce())
+    assert (await mesh.body())["metadata"]["annotations"]["istio.io/workloadController"] == "server-1"
+    mesh.attendance.own = "server-2"
+    again = Talk(mesh)
+    await again.ask(register())
+    body = await mesh.body()
+    assert body["metadata"]["annotations"]["istio.io/workloadController"] == "server-2"
+    assert body["metadata"]["generation"] == 1, "what it is has not changed"
+    assert await mesh.healthy(), "it is as healthy as it was"
