@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ PRESENT = 10.0  # seconds after which a server that is not heard of is gone
 RETRY_AFTER = 1.0
 ANSWER_WITHIN = 5.0
 ASK_AGAIN_AFTER = 0.5
+CUT_OFF_AFTER = 3.0  # seconds after the others may take it for gone
 LONGEST_QUESTION = 1 << 20
 
 log = logger("fleet")
@@ -105,6 +107,13 @@ class Fleet:
         self.certificate = certificate
         self.records: dict[Key, ServerRecord] = {}
         self.on_changed: list[Callable[[], None]] = []
+        self._absent_since: float | None = None
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether this server has not been able to say for a while that it is there, and others serve proxies."""
+        since = self._absent_since
+        return since is not None and time.monotonic() - since > CUT_OFF_AFTER and bool(self.peers())
 
     @property
     def others(self) -> tuple[ServerRecord, ...]:
@@ -142,6 +151,7 @@ class Fleet:
 
         def told(held: bool) -> None:
             task = asyncio.current_task()
+            self._absent_since = None if held else self._absent_since or time.monotonic()
             if held:
                 log.debug("present", server=self.own.id)
             elif task is None or not task.cancelling():

@@ -45,8 +45,9 @@ from argosy.server.info import publish, withdraw
 from argosy.server.join_tokens import JoinTokens
 from argosy.server.joining import JoinService
 from argosy.server.leader import Leadership
+from argosy.server.mesh_metrics import show_mesh
 from argosy.server.metrics import Gauge, Metrics, Reading
-from argosy.server.peers import Authenticated, current_peer
+from argosy.server.peers import Authenticated, Door, current_peer
 from argosy.server.proxies import ProxySession, ProxyState, disconnected
 from argosy.server.reconcile import Loop, Reconciler
 from argosy.server.registration import Registrar
@@ -61,6 +62,7 @@ from argosy.xds.server import AdsService, Peer
 from argosy.xds.wire import Node
 
 HOUSEKEEPING_EVERY = 5.0
+DOOR_EVERY = 0.5
 CATCH_UP_WITHIN = 2.0
 STREAMS_END_WITHIN = 0.2  # seconds that calls have when the server stops; streams never end by themselves
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
@@ -82,6 +84,7 @@ class ControlPlane:
         self.api: ApiRole | None = None
         self._http: list[serving.Serving] = []
         self._ready = False
+        self.door = Door()
 
     # --- start and stop ---
 
@@ -248,43 +251,7 @@ class ControlPlane:
         self._task("leadership", self.leadership.run())
         self._task("losses", self.attendance.sweep_for_ever())
         self._task("status", self.reporter.run())
-        self._show_mesh()
-
-    def _show_mesh(self) -> None:
-        reconciler, attendance = self.reconciler, self.attendance
-        proxies, views = reconciler.proxies, reconciler.views
-        for name, help_text, read in (
-            ("argosy_proxies_connected", "Proxies with an open stream.", lambda: len(proxies.sessions)),
-            (
-                "argosy_workloads_attending",
-                "Workloads whose agent is connected.",
-                lambda: len(attendance.attending),
-            ),
-            (
-                "argosy_workloads_kept_lost",
-                "Lost workloads that a service needs.",
-                lambda: len(attendance.kept),
-            ),
-            ("argosy_views_shared", "Views that proxies share.", lambda: views.counts()[0]),
-            ("argosy_views_own", "Views of one proxy.", lambda: views.counts()[1]),
-            ("argosy_objects", "Objects of the store.", lambda: len(reconciler.known)),
-            (
-                "argosy_store_revision",
-                "Revision of the store that the views hold.",
-                lambda: reconciler.revision,
-            ),
-        ):
-            self.metrics.show(name, help_text, Gauge(read))
-        self.metrics.show(
-            "argosy_workloads_removed_lost_total",
-            "Workloads removed because their connection was lost.",
-            Reading(lambda: attendance.removed_for_loss),
-        )
-        self.metrics.show(
-            "argosy_status_written_total",
-            "Objects whose conditions were written.",
-            Reading(lambda: self.reporter.written),
-        )
+        show_mesh(self.metrics, self.reconciler, self.attendance, self.reporter)
 
     async def _start_grpc(self, name: str, wanted: Address, mutual: str, handlers: list[Any]) -> Address:
         server = ports.grpc_server(handlers)
@@ -306,9 +273,10 @@ class ControlPlane:
         domain = self.authority.trust_domain
         attend = AttendService(self.registrar)
         self.fleet.on_changed.append(attend.servers_changed)
+        self._task("door", self._mind_door())
         handlers = [
-            Authenticated(AdsService(resolve, logger("xds")).handler(), domain),
-            Authenticated(attend.handler(), domain),
+            Authenticated(AdsService(resolve, logger("xds")).handler(), domain, door=self.door),
+            Authenticated(attend.handler(), domain, door=self.door),
             self.identity.with_certificate(),
             self.asked.handler(),
         ]
@@ -435,6 +403,11 @@ class ControlPlane:
             self.own.renew_if_due()
             if Role.XDS in self.settings.roles:
                 self.reconciler.sweep()
+
+    async def _mind_door(self) -> None:
+        while True:
+            self.door.set(shut=self.fleet.cut_off)
+            await asyncio.sleep(DOOR_EVERY)
 
     def _task(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Something that runs until the server stops; should it end before, the server ends with its error."""

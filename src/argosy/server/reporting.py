@@ -235,9 +235,11 @@ class Reporter:
             await self.tell(figures, whole and not self._told_all)
         except Untold as error:
             log.debug("figures not told", reason=str(error))
+            self._woken.clear()
             for key, _ in differing:
                 self._due.setdefault(key)
-            await asyncio.sleep(RETRY_AFTER)
+            with contextlib.suppress(TimeoutError):  # or until another leads
+                await asyncio.wait_for(self._woken.wait(), RETRY_AFTER)
             return
         if term == self._term:
             self._figures.update(differing)

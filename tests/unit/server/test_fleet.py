@@ -14,7 +14,7 @@ import pytest
 from argosy.identity import client as identity
 from argosy.identity.authority import Authority, open_authority
 from argosy.identity.names import Identity
-from argosy.server import ports
+from argosy.server import fleet, ports
 from argosy.server.figures import Figure
 from argosy.server.fleet import (
     ASK,
@@ -31,7 +31,7 @@ from argosy.server.fleet import (
 from argosy.server.proxies import ProxyState, disconnected
 from argosy.server.settings import Address
 from argosy.server.verdict import Rejection, State, Verdict, merged
-from argosy.store.base import Key
+from argosy.store.base import Hold, Key, Unavailable
 from argosy.store.memory import MemoryStore
 
 VS = Key("networking.istio.io/virtualservices", "default", "reviews")
@@ -236,3 +236,42 @@ def test_who_refused_is_not_away() -> None:
     refused = Verdict(state=State.REJECTED, rejected=(Rejection(proxy="a.default", message="bad"),))
     other = Verdict(state=State.LIVE, disconnected=("a.default", "b.default"))
     assert merged([refused, other]).disconnected == ("b.default",)
+
+
+class Unheld(MemoryStore):
+    """Takes nobody for present any more, from when the test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+
+    async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
+        if self.away:
+            raise Unavailable("away")
+        return await super().hold(key, body, ttl)
+
+
+@pytest.mark.parametrize("others", [True, False])
+async def test_a_server_that_cannot_say_that_it_is_there_is_cut_off_where_there_are_others(
+    authority: Authority, others: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "CUT_OFF_AFTER", 0.05)
+    monkeypatch.setattr(fleet, "PRESENT", 0.3)
+    store = Unheld()
+    async with Server(store, authority, "a").running() as a:
+        if others:
+            other = ServerRecord(id="b", version="1", roles=("xds",), xds="127.0.0.1:1")
+            await store.create(Key(RESOURCE, "", "b"), msgspec.json.encode(other))
+            await see(a, 1)
+        async with asyncio.timeout(10):
+            while Key(RESOURCE, "", "a") not in a.fleet.records:
+                await asyncio.sleep(0.005)
+        assert not a.fleet.cut_off
+        store.away = True
+        await store.delete(Key(RESOURCE, "", "a"))
+        await asyncio.sleep(1)
+        assert a.fleet.cut_off is others
+        store.away = False
+        async with asyncio.timeout(10):
+            while Key(RESOURCE, "", "a") not in a.fleet.records or a.fleet.cut_off:
+                await asyncio.sleep(0.005)

@@ -469,3 +469,24 @@ async def test_the_process_stops_cleanly(tmp_path: Path, number: signal.Signals)
     lines = [msgspec.json.decode(line) for line in err.splitlines()]
     assert [line["event"] for line in lines][-2:] == ["stopping", "stopped"]
     assert not (state / "server.json").exists()
+
+
+async def test_a_server_that_is_cut_off_from_the_store_sends_its_agents_to_the_others(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = await identity(plane, "reviews-v1")
+    envoy = FakeEnvoy(plane.info.xds, held)
+    attendance = Attendance(plane.info.xds, held)
+    await attendance.ask(register("reviews-v1", "reviews"))
+    await until(lambda: envoy.has(ROUTE, "http_proxy"), "the workload has its first configuration")
+    monkeypatch.setattr(type(plane.fleet), "cut_off", True)
+    await until(lambda: not plane.reconciler.proxies.sessions, "its configuration comes from here no more")
+    await until(
+        lambda: "turn to another" in envoy.connection.error, "it is told why, and on the next attempt too"
+    )
+    assert await attendance.call.code() is grpc.StatusCode.UNAVAILABLE
+    await until(lambda: plane.attendance.losses.since, "its grace runs, as of any that is lost")
+    monkeypatch.setattr(type(plane.fleet), "cut_off", False)
+    await until(lambda: envoy.connection.connected, "it is served again", 20)
+    await envoy.close()
+    await attendance.close()

@@ -270,7 +270,9 @@ async def used(two: Two) -> FakeEnvoy:
 
 async def test_the_leader_writes_what_all_see(two: Two) -> None:
     two.reporter.take("b", ((VS, Figure(generation=1, programmed=2)),), True)
-    await asyncio.sleep(0.05)  # the other server was quicker: what it said of an object to come is not forgotten
+    await asyncio.sleep(
+        0.05
+    )  # the other server was quicker: what it said of an object to come is not forgotten
     await used(two)
     found = await two.becomes("Programmed")
     async with asyncio.timeout(10):
