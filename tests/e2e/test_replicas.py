@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from tests.e2e.mesh import Load, Mesh, until
 from tests.e2e.test_outages import NO_RETRIES, URL, resources_sent
 from tests.servers.etcd import etcd, needs_etcd
+from tests.servers.forwarder import forwarder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -30,7 +33,7 @@ def changed(value: str) -> str:
 class Replicas:
     """Two servers, `a` with the root and `b` that joined it, and the workloads of both."""
 
-    def __init__(self, folder: Path, store: str, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, store: str, stack: ExitStack, store_of_b: str = "") -> None:
         self.a, self.b = Mesh(folder / "a"), Mesh(folder / "b")
         stack.callback(self.b.close)
         stack.callback(self.a.close)
@@ -39,7 +42,7 @@ class Replicas:
         token = folder / "join.token"
         self.a.argosy("join-token", "--file", str(token))
         self.b.server_flags = (
-            f"--store={store}",
+            f"--store={store_of_b or store}",
             f"--join=127.0.0.1:{self.a.ports['ca']}",
             f"--join-token-file={token}",
         )
@@ -138,3 +141,68 @@ def test_either_of_two_servers_is_killed_under_load_and_nothing_is_lost(replicas
     for load in (from_a, from_b):
         assert load.failures == []
         assert set(load.answers) == {"reviews-v1", "reviews-v2"}, "each calls what the other server attends"
+
+
+def status(mesh: Mesh) -> str:
+    """`argosy proxy status`, with what it says beside the table."""
+    return mesh.argosy("proxy", "status", check=False)
+
+
+def test_a_host_that_dies_with_its_server_leaves_the_mesh_after_the_grace(replicas: Replicas) -> None:
+    a, b = replicas.a, replicas.b
+    a.echo("reviews", "v1")
+    b.echo("reviews", "v2")
+    a.client("client-a")
+    b.client("client-b")
+    a.announced("reviews")
+    b.announced("reviews")
+    until(lambda: set(replicas.entries(a)) == ENTRIES, "everybody is registered")
+    until(lambda: status(a).count("synced") == status(b).count("synced") == 4, "both servers see all proxies")
+    address = f"127.0.0.1:{b.ports['xds']}"
+    workloads = b.ps()
+    agent = json.loads(b.argosy("ps", "-o", "json", "--agent"))["pid"]
+    b.kill_server()
+    os.kill(agent, signal.SIGKILL)
+    for run in b.runs.values():
+        run.process.kill()
+    for one in workloads:
+        os.kill(one["envoy_pid"], signal.SIGKILL)
+    assert f"no answer from the control plane at {address}" in status(a), "who does not answer is named"
+    until(lambda: address not in status(a), "its lease is over: it is no longer one of them", 30)
+    assert set(replicas.entries(a)) == ENTRIES, "a grace runs"
+    until(lambda: set(replicas.entries(a)) == {"reviews-v1", "client-a"}, "its workloads are gone", 60)
+
+
+def test_agents_leave_a_server_that_is_cut_off_from_the_store(tmp_path: Path) -> None:
+    needs_etcd()
+    with etcd(tmp_path / "etcd", options=["--unsafe-no-fsync"]) as cluster, ExitStack() as stack:
+        wire = stack.enter_context(forwarder(cluster.members[0].port))
+        far = f"etcd://127.0.0.1:{wire.port}/argosy"
+        replicas = Replicas(tmp_path, cluster.url(), stack, store_of_b=far)
+        a, b = replicas.a, replicas.b
+        a.echo("reviews", "v1")
+        b.echo("reviews", "v2")
+        client = b.client("client-b")
+        a.announced("reviews")
+        b.announced("reviews")
+        a.apply(NO_RETRIES)
+        with Load(client.port, URL) as load:
+            load.at_least(50)
+            wire.cut()
+            until(lambda: set(replicas.attended_by(a).values()) == {replicas._id(a)}, "a attends all", 60)
+            a.apply(changed("while b is cut off"))
+            assert client.request(URL).headers["x-changed"] == "while b is cut off"
+            assert b.server is not None
+            assert b.server.poll() is None, "it goes on, and waits for its store"
+            wire.mend()
+            # It catches up, and takes its part again.
+            until(
+                lambda: replicas.programmed(b)["message"] == "3 of 3 affected proxies run it", "b is back", 60
+            )
+            a.kill_server()
+            until(lambda: set(replicas.attended_by(b).values()) == {replicas._id(b)}, "b attends all", 60)
+            b.apply(changed("b serves"))
+            assert client.request(URL).headers["x-changed"] == "b serves"
+            load.at_least(50)
+        assert load.failures == []
+        assert set(load.answers) == {"reviews-v1", "reviews-v2"}

@@ -116,6 +116,10 @@ class Authority:
             raise BadRequest("this server does not hold the root of the mesh")
         return _pem(_issuing(self.root, self._root_key, csr_public_key(csr_pem), self.clock()))
 
+    def issuing_csr(self) -> str:
+        """Asks for another certificate for the issuing key of now (PEM)."""
+        return csr_of(self.issuing_key)
+
     def renewed(self, directory: Path, issuing_pem: str) -> None:
         """Takes a new issuing certificate for the key of now, and keeps it. Raises BadRequest, Failure."""
         self.issuing = checked_issuing(issuing_pem, self.root, self.issuing_key)
@@ -184,6 +188,12 @@ class Authority:
             .add_extension(_authority_key(self.issuing), critical=False)
             .sign(self.issuing_key, hashes.SHA256())
         )
+
+
+def csr_of(key: ec.EllipticCurvePrivateKey) -> str:
+    """A CSR (PEM) that names nobody."""
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    return csr.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def csr_public_key(csr_pem: str) -> ec.EllipticCurvePublicKey:

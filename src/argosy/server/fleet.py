@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from argosy.identity import client as identity
+from argosy.identity.authority import Authority, BadRequest
 from argosy.identity.names import NotAnIdentity, is_control_plane
 from argosy.runtime.log import logger
 from argosy.server.figures import Figure
@@ -75,7 +76,13 @@ class TellFigures(Struct, frozen=True, tag="figures"):
     whole: bool  # with this it has told everything
 
 
-Question = AskProxies | AskDelivery | TellFigures
+class AskIssuing(Struct, frozen=True, tag="issuing"):
+    """Another issuing certificate for a server of the fleet, whose own nears its end. Answer: PEM."""
+
+    csr: str
+
+
+Question = AskProxies | AskDelivery | TellFigures | AskIssuing
 Take = Callable[[TellFigures], bool]
 
 _questions: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)
@@ -276,8 +283,13 @@ class OperationsService:
     """The answers of this server, for the other servers alone."""
 
     def __init__(
-        self, proxies: Callable[[], list[ProxyState]], deliver: Deliver, take: Take = lambda _: False
+        self,
+        proxies: Callable[[], list[ProxyState]],
+        deliver: Deliver,
+        take: Take = lambda _: False,
+        authority: Authority | None = None,
     ) -> None:
+        self._authority = authority
         self._proxies = proxies
         self._deliver = deliver
         self._take = take
@@ -306,5 +318,17 @@ class OperationsService:
             return self._proxies()
         if isinstance(question, TellFigures):
             return self._take(question)
+        if isinstance(question, AskIssuing):
+            return await self._sign(question.csr, context)
         answer = self._deliver(question.key, question.revision, question.timeout)
         return await answer
+
+    async def _sign(self, csr: str, context: grpc.aio.ServicerContext[bytes, bytes]) -> str:
+        try:
+            if self._authority is None:
+                raise BadRequest("this server signs nothing")
+            signed = self._authority.sign_issuing(csr)
+        except BadRequest as error:
+            return str(await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error)))
+        log.info("issuing certificate renewed for another server", peer=context.peer())
+        return signed

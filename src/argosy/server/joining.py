@@ -20,7 +20,6 @@ from typing import Any
 import grpc
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,7 +35,7 @@ from argosy.identity.protocol import JOIN, JoinRequest, JoinResponse
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
 from argosy.runtime.paths import private_dir, write_private
-from argosy.server.fleet import Fleet
+from argosy.server.fleet import AskIssuing, Fleet
 from argosy.server.join_tokens import LONGEST, SHORTEST, JoinToken, JoinTokens, NoToken
 from argosy.server.operations import PREFIX
 from argosy.server.settings import Settings
@@ -143,7 +142,9 @@ def routes(tokens: JoinTokens, authority: Authority, fleet: Fleet) -> tuple[Base
 async def join(settings: Settings, token: JoinToken, clock: Callable[[], float] = time.time) -> None:
     """Makes the state directory that of a server of the mesh. Raises Failure."""
     key = ec.generate_private_key(ec.SECP256R1())
-    response = await _ask(str(settings.join), token, _csr(key), f"{socket.gethostname()}:{settings.state}")
+    response = await _ask(
+        str(settings.join), token, authorities.csr_of(key), f"{socket.gethostname()}:{settings.state}"
+    )
     if settings.trust_domain not in ("", response.trust_domain):
         raise Failure(
             f"--trust-domain {settings.trust_domain}: the mesh at {settings.join} is {response.trust_domain}",
@@ -164,6 +165,29 @@ async def join(settings: Settings, token: JoinToken, clock: Callable[[], float] 
             f"{settings.join} answers with something of no use: {error}", "is it of another version?"
         ) from error
     log.info("joined", server=str(settings.join), trust_domain=response.trust_domain, token=token.id)
+
+
+async def renew_if_due(directory: Path, authority: Authority, fleet: Fleet) -> None:
+    """Of a server that joined: whoever holds the root renews its issuing certificate, when that nears its end."""
+    if authority.holds_root or not authority.issuing_ends_soon:
+        return
+    for server in fleet.others:
+        if not (server.root and server.xds):
+            continue
+        try:
+            answer = await fleet.ask(server, AskIssuing(authority.issuing_csr()), ANSWER_WITHIN)
+            authority.renewed(directory, msgspec.json.decode(answer, type=str))
+        except (grpc.RpcError, TimeoutError, OSError, msgspec.MsgspecError, BadRequest, Failure) as error:
+            log.warning("issuing certificate not renewed", server=server.xds, reason=str(error)[:300])
+            continue
+        log.info("issuing certificate renewed", server=server.xds)
+        return
+    ends = authority.issuing.not_valid_after_utc
+    log.error(
+        "issuing certificate cannot be renewed",
+        ends=f"{ends:%Y-%m-%d}",
+        remedy="start the server with the root",
+    )
 
 
 async def _ask(address: str, token: JoinToken, csr: str, server: str) -> JoinResponse:
@@ -203,11 +227,6 @@ def _failure(address: str, error: grpc.aio.AioRpcError) -> Failure:
         f"{address} does not answer: {details}",
         "is it the CA port of a server that runs (--ca-address there), and can it be reached from here?",
     )
-
-
-def _csr(key: ec.EllipticCurvePrivateKey) -> str:
-    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-    return csr.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _write(path: Path, token: str) -> None:

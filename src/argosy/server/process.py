@@ -235,7 +235,10 @@ class ControlPlane:
             self.store, self.reconciler, self.delivery, self.leadership, tally, telling.tell
         )
         self.asked = OperationsService(
-            self._states, self.delivery.deliver, lambda told: telling.take(told, self.reporter)
+            self._states,
+            self.delivery.deliver,
+            lambda told: telling.take(told, self.reporter),
+            self.authority,
         )
         self.fleet.on_changed.append(self.reporter.fleet_changed)
         loop = Loop(self.store, self.reconciler)
@@ -400,6 +403,7 @@ class ControlPlane:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_EVERY)
+            await joining.renew_if_due(self.settings.state / "ca", self.authority, self.fleet)
             self.own.renew_if_due()
             if Role.XDS in self.settings.roles:
                 self.reconciler.sweep()

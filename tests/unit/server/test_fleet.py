@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from argosy.identity import client as identity
-from argosy.identity.authority import Authority, open_authority
+from argosy.identity.authority import (
+    ISSUING_LIFETIME,
+    ISSUING_RENEWAL,
+    Authority,
+    Joined,
+    csr_of,
+    join,
+    open_authority,
+)
 from argosy.identity.names import Identity
+from argosy.runtime.paths import write_private
 from argosy.server import fleet, ports
 from argosy.server.figures import Figure
 from argosy.server.fleet import (
     ASK,
     RESOURCE,
     AskDelivery,
+    AskIssuing,
     AskProxies,
     Fleet,
     Operations,
@@ -28,6 +40,7 @@ from argosy.server.fleet import (
     Take,
     TellFigures,
 )
+from argosy.server.joining import renew_if_due
 from argosy.server.proxies import ProxyState, disconnected
 from argosy.server.settings import Address
 from argosy.server.verdict import Rejection, State, Verdict, merged
@@ -45,10 +58,16 @@ class Server:
     """The part of a server that others ask."""
 
     def __init__(
-        self, store: MemoryStore, authority: Authority, name: str, take: Take = lambda _: False
+        self,
+        store: MemoryStore,
+        trusted: Authority,
+        name: str,
+        take: Take = lambda _: False,
+        authority: Authority | None = None,
     ) -> None:
+        self.authority = authority
         self.take = take
-        self.own = ports.OwnCertificate(authority)
+        self.own = ports.OwnCertificate(trusted)
         self.states: list[ProxyState] = []
         self.verdict = Verdict(state=State.UNAFFECTED)
         self.asked: list[Key] = []
@@ -61,7 +80,7 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Server]:
-        handler = OperationsService(lambda: self.states, self.deliver, self.take).handler()
+        handler = OperationsService(lambda: self.states, self.deliver, self.take, self.authority).handler()
         server = ports.grpc_server([handler])
         bound = ports.bind(server, "xds", Address("127.0.0.1", 0), ports.credentials(self.own, "required"))
         await server.start()
@@ -275,3 +294,49 @@ async def test_a_server_that_cannot_say_that_it_is_there_is_cut_off_where_there_
         async with asyncio.timeout(10):
             while Key(RESOURCE, "", "a") not in a.fleet.records or a.fleet.cut_off:
                 await asyncio.sleep(0.005)
+
+
+async def test_who_holds_the_root_renews_the_issuing_certificate_of_another(
+    authority: Authority, tmp_path: Path
+) -> None:
+    directory = tmp_path / "joined"
+    key = ec.generate_private_key(ec.SECP256R1())
+    note = Joined(trust_domain="cluster.local", server="x:1", at=0)
+    join(directory, note, authority.bundle, authority.sign_issuing(csr_of(key)), key)
+    joined = open_authority(directory, "")
+    before = joined.issuing
+    store = MemoryStore()
+    async with (
+        Server(store, authority, "a", authority=authority).running() as a,
+        Server(store, joined, "b", authority=joined).running() as b,
+    ):
+        await see(b, 1)
+        await renew_if_due(directory, joined, b.fleet)
+        assert joined.issuing == before, "it has years"
+        joined.clock = lambda: time.time() + ISSUING_LIFETIME - ISSUING_RENEWAL + 60
+        await renew_if_due(directory, joined, b.fleet)
+        assert joined.issuing == before, "nobody there holds the root"
+        record = msgspec.structs.replace(a.fleet.own, root=True)
+        stored = await store.get(Key(RESOURCE, "", "a"))
+        assert stored is not None
+        await store.update(stored.key, msgspec.json.encode(record))
+        async with asyncio.timeout(10):
+            while not b.fleet.others[0].root:
+                await asyncio.sleep(0.005)
+        authority.clock = joined.clock
+        await renew_if_due(directory, joined, b.fleet)
+        assert joined.issuing.not_valid_after_utc > before.not_valid_after_utc
+        assert joined.issuing.public_key() == before.public_key()
+        assert open_authority(directory, "").issuing == joined.issuing
+        with pytest.raises(grpc.aio.AioRpcError, match="does not hold the root"):
+            await a.fleet.ask(b.fleet.own, AskIssuing(authority.issuing_csr()), 5)
+
+
+def test_the_root_key_may_be_given_to_a_server_that_joined(authority: Authority, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    note = Joined(trust_domain="td", server="x:1", at=0)
+    join(tmp_path / "joined", note, authority.bundle, authority.sign_issuing(csr_of(key)), key)
+    assert not open_authority(tmp_path / "joined", "").holds_root
+    write_private(tmp_path / "joined" / "root.key", (tmp_path / "ca" / "root.key").read_bytes())
+    again = open_authority(tmp_path / "joined", "")
+    assert (again.holds_root, again.trust_domain) == (True, "td")
