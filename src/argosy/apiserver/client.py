@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
@@ -209,9 +209,16 @@ class ApiClient:
         body: Any = None,
         params: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        warned: Callable[[str], None] | None = None,
     ) -> Any:
-        """The decoded JSON answer (None where it is empty) of any path of the server, the operations API among them."""
+        """The decoded JSON answer (None where it is empty) of any path of the server, the operations API among them.
+
+        `warned` hears what the server warns of.
+        """
         response = self._call(method, path, "", body=body, params=params, timeout=timeout)
+        if warned is not None:
+            for text in _warnings(response):
+                warned(text)
         return msgspec.json.decode(response.content) if response.content else None
 
     def _apply(self, obj: Json, dry_run: str) -> Applied:
