@@ -3,6 +3,9 @@
 HTTP: `GET /`, any answer below 500. gRPC: `grpc.health.v1.Health/Check`; a server that does not implement it, but
 answers as gRPC, counts as healthy. TCP (and TLS): a connection is accepted. Asked on 127.0.0.1, at the application's
 own port, not through the sidecar.
+
+Who refuses, or says that it is broken, is withdrawn soon. Who is silent may only be busy (one thread, a long request):
+that needs many more failures, since withdrawing the busy makes the others busier.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import h11
 from msgspec import Struct
 
 FAILURES = 3  # this many in a row are a failure
+SILENCES = 10  # this many where some were silent: 30 s
 PERIOD = 3.0  # seconds between probes of a healthy application
 RETRY = 1.0  # after a failed probe
 FIRST = 0.1  # while it starts; doubles up to RETRY
@@ -37,7 +41,7 @@ Ask = Callable[[Target], Awaitable[str]]
 
 
 async def ask(target: Target, timeout: float = TIMEOUT) -> str:
-    """One probe: "" where it succeeds, else why it failed."""
+    """One probe: "" where it succeeds, else why it failed. Raises TimeoutError where it is silent."""
     try:
         async with asyncio.timeout(timeout):
             if target.protocol == "http":
@@ -46,7 +50,7 @@ async def ask(target: Target, timeout: float = TIMEOUT) -> str:
                 return await _grpc(target.port)
             return await _connects(target.port)
     except TimeoutError:
-        return f"no answer within {timeout:.0f} s"
+        raise TimeoutError(f"no answer within {timeout:.0f} s") from None
     except OSError as error:
         return os.strerror(error.errno).lower() if error.errno else str(error)
 
@@ -110,22 +114,37 @@ async def watch(
     """
     if not targets:
         return
-    healthy, failures, pause, told = False, 0, FIRST, ""
+    healthy, failures, answers, pause, told = False, 0, 0, FIRST, ""
     while True:
-        problems = [f"{_name(target)}: {problem}" for target in targets if (problem := await ask(target))]
+        problems = [problem for target in targets if (problem := await _ask(target, ask))]
         if not problems:
             if not healthy:
                 await tell(Verdict(True, ""))
-            healthy, failures, pause, told = True, 0, FIRST, ""
+            healthy, failures, answers, pause, told = True, 0, 0, FIRST, ""
             await sleep(PERIOD)
             continue
         failures += 1
-        detail = "; ".join(problems)
-        if failures >= FAILURES and (healthy or detail != told):
+        answers += not all(problem.silent for problem in problems)
+        detail = "; ".join(problem.detail for problem in problems)
+        failed = answers >= FAILURES or failures >= (SILENCES if healthy else FAILURES)
+        if failed and (healthy or detail != told):
             healthy, told = False, detail
             await tell(Verdict(False, detail))
         await sleep(RETRY if healthy else pause)
         pause = min(pause * 2, RETRY)
+
+
+class _Problem(Struct, frozen=True):
+    detail: str
+    silent: bool
+
+
+async def _ask(target: Target, ask: Ask) -> _Problem | None:
+    try:
+        said = await ask(target)
+    except TimeoutError as silence:
+        return _Problem(f"{_name(target)}: {silence}", silent=True)
+    return _Problem(f"{_name(target)}: {said}", silent=False) if said else None
 
 
 def _name(target: Target) -> str:

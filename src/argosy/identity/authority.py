@@ -15,7 +15,7 @@ import ipaddress
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,15 +23,29 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from msgspec import Struct
 
 from argosy.identity.names import Identity, check, dns_san
 from argosy.identity.protocol import SERVER_DNS_NAME, SignResponse
+from argosy.runtime.certificates import (
+    CLOCK_SKEW,
+    DAY,
+    BadRequest,
+    at,
+    authority_builder,
+    authority_name,
+    key_pem,
+    key_usage,
+    load_certificate,
+    load_pair,
+    must_be_private,
+    pem,
+    request_key,
+)
 from argosy.runtime.errors import Failure
 from argosy.runtime.paths import private_dir, write_private
 
-DAY = 24 * 3600
 ROOT_LIFETIME = 3650 * DAY
 ISSUING_LIFETIME = 1825 * DAY
 ISSUING_RENEWAL = 90 * DAY  # the issuing certificate is renewed when less than this is left
@@ -39,17 +53,11 @@ SERVER_LIFETIME = 7 * DAY
 SHORTEST_TTL = 60
 DEFAULT_TTL = 48 * 3600
 RENEW_AT = 0.25  # of the lifetime: 12 h of 48 h, so that an outage of 36 h is survived
-CLOCK_SKEW = 60  # a leaf is valid this much before now: hosts' clocks differ
-CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 SERVER_ACCOUNT = "argosy-server"
 ROOT_NAMESPACE = "istio-system"
 
 _FILES = ("root.crt", "root.key", "issuing.crt", "issuing.key")
 JOINED = "joined.json"
-
-
-class BadRequest(ValueError):
-    """A CSR that is not signed, whoever sends it; says why."""
 
 
 class ServerCertificate(Struct, frozen=True, kw_only=True):
@@ -96,7 +104,7 @@ class Authority:
         self.default_ttl = default_ttl
         self.maximum_ttl = max(maximum_ttl, default_ttl)
         self.clock = clock
-        self.bundle = _pem(root)
+        self.bundle = pem(root)
         self._root_key = root_key
 
     @property
@@ -114,7 +122,7 @@ class Authority:
         """
         if self._root_key is None:
             raise BadRequest("this server does not hold the root of the mesh")
-        return _pem(_issuing(self.root, self._root_key, csr_public_key(csr_pem), self.clock()))
+        return pem(_issuing(self.root, self._root_key, request_key(csr_pem), self.clock()))
 
     def issuing_csr(self) -> str:
         """Asks for another certificate for the issuing key of now (PEM)."""
@@ -131,7 +139,7 @@ class Authority:
         Raises BadRequest for a CSR that is broken, not signed by its key, or of a weak key, and NotAnIdentity (both
         are ValueError) for names that do not fit into a certificate.
         """
-        key = csr_public_key(csr_pem)
+        key = request_key(csr_pem)
         check(identity)
         if ttl < 0:
             raise BadRequest(f"ttl: {ttl} is negative")
@@ -143,7 +151,7 @@ class Authority:
         ]
         leaf = self._leaf(key, names, now, seconds)
         return SignResponse(
-            chain=(_pem(leaf), _pem(self.issuing)),
+            chain=(pem(leaf), pem(self.issuing)),
             bundle=self.bundle,
             not_before=leaf.not_valid_before_utc.timestamp(),
             not_after=leaf.not_valid_after_utc.timestamp(),
@@ -161,8 +169,8 @@ class Authority:
         leaf = self._leaf(key.public_key(), names, now, SERVER_LIFETIME)
         until = leaf.not_valid_after_utc.timestamp()
         return ServerCertificate(
-            chain=_pem(leaf) + _pem(self.issuing),
-            key=_key_pem(key).decode(),
+            chain=pem(leaf) + pem(self.issuing),
+            key=key_pem(key).decode(),
             not_after=until,
             renew_after=now + (until - now) / 2,
         )
@@ -178,10 +186,10 @@ class Authority:
             .issuer_name(self.issuing.subject)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(_time(now - CLOCK_SKEW))
-            .not_valid_after(_time(end))
+            .not_valid_before(at(now - CLOCK_SKEW))
+            .not_valid_after(at(end))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(sign=True, certify=False), critical=True)
+            .add_extension(key_usage(certify=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             # RFC 5280, 4.2.1.6: critical where the subject is empty.
             .add_extension(x509.SubjectAlternativeName(names), critical=True)
@@ -194,23 +202,6 @@ def csr_of(key: ec.EllipticCurvePrivateKey) -> str:
     """A CSR (PEM) that names nobody."""
     csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     return csr.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def csr_public_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
-    """The key of a CSR that is signed by it. Raises BadRequest."""
-    try:
-        csr = x509.load_pem_x509_csr(csr_pem.encode())
-        key = csr.public_key()
-        signed = csr.is_signature_valid
-    except (ValueError, InvalidSignature, TypeError) as error:
-        raise BadRequest(f"the CSR cannot be read: {error}") from error
-    except Exception as error:  # cryptography: UnsupportedAlgorithm derives from Exception alone
-        raise BadRequest(f"the CSR's key or signature is of an unknown kind: {error}") from error
-    if not signed:
-        raise BadRequest("the CSR is not signed by its own key")
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, CURVES):
-        raise BadRequest("the CSR's key is not ECDSA P-256, P-384 or P-521")
-    return key
 
 
 def open_authority(
@@ -235,7 +226,7 @@ def open_authority(
     if (directory / "root.key").exists():
         root, root_key = _load(directory, "root")
     else:
-        root = _load_certificate(directory, "root")
+        root = load_certificate(directory / "root.crt", partial(_broken, directory))
     issuing, issuing_key = _load(directory, "issuing")
     try:
         issuing.verify_directly_issued_by(root)
@@ -246,7 +237,7 @@ def open_authority(
         raise _broken(directory, f"root.crt expired on {root.not_valid_after_utc:%Y-%m-%d}")
     if root_key is not None and issuing.not_valid_after_utc.timestamp() - now < ISSUING_RENEWAL:
         issuing = _issuing(root, root_key, issuing_key.public_key(), now)
-        _write(directory / "issuing.crt", _pem(issuing).encode())
+        _write(directory / "issuing.crt", pem(issuing).encode())
     domain = joined.trust_domain if joined else trust_domain
     return Authority(domain, root, issuing, issuing_key, default_ttl, maximum_ttl, clock, root_key)
 
@@ -262,16 +253,16 @@ def join(
         {
             "root.crt": root_pem.encode(),
             "issuing.crt": issuing_pem.encode(),
-            "issuing.key": _key_pem(key),
+            "issuing.key": key_pem(key),
             JOINED: msgspec.json.encode(joined),
         },
     )
 
 
-def checked_issuing(pem: str, root: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+def checked_issuing(text: str, root: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     """An issuing certificate for this key, signed by this root. Raises BadRequest."""
     try:
-        issuing = x509.load_pem_x509_certificate(pem.encode())
+        issuing = x509.load_pem_x509_certificate(text.encode())
         issuing.verify_directly_issued_by(root)
         constraints = issuing.extensions.get_extension_for_class(x509.BasicConstraints).value
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
@@ -295,22 +286,20 @@ def _joined(directory: Path) -> Joined | None:
 
 def _create(directory: Path, trust_domain: str, now: float) -> None:
     root_key, issuing_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    subject = _subject(f"Root CA for {trust_domain}"[:64])
+    subject = authority_name(f"Root CA for {trust_domain}"[:64])
     root = (
-        _authority_certificate(subject, root_key.public_key(), path_length=1)
+        authority_builder(subject, root_key.public_key(), 1, now - CLOCK_SKEW, now + ROOT_LIFETIME)
         .issuer_name(subject)
-        .not_valid_before(_time(now - CLOCK_SKEW))
-        .not_valid_after(_time(now + ROOT_LIFETIME))
         .sign(root_key, hashes.SHA256())
     )
     issuing = _issuing(root, root_key, issuing_key.public_key(), now)
     _write_directory(
         directory,
         {
-            "root.crt": _pem(root).encode(),
-            "root.key": _key_pem(root_key),
-            "issuing.crt": _pem(issuing).encode(),
-            "issuing.key": _key_pem(issuing_key),
+            "root.crt": pem(root).encode(),
+            "root.key": key_pem(root_key),
+            "issuing.crt": pem(issuing).encode(),
+            "issuing.key": key_pem(issuing_key),
         },
     )
 
@@ -341,51 +330,17 @@ def _issuing(
 ) -> x509.Certificate:
     end = min(now + ISSUING_LIFETIME, root.not_valid_after_utc.timestamp())
     return (
-        _authority_certificate(_subject("Issuing CA"), key, path_length=0)
+        authority_builder(authority_name("Issuing CA"), key, 0, now - CLOCK_SKEW, end)
         .issuer_name(root.subject)
-        .not_valid_before(_time(now - CLOCK_SKEW))
-        .not_valid_after(_time(end))
         .add_extension(_authority_key(root), critical=False)
         .sign(root_key, hashes.SHA256())
     )
 
 
-def _authority_certificate(
-    subject: x509.Name, key: ec.EllipticCurvePublicKey, path_length: int
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(_key_usage(sign=False, certify=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
 def _load(directory: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key_path = directory / f"{name}.key"
-    if (mode := key_path.stat().st_mode & 0o777) & 0o077:
-        raise Failure(
-            f"{key_path} can be read by others (mode {mode:o})",
-            f"if nobody has read it: chmod 600 {key_path}; otherwise move {directory} away for a new root",
-        )
-    certificate = _load_certificate(directory, name)
-    try:
-        key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
-    except (ValueError, TypeError, OSError) as error:
-        raise _broken(directory, f"{name}.key cannot be read: {error}") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
-        raise _broken(directory, f"{name}.key is not the key of {name}.crt")
-    return certificate, key
-
-
-def _load_certificate(directory: Path, name: str) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate((directory / f"{name}.crt").read_bytes())
-    except (ValueError, OSError) as error:
-        raise _broken(directory, f"{name}.crt cannot be read: {error}") from error
+    must_be_private(key_path, f"move {directory} away for a new root")
+    return load_pair(directory / f"{name}.crt", key_path, partial(_broken, directory))
 
 
 def _broken(directory: Path, what: str) -> Failure:
@@ -393,29 +348,6 @@ def _broken(directory: Path, what: str) -> Failure:
         f"the certificate authority in {directory} is broken: {what}",
         f"restore the files from a backup, or move {directory} away: a new root is made, "
         "and every workload must restart",
-    )
-
-
-def _subject(common_name: str) -> x509.Name:
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Argosy"),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
-    )
-
-
-def _key_usage(*, sign: bool, certify: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=sign,
-        key_cert_sign=certify,
-        crl_sign=certify,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
     )
 
 
@@ -429,17 +361,3 @@ def _host_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
-
-
-def _time(unix: float) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(seconds=int(unix))
-
-
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )

@@ -141,7 +141,8 @@ def channel(address: str, bundle: str, chain: str = "", key: str = "") -> grpc.a
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.min_reconnect_backoff_ms", 200),
+        # Also the time that a connection has to come about, TLS and all: a busy or far server needs more than a moment.
+        ("grpc.min_reconnect_backoff_ms", 5_000),
         ("grpc.max_reconnect_backoff_ms", 5_000),
         ("grpc.max_receive_message_length", -1),
     ]

@@ -23,7 +23,9 @@ class FactKind(StrEnum):
         "gateway-servers"  # id of a selector, or "" for none: servers of the Gateways that have it
     )
     WORKLOAD = "workload"  # name: namespace/name; its own entry (ports, labels)
-    PEER_AUTHENTICATION = "peer-authentication"  # name: namespace
+    PEER_AUTHENTICATION = (
+        "peer-authentication"  # name: of a group of policies, see `rules.PeerAuthenticationRule.group`
+    )
     SELECTORS = "selectors"  # name "": the selectors that decide scopes (sourceLabels, workloadSelector)
     SECRET = "secret"  # name: namespace/name  # noqa: S105
     MESH = "mesh"  # name "": mesh settings

@@ -15,7 +15,7 @@ from argosy.model.delegates import merged
 from argosy.model.facts import Fact, FactKind
 from argosy.model.hostnames import MESH_GATEWAY, patterns, visible_from
 from argosy.model.routing import Place
-from argosy.model.rules import HttpRule, L4Match, VirtualServiceRule
+from argosy.model.rules import HttpRule, L4Match, VirtualServiceRule, policy_groups
 from argosy.model.scope import ProxyType, Scope, Selector
 from argosy.model.snapshot import HOSTS, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
 
@@ -215,12 +215,13 @@ class Reader:
     def peer_mtls(self, namespace: str, labels: ir.Pairs, workload_port: int) -> ir.MtlsMode:
         """Which connections the workload takes on a port."""
         root = self.mesh().root_namespace
-        self.facts.add(_fact(FactKind.PEER_AUTHENTICATION, namespace))
-        self.facts.add(_fact(FactKind.PEER_AUTHENTICATION, root))
-        by_namespace = self._snapshot.policies_by_namespace
+        by_group = self._snapshot.policies_by_group
+        groups = policy_groups(namespace, labels)
+        self.facts.update(_fact(FactKind.PEER_AUTHENTICATION, group) for group in (root, *groups))
+        own = (rule for group in groups for rule in by_group.get(group))
         return peers.mode(
-            mesh_wide=by_namespace.get(root),
-            own=by_namespace.get(namespace),
+            mesh_wide=by_group.get(root),
+            own=sorted(own, key=lambda rule: rule.age),
             labels=frozenset(labels),
             port=workload_port,
         )

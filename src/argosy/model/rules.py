@@ -172,3 +172,20 @@ class PeerAuthenticationRule(Struct, frozen=True, kw_only=True):
     @property
     def age(self) -> tuple[str, str, str]:
         return (self.created, self.name, self.namespace)
+
+    @property
+    def group(self) -> str:
+        """Of the policies that the same workloads look at; see `policy_groups`."""
+        return _policy_group(self.namespace, self.labels[0] if self.labels else None)
+
+
+def policy_groups(namespace: str, labels: ir.Pairs) -> tuple[str, ...]:
+    """The groups in which a workload's policies are: that of the whole namespace, and one for each of its labels.
+
+    A selector stands in the group of its first label: who lacks that is not selected, and is not concerned.
+    """
+    return (_policy_group(namespace, None), *(_policy_group(namespace, label) for label in labels))
+
+
+def _policy_group(namespace: str, label: tuple[str, str] | None) -> str:
+    return namespace if label is None else f"{namespace}|{label[0]}={label[1]}"

@@ -66,7 +66,7 @@ class Snapshot:
         self.routes_by_gateway: Groups[str, VirtualServiceRule] = Groups()
         self.rules_by_host: Groups[str, DestinationRuleRule] = Groups()
         self.gateways_by_selector: Groups[str, GatewayRule] = Groups()  # "": for every gateway proxy
-        self.policies_by_namespace: Groups[str, PeerAuthenticationRule] = Groups()
+        self.policies_by_group: Groups[str, PeerAuthenticationRule] = Groups()
         self._roots: dict[Name, set[Name]] = {}  # delegate -> the VirtualServices that name it
         self._mesh_source: Ref | None = None
         self._origins = Origins()
@@ -293,10 +293,10 @@ class Snapshot:
         if old == new:
             return set()
         _store(self.peer_authentications, key, new)
-        group = frozenset((key[0],))
-        none: frozenset[str] = frozenset()
-        self.policies_by_namespace.replace(old, group if old else none, new, group if new else none)
-        return {Fact(FactKind.PEER_AUTHENTICATION, key[0])}
+        before = frozenset((old.group,)) if old else frozenset()
+        after = frozenset((new.group,)) if new else frozenset()
+        self.policies_by_group.replace(old, before, new, after)
+        return {Fact(FactKind.PEER_AUTHENTICATION, group) for group in before | after}
 
     def _put_config_map(self, obj: ConfigMap) -> set[Fact]:
         if (obj.metadata.namespace, obj.metadata.name) != (lower_mesh.NAMESPACE, lower_mesh.NAME):
@@ -350,7 +350,7 @@ class Snapshot:
             case FactKind.GATEWAY_SERVERS:
                 return _refs("Gateway", self.gateways_by_selector.get(name))
             case FactKind.PEER_AUTHENTICATION:
-                return _refs("PeerAuthentication", self.policies_by_namespace.get(name))
+                return _refs("PeerAuthentication", self.policies_by_group.get(name))
             case FactKind.SELECTORS:
                 return frozenset(self.selectors.users())
             case FactKind.SECRET:
@@ -385,7 +385,7 @@ class Snapshot:
             case "Gateway" if key in self.gateways:
                 return frozenset({_named(FactKind.GATEWAYS, key), *_servers(self.gateways[key])})
             case "PeerAuthentication" if key in self.peer_authentications:
-                return frozenset({Fact(FactKind.PEER_AUTHENTICATION, namespace)})
+                return frozenset({Fact(FactKind.PEER_AUTHENTICATION, self.peer_authentications[key].group)})
             case "ConfigMap" if self._mesh_source == (kind, *key):
                 return frozenset({MESH})
             case "Secret" if key in self.secrets:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -20,8 +20,9 @@ import msgspec
 from msgspec import Struct
 
 from argosy.identity import client as identity
-from argosy.identity.authority import Authority, BadRequest
+from argosy.identity.authority import Authority
 from argosy.identity.names import NotAnIdentity, is_control_plane
+from argosy.runtime.certificates import BadRequest
 from argosy.runtime.log import logger
 from argosy.server.figures import Figure
 from argosy.server.ports import OwnCertificate
@@ -152,9 +153,8 @@ class Fleet:
         """Is present, and follows who else is, for ever."""
         key = Key(RESOURCE, "", self.own.id)
         with contextlib.suppress(StoreError):
-            await self.store.delete(
-                key
-            )  # of an instance that was killed: who has our roles, and their locks, is us
+            # Of an instance that was killed: who has our roles, and their locks, is us.
+            await self.store.delete(key)
 
         def told(held: bool) -> None:
             task = asyncio.current_task()
@@ -310,18 +310,18 @@ class OperationsService:
 
     async def _answer(self, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> object:
         try:
-            question = _questions.decode(body[: LONGEST_QUESTION + 1])
+            if len(body) > LONGEST_QUESTION:
+                raise msgspec.ValidationError(f"more than {LONGEST_QUESTION} bytes")
+            question = _questions.decode(body)
         except msgspec.MsgspecError as error:
             return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not a question: {error}")
-        answer: Awaitable[object]
         if isinstance(question, AskProxies):
             return self._proxies()
         if isinstance(question, TellFigures):
             return self._take(question)
         if isinstance(question, AskIssuing):
             return await self._sign(question.csr, context)
-        answer = self._deliver(question.key, question.revision, question.timeout)
-        return await answer
+        return await self._deliver(question.key, question.revision, question.timeout)
 
     async def _sign(self, csr: str, context: grpc.aio.ServicerContext[bytes, bytes]) -> str:
         try:

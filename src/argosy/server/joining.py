@@ -30,8 +30,9 @@ from argosy.apiserver.access import client_authority
 from argosy.apiserver.status import bad_request
 from argosy.identity import authority as authorities
 from argosy.identity import client as identity
-from argosy.identity.authority import Authority, BadRequest
+from argosy.identity.authority import Authority
 from argosy.identity.protocol import JOIN, JoinRequest, JoinResponse
+from argosy.runtime.certificates import BadRequest
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
 from argosy.runtime.paths import private_dir, write_private

@@ -18,13 +18,12 @@ import msgspec
 
 from argosy.runtime.errors import Failure
 from argosy.store import keyring, refusals
+from argosy.store.around import Around
 from argosy.store.base import (
     INTERNAL,
     AlreadyExists,
     Conflict,
-    Copied,
     Event,
-    Hold,
     Key,
     Listing,
     NotFound,
@@ -43,9 +42,9 @@ class Unopened(Unavailable):
     """A secret is there, and cannot be read with the keys that we have."""
 
 
-class SealedStore:
+class SealedStore(Around):
     def __init__(self, inner: Store, keys: Keyring) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.keys = keys
 
     async def get(self, key: Key) -> Stored | None:
@@ -92,27 +91,6 @@ class SealedStore:
                     yield self._event(event)
         finally:
             await events.aclose()  # type: ignore[attr-defined]  # an async generator in every store
-
-    async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
-        return await self.inner.hold(key, body, ttl)
-
-    async def compact(self, revision: int) -> None:
-        await self.inner.compact(revision)
-
-    async def revision(self) -> int:
-        return await self.inner.revision()
-
-    async def last_change(self) -> int:
-        return await self.inner.last_change()
-
-    async def health(self) -> None:
-        await self.inner.health()
-
-    async def backup(self, path: Path) -> Copied:
-        return await self.inner.backup(path)
-
-    async def close(self) -> None:
-        await self.inner.close()
 
     def _sealed(self, key: Key, body: bytes) -> bytes:
         """Raises Unopened: what is sealed with a key that is in no file would be lost."""

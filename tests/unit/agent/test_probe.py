@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from argosy.agent import probe
-from argosy.agent.probe import FAILURES, PERIOD, RETRY, Target, Verdict
+from argosy.agent.probe import FAILURES, PERIOD, RETRY, SILENCES, Target, Verdict
 
 
 @asynccontextmanager
@@ -62,7 +62,8 @@ async def test_silence_is_a_failure() -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    assert "no answer within" in await probe.ask(Target(port, "http"), timeout=0.05)
+    with pytest.raises(TimeoutError, match="no answer within"):
+        await probe.ask(Target(port, "http"), timeout=0.05)
     server.close()
 
 
@@ -105,9 +106,12 @@ async def watched(*answers: str) -> tuple[list[Verdict], list[float]]:
 
     async def ask(_: Target) -> str:
         try:
-            return next(left)
+            answer = next(left)
         except StopIteration:
             raise Over from None
+        if answer == SILENCE:
+            raise TimeoutError(answer)
+        return answer
 
     async def tell(verdict: Verdict) -> None:
         told.append(verdict)
@@ -120,7 +124,9 @@ async def watched(*answers: str) -> tuple[list[Verdict], list[float]]:
     return told, pauses
 
 
+SILENCE = "no answer within 2 s"
 DOWN = Verdict(False, "tcp on 127.0.0.1:1: off")
+SILENT = Verdict(False, f"tcp on 127.0.0.1:1: {SILENCE}")
 UP = Verdict(True, "")
 
 
@@ -136,6 +142,11 @@ UP = Verdict(True, "")
         (("", "off", "off", "off", "off"), [UP, DOWN]),
         (("", "off", "off", "off", ""), [UP, DOWN, UP]),
         (("off", "off", "off", ""), [DOWN, UP]),
+        (("", *(SILENCE,) * (SILENCES - 1), ""), [UP]),  # busy, not broken
+        (("", *(SILENCE,) * SILENCES), [UP, SILENT]),
+        (("", *(SILENCE,) * 5, "off", "off", "off"), [UP, DOWN]),  # it was busy dying
+        (("", "off", SILENCE, "off", SILENCE, "off"), [UP, DOWN]),
+        ((SILENCE,) * FAILURES, [SILENT]),  # it never answered: whoever waits for it hears why
     ],
 )
 async def test_changes_are_told_once(answers: tuple[str, ...], told: list[Verdict]) -> None:

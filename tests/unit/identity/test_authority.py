@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from argosy.identity.authority import Authority, BadRequest, open_authority
+from argosy.identity.authority import Authority, open_authority
 from argosy.identity.client import new_key_and_csr, svid
 from argosy.identity.names import Identity, NotAnIdentity, dns_san, peer_of
 from argosy.identity.protocol import SERVER_DNS_NAME
+from argosy.runtime.certificates import BadRequest
 from argosy.runtime.errors import Failure
 
 REVIEWS = Identity(

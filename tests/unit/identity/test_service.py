@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -99,6 +101,36 @@ async def test_a_proven_user_gets_a_certificate_and_renews_it(ca: Running) -> No
     assert renewed.peer().identity == held.peer().identity
     assert renewed.key != held.key
     assert ca.service.issued == 2
+
+
+async def test_a_server_that_takes_its_time_to_shake_hands_is_waited_for(ca: Running) -> None:
+    """A call that does not wait for a connection fails with its first attempt."""
+    attempts = 0
+    pumps: list[asyncio.Task[None]] = []
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal attempts
+        attempts += 1
+        await asyncio.sleep(1)  # how busy the server is
+        host, _, port = direct.rpartition(":")
+        from_server, to_server = await asyncio.open_connection(host, int(port))
+        pumps.extend((pump(reader, to_server), pump(from_server, writer)))
+
+    def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> asyncio.Task[None]:
+        async def copy() -> None:
+            with contextlib.suppress(OSError):
+                while data := await source.read(1 << 16):
+                    sink.write(data)
+            sink.close()
+
+        return asyncio.create_task(copy())
+
+    slow = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    direct, ca.ca = ca.ca, f"127.0.0.1:{slow.sockets[0].getsockname()[1]}"
+    await ca.identity()
+    assert attempts == 1
+    slow.close()
+    await asyncio.gather(*pumps)
 
 
 @pytest.mark.parametrize(

@@ -74,3 +74,30 @@ def test_the_root_namespace_is_what_mesh_settings_say() -> None:
         mesh_config("rootNamespace: root"), pa("root/d", "STRICT"), pa("istio-system/d", "DISABLE")
     )
     assert Reader(made).peer_mtls("shop", (), 80) is MtlsMode.STRICT
+
+
+@pytest.mark.parametrize(
+    ("selector", "concerned"),
+    [
+        ({}, True),
+        (WEB, True),
+        ({"matchLabels": {"app": "other"}}, False),
+        ({"matchLabels": {"version": "1"}}, False),
+    ],
+)
+def test_a_policy_concerns_whom_it_selects(selector: dict[str, Any], concerned: bool) -> None:
+    made = snapshot()
+    reader = Reader(made)
+    reader.peer_mtls("shop", (("app", "web"),), 80)
+    told = made.put_config(pa("shop/w", "STRICT", selector=selector))
+    assert bool(told & reader.facts) == concerned
+    assert told == made.facts_of("PeerAuthentication", "shop", "w")
+
+
+def test_a_changed_selector_concerns_those_before_and_those_after() -> None:
+    made = snapshot(pa("shop/w", "STRICT", selector=WEB))
+    readers = {app: Reader(made) for app in ("web", "other", "third")}
+    for app, reader in readers.items():
+        reader.peer_mtls("shop", (("app", app),), 80)
+    told = made.put_config(pa("shop/w", "STRICT", selector={"matchLabels": {"app": "other"}}))
+    assert {app for app, reader in readers.items() if told & reader.facts} == {"web", "other"}

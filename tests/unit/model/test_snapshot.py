@@ -92,6 +92,12 @@ BASE = (
             {Fact(FactKind.PEER_AUTHENTICATION, "shop")},
         ),
         (
+            obj(
+                "PeerAuthentication", "shop/pa", {"selector": {"matchLabels": {"version": "1", "app": "web"}}}
+            ),
+            {Fact(FactKind.PEER_AUTHENTICATION, "shop"), Fact(FactKind.PEER_AUTHENTICATION, "shop|app=web")},
+        ),
+        (
             obj("Gateway", "front", {"selector": {"a": "b"}, "servers": []}),
             {
                 Fact(FactKind.GATEWAYS, "default/front"),

@@ -1,5 +1,4 @@
-"""From stored objects to what a proxy is sent: the reconcile step without I/O, the loop over a store in memory, and the
-verdict of who waits for a delivery."""
+"""From stored objects to what a proxy is sent: the reconcile step without I/O, and the loop over a store in memory."""
 
 from __future__ import annotations
 
@@ -13,154 +12,27 @@ import msgspec
 import pytest
 from google.protobuf.struct_pb2 import Struct as PbStruct
 
-from argosy.identity.names import Identity, Peer
 from argosy.model import ir
 from argosy.resources.kinds import by_resource
 from argosy.server import entries
-from argosy.server.delivery import FOLLOW_WITHIN, Delivery
 from argosy.server.proxies import ProxySession, proxy_node
 from argosy.server.reconcile import Loop, Reconciler
-from argosy.server.verdict import State
 from argosy.server.views import LINGER
-from argosy.store.base import Compacted, Event, EventType, Key, Listing, Stored
+from argosy.store.base import Compacted, Event, Key, Listing, Stored
 from argosy.store.memory import MemoryStore
-from argosy.translate.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE
-from argosy.xds.client import Client
+from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from argosy.xds.node import METADATA_KEY, ProxyNode
 from argosy.xds.registration import Port, Register
 from argosy.xds.server import Refused
-from argosy.xds.wire import Node, Received, decode_response, encode_response
-
-REVIEWS = "outbound|9080||reviews.default.svc.cluster.local"
-VIRTUAL_SERVICES = "networking.istio.io/virtualservices"
-VS = Key(VIRTUAL_SERVICES, "default", "reviews")
-
-
-def node(**changes: Any) -> Node:
-    described = msgspec.structs.replace(ProxyNode(outbound_port=15001), **changes)
-    metadata = PbStruct()
-    metadata.update({METADATA_KEY: msgspec.to_builtins(described, str_keys=True)})
-    return Node(id="sidecar~127.0.0.1~w.default~default.svc.cluster.local", metadata=metadata)
-
-
-def peer(workload: str, service_account: str = "") -> Peer:
-    identity = Identity(
-        trust_domain="cluster.local",
-        namespace="default",
-        service_account=service_account or workload.rpartition("-")[0] or workload,
-        workload=workload,
-    )
-    return Peer(identity=identity, not_before=0, not_after=10_000)
-
-
-class FakeEnvoy:
-    """Joins the server's session and a client machine by a wire in memory; subscribes as Envoy does."""
-
-    def __init__(self, reconciler: Reconciler, workload: str, session_node: Node | None = None) -> None:
-        self.session = reconciler.proxies.session(session_node or node(), peer(workload))
-        self.client = Client(Node(id=workload))
-        self.held: dict[str, dict[str, bytes]] = {}
-        self.received: list[Received] = []
-        self.refuse: set[str] = set()
-        self.session.connected(lambda: None)
-        self.client.connected()
-        self.client.subscribe(CLUSTER, {"*"})
-        self.client.subscribe(LISTENER, {"*"})
-        self.client.subscribe(ROUTE, {"http_proxy"})
-        self.exchange()
-
-    def exchange(self, now: float = 0.0) -> list[str]:
-        """Sends and answers until both are quiet; the names of what came."""
-        came: list[str] = []
-        while True:
-            quiet = True
-            while (request := self.client.next_request()) is not None:
-                self.session.on_request(request, now)
-                quiet = False
-            if (response := self.session.next_response(now)) is not None:
-                came += self._take(decode_response(encode_response(response)))
-                quiet = False
-            if quiet:
-                return came
-
-    def _take(self, received: Received) -> list[str]:
-        self.received.append(self.client.on_response(received))
-        names = [resource.name for resource in received.resources]
-        if bad := self.refuse.intersection(names):
-            self.client.nack(received.type_url, received.nonce, f"{bad.pop()} is bad")
-            return names
-        table = self.held.setdefault(received.type_url, {})
-        table.update({resource.name: resource.frame for resource in received.resources})
-        for name in received.removed:
-            table.pop(name, None)
-        if received.type_url == CLUSTER:
-            self.client.subscribe(ENDPOINT, {name for name in table if name.startswith("outbound|")})
-            self.client.unsubscribe(ENDPOINT, received.removed)
-        self.client.ack(received.type_url, received.nonce)
-        return names + list(received.removed)
-
-
-class World:
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.reconciler = Reconciler(ir.Mesh(), clock=lambda: self.now, monotonic=lambda: self.now)
-        self.delivery = Delivery(self.reconciler, lambda: self.lost, monotonic=lambda: self.now)
-        self.lost: set[str] = set()
-        self.revision = 0
-
-    def event(self, body: dict[str, Any] | bytes, key: Key, kind: EventType = EventType.MODIFIED) -> Event:
-        self.revision += 1
-        data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        return Event(kind, Stored(key, self.revision, data))
-
-    def put(self, body: dict[str, Any], key: Key) -> int:
-        self.reconciler.apply([self.event(body, key)])
-        return self.revision
-
-    def delete(self, key: Key) -> int:
-        self.reconciler.apply([self.event(b"", key, EventType.DELETED)])
-        return self.revision
-
-    def workload(
-        self, name: str, service: str = "reviews", *, healthy: bool = True, bind: int = 21001
-    ) -> int:
-        """An announced workload, and the Service where there is none."""
-        register = Register(
-            workload=name,
-            namespace="default",
-            service_account=service,
-            service=service,
-            address="127.0.0.1",
-            ports=(Port(workload=9080, bind=bind, application=40001),) if bind else (),
-        )
-        if bind:
-            self.put(entries.service(register, self.now), Key("/services", "default", service))
-        body = entries.workload_entry(register, None, self.now)
-        status = "True" if healthy else "False"
-        return self.put(
-            entries.with_health(body, status, "Test", "", self.now), entries.entry_key("default", name)
-        )
-
-    def envoy(self, workload: str, **changes: Any) -> FakeEnvoy:
-        return FakeEnvoy(self.reconciler, workload, node(**changes))
-
-
-def virtual_service(timeout: str = "1s") -> dict[str, Any]:
-    return {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "VirtualService",
-        "metadata": {"name": "reviews", "namespace": "default"},
-        "spec": {
-            "hosts": ["reviews"],
-            "http": [{"route": [{"destination": {"host": "reviews"}}], "timeout": timeout}],
-        },
-    }
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
+from argosy.xds.wire import Node
+from tests.unit.server.world import (
+    REVIEWS,
+    VS,
+    World,
+    node,
+    peer,
+    virtual_service,
+)
 
 # --- the step -------------------------------------------------------------------------------------------------------
 
@@ -480,191 +352,11 @@ def test_metadata_is_read_as_it_was_written() -> None:
     assert proxy_node(Node()) == ProxyNode()
 
 
-# --- who waits ------------------------------------------------------------------------------------------------------
-
-
-def test_a_change_is_live_when_every_proxy_that_uses_it_has_acknowledged(world: World) -> None:
-    world.workload("reviews-v1")
-    one, other = world.envoy("client-1"), world.envoy("client-2")
-    revision = world.put(virtual_service(), VS)
-    assert world.delivery.verdict(VS, revision + 1).state is State.TIMEOUT
-    verdict = world.delivery.verdict(VS, revision)
-    assert (verdict.state, verdict.pending) == (State.TIMEOUT, ("client-1.default", "client-2.default"))
-    one.exchange()
-    assert world.delivery.verdict(VS, revision).pending == ("client-2.default",)
-    other.exchange()
-    verdict = world.delivery.verdict(VS, revision)
-    assert (verdict.state, verdict.proxies) == (State.LIVE, ("client-1.default", "client-2.default"))
-
-
-def test_a_deletion_is_live_when_it_is_acknowledged(world: World) -> None:
-    world.workload("reviews-v1")
-    envoy = world.envoy("client-1")
-    service = Key("/services", "default", "reviews")
-    revision = world.delete(service)
-    assert world.delivery.verdict(service, revision).state is State.TIMEOUT
-    envoy.exchange()
-    assert b"reviews" not in envoy.held[ROUTE]["http_proxy"]
-    assert world.delivery.verdict(service, revision).state is State.LIVE
-    envoy.exchange(now=60)
-    assert REVIEWS not in envoy.held[CLUSTER], "it goes later, when no request can need it any more"
-
-
-def test_a_refusal_is_named_and_the_next_version_clears_it(world: World) -> None:
-    world.workload("reviews-v1")
-    envoy = world.envoy("client-1")
-    envoy.refuse = {"http_proxy"}
-    revision = world.put(virtual_service(), VS)
-    envoy.exchange()
-    verdict = world.delivery.verdict(VS, revision)
-    assert verdict.state is State.REJECTED
-    assert [(one.proxy, one.message) for one in verdict.rejected] == [
-        ("client-1.default", "http_proxy is bad")
-    ]
-    envoy.refuse = set()
-    revision = world.put(virtual_service("3s"), VS)
-    envoy.exchange()
-    assert world.delivery.verdict(VS, revision).state is State.LIVE
-
-
-def test_who_is_away_is_named_and_not_waited_for(world: World) -> None:
-    world.workload("reviews-v1")
-    envoy = world.envoy("client-1")
-    world.lost = {"reviews-v1.default", "client-1.default"}
-    revision = world.put(virtual_service(), VS)
-    envoy.exchange()
-    verdict = world.delivery.verdict(VS, revision)
-    assert (verdict.state, verdict.disconnected) == (State.LIVE, ("reviews-v1.default",))
-
-
-@pytest.mark.parametrize("connected", [True, False])
-def test_what_concerns_nobody_says_why(world: World, connected: bool) -> None:
-    if connected:
-        world.envoy("client-1")
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "default"}}
-    key = Key("/secrets", "default", "s")
-    verdict = world.delivery.verdict(key, world.put(secret, key))
-    assert verdict.state is State.UNAFFECTED
-    assert verdict.reason == (
-        "no proxy's configuration is made from it" if connected else "no proxy is connected"
-    )
-
-
-async def test_waiting_ends_with_the_acknowledgement(world: World) -> None:
-    world.workload("reviews-v1")
-    envoy = world.envoy("client-1")
-    waiting = asyncio.create_task(world.delivery.deliver(VS, world.revision + 1, 30))
-    await asyncio.sleep(0)
-    world.put(virtual_service(), VS)
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    envoy.exchange()
-    assert (await asyncio.wait_for(waiting, 5)).state is State.LIVE
-
-
-async def test_waiting_ends_when_the_proxy_goes(world: World) -> None:
-    world.workload("reviews-v1")
-    envoy = world.envoy("client-1")
-    revision = world.put(virtual_service(), VS)
-    waiting = asyncio.create_task(world.delivery.deliver(VS, revision, 30))
-    await asyncio.sleep(0)
-    envoy.session.disconnected()
-    assert (await asyncio.wait_for(waiting, 5)).state is State.UNAFFECTED
-
-
-async def test_a_listener_is_live_when_it_has_what_it_asks_for(world: World) -> None:
-    envoy = world.envoy("reviews-v1")
-    key = entries.entry_key("default", "reviews-v1")
-    revision = world.workload("reviews-v1")
-    waiting = asyncio.create_task(world.delivery.deliver(key, revision, 30))
-    await asyncio.sleep(0)
-    envoy.exchange()
-    assert "inbound_9080" in envoy.held[LISTENER]
-    await asyncio.sleep(0.01)
-    assert not waiting.done(), "the listener is there; it has not asked for its routes yet"
-    envoy.client.subscribe(ROUTE, {"inbound|9080||"})
-    envoy.client.subscribe(EXTENSION, {"peer-authentication/9080"})
-    envoy.exchange()
-    assert (await asyncio.wait_for(waiting, 5)).state is State.LIVE
-
-
-async def test_a_listener_that_asks_for_nothing_is_not_waited_for_for_ever(world: World) -> None:
-    envoy = world.envoy("reviews-v1")
-    key = entries.entry_key("default", "reviews-v1")
-    revision = world.workload("reviews-v1")
-    envoy.exchange()
-    waiting = asyncio.create_task(world.delivery.deliver(key, revision, 30))
-    await asyncio.sleep(0.01)
-    assert not waiting.done()
-    world.now += FOLLOW_WITHIN
-    world.reconciler.proxies.moved(envoy.session)
-    assert (await asyncio.wait_for(waiting, 5)).state is State.LIVE
-
-
-async def test_who_waits_for_a_slow_proxy_does_not_spin(world: World) -> None:
-    late, slow = world.envoy("reviews-v1"), world.envoy("client-1")
-    revision = world.workload("reviews-v1")
-    late.exchange()
-    waiting = asyncio.create_task(
-        world.delivery.deliver(entries.entry_key("default", "reviews-v1"), revision, 30)
-    )
-    await asyncio.sleep(0.01)
-    world.now += FOLLOW_WITHIN + 1
-    looks = 0
-
-    def counted(key: Key) -> Any:
-        nonlocal looks
-        looks += 1
-        return ""
-
-    world.reconciler.unusable = counted  # type: ignore[method-assign]
-    world.reconciler.proxies.moved(late.session)
-    for _ in range(50):
-        await asyncio.sleep(0.001)
-    assert looks == 1
-    slow.exchange()
-    assert (await asyncio.wait_for(waiting, 5)).state is State.LIVE
-
-
-async def test_waiting_ends_with_its_time(world: World) -> None:
-    world.workload("reviews-v1")
-    world.envoy("client-1")
-    revision = world.put(virtual_service(), VS)
-    verdict = await world.delivery.deliver(VS, revision, 0)
-    assert verdict.state is State.TIMEOUT
-    assert "client-1.default" in verdict.reason
-
-
-def gateway(name: str, selector: dict[str, str]) -> dict[str, Any]:
-    return {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "Gateway",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "selector": selector,
-            "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}],
-        },
-    }
-
-
-def test_a_gateway_concerns_only_the_proxies_that_it_selects(world: World) -> None:
-    world.workload("ingress", service="ingress", bind=0)
-    router = world.envoy("ingress", type="router", port_map={80: 8080})
-    router.client.subscribe(ROUTE, {"http.80"})
-    mine = Key("networking.istio.io/gateways", "default", "mine")
-    selected = world.put(gateway("mine", {"app": "ingress"}), mine)
-    router.exchange()
-    verdict = world.delivery.verdict(mine, selected)
-    assert (verdict.state, verdict.proxies) == (State.LIVE, ("ingress.default",))
-    other = Key("networking.istio.io/gateways", "default", "nobodys")
-    revision = world.put(gateway("nobodys", {"app": "nobody"}), other)
-    router.exchange()
-    verdict = world.delivery.verdict(other, revision)
-    assert (verdict.state, verdict.proxies) == (State.UNAFFECTED, ())
-    assert verdict.reason == "no proxy's configuration is made from it"
-    router.exchange()
-    again = world.delivery.verdict(mine, selected)
-    assert again.proxies == ("ingress.default",), "the other one takes nothing from it"
+def test_sessions_are_hashable_by_identity(world: World) -> None:
+    one = world.reconciler.proxies.session(node(), peer("client-1"))
+    other = world.reconciler.proxies.session(node(), peer("client-1"))
+    assert len({one, other}) == 2
+    assert isinstance(one, ProxySession)
 
 
 # --- the loop -------------------------------------------------------------------------------------------------------
@@ -739,10 +431,3 @@ async def test_where_the_log_was_cut_everything_is_listed_again() -> None:
         await reached(reconciler, stored.revision)
         assert VS not in reconciler.known
         assert store.cut == 1
-
-
-def test_sessions_are_hashable_by_identity(world: World) -> None:
-    one = world.reconciler.proxies.session(node(), peer("client-1"))
-    other = world.reconciler.proxies.session(node(), peer("client-1"))
-    assert len({one, other}) == 2
-    assert isinstance(one, ProxySession)

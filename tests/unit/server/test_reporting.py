@@ -21,7 +21,7 @@ from argosy.server.tally import Tally
 from argosy.store.base import Key, Unavailable
 from argosy.store.memory import MemoryStore
 from argosy.xds.registration import Port, Register
-from tests.unit.server.test_reconcile import VS, FakeEnvoy, node, virtual_service
+from tests.unit.server.world import VS, FakeEnvoy, node, virtual_service
 
 Json = dict[str, Any]
 

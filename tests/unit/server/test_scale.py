@@ -26,7 +26,7 @@ from argosy.translate.generator import calls
 from argosy.translate.resource import CLUSTER, ENDPOINT, ROUTE
 from argosy.xds.registration import Port, Register
 from argosy.xds.types import short
-from tests.unit.server.test_reconcile import FakeEnvoy, node
+from tests.unit.server.world import FakeEnvoy, node
 
 SIZES = (100, 10_000)
 NOW = 1_000.0

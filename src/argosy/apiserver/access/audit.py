@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -25,7 +24,8 @@ from argosy.apiserver.access.audit_log import AuditLog
 from argosy.apiserver.access.gate import OPEN, WANTED
 from argosy.apiserver.auth import User
 from argosy.apiserver.peer import PEER, Peer
-from argosy.store.base import Copied, Event, Hold, Key, Listing, Store, Stored
+from argosy.store.around import Around
+from argosy.store.base import Key, Listing, Store, Stored
 
 LONGEST_AGENT = 256
 LONGEST_PATH = 512
@@ -194,18 +194,18 @@ async def at_once(_: Stored) -> None:
     return
 
 
-class Observed:
+class Observed(Around):
     """A store that tells the record of the running request what it reads and writes; the same store otherwise.
 
     A write is done when it is `settled`, so that rights are in force when they are acknowledged.
     """
 
     def __init__(self, store: Store, settled: Settled = at_once) -> None:
-        self._store = store
+        super().__init__(store)
         self._settled = settled
 
     async def get(self, key: Key) -> Stored | None:
-        found = await self._store.get(key)
+        found = await super().get(key)
         if found is not None:
             self._remember(found)
         return found
@@ -219,12 +219,12 @@ class Observed:
         after: Key | None = None,
         revision: int | None = None,
     ) -> Listing:
-        listing = await self._store.list(resource, namespace, limit=limit, after=after, revision=revision)
+        listing = await super().list(resource, namespace, limit=limit, after=after, revision=revision)
         self._remember(*listing.items)
         return listing
 
     async def create(self, key: Key, body: bytes) -> Stored:
-        stored = await self._store.create(key, body)
+        stored = await super().create(key, body)
         self._note(key, None, body)
         await self._settled(stored)
         return stored
@@ -232,7 +232,7 @@ class Observed:
     async def update(self, key: Key, body: bytes, expected: int | None = None) -> Stored:
         record = _RECORD.get()
         read = record.read.get(key) if record else None
-        stored = await self._store.update(key, body, expected)
+        stored = await super().update(key, body, expected)
         # What was read is what was replaced, where that was the condition.
         if read is not None and read.revision == expected:
             self._note(key, read.body, body)
@@ -243,7 +243,7 @@ class Observed:
         return stored
 
     async def delete(self, key: Key, expected: int | None = None) -> Stored:
-        stored = await self._store.delete(key, expected)
+        stored = await super().delete(key, expected)
         self._note(key, stored.body, None)
         await self._settled(stored)
         return stored
@@ -259,27 +259,3 @@ class Observed:
         record = _RECORD.get()
         if record is not None:
             record.changed(Change(key, old, new, known))
-
-    def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
-        return self._store.watch(after, resource)
-
-    async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
-        return await self._store.hold(key, body, ttl)
-
-    async def compact(self, revision: int) -> None:
-        await self._store.compact(revision)
-
-    async def revision(self) -> int:
-        return await self._store.revision()
-
-    async def last_change(self) -> int:
-        return await self._store.last_change()
-
-    async def health(self) -> None:
-        await self._store.health()
-
-    async def backup(self, path: Path) -> Copied:
-        return await self._store.backup(path)
-
-    async def close(self) -> None:
-        await self._store.close()

@@ -12,8 +12,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from cryptography import x509
@@ -23,20 +22,28 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
+from argosy.runtime.certificates import (
+    CLOCK_SKEW,
+    DAY,
+    BadRequest,
+    at,
+    authority_builder,
+    authority_name,
+    key_pem,
+    key_usage,
+    load_certificate,
+    load_pair,
+    must_be_private,
+    pem,
+    request_key,
+)
 from argosy.runtime.errors import Failure
 from argosy.runtime.paths import private_dir, write_private
 
-DAY = 24 * 3600
 LIFETIME = 3650 * DAY
 LONGEST = 398 * DAY
-CLOCK_SKEW = 60
-CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 UID_PREFIX = "urn:uuid:"
 _LONGEST_NAME = 64  # RFC 5280: of a CN and of an O
-
-
-class BadRequest(ValueError):
-    """What is not signed, whoever asks; says why."""
 
 
 class Read(Struct, frozen=True, kw_only=True):
@@ -65,7 +72,7 @@ class ClientAuthority:
 
     @property
     def pem(self) -> str:
-        return _pem(self.certificate)
+        return pem(self.certificate)
 
     @property
     def signs(self) -> bool:
@@ -79,7 +86,7 @@ class ClientAuthority:
             raise BadRequest(
                 "this server does not hold the key of the clients' authority: ask the one that does"
             )
-        key = _public_key(csr_pem)
+        key = request_key(csr_pem)
         for field, text in (("user", name), *(("group", group) for group in groups)):
             if len(text) > _LONGEST_NAME:
                 raise BadRequest(f"the {field} {text[:80]!r} has more than {_LONGEST_NAME} characters")
@@ -95,10 +102,10 @@ class ClientAuthority:
             .issuer_name(self.certificate.subject)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(_time(now - CLOCK_SKEW))
-            .not_valid_after(_time(ends))
+            .not_valid_before(at(now - CLOCK_SKEW))
+            .not_valid_after(at(ends))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(certify=False), critical=True)
+            .add_extension(key_usage(certify=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
             .add_extension(
                 x509.SubjectAlternativeName([x509.UniformResourceIdentifier(UID_PREFIX + uid)]),
@@ -106,7 +113,7 @@ class ClientAuthority:
             )
             .sign(self._key, hashes.SHA256())
         )
-        return _pem(signed), signed.not_valid_after_utc.timestamp()
+        return pem(signed), signed.not_valid_after_utc.timestamp()
 
 
 class ClientCertificates:
@@ -156,23 +163,11 @@ def open_client_authority(directory: Path, clock: Callable[[], float] = time.tim
     certificate_path, key_path = directory / "ca.crt", directory / "ca.key"
     if not certificate_path.exists() and not key_path.exists():
         _create(directory, clock())
-    try:
-        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise _broken(directory, f"ca.crt cannot be read: {error}") from error
+    broken = partial(_broken, directory)
     if not key_path.exists():
-        return ClientAuthority(certificate, None, clock)
-    if (mode := key_path.stat().st_mode & 0o777) & 0o077:
-        raise Failure(
-            f"{key_path} can be read by others (mode {mode:o})",
-            f"if nobody has read it: chmod 600 {key_path}; otherwise move {directory} away for a new one",
-        )
-    try:
-        key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
-        raise _broken(directory, "ca.key cannot be read") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
-        raise _broken(directory, "ca.key is not the key of ca.crt")
+        return ClientAuthority(load_certificate(certificate_path, broken), None, clock)
+    must_be_private(key_path, f"move {directory} away for a new one")
+    certificate, key = load_pair(certificate_path, key_path, broken)
     return ClientAuthority(certificate, key, clock)
 
 
@@ -192,34 +187,18 @@ def foreign_authorities(path: Path, mesh: tuple[x509.Certificate, ...]) -> str:
             f"--client-ca-file {path}: holds an authority of the mesh's workloads, which would be users of the API",
             "use an authority that signs for people alone",
         )
-    return "".join(_pem(certificate) for certificate in found)
+    return "".join(pem(certificate) for certificate in found)
 
 
 def _create(directory: Path, now: float) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Argosy"),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"API clients {x509.random_serial_number() >> 96:016x}"),
-        ]
-    )
+    subject = authority_name(f"API clients {x509.random_serial_number() >> 96:016x}")
     certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
+        authority_builder(subject, key.public_key(), 0, now - CLOCK_SKEW, now + LIFETIME)
         .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(_time(now - CLOCK_SKEW))
-        .not_valid_after(_time(now + LIFETIME))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(certify=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    install(directory, _pem(certificate).encode(), secret)
+    install(directory, pem(certificate).encode(), key_pem(key))
 
 
 def install(directory: Path, certificate: bytes, key: bytes) -> None:
@@ -235,19 +214,6 @@ def install(directory: Path, certificate: bytes, key: bytes) -> None:
         new.replace(directory)
     except OSError as error:
         raise Failure(f"cannot create {directory}: {error.strerror}", "free some disk space") from error
-
-
-def _public_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
-    try:
-        csr = x509.load_pem_x509_csr(csr_pem.encode())
-        key, signed = csr.public_key(), csr.is_signature_valid
-    except Exception as error:  # cryptography: UnsupportedAlgorithm derives from Exception alone
-        raise BadRequest(f"the request cannot be read: {error}") from error
-    if not signed:
-        raise BadRequest("the request is not signed by its own key")
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, CURVES):
-        raise BadRequest("the key of the request is not ECDSA P-256, P-384 or P-521")
-    return key
 
 
 def _texts(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> list[str]:
@@ -277,28 +243,6 @@ def _broken(directory: Path, what: str) -> Failure:
         f"restore the files from a backup, or move {directory} away: a new one is made, "
         "and every client certificate must be made anew",
     )
-
-
-def _usage(*, certify: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not certify,
-        key_cert_sign=certify,
-        crl_sign=certify,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _time(unix: float) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(seconds=int(unix))
-
-
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _key_bytes(certificate: x509.Certificate) -> bytes:

@@ -13,7 +13,7 @@ import msgspec
 from starlette.requests import Request
 
 from argosy.apiserver.access.attributes import Attributes
-from argosy.apiserver.access.client_authority import BadRequest, ClientAuthority
+from argosy.apiserver.access.client_authority import ClientAuthority
 from argosy.apiserver.access.escalation import EVERYTHING
 from argosy.apiserver.access.follower import AccessFollower
 from argosy.apiserver.access.granting import Granting
@@ -24,6 +24,7 @@ from argosy.apiserver.status import Refusal, bad_request
 from argosy.resources import access, reviews
 from argosy.resources.kinds import settled
 from argosy.resources.meta import Object
+from argosy.runtime.certificates import BadRequest
 
 Json = dict[str, Any]
 Asked = TypeVar("Asked", bound=Object)
