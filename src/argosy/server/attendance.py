@@ -137,8 +137,14 @@ class Attendance:
                 pass
             except StoreError:
                 await asyncio.sleep(RETRY_AFTER)
-            with contextlib.suppress(StoreError):
-                revision = await self.expect_all()
+            revision = await self._expect_again()
+
+    async def _expect_again(self) -> int:
+        while True:
+            try:
+                return await self.expect_all()
+            except StoreError:
+                await asyncio.sleep(RETRY_AFTER)
 
     def _see(self, stored: Stored, deleted: bool) -> None:
         known = None if deleted else _known(_json(stored))

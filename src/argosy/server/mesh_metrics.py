@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from argosy.server.attendance import Attendance
+from argosy.server.leader import Leadership
 from argosy.server.metrics import Gauge, Metrics, Reading
 from argosy.server.reconcile import Reconciler
 from argosy.server.reporting import Reporter
 
 
-def show_mesh(metrics: Metrics, reconciler: Reconciler, attendance: Attendance, reporter: Reporter) -> None:
+def show_mesh(
+    metrics: Metrics,
+    reconciler: Reconciler,
+    attendance: Attendance,
+    reporter: Reporter,
+    leadership: Leadership,
+) -> None:
     proxies, views = reconciler.proxies, reconciler.views
     for name, help_text, read in (
         ("argosy_proxies_connected", "Proxies with an open stream.", lambda: len(proxies.sessions)),
@@ -22,6 +29,12 @@ def show_mesh(metrics: Metrics, reconciler: Reconciler, attendance: Attendance, 
             "Lost workloads that a service needs.",
             lambda: len(attendance.kept),
         ),
+        (
+            "argosy_server_leads",
+            "Whether this server writes the conditions, and removes the lost, for all of them.",
+            lambda: int(leadership.leads),
+        ),
+        ("argosy_servers", "Servers that are present.", lambda: len(attendance.present())),
         ("argosy_views_shared", "Views that proxies share.", lambda: views.counts()[0]),
         ("argosy_views_own", "Views of one proxy.", lambda: views.counts()[1]),
         ("argosy_objects", "Objects of the store.", lambda: len(reconciler.known)),

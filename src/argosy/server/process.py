@@ -254,7 +254,7 @@ class ControlPlane:
         self._task("leadership", self.leadership.run())
         self._task("losses", self.attendance.sweep_for_ever())
         self._task("status", self.reporter.run())
-        show_mesh(self.metrics, self.reconciler, self.attendance, self.reporter)
+        show_mesh(self.metrics, self.reconciler, self.attendance, self.reporter, self.leadership)
 
     async def _start_grpc(self, name: str, wanted: Address, mutual: str, handlers: list[Any]) -> Address:
         server = ports.grpc_server(handlers)

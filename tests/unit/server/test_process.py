@@ -295,6 +295,7 @@ async def test_metrics_and_readiness(plane: ControlPlane) -> None:
         if not line.startswith("#")
     }
     assert values["argosy_proxies_connected"] == 1
+    assert (values["argosy_servers"], values["argosy_server_leads"]) == (1, 1)
     assert values["argosy_certificates_issued_total"] == 1
     assert values['argosy_xds_resources_sent_total{type="RouteConfiguration"}'] == 1
     await envoy.close()
