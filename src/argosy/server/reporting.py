@@ -177,13 +177,12 @@ class Reporter:
 
     async def run(self) -> None:
         while True:
-            if self.leadership.leads:
+            if self.leadership.leads or self._told_all:
                 await self._rest()
+            if self.leadership.leads:
                 await self._hear_others()
                 await self._look_and_write()
             else:
-                if self._told_all:
-                    await self._rest()
                 await self._look_and_tell()
 
     async def _hear_others(self) -> None:
@@ -194,8 +193,9 @@ class Reporter:
         self._heard = term
 
     async def _rest(self) -> None:
-        """Until something is due."""
-        while not self._due:
+        """Until something is due, or another term begins."""
+        term = self._term
+        while not self._due and term == self._term:
             self._woken.clear()
             if self._sweep_at is None:
                 await self._woken.wait()
@@ -250,7 +250,8 @@ class Reporter:
         differing, looked = self._look_at_due()
         for key, figure in differing:
             if not self.leadership.leads:
-                return  # all are due again, in the new term
+                self._due.setdefault(key)  # to be told, then
+                continue
             await self._write(key, figure)
             await asyncio.sleep(1 / WRITES_PER_SECOND)
         await asyncio.sleep(looked / LOOKING_SHARE)

@@ -329,3 +329,13 @@ async def test_another_server_tells_and_writes_nothing(two: Two) -> None:
     two.peers.clear()
     two.term.change(leads=True, term=4)
     assert (await two.becomes("Programmed"))["message"] == "1 of 1 affected proxies run it"
+
+
+async def test_a_server_without_objects_has_told_everything_too(two: Two) -> None:
+    await asyncio.sleep(0.05)  # it leads, and rests
+    two.term.change(leads=False, term=2)
+    await until(lambda: [whole for _, whole in two.told] == [True])
+    two.term.change(leads=False, term=3)
+    await until(lambda: [whole for _, whole in two.told] == [True, True])
+    await used(two)
+    await until(lambda: any(VS in figures for figures, _ in two.told))
