@@ -22,6 +22,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -121,7 +122,7 @@ class Attendance:
         Raises StoreError.
         """
         listing = await self.store.list(entries.WORKLOAD_ENTRIES)
-        found = ((stored.key, _known(_json(stored))) for stored in listing.items)
+        found = ((stored.key, _known(stored)) for stored in listing.items)
         self._known = {key: known for key, known in found if known is not None}
         self.reconsider()
         return listing.revision
@@ -147,7 +148,7 @@ class Attendance:
                 await asyncio.sleep(RETRY_AFTER)
 
     def _see(self, stored: Stored, deleted: bool) -> None:
-        known = None if deleted else _known(_json(stored))
+        known = None if deleted else _known(stored)
         if known is None:
             self._known.pop(stored.key, None)
             self.find(stored.key)
@@ -200,12 +201,11 @@ class Attendance:
             if now - since < NOTED_AFTER or (known is not None and known.disconnected):
                 continue
             stored = await self.store.get(entry)
-            body = _json(stored) if stored else None
-            if stored is None or body is None or _known(body) != Known(self.own, False):
+            if stored is None or _known(stored) != Known(self.own, False):
                 continue  # it is another's by now, or gone: an event tells
             if entry in self.attending or entry in self._arriving:
                 continue
-            after = entries.with_disconnected(body, self.clock())
+            after = entries.with_disconnected(msgspec.json.decode(stored.body), self.clock())
             with contextlib.suppress(Conflict, NotFound):
                 await self.store.update(entry, msgspec.json.encode(after), stored.revision)
                 log.warning("workload missed", workload=f"{entry.namespace}/{entry.name}")
@@ -223,9 +223,9 @@ class Attendance:
             for resource in (entries.WORKLOAD_ENTRIES, entries.SERVICES, entries.SERVICE_ENTRIES)
             for stored in (await self.store.list(resource)).items
         }
-        objects = {key: _json(stored) for key, stored in found.items()}
+        objects = {key: _object(stored) for key, stored in found.items()}
         for entry in due:
-            known = _known(objects[entry]) if entry in objects else None
+            known = _known(found[entry]) if entry in found else None
             if known is None or entry in self.attending or not self._misses(known):
                 self.find(entry)  # somebody deleted it, or it has come back
         before = dict(self.losses.since)
@@ -267,14 +267,48 @@ class Attendance:
                 )
 
 
-def _known(body: Json) -> Known | None:
-    """None where no agent wrote it."""
-    if not entries.is_agents(body):
+class _Metadata(Struct):
+    annotations: dict[str, str] | None = None
+
+
+class _Labels(Struct):
+    labels: dict[str, str] | None = None
+
+
+class _Spec(Struct):
+    labels: dict[str, str] | None = None
+    selector: dict[str, str] | None = None
+    workload_selector: _Labels | None = msgspec.field(default=None, name="workloadSelector")
+
+
+class _Status(Struct):
+    conditions: list[dict[str, Any]] | None = None
+
+
+class _Read(Struct):
+    """What is read here of an entry or a service."""
+
+    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
+    spec: _Spec | None = None
+    status: _Status | None = None
+
+
+def _known(stored: Stored) -> Known | None:
+    """None where no agent wrote it, or it cannot be read: what is written past the API ends no server."""
+    try:
+        annotations = msgspec.json.decode(stored.body, type=_Read).metadata.annotations or {}
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    annotations = body["metadata"].get("annotations") or {}
+    if entries.PORTS not in annotations:
+        return None
     return Known(annotations.get(entries.CONTROLLER, ""), entries.DISCONNECTED_AT in annotations)
 
 
-def _json(stored: Stored) -> Json:
+def _object(stored: Stored) -> Json:
+    """What cannot be read counts as an empty one."""
+    try:
+        msgspec.json.decode(stored.body, type=_Read)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return {}
     body: Json = msgspec.json.decode(stored.body)
     return body

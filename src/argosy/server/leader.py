@@ -57,7 +57,9 @@ class Leadership:
         """What an earlier instance of this state directory holds is nobody's: the role was locked anew."""
         with contextlib.suppress(StoreError):
             stored = await self.store.get(KEY)
-            if stored is not None and _directory(stored.body.decode()) == _directory(self.own):
+            if stored is not None and _directory(stored.body.decode(errors="replace")) == _directory(
+                self.own
+            ):
                 with contextlib.suppress(NotFound, Conflict):
                     await self.store.delete(KEY, stored.revision)
 
@@ -83,7 +85,7 @@ class Leadership:
                 await asyncio.sleep(RETRY_AFTER)
 
     def _see(self, stored: Stored | None) -> None:
-        seen = (stored.body.decode(), stored.revision) if stored else ("", 0)
+        seen = (stored.body.decode(errors="replace"), stored.revision) if stored else ("", 0)
         if seen != (self.leader, self.term):
             self.leader, self.term = seen
             self._tell()

@@ -114,4 +114,9 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 
 def _decoded(stored: Stored) -> Mesh:
-    return msgspec.json.decode(stored.body, type=Mesh)
+    try:
+        return msgspec.json.decode(stored.body, type=Mesh)
+    except msgspec.MsgspecError as error:
+        raise Failure(
+            f"which mesh the store belongs to cannot be read: {error}", "was it written by a newer version?"
+        ) from error

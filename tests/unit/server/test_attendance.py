@@ -278,6 +278,30 @@ async def test_entries_of_people_are_nobodys_loss(servers: Servers) -> None:
     assert await servers.names() == {"by-hand"}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"5",
+        b'{"metadata": 5}',
+        b'{"spec": {"selector": 5, "labels": []}}',
+        b'{"spec": {"selector": {"a": 1}, "workloadSelector": ""}, "status": {"conditions": 7}}',
+        b'{"metadata": {"annotations": {"sidecar.argosy.dev/ports": 1}}}',
+    ],
+)
+async def test_what_was_written_past_the_api_stops_nobody(servers: Servers, body: bytes) -> None:
+    for resource in (entries.WORKLOAD_ENTRIES, entries.SERVICES, entries.SERVICE_ENTRIES):
+        await servers.store.create(Key(resource, "default", "broken"), body)
+    await servers.workload("x", "a", stream="s")
+    await servers.workload("w", "gone")
+    await servers.sweep(0)
+    await servers.sweep(31)
+    assert await servers.names() == {"x", "broken"}
+    assert not any(task.done() for task in servers.tasks)
+
+
 async def test_an_entry_of_an_older_server_is_the_leaders_to_judge(servers: Servers) -> None:
     await servers.workload("x", "a", stream="s")
     await servers.workload("old", "")
