@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 import argosy
-from argosy.agent import protocol, registration, spec, workload
+from argosy.agent import protocol, registration, servers, spec, workload
 from argosy.agent.certificates import prove
 from argosy.agent.client import agent_log, is_alive, socket_path
 from argosy.agent.control import Control
@@ -248,15 +248,14 @@ class Agent:
     async def _housekeeping(self) -> None:
         """Says what could not be said while the server was away; bounds logs."""
 
-        def address() -> str:
-            info = server_info(self.state)
-            return info.xds if info else ""
+        def addresses() -> tuple[str, ...]:
+            return servers.addresses(self.state)
 
         while True:
             for note in registration.undelivered(self.folder):
                 if note.register.workload in self.workloads:
                     continue
-                if await registration.deliver(self.folder, note, address, DELIVER_EVERY):
+                if await registration.deliver(self.folder, note, addresses, DELIVER_EVERY):
                     log.info("leave delivered", name=note.register.workload)
             for one in self.workloads.values():
                 one.sidecar.envoy.trim_log()

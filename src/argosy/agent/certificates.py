@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from argosy.agent import servers
 from argosy.agent.link import Link
 from argosy.identity import client as identity
 from argosy.identity.client import Svid, Unreachable
@@ -54,6 +55,7 @@ async def prove(state: Path) -> AttestResponse:
     info = server_info(state)
     socket = info.attest_socket if info and info.attest_socket else str(runtime_dir(state) / "attest.sock")
     proof = await identity.attest(socket)
+    servers.remember(state, proof.xds_addresses)
     _remember(state, info, proof)
     return proof
 

@@ -240,6 +240,7 @@ class WorkloadStatus(Struct, frozen=True, kw_only=True):
     port_map: dict[int, int] = {}
     outbound_proxy_port: int = 0
     connected: bool = False  # to the xDS server
+    server: str = ""  # host:port of the one that it turned to last
     synced_at: float = 0.0  # Unix time of the last word of the xDS server; 0: never
     rejected: tuple[str, ...] = ()  # resources that Envoy refused, with its reason
     registered: bool = False

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from argosy.xds.registration import (
     Register,
     Registered,
     ServerMessage,
+    Servers,
     Withdraw,
     Withdrawn,
 )
@@ -50,7 +51,8 @@ class Registration:
     """Attends one workload at the server until `run` is cancelled, or has left.
 
     `on_registered` is told of each acceptance, `on_refused` of what the server does not take (it is tried again),
-    `on_settled` whenever the server confirmed an announcement (True) or a withdrawal (False).
+    `on_settled` whenever the server confirmed an announcement (True) or a withdrawal (False), `on_servers` of where the
+    servers are.
     """
 
     def __init__(
@@ -61,12 +63,14 @@ class Registration:
         on_registered: Callable[[Registered], Awaitable[None]],
         on_refused: Callable[[Refused], Awaitable[None]],
         on_settled: Callable[[bool], Awaitable[None]],
+        on_servers: Callable[[tuple[str, ...]], None] = lambda _: None,
     ) -> None:
         self._link = link
         self._register = register
         self._on_registered = on_registered
         self._on_refused = on_refused
         self._on_settled = on_settled
+        self._on_servers = on_servers
         self._wish: Announce | Withdraw | Leave | None = None
         self._wishes = 0  # counts them: each is said once on each stream
         self._changed = asyncio.Event()
@@ -170,6 +174,10 @@ class Registration:
     async def _read(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> str:
         async for data in call:
             answer = _answers.decode(data)
+            if isinstance(answer, Registered | Servers):
+                self._on_servers(answer.xds_addresses)
+            if isinstance(answer, Servers):
+                continue
             asked = self._outstanding.pop(0) if self._outstanding else None
             match answer:
                 case Registered():
@@ -234,7 +242,9 @@ def undelivered(agent: Path) -> tuple[Undelivered, ...]:
     return tuple(found)
 
 
-async def deliver(agent: Path, note: Undelivered, address: Callable[[], str], patience: float) -> bool:
+async def deliver(
+    agent: Path, note: Undelivered, addresses: Callable[[], Sequence[str]], patience: float
+) -> bool:
     """Tries to say one leave; whether nothing is left to say."""
     svid = identity.load(agent / "left" / f"{note.register.namespace}.{note.register.workload}.svid")
     if svid is None or svid.not_after < time.time():
@@ -245,7 +255,7 @@ async def deliver(agent: Path, note: Undelivered, address: Callable[[], str], pa
     async def ignore(_: object) -> None: ...
 
     attendance = Registration(
-        Link(lambda: address() or note.xds_address, svid),
+        Link(lambda: addresses() or (note.xds_address,), svid),
         msgspec.structs.replace(note.register, create_service=False),
         on_registered=ignore,
         on_refused=ignore,

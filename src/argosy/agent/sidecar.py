@@ -14,7 +14,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from argosy.agent import ports, spec
+from argosy.agent import ports, servers, spec
 from argosy.agent.bootstrap import Bootstrap, bootstrap, node_id
 from argosy.agent.certificates import Certificate
 from argosy.agent.delivery import Delivery, Outlet
@@ -29,7 +29,6 @@ from argosy.agent.workload import Folder, Record
 from argosy.identity.client import Svid
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
-from argosy.runtime.paths import server_info
 from argosy.xds import registration as wire
 
 _TAKEN = re.compile(r"cannot bind '[^']*:(\d+)': Address already in use")
@@ -167,7 +166,7 @@ class Sidecar:
 
     def introduce(self, svid: Svid) -> None:
         """With its certificate the workload turns to the control plane: configuration, renewals, registration."""
-        self.link = Link(self._xds_address, svid)
+        self.link = Link(self._servers, svid)
         self._deliver(svid, self.link)
         self.certificate = Certificate(
             self.place.state, spec.subject(self.owner.record), svid, self.link, self._renewed, self._warn
@@ -179,17 +178,16 @@ class Sidecar:
             on_registered=self._registered,
             on_refused=self._refused,
             on_settled=self.owner.settled,
+            on_servers=lambda found: servers.remember(self.place.state, found),
         )
         self._beside("registration", self.registration.run())
 
-    def _xds_address(self) -> str:
-        """Where the server of this host is now, or was."""
-        info = server_info(self.place.state)
-        if info is not None and info.xds:
-            if info.xds != self.owner.record.xds_address:
-                self.owner.save(xds_address=info.xds)
-            return info.xds
-        return self.owner.record.xds_address
+    def _servers(self) -> tuple[str, ...]:
+        """Where the servers are now, or were."""
+        known = servers.addresses(self.place.state, self.owner.record.xds_address)
+        if known and known[0] != self.owner.record.xds_address:
+            self.owner.save(xds_address=known[0])
+        return known
 
     def _deliver(self, svid: Svid, link: Link) -> None:
         if self._node:

@@ -209,6 +209,7 @@ class Workload:
             port_map=record.spec.port_map,
             outbound_proxy_port=record.outbound_proxy_port,
             connected=connected,
+            server=sidecar.link.address if sidecar.link else "",
             synced_at=time.time() if connected else delivery.heard_at if delivery else 0.0,
             rejected=delivery.refused() if delivery else (),
             registered=attending is not None and attending.registered.is_set(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
@@ -83,7 +83,9 @@ class ApiClient:
 
         self.connection = connection
         headers = [(name.encode(), value.encode()) for name, value in connection.acts_as]
-        headers.append((b"User-Agent", f"argosy/{__version__}".encode()))  # the field manager of what it writes, too
+        headers.append(
+            (b"User-Agent", f"argosy/{__version__}".encode())
+        )  # the field manager of what it writes, too
         if connection.token:
             headers.append((b"Authorization", f"Bearer {connection.token}".encode()))
         socket = connection.server.removeprefix(UNIX) if connection.server.startswith(UNIX) else None
@@ -236,9 +238,16 @@ class ApiClient:
         body: Any = None,
         params: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        warned: Callable[[str], None] | None = None,
     ) -> Any:
-        """The decoded JSON answer (None where it is empty) of any path of the server, the operations API among them."""
+        """The decoded JSON answer (None where it is empty) of any path of the server, the operations API among them.
+
+        `warned` hears what the server warns of.
+        """
         response = self._call(method, path, "", body=body, params=params, timeout=timeout)
+        if warned is not None:
+            for text in _warnings(response):
+                warned(text)
         return msgspec.json.decode(response.content) if response.content else None
 
     def _apply(self, obj: Json, dry_run: str) -> Applied:

@@ -78,6 +78,9 @@ COMMANDS: dict[str, Entry] = {
     ),
     "store": Entry("argosy.cli.store:app", "Back up, restore, move and check the store", MESH),
     "server": Entry("argosy.cli.server:server", "Run the control plane", MESH),
+    "join-token": Entry(
+        "argosy.cli.join_token:join_token", "Let a further server into the mesh", MESH, connects=True
+    ),
     "agent": Entry("argosy.cli.agent:agent", "Run this host's agent in the foreground", MESH),
     "install": Entry(
         "argosy.cli.install:app", "Print the CustomResourceDefinitions of the mesh's kinds", MESH

@@ -35,12 +35,12 @@ def status(
 
     from argosy.cli import documents
     from argosy.cli.connect import OPERATIONS, api
-    from argosy.cli.terminal import say, table
+    from argosy.cli.terminal import say, table, warn
 
     form = chosen_output(output)
     with api(state_dir) as client:
         within = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
-        found = client.request("GET", f"{OPERATIONS}{within}/proxies") or []
+        found = client.request("GET", f"{OPERATIONS}{within}/proxies", warned=warn) or []
     if documents.show(form, found):
         return
     if not found:

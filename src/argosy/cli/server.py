@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,8 @@ from argosy.runtime import log, paths
 from argosy.runtime.errors import Failure
 
 ADDRESS = "HOST:PORT"
+JOIN_TOKEN = "ARGOSY_JOIN_TOKEN"  # noqa: S105  # the name of a variable
+LONGEST_TOKEN = 64 << 10
 
 
 def server(
@@ -91,8 +94,30 @@ def server(
         int, typer.Option(metavar="N", min=0, help="How many older files of the audit log are kept.")
     ] = 8,
     trust_domain: Annotated[
-        str, typer.Option(metavar="DOMAIN", help="Of the identities: spiffe://DOMAIN/ns/N/sa/S.")
-    ] = "cluster.local",
+        str,
+        typer.Option(
+            metavar="DOMAIN",
+            help="Of the identities: spiffe://DOMAIN/ns/N/sa/S.",
+            show_default="that of the mesh; cluster.local for a new one",
+        ),
+    ] = "",
+    join: Annotated[
+        str,
+        typer.Option(
+            "--join",
+            metavar=ADDRESS,
+            help="Become a further server of a mesh: the CA address of one that holds its root. Once it is one, "
+            "this changes nothing.",
+        ),
+    ] = "",
+    join_token_file: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="What `argosy join-token` wrote there; - is standard input.",
+            show_default="$ARGOSY_JOIN_TOKEN",
+        ),
+    ] = "",
     cert_ttl: Annotated[
         str, typer.Option(metavar="TIME", help="Lifetime of workload certificates; renewed after a quarter.")
     ] = "48h",
@@ -133,12 +158,37 @@ def server(
         audit_log=Path(audit_log).absolute() if audit_log else None,
         audit_bytes=settings.size("--audit-size", audit_size),
         audit_keep=audit_keep,
-        trust_domain=settings.trust_domain(trust_domain),
+        trust_domain=settings.trust_domain(trust_domain) if trust_domain else "",
         cert_ttl=settings.lifetime("--cert-ttl", cert_ttl),
         max_cert_ttl=settings.lifetime("--max-cert-ttl", max_cert_ttl) if max_cert_ttl else 0,
+        join=settings.address("--join", join) if join else None,
+        join_token=_join_token(join_token_file)
+        if join and not (paths.state_dir(state_dir) / "ca").is_dir()
+        else "",
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(process.run(chosen))
+
+
+def _join_token(file: str) -> str:
+    """Never from the command line, which everybody on the host may read. Raises Failure."""
+    if not file:
+        if token := os.environ.pop(JOIN_TOKEN, ""):
+            return token
+        raise Failure(
+            "--join: there is no join token",
+            f"make one at the mesh with `argosy join-token`, and give --join-token-file or ${JOIN_TOKEN}",
+            code=2,
+        )
+    if file == "-":
+        return sys.stdin.read(LONGEST_TOKEN)
+    try:
+        with Path(file).open("r", encoding="ascii", errors="replace") as opened:
+            return opened.read(LONGEST_TOKEN)
+    except OSError as error:
+        raise Failure(
+            f"--join-token-file {file}: {error.strerror}", "name the file of `argosy join-token`"
+        ) from error
 
 
 def _choice(option: str, value: str, choices: tuple[str, ...]) -> None:

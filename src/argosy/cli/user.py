@@ -214,14 +214,14 @@ def bind(client: ApiClient, name: str, role: str, namespace: str) -> None:
     )
 
 
-def reserved(path: Path) -> int:
+def reserved(path: Path, option: str = "--kubeconfig") -> int:
     """A new file 0600, before there is a secret to lose. Raises Failure."""
     try:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise Failure(f"{path} is there already", "name another with --kubeconfig, or move it away") from None
+        raise Failure(f"{path} is there already", f"name another with {option}, or move it away") from None
     except OSError as error:
-        raise Failure(f"cannot write {path}: {error.strerror}", "name another with --kubeconfig") from error
+        raise Failure(f"cannot write {path}: {error.strerror}", f"name another with {option}") from error
 
 
 def lifetime(text: str) -> int:

@@ -1,9 +1,11 @@
-"""The certificate authority of a mesh: a root that signs one issuing certificate, which signs the workloads'.
+"""The certificate authority of a mesh: a root that signs an issuing certificate a server, which signs the workloads'.
 
     D/ca/root.crt  root.key  issuing.crt  issuing.key      ECDSA P-256, PEM, 0600
+         joined.json    of a server that joined: it has no root.key, and got issuing.crt from one that has
 
-Made whole at the first start (a folder is renamed into place), loaded after; what is there and broken is never
-replaced, because a new root cuts off every workload. The root renews the issuing certificate when it nears its end.
+Made whole at the first start, or when a server joins (a folder is renamed into place), loaded after; what is there and
+broken is never replaced, because a new root cuts off every workload. Who holds the root renews the issuing certificate
+when it nears its end; an issuing key never leaves its server.
 Envoy wants KeyUsage digitalSignature in a leaf (without it: "verify cert failed: cert precheck").
 """
 
@@ -12,13 +14,14 @@ from __future__ import annotations
 import ipaddress
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from msgspec import Struct
@@ -34,6 +37,7 @@ from argosy.runtime.certificates import (
     authority_name,
     key_pem,
     key_usage,
+    load_certificate,
     load_pair,
     must_be_private,
     pem,
@@ -53,6 +57,7 @@ SERVER_ACCOUNT = "argosy-server"
 ROOT_NAMESPACE = "istio-system"
 
 _FILES = ("root.crt", "root.key", "issuing.crt", "issuing.key")
+JOINED = "joined.json"
 
 
 class ServerCertificate(Struct, frozen=True, kw_only=True):
@@ -64,8 +69,17 @@ class ServerCertificate(Struct, frozen=True, kw_only=True):
     renew_after: float
 
 
+class Joined(Struct, frozen=True, kw_only=True):
+    """`joined.json`: of which mesh a server became a part."""
+
+    format: int = 1
+    trust_domain: str
+    server: str  # host:port that let it in
+    at: float  # Unix time
+
+
 class Authority:
-    """The keys of a mesh, and what they sign. Stateless but for the keys: several replicas may hold the same."""
+    """The keys of one server, and what they sign. `root_key` None: another server holds the root."""
 
     def __init__(
         self,
@@ -76,6 +90,7 @@ class Authority:
         default_ttl: int = DEFAULT_TTL,
         maximum_ttl: int = 0,
         clock: Callable[[], float] = time.time,
+        root_key: ec.EllipticCurvePrivateKey | None = None,
     ) -> None:
         """Times to live in seconds; `maximum_ttl` 0: the default is also the most."""
         if default_ttl < SHORTEST_TTL:
@@ -90,6 +105,33 @@ class Authority:
         self.maximum_ttl = max(maximum_ttl, default_ttl)
         self.clock = clock
         self.bundle = pem(root)
+        self._root_key = root_key
+
+    @property
+    def holds_root(self) -> bool:
+        return self._root_key is not None
+
+    @property
+    def issuing_ends_soon(self) -> bool:
+        return self.issuing.not_valid_after_utc.timestamp() - self.clock() < ISSUING_RENEWAL
+
+    def sign_issuing(self, csr_pem: str) -> str:
+        """An issuing certificate (PEM) for the key of another server, which has proven that it may have one.
+
+        Raises BadRequest.
+        """
+        if self._root_key is None:
+            raise BadRequest("this server does not hold the root of the mesh")
+        return pem(_issuing(self.root, self._root_key, request_key(csr_pem), self.clock()))
+
+    def issuing_csr(self) -> str:
+        """Asks for another certificate for the issuing key of now (PEM)."""
+        return csr_of(self.issuing_key)
+
+    def renewed(self, directory: Path, issuing_pem: str) -> None:
+        """Takes a new issuing certificate for the key of now, and keeps it. Raises BadRequest, Failure."""
+        self.issuing = checked_issuing(issuing_pem, self.root, self.issuing_key)
+        _write(directory / "issuing.crt", issuing_pem.encode())
 
     def sign(self, csr_pem: str, identity: Identity, ttl: int = 0) -> SignResponse:
         """Signs the CSR's public key, and nothing else of it, for an identity that the caller has proven.
@@ -156,6 +198,12 @@ class Authority:
         )
 
 
+def csr_of(key: ec.EllipticCurvePrivateKey) -> str:
+    """A CSR (PEM) that names nobody."""
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    return csr.public_bytes(serialization.Encoding.PEM).decode()
+
+
 def open_authority(
     directory: Path,
     trust_domain: str,
@@ -165,14 +213,21 @@ def open_authority(
 ) -> Authority:
     """Loads the authority of a directory, or makes it where the directory does not exist or is empty.
 
-    Raises Failure where a piece is missing, broken, readable by others, or does not fit the others.
+    `trust_domain` is of an authority that is made; one that joined has that of its mesh. Raises Failure where a piece
+    is missing, broken, readable by others, or does not fit the others.
     """
+    joined = _joined(directory)
     present = [name for name in _FILES if (directory / name).exists()]
-    if not present:
+    if not present and joined is None:
         _create(directory, trust_domain, clock())
-    elif missing := [name for name in _FILES if name not in present]:
+    elif missing := [name for name in _FILES if name not in present and not (joined and name == "root.key")]:
         raise _broken(directory, f"{', '.join(missing)} missing")
-    (root, root_key), (issuing, issuing_key) = (_load(directory, name) for name in ("root", "issuing"))
+    root_key: ec.EllipticCurvePrivateKey | None = None
+    if (directory / "root.key").exists():
+        root, root_key = _load(directory, "root")
+    else:
+        root = load_certificate(directory / "root.crt", partial(_broken, directory))
+    issuing, issuing_key = _load(directory, "issuing")
     try:
         issuing.verify_directly_issued_by(root)
     except (ValueError, TypeError, InvalidSignature):
@@ -180,10 +235,53 @@ def open_authority(
     now = clock()
     if root.not_valid_after_utc.timestamp() <= now:
         raise _broken(directory, f"root.crt expired on {root.not_valid_after_utc:%Y-%m-%d}")
-    if issuing.not_valid_after_utc.timestamp() - now < ISSUING_RENEWAL:
-        issuing = _issuing(root, root_key, issuing_key, now)
+    if root_key is not None and issuing.not_valid_after_utc.timestamp() - now < ISSUING_RENEWAL:
+        issuing = _issuing(root, root_key, issuing_key.public_key(), now)
         _write(directory / "issuing.crt", pem(issuing).encode())
-    return Authority(trust_domain, root, issuing, issuing_key, default_ttl, maximum_ttl, clock)
+    domain = joined.trust_domain if joined else trust_domain
+    return Authority(domain, root, issuing, issuing_key, default_ttl, maximum_ttl, clock, root_key)
+
+
+def join(
+    directory: Path, joined: Joined, root_pem: str, issuing_pem: str, key: ec.EllipticCurvePrivateKey
+) -> None:
+    """Makes the directory of a server that was let in. Raises BadRequest where the certificate is of no use, Failure
+    where it cannot be written, or where an authority is there."""
+    checked_issuing(issuing_pem, x509.load_pem_x509_certificate(root_pem.encode()), key)
+    _write_directory(
+        directory,
+        {
+            "root.crt": root_pem.encode(),
+            "issuing.crt": issuing_pem.encode(),
+            "issuing.key": key_pem(key),
+            JOINED: msgspec.json.encode(joined),
+        },
+    )
+
+
+def checked_issuing(text: str, root: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """An issuing certificate for this key, signed by this root. Raises BadRequest."""
+    try:
+        issuing = x509.load_pem_x509_certificate(text.encode())
+        issuing.verify_directly_issued_by(root)
+        constraints = issuing.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
+        raise BadRequest(f"the issuing certificate is not signed by the root of the mesh: {error}") from error
+    if not constraints.ca or issuing.public_key() != key.public_key():
+        raise BadRequest("the issuing certificate is for another key")
+    return issuing
+
+
+def _joined(directory: Path) -> Joined | None:
+    try:
+        found = msgspec.json.decode((directory / JOINED).read_bytes(), type=Joined)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise _broken(directory, f"{JOINED} cannot be read: {error}") from error
+    if found.format > 1:
+        raise Failure(f"{directory / JOINED} was written by a newer version", "run that version")
+    return found
 
 
 def _create(directory: Path, trust_domain: str, now: float) -> None:
@@ -194,17 +292,25 @@ def _create(directory: Path, trust_domain: str, now: float) -> None:
         .issuer_name(subject)
         .sign(root_key, hashes.SHA256())
     )
-    issuing = _issuing(root, root_key, issuing_key, now)
+    issuing = _issuing(root, root_key, issuing_key.public_key(), now)
+    _write_directory(
+        directory,
+        {
+            "root.crt": pem(root).encode(),
+            "root.key": key_pem(root_key),
+            "issuing.crt": pem(issuing).encode(),
+            "issuing.key": key_pem(issuing_key),
+        },
+    )
+
+
+def _write_directory(directory: Path, files: Mapping[str, bytes]) -> None:
+    """All or nothing."""
     private_dir(directory.parent)
     new = directory.with_name(f".{directory.name}.new")
     shutil.rmtree(new, ignore_errors=True)  # of a first start that was killed half-way
     private_dir(new)
-    for name, data in (
-        ("root.crt", pem(root).encode()),
-        ("root.key", key_pem(root_key)),
-        ("issuing.crt", pem(issuing).encode()),
-        ("issuing.key", key_pem(issuing_key)),
-    ):
+    for name, data in files.items():
         _write(new / name, data)
     try:
         new.replace(directory)  # an empty directory in its place is replaced, a full one is not
@@ -220,11 +326,11 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _issuing(
-    root: x509.Certificate, root_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey, now: float
+    root: x509.Certificate, root_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePublicKey, now: float
 ) -> x509.Certificate:
     end = min(now + ISSUING_LIFETIME, root.not_valid_after_utc.timestamp())
     return (
-        authority_builder(authority_name("Issuing CA"), key.public_key(), 0, now - CLOCK_SKEW, end)
+        authority_builder(authority_name("Issuing CA"), key, 0, now - CLOCK_SKEW, end)
         .issuer_name(root.subject)
         .add_extension(_authority_key(root), critical=False)
         .sign(root_key, hashes.SHA256())

@@ -9,6 +9,9 @@
 3. Renewals call the same method on the xDS port (mutual TLS): the current certificate is the proof, and only for
    exactly its own identity and workload.
 
+A further server of the mesh makes an issuing key and asks one that holds the root (`JOIN`, on the CA port) with a join
+token, which an operator gave it together with the root's certificate: so neither believes a stranger.
+
 The certificate: URI SAN = SPIFFE identity; DNS SAN = `<version>.<app>.<workload>.<namespace>.workload.mesh`, each a
 DNS label (see `dns_san`), assigned by the CA, so that the other side's metrics know the workload.
 """
@@ -18,6 +21,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 SIGN = "/argosy.identity.v1.CertificateAuthority/Sign"
+JOIN = "/argosy.identity.v1.Membership/Join"
 SERVER_DNS_NAME = "argosy-server.istio-system.svc"
 """DNS SAN of the control plane's own certificate; no workload can hold it (theirs end in `.workload.mesh`)."""
 WORKLOAD_DNS_SUFFIX = "workload.mesh"
@@ -54,3 +58,22 @@ class SignResponse(Struct, frozen=True, kw_only=True):
     not_before: float  # Unix time
     not_after: float
     renew_after: float  # Unix time: when to renew (a quarter of the lifetime: 12 h of 48 h)
+
+
+class JoinRequest(Struct, frozen=True, kw_only=True):
+    protocol: int = 1
+    id: str  # of the token
+    secret: str
+    csr: str  # PEM, of the issuing key
+    server: str  # what the new server is called
+
+
+class JoinResponse(Struct, frozen=True, kw_only=True):
+    """What makes a server one of the mesh: all of it secret but for the certificates."""
+
+    issuing: str  # PEM: the issuing certificate
+    trust_domain: str
+    secrets_keys: str  # the file of the keys that Secrets are sealed with
+    client_ca: str  # PEM: the authority of the API's clients
+    client_ca_key: str  # PEM
+    admin_token: str

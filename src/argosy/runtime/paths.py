@@ -9,8 +9,10 @@ derived from the state directory, so that any of our programs finds it.
         server-ROLE.lock  held by the process that has the role
         argosy.db         the store
         secrets.key       the keys that Secrets are sealed with (0600)
-        ca/               root and issuing keys (0600)
+        ca/               root and issuing keys (0600); without the root's, of a server that joined
+        server.id         what the server is called among those of its mesh
         agent/            the agent's own state, one folder a workload
+        agent/servers.json  where all servers are, as they said last
         agent/server.json where the server of another user is (ServerInfo), for agents that were told its socket
     R = $XDG_RUNTIME_DIR/argosy/<hash of D> | /tmp/argosy-<uid>/<hash of D>
         attest.sock       the server's attestation socket

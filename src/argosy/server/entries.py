@@ -21,6 +21,8 @@ Json = dict[str, Any]
 
 PORTS = "sidecar.argosy.dev/ports"
 HEALTH_CHECKED = "proxy.istio.io/health-checks-enabled"
+CONTROLLER = "istio.io/workloadController"
+DISCONNECTED_AT = "istio.io/disconnectedAt"
 SERVICE_ACCOUNTS = "argosy.dev/service-accounts"
 HEALTHY = "Healthy"
 
@@ -43,8 +45,11 @@ def new_object(body: Json, now: float) -> Json:
     return prepare_create(body, uid=str(uuid.uuid4()), now=timestamp(now))
 
 
-def workload_entry(register: Register, before: Json | None, now: float) -> Json:
-    """The entry of a workload. What is the same as before stays healthy; what moved must be announced again."""
+def workload_entry(register: Register, before: Json | None, now: float, controller: str = "") -> Json:
+    """The entry of a workload. What is the same as before stays healthy; what moved must be announced again.
+
+    `controller`: the server that attends it.
+    """
     labels = dict(register.labels)
     if register.service:
         labels.setdefault("app", register.service)
@@ -68,6 +73,7 @@ def workload_entry(register: Register, before: Json | None, now: float) -> Json:
             "annotations": {
                 PORTS: msgspec.json.encode(ports).decode(),
                 HEALTH_CHECKED: "true",
+                **({CONTROLLER: controller} if controller else {}),
             },
         },
         "spec": spec,
@@ -102,6 +108,13 @@ def with_health(entry: Json, status: str, reason: str, message: str, now: float)
     }
     rest = [c for c in conditions if c.get("type") != HEALTHY]
     return entry | {"status": {**entry.get("status", {}), "conditions": [*rest, condition]}}
+
+
+def with_disconnected(entry: Json, now: float) -> Json:
+    """The entry, saying that its server misses the workload."""
+    metadata = entry["metadata"]
+    annotations = metadata.get("annotations", {}) | {DISCONNECTED_AT: timestamp(now)}
+    return entry | {"metadata": metadata | {"annotations": annotations}}
 
 
 def is_healthy(entry: Json) -> bool:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from argosy.server.verdict import State, Verdict
@@ -38,12 +39,19 @@ class Figure(Struct, frozen=True, kw_only=True):
     limits: tuple[str, ...] = ()  # what of it has no effect
     programmed: int = 0
     waiting: tuple[str, ...] = ()  # proxies
+    unnamed: int = 0  # proxies that are waited for besides
     refusals: tuple[str, ...] = ()  # `PROXY refused TYPE NAME: MESSAGE`
     refused_by: int = 0
 
     @property
     def affected(self) -> int:
-        return self.programmed + len(self.waiting) + self.refused_by
+        return self.programmed + len(self.waiting) + self.unnamed + self.refused_by
+
+    @property
+    def size(self) -> int:
+        """About how many characters it is, in a message."""
+        texts = (self.invalid, *self.limits, *self.waiting, *self.refusals)
+        return 300 + sum(len(text) for text in texts)
 
     @property
     def open(self) -> bool:
@@ -68,21 +76,35 @@ def figure_of(generation: int, verdict: Verdict, limits: Sequence[str] = ()) -> 
     )
 
 
-def merged(figures: Iterable[Figure]) -> Figure:
+def brief(figure: Figure) -> Figure:
+    """What another server needs to know: names and words only as far as they are shown."""
+    return msgspec.structs.replace(
+        figure,
+        waiting=figure.waiting[:NAMES_SHOWN],
+        unnamed=figure.unnamed + len(figure.waiting[NAMES_SHOWN:]),
+        refusals=tuple(text[:LONGEST_MESSAGE] for text in figure.refusals[:NAMES_SHOWN]),
+        limits=tuple(text[:LONGEST_MESSAGE] for text in figure.limits[:NAMES_SHOWN]),
+        invalid=figure.invalid[:LONGEST_MESSAGE],
+    )
+
+
+def merged(figures: Iterable[Figure], missing: Sequence[str] = ()) -> Figure:
     """One figure of what several servers see: each counts the proxies that are connected to it.
 
-    A server that has not seen the newest generation yet is waited for, whatever its proxies run.
+    A server that has not seen the newest generation yet is waited for, whatever its proxies run; so are those that have
+    not said anything of the object (`missing`: what they are called).
     """
     every = list(figures)
     newest = max(one.generation for one in every)
     current = [one for one in every if one.generation == newest]
-    behind = ("another server",) * (len(every) - len(current))
+    behind = ("another server",) * (len(every) - len(current)) + tuple(missing)
     return Figure(
         generation=newest,
         invalid=next((one.invalid for one in current if one.invalid), ""),
         limits=current[0].limits,
         programmed=sum(one.programmed for one in current),
         waiting=tuple(name for one in current for name in one.waiting) + behind,
+        unnamed=sum(one.unnamed for one in current),
         refusals=tuple(text for one in current for text in one.refusals),
         refused_by=sum(one.refused_by for one in current),
     )
@@ -121,8 +143,8 @@ def _programmed(figure: Figure) -> tuple[str, str, str, str]:
         return PROGRAMMED, "False", "Rejected", "; ".join((run, *figure.refusals[:NAMES_SHOWN]))
     if figure.waiting:
         shown = ", ".join(figure.waiting[:NAMES_SHOWN])
-        more = len(figure.waiting) - NAMES_SHOWN
-        rest = f" and {more} more" if more > 0 else ""
+        more = max(0, len(figure.waiting) - NAMES_SHOWN) + figure.unnamed
+        rest = f" and {more} more" if more else ""
         return PROGRAMMED, "False", "Pending", f"{run}; waiting for {shown}{rest}"
     if not figure.affected:
         return PROGRAMMED, "True", "NoSubscribers", "no connected proxy uses it"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,11 @@ import msgspec
 from msgspec import Struct
 
 from argosy.identity import client as identity
+from argosy.identity.authority import Authority
 from argosy.identity.names import NotAnIdentity, is_control_plane
+from argosy.runtime.certificates import BadRequest
 from argosy.runtime.log import logger
+from argosy.server.figures import Figure
 from argosy.server.ports import OwnCertificate
 from argosy.server.proxies import ProxyState
 from argosy.server.verdict import Deliver, Verdict, merged
@@ -32,7 +36,9 @@ RESOURCE = "/internal/servers"
 PRESENT = 10.0  # seconds after which a server that is not heard of is gone
 RETRY_AFTER = 1.0
 ANSWER_WITHIN = 5.0
-LONGEST_QUESTION = 16 << 10
+ASK_AGAIN_AFTER = 0.5
+CUT_OFF_AFTER = 3.0  # seconds after the others may take it for gone
+LONGEST_QUESTION = 1 << 20
 
 log = logger("fleet")
 
@@ -47,6 +53,7 @@ class ServerRecord(Struct, frozen=True, kw_only=True):
     ca: str = ""  # host:port
     xds: str = ""  # host:port
     started: float = 0.0  # Unix time
+    root: bool = False  # whether it holds the root of the mesh, and so lets other servers in
 
 
 class AskProxies(Struct, frozen=True, tag="proxies"):
@@ -61,11 +68,42 @@ class AskDelivery(Struct, frozen=True, tag="delivery"):
     timeout: float
 
 
-Question = AskProxies | AskDelivery
+class TellFigures(Struct, frozen=True, tag="figures"):
+    """To the leader: how objects stand with the proxies of `server`. Answer: whether it was taken, in that term."""
+
+    server: str
+    term: int
+    figures: tuple[tuple[Key, Figure], ...]
+    whole: bool  # with this it has told everything
+
+
+class AskIssuing(Struct, frozen=True, tag="issuing"):
+    """Another issuing certificate for a server of the fleet, whose own nears its end. Answer: PEM."""
+
+    csr: str
+
+
+Question = AskProxies | AskDelivery | TellFigures | AskIssuing
+Take = Callable[[TellFigures], bool]
 
 _questions: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)
 _proxies = msgspec.json.Decoder(list[ProxyState])
 _verdict = msgspec.json.Decoder(Verdict)
+
+
+async def read(store: Store) -> tuple[dict[Key, ServerRecord], int]:
+    """The servers that are present, and the revision to watch from. Raises StoreError."""
+    listing = await store.list(RESOURCE)
+    found = ((stored.key, _record(stored)) for stored in listing.items)
+    return {key: record for key, record in found if record}, listing.revision
+
+
+def _record(stored: Stored) -> ServerRecord | None:
+    try:
+        return msgspec.json.decode(stored.body, type=ServerRecord)
+    except msgspec.MsgspecError as error:
+        log.warning("record of a server not readable", server=stored.key.name, error=str(error))
+        return None
 
 
 class Fleet:
@@ -77,6 +115,13 @@ class Fleet:
         self.certificate = certificate
         self.records: dict[Key, ServerRecord] = {}
         self.on_changed: list[Callable[[], None]] = []
+        self._absent_since: float | None = None
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether this server has not been able to say for a while that it is there, and others serve proxies."""
+        since = self._absent_since
+        return since is not None and time.monotonic() - since > CUT_OFF_AFTER and bool(self.peers())
 
     @property
     def others(self) -> tuple[ServerRecord, ...]:
@@ -87,13 +132,22 @@ class Fleet:
         """All, this one first."""
         return (self.own, *self.others)
 
+    def peers(self) -> dict[str, str]:
+        """The others that serve proxies: id -> address."""
+        return {one.id: one.xds for one in self.others if one.xds}
+
+    def present(self) -> frozenset[str]:
+        """The ids of all."""
+        return frozenset(one.id for one in self.servers)
+
+    def xds_addresses(self) -> tuple[str, ...]:
+        """Of those that serve proxies, this one first."""
+        return tuple(one.xds for one in self.servers if one.xds)
+
     async def load(self) -> int:
         """Reads who is there; the revision to watch from. Raises StoreError."""
-        listing = await self.store.list(RESOURCE)
-        self.records = {}
-        for stored in listing.items:
-            self._put(stored)
-        return listing.revision
+        self.records, revision = await read(self.store)
+        return revision
 
     async def run(self) -> None:
         """Is present, and follows who else is, for ever."""
@@ -104,6 +158,7 @@ class Fleet:
 
         def told(held: bool) -> None:
             task = asyncio.current_task()
+            self._absent_since = None if held else self._absent_since or time.monotonic()
             if held:
                 log.debug("present", server=self.own.id)
             elif task is None or not task.cancelling():
@@ -132,12 +187,8 @@ class Fleet:
                 await asyncio.sleep(RETRY_AFTER)
 
     def _put(self, stored: Stored) -> None:
-        try:
-            record = msgspec.json.decode(stored.body, type=ServerRecord)
-        except msgspec.MsgspecError as error:
-            log.warning("record of a server not readable", server=stored.key.name, error=str(error))
-            return
-        self.records[stored.key] = record
+        if record := _record(stored):
+            self.records[stored.key] = record
 
     def _tell(self) -> None:
         for tell in self.on_changed:
@@ -171,6 +222,7 @@ class Operations:
         self.fleet = fleet
         self._proxies = proxies
         self._deliver = deliver
+        self._silent: set[str] = set()  # ids of those that did not answer last
 
     def _peers(self) -> tuple[ServerRecord, ...]:
         return tuple(one for one in self.fleet.others if one.xds)
@@ -188,15 +240,25 @@ class Operations:
         return [found[name] for name in sorted(found)], silent
 
     async def deliver(self, key: Key, revision: int, timeout: float) -> Verdict:
-        """How a change stands with all proxies after at most `timeout` seconds."""
-        asked = self._ask_all(AskDelivery(key, revision, timeout), timeout + ANSWER_WITHIN)
-        if self._deliver is None:
-            answers, silent = await asked
-            own: tuple[Verdict, ...] = ()
-        else:
-            (answers, silent), here = await asyncio.gather(asked, self._deliver(key, revision, timeout))
-            own = (here,)
-        return merged((*own, *(_verdict.decode(answer) for answer in answers)), silent)
+        """How a change stands with all proxies after at most `timeout` seconds.
+
+        A server that does not answer may have died: it is asked again until it answers or is no longer one of them, as
+        its proxies come to the others meanwhile. What stands at the end is said with its name.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
+        while True:
+            left = max(0.0, deadline - clock())
+            asked = self._ask_all(AskDelivery(key, revision, left), left + ANSWER_WITHIN)
+            if self._deliver is None:
+                answers, silent = await asked
+                own: tuple[Verdict, ...] = ()
+            else:
+                (answers, silent), here = await asyncio.gather(asked, self._deliver(key, revision, left))
+                own = (here,)
+            if not silent or clock() + ASK_AGAIN_AFTER >= deadline:
+                return merged((*own, *(_verdict.decode(answer) for answer in answers)), silent)
+            await asyncio.sleep(ASK_AGAIN_AFTER)
 
     async def _ask_all(self, question: Question, timeout: float) -> tuple[list[bytes], tuple[str, ...]]:
         peers = self._peers()
@@ -207,18 +269,30 @@ class Operations:
         )
         silent = []
         for peer, answer in zip(peers, answers, strict=True):
-            if isinstance(answer, BaseException):
+            if not isinstance(answer, BaseException):
+                self._silent.discard(peer.id)
+                continue
+            silent.append(peer.xds)
+            if peer.id not in self._silent:  # said once: it is asked again and again
+                self._silent.add(peer.id)
                 log.warning("server does not answer", server=peer.id, xds=peer.xds, error=repr(answer)[:300])
-                silent.append(peer.xds)
         return [answer for answer in answers if isinstance(answer, bytes)], tuple(silent)
 
 
 class OperationsService:
     """The answers of this server, for the other servers alone."""
 
-    def __init__(self, proxies: Callable[[], list[ProxyState]], deliver: Deliver) -> None:
+    def __init__(
+        self,
+        proxies: Callable[[], list[ProxyState]],
+        deliver: Deliver,
+        take: Take = lambda _: False,
+        authority: Authority | None = None,
+    ) -> None:
+        self._authority = authority
         self._proxies = proxies
         self._deliver = deliver
+        self._take = take
 
     def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
         service, _, method = ASK.removeprefix("/").partition("/")
@@ -243,4 +317,18 @@ class OperationsService:
             return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not a question: {error}")
         if isinstance(question, AskProxies):
             return self._proxies()
+        if isinstance(question, TellFigures):
+            return self._take(question)
+        if isinstance(question, AskIssuing):
+            return await self._sign(question.csr, context)
         return await self._deliver(question.key, question.revision, question.timeout)
+
+    async def _sign(self, csr: str, context: grpc.aio.ServicerContext[bytes, bytes]) -> str:
+        try:
+            if self._authority is None:
+                raise BadRequest("this server signs nothing")
+            signed = self._authority.sign_issuing(csr)
+        except BadRequest as error:
+            return str(await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error)))
+        log.info("issuing certificate renewed for another server", peer=context.peer())
+        return signed

@@ -8,8 +8,9 @@ when the certificate ends. The agent renews long before and comes back with the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -18,6 +19,8 @@ import grpc
 from argosy.identity.names import NotAnIdentity, Peer
 from argosy.identity.service import peer_of_call
 from argosy.runtime.log import logger
+
+CUT_OFF = "this server has lost the store: turn to another"
 
 log = logger("server")
 _peer: ContextVar[Peer] = ContextVar("peer")
@@ -33,6 +36,36 @@ def time_left(peer: Peer, now: float) -> float:
     return max(0.0, peer.not_after - now)
 
 
+class Door:
+    """Whether streams are served. Shut, it ends those that run; their agents turn to another server."""
+
+    def __init__(self) -> None:
+        self.shut = False
+        self._limits: set[asyncio.Timeout] = set()
+
+    def set(self, *, shut: bool) -> None:
+        if shut == self.shut:
+            return
+        self.shut = shut
+        if shut:
+            log.warning(
+                "streams end: this server has lost the store, and there are others", count=len(self._limits)
+            )
+            now = asyncio.get_running_loop().time()
+            for limit in self._limits:
+                limit.reschedule(now)
+        else:
+            log.info("streams are served again")
+
+    @contextlib.contextmanager
+    def passing(self, limit: asyncio.Timeout) -> Iterator[None]:
+        self._limits.add(limit)
+        try:
+            yield
+        finally:
+            self._limits.discard(limit)
+
+
 class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
     """A generic handler of streams behind the check of the peer's certificate."""
 
@@ -41,7 +74,9 @@ class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
         inner: grpc.GenericRpcHandler[Any, Any],
         trust_domain: str,
         clock: Callable[[], float] = time.time,
+        door: Door | None = None,
     ) -> None:
+        self.door = door or Door()
         self.inner = inner
         self.trust_domain = trust_domain
         self.clock = clock
@@ -55,6 +90,8 @@ class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
             raise TypeError(f"{handler_call_details.method} is no bidirectional stream")
 
         async def guarded(requests: Any, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+            if self.door.shut:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, CUT_OFF)
             try:
                 peer = peer_of_call(context)
                 if peer.identity.trust_domain != self.trust_domain:
@@ -67,10 +104,13 @@ class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
             _peer.set(peer)
             try:
                 async with asyncio.timeout(time_left(peer, self.clock())) as limit:
-                    await serve(requests, context)
+                    with self.door.passing(limit):
+                        await serve(requests, context)
             except TimeoutError:
                 if not limit.expired():
                     raise
+                if self.door.shut:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, CUT_OFF)
                 log.info("call ended with its certificate", identity=peer.identity.spiffe_id)
                 await context.abort(
                     grpc.StatusCode.UNAUTHENTICATED, "the certificate of the connection has expired"

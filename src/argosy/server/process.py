@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
-import secrets
 import signal
 import time
 from collections.abc import Coroutine, Sequence
@@ -28,36 +26,44 @@ from argosy.apiserver import serving
 from argosy.apiserver.access.audit_log import AuditLog
 from argosy.apiserver.writing import Admission, admit_all
 from argosy.identity.attestation import AttestationSocket, Tokens
-from argosy.identity.authority import open_authority
 from argosy.identity.protocol import AttestResponse
 from argosy.identity.service import CertificateAuthorityService
 from argosy.model import ir
 from argosy.runtime import preflight
 from argosy.runtime.errors import Failure
 from argosy.runtime.files import raise_open_files
-from argosy.runtime.locks import FileLock, alone
+from argosy.runtime.locks import FileLock
 from argosy.runtime.log import logger
-from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir, write_private
-from argosy.server import operations, ports, status
+from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir
+from argosy.server import fleet, join_tokens, joining, membership, operations, ports, status
 from argosy.server.api import ApiRole
+from argosy.server.attend import AttendService
+from argosy.server.attendance import Attendance
 from argosy.server.defaults import write_access_objects, write_first_objects
 from argosy.server.delivery import Delivery
 from argosy.server.fleet import Fleet, Operations, OperationsService, ServerRecord
 from argosy.server.info import publish, withdraw
+from argosy.server.join_tokens import JoinTokens
+from argosy.server.joining import JoinService
+from argosy.server.leader import Leadership
+from argosy.server.mesh_metrics import show_mesh
 from argosy.server.metrics import Gauge, Metrics, Reading
-from argosy.server.peers import Authenticated, current_peer
+from argosy.server.peers import Authenticated, Door, current_peer
 from argosy.server.proxies import ProxySession, ProxyState, disconnected
 from argosy.server.reconcile import Loop, Reconciler
-from argosy.server.registration import AttendService, Registrar
+from argosy.server.registration import Registrar
 from argosy.server.registrations import Registrations
 from argosy.server.reporting import Reporter
 from argosy.server.settings import Address, Role, Settings
+from argosy.server.tally import Tally
+from argosy.server.telling import Telling
+from argosy.store import open as stores
 from argosy.store.base import Store, StoreError
-from argosy.store.open import open_store
 from argosy.xds.server import AdsService, Peer
 from argosy.xds.wire import Node
 
 HOUSEKEEPING_EVERY = 5.0
+DOOR_EVERY = 0.5
 CATCH_UP_WITHIN = 2.0
 STREAMS_END_WITHIN = 0.2  # seconds that calls have when the server stops; streams never end by themselves
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
@@ -79,6 +85,7 @@ class ControlPlane:
         self.api: ApiRole | None = None
         self._http: list[serving.Serving] = []
         self._ready = False
+        self.door = Door()
 
     # --- start and stop ---
 
@@ -112,31 +119,30 @@ class ControlPlane:
                 ports.probe(role, wanted)
         ports.probe("status", settings.status)
         self.metrics = Metrics()
-        self.store: Store = await open_store(settings.store, state, settings.secrets_key_file)
-        self._stack.push_async_callback(self.store.close)
-        with alone(state / "setup.lock"):  # roles that start at once on a new directory make one authority
-            self.authority = open_authority(
-                state / "ca", settings.trust_domain, settings.cert_ttl, settings.max_cert_ttl
-            )
-            server_id = _server_id(state)
+        server = membership.server_id(state)
+        await self._open_store(server)
         own_hosts = {address.host for address in (settings.api, settings.xds, settings.ca)} - {*WILDCARDS}
         self.own = ports.OwnCertificate(self.authority, sorted(own_hosts))
         await write_first_objects(self.store, time.time())
         await write_access_objects(self.store, time.time())
         roles = tuple(str(role) for role in Role if role in settings.roles)
         record = ServerRecord(
-            id=f"{server_id}-{'.'.join(roles)}", version=argosy.__version__, roles=roles, started=time.time()
+            id=f"{server}-{'.'.join(roles)}",
+            version=argosy.__version__,
+            roles=roles,
+            started=time.time(),
+            root=self.authority.holds_root,
         )
         self.fleet = Fleet(self.store, record, self.own)
         await self.fleet.load()
-        self._check_alone(server_id)
+        self.join_tokens = JoinTokens(self.store)
         info: dict[str, str] = {}
         if Role.CA in settings.roles or Role.XDS in settings.roles:
             await self._start_identity()
         if Role.XDS in settings.roles:
             await self._start_views()
         if Role.CA in settings.roles:
-            info["ca"] = str(await self._start_grpc("ca", settings.ca, "none", [self.identity.with_token()]))
+            info["ca"] = str(await self._start_ca())
         if Role.XDS in settings.roles:
             info["xds"] = str(await self._start_xds())
         addresses = {name: info.get(name, "") for name in ("ca", "xds")}
@@ -170,13 +176,31 @@ class ControlPlane:
                 )
                 self._stack.callback(lock.release)
 
-    def _check_alone(self, server_id: str) -> None:
-        """Who serves proxies decides who is lost, and what another server attends it would take for lost."""
-        for other in self.fleet.others:
-            if Role.XDS in self.settings.roles and other.xds and not other.id.startswith(f"{server_id}-"):
+    async def _open_store(self, server: str) -> None:
+        """The store, and the authority of the mesh that it belongs to."""
+        settings, state = self.settings, self.settings.state
+        if settings.join is not None and not (state / "ca").is_dir():
+            token = join_tokens.parse(settings.join_token, "the join token that was given")
+            await joining.join(settings, token)
+        url = settings.store or stores.url_of(state)
+
+        async def belong(store: Store) -> None:
+            if stores.path_of(url) is not None:
+                await self._check_alone(store, server)
+            self.authority = await membership.member(store, settings, server)
+
+        self.store: Store = await stores.open_store(url, state, settings.secrets_key_file, belong)
+        self._stack.push_async_callback(self.store.close)
+
+    async def _check_alone(self, store: Store, server: str) -> None:
+        """A file of a database belongs to one state directory: its servers share a host, and lock their roles there."""
+        others, _ = await fleet.read(store)
+        for other in others.values():
+            if Role.XDS in self.settings.roles and other.xds and not other.id.startswith(f"{server}-"):
                 raise Failure(
                     f"another server ({other.xds}) serves the proxies of this store",
-                    "stop it, and start this one 10 s later; or leave the role out: --roles api",
+                    "stop it, and start this one 10 s later; or leave the role out: --roles api; several servers "
+                    "share a store of etcd alone (docs/replicas.md)",
                 )
 
     async def _start_identity(self) -> None:
@@ -196,12 +220,28 @@ class ControlPlane:
         )
 
     async def _start_views(self) -> None:
-        mesh = ir.Mesh(trust_domain=self.settings.trust_domain)
+        mesh = ir.Mesh(trust_domain=self.authority.trust_domain)
         self.reconciler = Reconciler(mesh, self.metrics)
         self.delivery = Delivery(self.reconciler, self._lost)
         self.operations = Operations(self.fleet, self._states, self.delivery.deliver)
-        self.registrar = Registrar(self.store, self.operations.deliver)
-        self.reporter = Reporter(self.store, self.reconciler, self.delivery)
+        self.leadership = Leadership(self.store, self.fleet.own.id)
+        self.attendance = Attendance(
+            self.store, self.fleet.own.id, self.fleet.present, lambda: self.leadership.leads
+        )
+        self.registrar = Registrar(
+            self.store, self.operations.deliver, self.attendance, servers=self.fleet.xds_addresses
+        )
+        telling, tally = Telling(self.fleet, self.leadership), Tally(self.fleet.peers)
+        self.reporter = Reporter(
+            self.store, self.reconciler, self.delivery, self.leadership, tally, telling.tell
+        )
+        self.asked = OperationsService(
+            self._states,
+            self.delivery.deliver,
+            lambda told: telling.take(told, self.reporter),
+            self.authority,
+        )
+        self.fleet.on_changed.append(self.reporter.fleet_changed)
         loop = Loop(self.store, self.reconciler)
         running = self._task("reconcile", loop.run())
         synced = asyncio.ensure_future(loop.synced.wait())
@@ -209,46 +249,13 @@ class ControlPlane:
         if running.done():
             synced.cancel()
             await running
-        await self.registrar.expect_all()
-        self._task("losses", self.registrar.sweep_for_ever())
+        self.fleet.on_changed.append(self.attendance.reconsider)
+        self.leadership.on_changed.append(self.attendance.reconsider)
+        self._task("attendance", self.attendance.follow(await self.attendance.expect_all()))
+        self._task("leadership", self.leadership.run())
+        self._task("losses", self.attendance.sweep_for_ever())
         self._task("status", self.reporter.run())
-        self._show_mesh()
-
-    def _show_mesh(self) -> None:
-        reconciler, registrar = self.reconciler, self.registrar
-        proxies, views = reconciler.proxies, reconciler.views
-        for name, help_text, read in (
-            ("argosy_proxies_connected", "Proxies with an open stream.", lambda: len(proxies.sessions)),
-            (
-                "argosy_workloads_attending",
-                "Workloads whose agent is connected.",
-                lambda: len(registrar.attending),
-            ),
-            (
-                "argosy_workloads_kept_lost",
-                "Lost workloads that a service needs.",
-                lambda: len(registrar.kept),
-            ),
-            ("argosy_views_shared", "Views that proxies share.", lambda: views.counts()[0]),
-            ("argosy_views_own", "Views of one proxy.", lambda: views.counts()[1]),
-            ("argosy_objects", "Objects of the store.", lambda: len(reconciler.known)),
-            (
-                "argosy_store_revision",
-                "Revision of the store that the views hold.",
-                lambda: reconciler.revision,
-            ),
-        ):
-            self.metrics.show(name, help_text, Gauge(read))
-        self.metrics.show(
-            "argosy_workloads_removed_lost_total",
-            "Workloads removed because their connection was lost.",
-            Reading(lambda: registrar.removed_for_loss),
-        )
-        self.metrics.show(
-            "argosy_status_written_total",
-            "Objects whose conditions were written.",
-            Reading(lambda: self.reporter.written),
-        )
+        show_mesh(self.metrics, self.reconciler, self.attendance, self.reporter, self.leadership)
 
     async def _start_grpc(self, name: str, wanted: Address, mutual: str, handlers: list[Any]) -> Address:
         server = ports.grpc_server(handlers)
@@ -257,16 +264,25 @@ class ControlPlane:
         self._stack.push_async_callback(server.stop, STREAMS_END_WITHIN)
         return _reachable(bound)
 
+    async def _start_ca(self) -> Address:
+        handlers = [self.identity.with_token()]
+        if self.authority.holds_root:
+            handlers.append(JoinService(self.settings, self.authority, self.join_tokens).handler())
+        return await self._start_grpc("ca", self.settings.ca, "none", handlers)
+
     async def _start_xds(self) -> Address:
         async def resolve(node: Node, _: Peer) -> ProxySession:
             return self.reconciler.proxies.session(node, current_peer())
 
-        domain = self.settings.trust_domain
+        domain = self.authority.trust_domain
+        attend = AttendService(self.registrar)
+        self.fleet.on_changed.append(attend.servers_changed)
+        self._task("door", self._mind_door())
         handlers = [
-            Authenticated(AdsService(resolve, logger("xds")).handler(), domain),
-            Authenticated(AttendService(self.registrar).handler(), domain),
+            Authenticated(AdsService(resolve, logger("xds")).handler(), domain, door=self.door),
+            Authenticated(attend.handler(), domain, door=self.door),
             self.identity.with_certificate(),
-            OperationsService(self._states, self.delivery.deliver).handler(),
+            self.asked.handler(),
         ]
         return await self._start_grpc("xds", self.settings.xds, "required", handlers)
 
@@ -311,7 +327,10 @@ class ControlPlane:
     def _operations(self) -> Sequence[BaseRoute]:
         if Role.XDS not in self.settings.roles:
             self.operations = Operations(self.fleet)
-        return operations.routes(self.operations)
+        return (
+            *operations.routes(self.operations),
+            *joining.routes(self.join_tokens, self.authority, self.fleet),
+        )
 
     def _states(self) -> list[ProxyState]:
         """The proxies that are connected here, and those that are known and away."""
@@ -338,15 +357,15 @@ class ControlPlane:
 
         def answer(uid: int) -> AttestResponse:
             token, expires_at = self.tokens.issue(uid)
-            serving = [server.xds for server in self.fleet.servers if server.xds]
+            serving = self.fleet.xds_addresses()
             return AttestResponse(
                 token=token,
                 expires_at=expires_at,
-                trust_domain=self.settings.trust_domain,
+                trust_domain=self.authority.trust_domain,
                 bundle=self.authority.bundle,
                 ca_address=ca,
                 xds_address=serving[0] if serving else str(self.settings.xds),
-                xds_addresses=tuple(serving),
+                xds_addresses=serving,
             )
 
         served = AttestationSocket(path, answer)
@@ -359,7 +378,7 @@ class ControlPlane:
         self.info = ServerInfo(
             pid=os.getpid(),
             version=argosy.__version__,
-            trust_domain=self.settings.trust_domain,
+            trust_domain=self.authority.trust_domain,
             roles=self.fleet.own.roles,
             api=info.get("api", ""),
             api_socket=info.get("api_socket", ""),
@@ -379,15 +398,21 @@ class ControlPlane:
 
     def _lost(self) -> set[str]:
         """Names of workloads that are known and whose proxy may be away."""
-        registrar = self.registrar
-        return {f"{key.name}.{key.namespace}" for key in (*registrar.losses.since, *registrar.attending)}
+        attendance = self.attendance
+        return {f"{key.name}.{key.namespace}" for key in (*attendance.losses.since, *attendance.attending)}
 
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_EVERY)
+            await joining.renew_if_due(self.settings.state / "ca", self.authority, self.fleet)
             self.own.renew_if_due()
             if Role.XDS in self.settings.roles:
                 self.reconciler.sweep()
+
+    async def _mind_door(self) -> None:
+        while True:
+            self.door.set(shut=self.fleet.cut_off)
+            await asyncio.sleep(DOOR_EVERY)
 
     def _task(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Something that runs until the server stops; should it end before, the server ends with its error."""
@@ -405,19 +430,6 @@ class ControlPlane:
         task.add_done_callback(ended)
         self._stack.push_async_callback(cancel)
         return task
-
-
-def _server_id(state: Path) -> str:
-    """What this state directory is called among the servers of the mesh; the same after a restart."""
-    path = state / "server.id"
-    try:
-        known = path.read_text().strip()
-    except FileNotFoundError:
-        known = ""
-    if not re.fullmatch(r"[0-9a-f]{12}", known):
-        known = secrets.token_hex(6)
-        write_private(path, known.encode() + b"\n")
-    return known
 
 
 def _check_machine() -> None:

@@ -1,5 +1,7 @@
 """Writes the conditions of the mesh's own objects into the store: what `kubectl get` and `kubectl wait` see.
 
+Of several servers one writes, the leader, what all of them see (`tally`); the others tell it.
+
 Rules:
 
 * What a person wrote comes first: an object that changed is looked at when the views hold it, and again with each word
@@ -7,6 +9,7 @@ Rules:
 * What moves many objects by a little (a proxy that joins or leaves, a refusal that may concern others) is taken up
   once it has been quiet for SETTLED seconds, by going over all of them.
 * The rate is bounded: looking takes at most LOOKING_SHARE of the time, and writes come at most WRITES_PER_SECOND.
+* Whoever begins to lead waits a moment for what the others see, so that nobody's proxies are missing in between.
 * Written is only what differs, on the generation it is about, by compare and swap. With the store away, or full, it is
   written later; nothing else waits for it.
 
@@ -19,16 +22,18 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
 import msgspec
 
 from argosy.runtime.log import logger
 from argosy.server import entries
 from argosy.server.delivery import Delivery
-from argosy.server.figures import Figure, Json, figure_of, with_conditions
+from argosy.server.figures import Figure, Json, brief, figure_of, with_conditions
 from argosy.server.proxies import ProxySession
 from argosy.server.reconcile import Reconciler
+from argosy.server.tally import Tally
 from argosy.store.base import Conflict, Key, NotFound, Store, StoreError
 
 GROUPS = frozenset(("networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io"))
@@ -36,42 +41,89 @@ SETTLED = 2.0  # seconds without a proxy that joins or leaves
 LOOKING_SHARE = 0.1
 CHUNK_SECONDS = 0.005
 WRITES_PER_SECOND = 100
+TELL_EVERY = 0.2
+TOLD_AT_ONCE = 256 << 10  # characters
+PEERS_WITHIN = 10.0
 RETRY_AFTER = 1.0
 
 log = logger("status")
 
 
+class Leads(Protocol):
+    """`leader.Leadership`."""
+
+    leads: bool
+    leader: str
+    term: int
+    on_changed: list[Callable[[], None]]
+
+
+class Alone:
+    """There is no other server."""
+
+    leads, leader, term = True, "", 0
+
+    def __init__(self) -> None:
+        self.on_changed: list[Callable[[], None]] = []
+
+
+Tell = Callable[[tuple[tuple[Key, Figure], ...], bool], Awaitable[None]]
+
+
+async def nobody(_figures: tuple[tuple[Key, Figure], ...], _whole: bool) -> None:
+    raise Untold("there is no other server")
+
+
+class Untold(Exception):
+    """The leader did not take it; says why."""
+
+
 class Reporter:
-    """Made before the views are filled, so that it hears of every object; `run` writes for ever."""
+    """Made before the views are filled, so that it hears of every object; `run` writes, or tells, for ever.
+
+    `tell(figures, whole)` tells the leader; it raises Untold.
+    """
 
     def __init__(
         self,
         store: Store,
         reconciler: Reconciler,
         delivery: Delivery,
+        leadership: Leads | None = None,
+        tally: Tally | None = None,
+        tell: Tell = nobody,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store = store
         self.reconciler = reconciler
         self.delivery = delivery
+        self.leadership = leadership or Alone()
+        self.tally = tally or Tally(dict)
+        self.tell = tell
         self.clock = clock
         self.monotonic = monotonic
         self.written = 0
         self.open: set[Key] = set()
-        self._figures: dict[Key, Figure] = {}  # as last written, or found written
+        self._figures: dict[Key, Figure] = {}  # as last written, found written, or told
+        self._term = (False, "", 0)
+        self._heard: object = None  # the term in which the others have spoken
+        self._told_all = False
         self._due: OrderedDict[Key, None] = OrderedDict()
         self._woken = asyncio.Event()
         self._sweep_at: float | None = None
         reconciler.on_touched.append(self.touched)
         reconciler.proxies.on_moved.append(self._moved)
         reconciler.proxies.on_changed.append(self._changed)
+        self.leadership.on_changed.append(self._another_term)
 
     # --- what is to be looked at ---
 
     def touched(self, keys: Iterable[Key]) -> None:
         """These objects were written, or deleted."""
         for key in keys:
+            if key not in self.reconciler.known:
+                self.tally.forget(key)
             if is_reported(key):
                 self._due[key] = None
                 self._due.move_to_end(key, last=False)
@@ -89,16 +141,61 @@ class Reporter:
         self._sweep_at = self.monotonic() + SETTLED
         self._woken.set()
 
+    def _another_term(self) -> None:
+        """Another leads, or this one anew: everything is to be said again."""
+        leadership = self.leadership
+        now = (leadership.leads, leadership.leader, leadership.term)
+        if now == self._term:
+            return
+        self._term = now
+        self._told_all = False
+        self._figures.clear()
+        self.tally.clear()
+        self._look_at_all()
+
+    def fleet_changed(self) -> None:
+        """A server came or went."""
+        if self.tally.drop_gone():
+            self._look_at_all()
+
+    def take(self, server: str, figures: tuple[tuple[Key, Figure], ...], whole: bool) -> None:
+        """What another server tells."""
+        self.tally.take(server, figures, whole)
+        for key, _ in figures:
+            self._due.setdefault(key)
+        if whole:
+            self._look_at_all()
+        self._woken.set()
+
+    def _look_at_all(self) -> None:
+        for key in self.reconciler.known:
+            if is_reported(key):
+                self._due.setdefault(key)
+        self._woken.set()
+
     # --- for ever ---
 
     async def run(self) -> None:
         while True:
-            await self._rest()
-            await self._look_and_write()
+            if self.leadership.leads or self._told_all:
+                await self._rest()
+            if self.leadership.leads:
+                await self._hear_others()
+                await self._look_and_write()
+            else:
+                await self._look_and_tell()
+
+    async def _hear_others(self) -> None:
+        """Right after the beginning of a term, until all have spoken (bounded)."""
+        term, until = self._term, self.monotonic() + PEERS_WITHIN
+        while term != self._heard and not self.tally.complete() and self.monotonic() < until:
+            await asyncio.sleep(TELL_EVERY)
+        self._heard = term
 
     async def _rest(self) -> None:
-        """Until something is due."""
-        while not self._due:
+        """Until something is due, or another term begins."""
+        term = self._term
+        while not self._due and term == self._term:
             self._woken.clear()
             if self._sweep_at is None:
                 await self._woken.wait()
@@ -106,9 +203,7 @@ class Reporter:
             left = self._sweep_at - self.monotonic()
             if left <= 0:
                 self._sweep_at = None
-                for key in self.reconciler.known:
-                    if is_reported(key):
-                        self._due.setdefault(key)
+                self._look_at_all()
                 if not self._due:
                     continue
                 return
@@ -116,16 +211,47 @@ class Reporter:
                 async with asyncio.timeout(left):
                     await self._woken.wait()
 
-    async def _look_and_write(self) -> None:
+    def _look_at_due(self) -> tuple[list[tuple[Key, Figure]], float]:
+        """What differs, of some that are due; and the seconds that it took."""
         started = self.monotonic()
         differing: list[tuple[Key, Figure]] = []
-        while self._due and self.monotonic() - started < CHUNK_SECONDS:
+        size = 0
+        while self._due and size < TOLD_AT_ONCE and self.monotonic() - started < CHUNK_SECONDS:
             key, _ = self._due.popitem(last=False)
             figure = self._look(key)
             if figure is not None and figure != self._figures.get(key):
                 differing.append((key, figure))
-        looked = self.monotonic() - started
+                size += figure.size
+        return differing, self.monotonic() - started
+
+    async def _look_and_tell(self) -> None:
+        differing, looked = self._look_at_due()
+        whole = not self._due
+        if not differing and (self._told_all or not whole):
+            await asyncio.sleep(looked / LOOKING_SHARE)
+            return
+        term, figures = self._term, tuple((key, brief(figure)) for key, figure in differing)
+        try:
+            await self.tell(figures, whole and not self._told_all)
+        except Untold as error:
+            log.debug("figures not told", reason=str(error))
+            self._woken.clear()
+            for key, _ in differing:
+                self._due.setdefault(key)
+            with contextlib.suppress(TimeoutError):  # or until another leads
+                await asyncio.wait_for(self._woken.wait(), RETRY_AFTER)
+            return
+        if term == self._term:
+            self._figures.update(differing)
+            self._told_all = self._told_all or whole
+        await asyncio.sleep(looked / LOOKING_SHARE if self._due else max(looked / LOOKING_SHARE, TELL_EVERY))
+
+    async def _look_and_write(self) -> None:
+        differing, looked = self._look_at_due()
         for key, figure in differing:
+            if not self.leadership.leads:
+                self._due.setdefault(key)  # to be told, then
+                continue
             await self._write(key, figure)
             await asyncio.sleep(1 / WRITES_PER_SECOND)
         await asyncio.sleep(looked / LOOKING_SHARE)
@@ -139,6 +265,8 @@ class Reporter:
             self.open.discard(key)
             return None
         figure = figure_of(noted.generation, self.delivery.verdict(key, revision), noted.limits)
+        if self.leadership.leads:
+            figure = self.tally.of_all(key, figure)
         (self.open.add if figure.open else self.open.discard)(key)
         return figure
 

@@ -46,9 +46,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     audit_log: Path | None = None  # None: in the state directory
     audit_bytes: int = 64 << 20  # of each of its files
     audit_keep: int = 8  # files beside the newest
-    trust_domain: str = TRUST_DOMAIN
+    trust_domain: str = ""  # "": as the mesh has it; TRUST_DOMAIN for a new one
     cert_ttl: int = DEFAULT_TTL  # seconds
     max_cert_ttl: int = 0  # seconds; 0: as cert_ttl
+    join: Address | None = None  # the CA port of a server that holds the root of the mesh to join
+    join_token: str = ""
 
 
 def address(option: str, text: str) -> Address:

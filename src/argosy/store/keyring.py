@@ -130,6 +130,21 @@ def create(path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def install(path: Path, text: str) -> None:
+    """Makes these the keys of a file, before those that are in it: no key is ever lost. Raises Failure."""
+    _parse(path, text)
+    lines = text.splitlines()
+    if path.exists():
+        lines += [line for line in path.read_text("ascii").splitlines()[1:] if line not in lines]
+    try:
+        write_private(path, "\n".join([*lines, ""]).encode())
+    except OSError as error:
+        raise Failure(
+            f"cannot write the keys of the secrets, {path}: {error.strerror}",
+            "name another --secrets-key-file",
+        ) from error
+
+
 def is_sealed(body: bytes) -> bool:
     return body.startswith(MAGIC)
 

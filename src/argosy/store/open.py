@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -54,10 +55,20 @@ async def open_plain(url: str) -> Store:
     return await EtcdStore.open(address.parse(url))
 
 
-async def open_store(url: str, state: Path, keys: Path | None = None) -> Store:
-    """The store of a server: `url` "" is that of the state directory; secrets are opened. Raises Failure."""
+async def open_store(
+    url: str,
+    state: Path,
+    keys: Path | None = None,
+    first: Callable[[Store], Awaitable[None]] | None = None,
+) -> Store:
+    """The store of a server: `url` "" is that of the state directory; secrets are opened. Raises Failure.
+
+    `first` sees the store before its keys are looked for: whoever may not use it is told that, and not of keys.
+    """
     inner = await open_plain(url or url_of(state))
     try:
+        if first is not None:
+            await first(inner)
         return await sealed.seal(inner, keys or state / KEYS)
     except BaseException:
         await inner.close()

@@ -3,6 +3,8 @@
 One bidirectional stream a workload (`ATTEND`), JSON messages. The certificate of the connection decides namespace,
 service account and workload name; a message that claims another is refused. While the stream is open the workload
 counts as connected; once it is lost, a grace period runs.
+
+To an agent of protocol 2 the server also says, unasked, where the servers of the mesh are (`Servers`).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ class Port(Struct, frozen=True, kw_only=True):
 class Register(Struct, frozen=True, kw_only=True, tag="register"):
     """Creates or updates the WorkloadEntry (not announced yet), and the Service where there is none."""
 
-    protocol: int = 1
+    protocol: int = 2
     workload: str
     namespace: str
     service_account: str
@@ -55,6 +57,13 @@ AgentMessage = Register | Announce | Withdraw | Leave
 class Registered(Struct, frozen=True, kw_only=True, tag="registered"):
     entry: str  # namespace/name
     created_service: str = ""  # namespace/name where one was created
+    xds_addresses: tuple[str, ...] = ()  # of all servers, this one first
+
+
+class Servers(Struct, frozen=True, kw_only=True, tag="servers"):
+    """A server came or went: all of them, this one first. No answer to anything."""
+
+    xds_addresses: tuple[str, ...]
 
 
 class Announced(Struct, frozen=True, kw_only=True, tag="announced"):
@@ -80,4 +89,4 @@ class Refused(Struct, frozen=True, kw_only=True, tag="refused"):
     message: str
 
 
-ServerMessage = Registered | Announced | Withdrawn | Left | Refused
+ServerMessage = Registered | Announced | Withdrawn | Left | Refused | Servers

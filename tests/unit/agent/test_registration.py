@@ -26,6 +26,7 @@ from argosy.xds.registration import (
     Register,
     Registered,
     ServerMessage,
+    Servers,
     Withdrawn,
 )
 
@@ -37,6 +38,7 @@ class Server:
         self.streams: list[list[str]] = []
         self.reasons: list[str] = []
         self.refuse: dict[str, str] = {}
+        self.pushed: tuple[str, ...] = ()  # said before each answer
         self.hang_up = asyncio.Event()
         self.port = 0
         self.server: grpc.aio.Server | None = None
@@ -59,12 +61,14 @@ class Server:
         said: list[str] = []
         self.streams.append(said)
         answers: dict[str, ServerMessage] = {
-            "Register": Registered(entry="n/w"),
+            "Register": Registered(entry="n/w", xds_addresses=("one:1",)),
             "Announce": Announced(acknowledged=0),
             "Withdraw": Withdrawn(acknowledged=0),
             "Leave": Left(),
         }
         async for data in requests:
+            if self.pushed:
+                yield msgspec.json.encode(Servers(xds_addresses=self.pushed))
             message = msgspec.json.decode(data, type=AgentMessage)
             kind = type(message).__name__
             said.append(kind)
@@ -90,6 +94,7 @@ class Told:
         self.registered: list[Registered] = []
         self.refused: list[Refused] = []
         self.settled: list[bool] = []
+        self.servers: list[tuple[str, ...]] = []
 
     async def on_registered(self, answer: Registered) -> None:
         self.registered.append(answer)
@@ -117,6 +122,7 @@ async def attended() -> AsyncIterator[tuple[Registration, Server, Told]]:
         on_registered=told.on_registered,
         on_refused=told.on_refused,
         on_settled=told.on_settled,
+        on_servers=told.servers.append,
     )
     task = asyncio.create_task(one.run())
     try:
@@ -217,3 +223,15 @@ def test_a_damaged_note_is_passed_over(tmp_path: Path, text: str) -> None:
     (tmp_path / "left").mkdir()
     (tmp_path / "left" / "n.w.json").write_text(text)
     assert registration.undelivered(tmp_path) == ()
+
+
+async def test_where_the_servers_are_is_heard_and_answers_nothing() -> None:
+    async with attended() as (one, server, told):
+        await asyncio.wait_for(one.registered.wait(), 10)
+        assert told.servers == [("one:1",)]
+        server.pushed = ("one:1", "two:2")
+        one.announce()
+        await eventually(lambda: one.announced)
+        one.withdraw("leaving")
+        await asyncio.wait_for(one.withdrawn.wait(), 10)
+        assert told.servers == [("one:1",), ("one:1", "two:2"), ("one:1", "two:2")]

@@ -125,6 +125,13 @@ def test_what_another_user_forbids_is_a_message_too(
         (["xds", "dump", "-f", "/nowhere.yaml"], 1, "cannot read /nowhere.yaml"),
         (["gateway", "--port", "80=1", "--port", "81=1"], 2, "given twice"),
         (["demo", "--port", "0"], 2, "'--port'"),
+        (["server", "--join", "x:1"], 2, "there is no join token"),
+        (["server", "--join", "x:1", "--join-token-file", "/nowhere"], 1, "--join-token-file /nowhere"),
+        (["server", "--join", "x", "--join-token-file", "/dev/null"], 1, "--join 'x' is not HOST:PORT"),
+        (["server", "--join", "x:1", "--join-token-file", "/dev/null"], 1, "holds no join token"),
+        (["join-token", "--expires", "never"], 2, "always ends"),
+        (["join-token", "--expires", "1s"], 2, "not a time of a minute"),
+        (["join-token", "--file", "/nowhere/x"], 1, "name another with --file"),
     ],
 )
 def test_wrong_usage_is_told(

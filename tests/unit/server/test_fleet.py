@@ -4,31 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from argosy.identity import client as identity
-from argosy.identity.authority import Authority, open_authority
+from argosy.identity.authority import (
+    ISSUING_LIFETIME,
+    ISSUING_RENEWAL,
+    Authority,
+    Joined,
+    csr_of,
+    join,
+    open_authority,
+)
 from argosy.identity.names import Identity
-from argosy.server import ports
+from argosy.runtime.paths import write_private
+from argosy.server import fleet, ports
+from argosy.server.figures import Figure
 from argosy.server.fleet import (
     ASK,
     RESOURCE,
     AskDelivery,
+    AskIssuing,
     AskProxies,
     Fleet,
     Operations,
     OperationsService,
     ServerRecord,
+    Take,
+    TellFigures,
 )
+from argosy.server.joining import renew_if_due
 from argosy.server.proxies import ProxyState, disconnected
 from argosy.server.settings import Address
 from argosy.server.verdict import Rejection, State, Verdict, merged
-from argosy.store.base import Key
+from argosy.store.base import Hold, Key, Unavailable
 from argosy.store.memory import MemoryStore
 
 VS = Key("networking.istio.io/virtualservices", "default", "reviews")
@@ -41,8 +57,17 @@ def connected(name: str, since: float = 1.0) -> ProxyState:
 class Server:
     """The part of a server that others ask."""
 
-    def __init__(self, store: MemoryStore, authority: Authority, name: str) -> None:
-        self.own = ports.OwnCertificate(authority)
+    def __init__(
+        self,
+        store: MemoryStore,
+        trusted: Authority,
+        name: str,
+        take: Take = lambda _: False,
+        authority: Authority | None = None,
+    ) -> None:
+        self.authority = authority
+        self.take = take
+        self.own = ports.OwnCertificate(trusted)
         self.states: list[ProxyState] = []
         self.verdict = Verdict(state=State.UNAFFECTED)
         self.asked: list[Key] = []
@@ -55,7 +80,7 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Server]:
-        handler = OperationsService(lambda: self.states, self.deliver).handler()
+        handler = OperationsService(lambda: self.states, self.deliver, self.take, self.authority).handler()
         server = ports.grpc_server([handler])
         bound = ports.bind(server, "xds", Address("127.0.0.1", 0), ports.credentials(self.own, "required"))
         await server.start()
@@ -146,6 +171,39 @@ async def test_a_server_that_does_not_answer_is_named_not_left_out(authority: Au
         assert silent == ("127.0.0.1:1",)
 
 
+async def test_a_server_that_died_is_asked_until_it_is_one_no_more(authority: Authority) -> None:
+    store = MemoryStore()
+    lost = ServerRecord(id="lost", version="1", roles=("xds",), xds="127.0.0.1:1")
+    async with Server(store, authority, "a").running() as a:
+        key = Key(RESOURCE, "", "lost")
+        await store.create(key, msgspec.json.encode(lost))
+        await see(a, 1)
+        a.verdict = Verdict(state=State.LIVE, proxies=("one.default",))
+        waiting = asyncio.create_task(a.operations.deliver(VS, 7, 30))
+        async with asyncio.timeout(10):
+            while len(a.asked) < 2:
+                await asyncio.sleep(0.005)
+        assert not waiting.done()
+        a.verdict = Verdict(state=State.LIVE, proxies=("one.default", "of-the-lost.default"))
+        await store.delete(key)  # its lease is over
+        verdict = await asyncio.wait_for(waiting, 10)
+        assert (verdict.state, verdict.proxies) == (State.LIVE, ("of-the-lost.default", "one.default"))
+
+
+async def test_the_leader_is_told_figures(authority: Authority) -> None:
+    told: list[TellFigures] = []
+
+    def take(one: TellFigures) -> bool:
+        told.append(one)
+        return one.term == 7
+
+    async with Server(MemoryStore(), authority, "a", take).running() as a:
+        for term, taken in ((7, b"true"), (8, b"false")):
+            question = TellFigures("b", term, ((VS, Figure(generation=3, programmed=2)),), whole=True)
+            assert await a.fleet.ask(a.fleet.own, question, 5) == taken
+            assert told[-1] == question
+
+
 async def test_a_workload_may_not_ask(authority: Authority) -> None:
     key, csr = identity.new_key_and_csr()
     who = Identity(
@@ -197,3 +255,88 @@ def test_who_refused_is_not_away() -> None:
     refused = Verdict(state=State.REJECTED, rejected=(Rejection(proxy="a.default", message="bad"),))
     other = Verdict(state=State.LIVE, disconnected=("a.default", "b.default"))
     assert merged([refused, other]).disconnected == ("b.default",)
+
+
+class Unheld(MemoryStore):
+    """Takes nobody for present any more, from when the test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+
+    async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
+        if self.away:
+            raise Unavailable("away")
+        return await super().hold(key, body, ttl)
+
+
+@pytest.mark.parametrize("others", [True, False])
+async def test_a_server_that_cannot_say_that_it_is_there_is_cut_off_where_there_are_others(
+    authority: Authority, others: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "CUT_OFF_AFTER", 0.05)
+    monkeypatch.setattr(fleet, "PRESENT", 0.3)
+    store = Unheld()
+    async with Server(store, authority, "a").running() as a:
+        if others:
+            other = ServerRecord(id="b", version="1", roles=("xds",), xds="127.0.0.1:1")
+            await store.create(Key(RESOURCE, "", "b"), msgspec.json.encode(other))
+            await see(a, 1)
+        async with asyncio.timeout(10):
+            while Key(RESOURCE, "", "a") not in a.fleet.records:
+                await asyncio.sleep(0.005)
+        assert not a.fleet.cut_off
+        store.away = True
+        await store.delete(Key(RESOURCE, "", "a"))
+        await asyncio.sleep(1)
+        assert a.fleet.cut_off is others
+        store.away = False
+        async with asyncio.timeout(10):
+            while Key(RESOURCE, "", "a") not in a.fleet.records or a.fleet.cut_off:
+                await asyncio.sleep(0.005)
+
+
+async def test_who_holds_the_root_renews_the_issuing_certificate_of_another(
+    authority: Authority, tmp_path: Path
+) -> None:
+    directory = tmp_path / "joined"
+    key = ec.generate_private_key(ec.SECP256R1())
+    note = Joined(trust_domain="cluster.local", server="x:1", at=0)
+    join(directory, note, authority.bundle, authority.sign_issuing(csr_of(key)), key)
+    joined = open_authority(directory, "")
+    before = joined.issuing
+    store = MemoryStore()
+    async with (
+        Server(store, authority, "a", authority=authority).running() as a,
+        Server(store, joined, "b", authority=joined).running() as b,
+    ):
+        await see(b, 1)
+        await renew_if_due(directory, joined, b.fleet)
+        assert joined.issuing == before, "it has years"
+        joined.clock = lambda: time.time() + ISSUING_LIFETIME - ISSUING_RENEWAL + 60
+        await renew_if_due(directory, joined, b.fleet)
+        assert joined.issuing == before, "nobody there holds the root"
+        record = msgspec.structs.replace(a.fleet.own, root=True)
+        stored = await store.get(Key(RESOURCE, "", "a"))
+        assert stored is not None
+        await store.update(stored.key, msgspec.json.encode(record))
+        async with asyncio.timeout(10):
+            while not b.fleet.others[0].root:
+                await asyncio.sleep(0.005)
+        authority.clock = joined.clock
+        await renew_if_due(directory, joined, b.fleet)
+        assert joined.issuing.not_valid_after_utc > before.not_valid_after_utc
+        assert joined.issuing.public_key() == before.public_key()
+        assert open_authority(directory, "").issuing == joined.issuing
+        with pytest.raises(grpc.aio.AioRpcError, match="does not hold the root"):
+            await a.fleet.ask(b.fleet.own, AskIssuing(authority.issuing_csr()), 5)
+
+
+def test_the_root_key_may_be_given_to_a_server_that_joined(authority: Authority, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    note = Joined(trust_domain="td", server="x:1", at=0)
+    join(tmp_path / "joined", note, authority.bundle, authority.sign_issuing(csr_of(key)), key)
+    assert not open_authority(tmp_path / "joined", "").holds_root
+    write_private(tmp_path / "joined" / "root.key", (tmp_path / "ca" / "root.key").read_bytes())
+    again = open_authority(tmp_path / "joined", "")
+    assert (again.holds_root, again.trust_domain) == (True, "td")

@@ -214,7 +214,9 @@ async def test_from_a_proof_of_identity_to_a_steered_proxy(plane: ControlPlane) 
     await until(lambda: envoy.has(ROUTE, "http_proxy"), "the client has its first configuration")
     attendance = Attendance(plane.info.xds, reviews)
     registered = await attendance.ask(register("reviews-v1", "reviews"))
-    assert registered == Registered(entry="default/reviews-v1", created_service="default/reviews")
+    assert registered == Registered(
+        entry="default/reviews-v1", created_service="default/reviews", xds_addresses=(plane.info.xds,)
+    )
     await until(lambda: envoy.has(ENDPOINT, REVIEWS), "the client knows the service")
     announced = await attendance.ask(Announce())
     assert isinstance(announced, Announced)
@@ -293,6 +295,7 @@ async def test_metrics_and_readiness(plane: ControlPlane) -> None:
         if not line.startswith("#")
     }
     assert values["argosy_proxies_connected"] == 1
+    assert (values["argosy_servers"], values["argosy_server_leads"]) == (1, 1)
     assert values["argosy_certificates_issued_total"] == 1
     assert values['argosy_xds_resources_sent_total{type="RouteConfiguration"}'] == 1
     await envoy.close()
@@ -320,7 +323,7 @@ async def test_after_a_restart_nothing_that_is_the_same_is_sent_again(tmp_path: 
         assert envoy.received == before
         assert sum(plane.metrics.resources_sent.values.values()) == 0
         assert envoy.has(ENDPOINT, REVIEWS, b"reviews-v1")
-        assert {key.name for key in plane.registrar.losses.since} == {"reviews-v1"}, "its grace runs"
+        assert {key.name for key in plane.attendance.losses.since} == {"reviews-v1"}, "its grace runs"
         await envoy.close()
 
 
@@ -467,3 +470,24 @@ async def test_the_process_stops_cleanly(tmp_path: Path, number: signal.Signals)
     lines = [msgspec.json.decode(line) for line in err.splitlines()]
     assert [line["event"] for line in lines][-2:] == ["stopping", "stopped"]
     assert not (state / "server.json").exists()
+
+
+async def test_a_server_that_is_cut_off_from_the_store_sends_its_agents_to_the_others(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = await identity(plane, "reviews-v1")
+    envoy = FakeEnvoy(plane.info.xds, held)
+    attendance = Attendance(plane.info.xds, held)
+    await attendance.ask(register("reviews-v1", "reviews"))
+    await until(lambda: envoy.has(ROUTE, "http_proxy"), "the workload has its first configuration")
+    monkeypatch.setattr(type(plane.fleet), "cut_off", True)
+    await until(lambda: not plane.reconciler.proxies.sessions, "its configuration comes from here no more")
+    await until(
+        lambda: "turn to another" in envoy.connection.error, "it is told why, and on the next attempt too"
+    )
+    assert await attendance.call.code() is grpc.StatusCode.UNAVAILABLE
+    await until(lambda: plane.attendance.losses.since, "its grace runs, as of any that is lost")
+    monkeypatch.setattr(type(plane.fleet), "cut_off", False)
+    await until(lambda: envoy.connection.connected, "it is served again", 20)
+    await envoy.close()
+    await attendance.close()

@@ -11,7 +11,9 @@ import pytest
 
 from argosy.identity.names import Identity
 from argosy.server import entries
-from argosy.server.registration import Conversation, Refusal, Registrar
+from argosy.server.attend import Conversation
+from argosy.server.attendance import Attendance
+from argosy.server.registration import Refusal, Registrar
 from argosy.server.verdict import State, Verdict
 from argosy.store.base import Conflict, Key, Stored
 from argosy.store.memory import MemoryStore
@@ -26,6 +28,7 @@ from argosy.xds.registration import (
     Register,
     Registered,
     ServerMessage,
+    Servers,
     Withdraw,
     Withdrawn,
 )
@@ -65,8 +68,16 @@ class Mesh:
         self.answer = asyncio.Event()
         self.answer.set()
         self.talks: list[Talk] = []
+        self.servers: tuple[str, ...] = ()
+        self.begin()
+
+    def begin(self) -> None:
+        """The server starts."""
+        self.attendance = Attendance(
+            self.store, "server-1", clock=lambda: self.now, monotonic=lambda: self.now
+        )
         self.registrar = Registrar(
-            self.store, self.deliver, clock=lambda: self.now, monotonic=lambda: self.now
+            self.store, self.deliver, self.attendance, servers=lambda: self.servers, clock=lambda: self.now
         )
 
     async def deliver(self, key: Key, revision: int, timeout: float) -> Verdict:
@@ -151,7 +162,7 @@ async def test_a_workload_joins_and_leaves(mesh: Mesh) -> None:
     assert await talk.ask(Leave()) == Left()
     assert await mesh.present() == set()
     await talk.hang_up()
-    assert mesh.registrar.losses.since == {}
+    assert mesh.attendance.losses.since == {}
 
 
 async def test_the_service_is_created_once_with_the_proven_identity(mesh: Mesh) -> None:
@@ -306,9 +317,9 @@ async def test_a_new_stream_replaces_the_old_one(mesh: Mesh) -> None:
     assert isinstance(answer, Refused)
     assert await mesh.present() == {"reviews-v1"}
     await old.hang_up()
-    assert mesh.registrar.losses.since == {}, "the entry is still spoken for"
+    assert mesh.attendance.losses.since == {}, "the entry is still spoken for"
     await new.hang_up()
-    assert set(mesh.registrar.losses.since) == {ENTRY}
+    assert set(mesh.attendance.losses.since) == {ENTRY}
 
 
 class Contested(MemoryStore):
@@ -364,44 +375,44 @@ async def announced(mesh: Mesh, *workloads: str) -> list[Talk]:
 async def test_a_lost_workload_goes_after_its_grace(mesh: Mesh) -> None:
     talks = await announced(mesh, "a", "b")
     await talks[0].hang_up()
-    assert {key.name for key in mesh.registrar.losses.since} == {"a"}
+    assert {key.name for key in mesh.attendance.losses.since} == {"a"}
     mesh.now += 29
-    await mesh.registrar.sweep()
+    await mesh.attendance.sweep()
     assert await mesh.present() == {"a", "b"}
     mesh.now += 1
-    await mesh.registrar.sweep()
+    await mesh.attendance.sweep()
     assert await mesh.present() == {"b"}
-    assert mesh.registrar.removed_for_loss == 1
+    assert mesh.attendance.removed_for_loss == 1
 
 
 async def test_half_of_a_service_is_kept_and_reported(mesh: Mesh) -> None:
     for talk in await announced(mesh, "a", "b", "c"):
         await talk.hang_up()
     mesh.now += 31
-    await mesh.registrar.sweep()
+    await mesh.attendance.sweep()
     assert await mesh.present() == {"b", "c"}
-    assert {key.name for key in mesh.registrar.kept} == {"b", "c"}
+    assert {key.name for key in mesh.attendance.kept} == {"b", "c"}
     mesh.now += 1000
-    await mesh.registrar.sweep()
+    await mesh.attendance.sweep()
     assert await mesh.present() == {"b", "c"}
     back = Talk(mesh, identity("b"))
     await back.ask(register("b"))
-    assert {key.name for key in mesh.registrar.kept} == {"c"}
+    assert {key.name for key in mesh.attendance.kept} == {"c"}
 
 
 async def test_after_a_restart_everybody_has_a_grace(mesh: Mesh) -> None:
     await announced(mesh, "a", "b", "c", "d")
     by_hand = {"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": {}, "spec": {}}
     await mesh.store.create(entries.entry_key("default", "by-hand"), msgspec.json.encode(by_hand))
-    mesh.registrar = Registrar(mesh.store, mesh.deliver, clock=lambda: mesh.now, monotonic=lambda: mesh.now)
-    await mesh.registrar.expect_all()
+    mesh.begin()
+    await mesh.attendance.expect_all()
     for workload in ("b", "c", "d"):
         await Talk(mesh, identity(workload)).ask(register(workload))
     mesh.now += 29
-    await mesh.registrar.sweep()
+    await mesh.attendance.sweep()
     assert await mesh.present() == {"a", "b", "c", "d", "by-hand"}
     mesh.now += 2
-    await mesh.registrar.sweep()
+    await mesh.attendance.sweep()
     assert await mesh.present() == {"b", "c", "d", "by-hand"}
 
 
@@ -410,6 +421,39 @@ async def test_an_entry_deleted_by_hand_is_forgotten(mesh: Mesh) -> None:
     await talk.hang_up()
     await mesh.store.delete(entries.entry_key("default", "a"))
     mesh.now += 31
-    await mesh.registrar.sweep()
-    assert mesh.registrar.losses.since == {}
-    assert mesh.registrar.kept == {}
+    await mesh.attendance.sweep()
+    assert mesh.attendance.losses.since == {}
+    assert mesh.attendance.kept == {}
+
+
+async def test_an_agent_hears_where_the_servers_are_if_it_understands(mesh: Mesh) -> None:
+    mesh.servers = ("one:1",)
+    new, old = Talk(mesh, identity("new")), Talk(mesh, identity("old"))
+    silent = Talk(mesh, identity("silent"))
+    answer = await new.ask(register("new"))
+    assert isinstance(answer, Registered)
+    assert answer.xds_addresses == ("one:1",)
+    await old.ask(register("old", protocol=1))
+    for servers in (("one:1",), ("one:1", "two:2"), ("one:1", "two:2"), ("one:1",)):
+        mesh.servers = servers
+        for talk in (new, old, silent):
+            talk.conversation.tell_servers()
+    assert await new.heard() == Servers(xds_addresses=("one:1", "two:2"))
+    assert await new.heard() == Servers(xds_addresses=("one:1",))
+    for talk in (new, old, silent):
+        await talk.hang_up()
+        assert talk.answers.empty()
+
+
+async def test_an_entry_names_the_server_that_attends_it(mesh: Mesh) -> None:
+    talk = Talk(mesh)
+    await talk.ask(register())
+    await talk.ask(Announce())
+    assert (await mesh.body())["metadata"]["annotations"]["istio.io/workloadController"] == "server-1"
+    mesh.attendance.own = "server-2"
+    again = Talk(mesh)
+    await again.ask(register())
+    body = await mesh.body()
+    assert body["metadata"]["annotations"]["istio.io/workloadController"] == "server-2"
+    assert body["metadata"]["generation"] == 1, "what it is has not changed"
+    assert await mesh.healthy(), "it is as healthy as it was"

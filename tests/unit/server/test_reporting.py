@@ -14,8 +14,10 @@ from argosy.model import ir
 from argosy.resources.meta import prepare_update
 from argosy.server import entries, reporting
 from argosy.server.delivery import Delivery
+from argosy.server.figures import Figure
 from argosy.server.reconcile import Loop, Reconciler
-from argosy.server.reporting import Reporter
+from argosy.server.reporting import Reporter, Untold
+from argosy.server.tally import Tally
 from argosy.store.base import Key, Unavailable
 from argosy.store.memory import MemoryStore
 from argosy.xds.registration import Port, Register
@@ -209,3 +211,131 @@ async def test_a_store_that_cannot_be_written_is_tried_again(
     await mesh.put(virtual_service(), VS)
     await mesh.becomes("NoSubscribers")
     assert tried == 3
+
+
+class Term:
+    """Who leads, as the test says."""
+
+    def __init__(self) -> None:
+        self.leads, self.leader, self.term = True, "a", 1
+        self.on_changed: list[Callable[[], None]] = []
+
+    def change(self, leads: bool, term: int) -> None:
+        self.leads, self.leader, self.term = leads, "a" if leads else "b", term
+        for tell in self.on_changed:
+            tell()
+
+
+class Two(Mesh):
+    """This server and another, `b`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peers = {"b": "10.0.0.2:15012"}
+        self.term = Term()
+        self.told: list[tuple[dict[Key, Figure], bool]] = []
+        self.away = False
+        self.reporter = Reporter(
+            self.store, self.reconciler, self.delivery, self.term, Tally(lambda: self.peers), self.tell
+        )
+
+    async def tell(self, figures: tuple[tuple[Key, Figure], ...], whole: bool) -> None:
+        if self.away:
+            raise Untold("away")
+        self.told.append((dict(figures), whole))
+
+
+@pytest.fixture
+async def two(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Two]:
+    monkeypatch.setattr(reporting, "SETTLED", 0.05)
+    monkeypatch.setattr(reporting, "RETRY_AFTER", 0.02)
+    monkeypatch.setattr(reporting, "TELL_EVERY", 0.02)
+    made = Two()
+    tasks = [asyncio.create_task(made.loop.run()), asyncio.create_task(made.reporter.run())]
+    await made.loop.synced.wait()
+    yield made
+    for task in tasks:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*tasks)
+
+
+async def used(two: Two) -> FakeEnvoy:
+    """A route that one proxy here uses."""
+    await two.workload("reviews-v1")
+    await two.put(virtual_service(), VS)
+    await two.seen()
+    return FakeEnvoy(two.reconciler, "client-1", node())
+
+
+async def test_the_leader_writes_what_all_see(two: Two) -> None:
+    two.reporter.take("b", ((VS, Figure(generation=1, programmed=2)),), True)
+    await asyncio.sleep(
+        0.05
+    )  # the other server was quicker: what it said of an object to come is not forgotten
+    await used(two)
+    found = await two.becomes("Programmed")
+    async with asyncio.timeout(10):
+        while (found := await two.condition())["message"] != "3 of 3 affected proxies run it":
+            await asyncio.sleep(0.01)
+    assert found["status"] == "True"
+    two.reporter.take("b", ((VS, Figure(generation=1, programmed=1, waiting=("x.default",))),), False)
+    found = await two.becomes("Pending")
+    assert found["message"] == "2 of 3 affected proxies run it; waiting for x.default"
+    two.peers.clear()
+    two.reporter.fleet_changed()
+    assert (await two.becomes("Programmed"))["message"] == "1 of 1 affected proxies run it"
+
+
+async def test_the_leader_waits_for_the_others_before_it_writes(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "PEERS_WITHIN", 0.3)
+    await used(two)
+    await asyncio.sleep(0.1)
+    assert await two.condition() == {}
+    assert (await two.becomes("Programmed"))["message"] == "1 of 1 affected proxies run it", (
+        "it does not for ever"
+    )
+
+
+async def test_another_server_tells_and_writes_nothing(two: Two) -> None:
+    two.term.change(leads=False, term=2)
+    two.away = True  # the leader cannot be reached yet
+    envoy = await used(two)
+    await asyncio.sleep(0.1)
+    two.away = False
+
+    def last() -> Figure | None:
+        known: dict[Key, Figure] = {}
+        for figures, _ in two.told:
+            known |= figures
+        return known.get(VS)
+
+    await until(lambda: (found := last()) is not None and found.programmed == 1)
+    assert [whole for _, whole in two.told].count(True) == 1
+    assert await two.condition() == {}
+    told = len(two.told)
+    await two.put(virtual_service("9s"), VS)
+    await until(lambda: (found := last()) is not None and found.waiting == ("client-1.default",))
+    envoy.exchange()
+    await until(lambda: (found := last()) is not None and (found.programmed, found.generation) == (1, 2))
+    assert not any(whole for _, whole in two.told[told:])
+    # Another leader hears everything anew; and one that leads itself writes.
+    told = len(two.told)
+    two.term.change(leads=False, term=3)
+    await until(lambda: any(whole for _, whole in two.told[told:]))
+    assert VS in {key for figures, _ in two.told[told:] for key in figures}
+    two.peers.clear()
+    two.term.change(leads=True, term=4)
+    assert (await two.becomes("Programmed"))["message"] == "1 of 1 affected proxies run it"
+
+
+async def test_a_server_without_objects_has_told_everything_too(two: Two) -> None:
+    await asyncio.sleep(0.05)  # it leads, and rests
+    two.term.change(leads=False, term=2)
+    await until(lambda: [whole for _, whole in two.told] == [True])
+    two.term.change(leads=False, term=3)
+    await until(lambda: [whole for _, whole in two.told] == [True, True])
+    await used(two)
+    await until(lambda: any(VS in figures for figures, _ in two.told))

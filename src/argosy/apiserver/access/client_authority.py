@@ -198,13 +198,19 @@ def _create(directory: Path, now: float) -> None:
         .issuer_name(subject)
         .sign(key, hashes.SHA256())
     )
+    install(directory, pem(certificate).encode(), key_pem(key))
+
+
+def install(directory: Path, certificate: bytes, key: bytes) -> None:
+    """Makes the directory of an authority (PEM), whole; what it held before is gone. Raises Failure."""
     private_dir(directory.parent)
     new = directory.with_name(f".{directory.name}.new")
     shutil.rmtree(new, ignore_errors=True)  # of a first start that was killed half-way
     private_dir(new)
     try:
-        write_private(new / "ca.key", key_pem(key))
-        write_private(new / "ca.crt", pem(certificate).encode())
+        write_private(new / "ca.key", key)
+        write_private(new / "ca.crt", certificate)
+        shutil.rmtree(directory, ignore_errors=True)
         new.replace(directory)
     except OSError as error:
         raise Failure(f"cannot create {directory}: {error.strerror}", "free some disk space") from error
