@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
+from argosy.store.base import Store
+from argosy.store.etcd.address import parse
+from argosy.store.etcd.store import EtcdStore
 from tests.servers.api import running_api
+from tests.servers.etcd import etcd
 from tests.servers.kubectl import VERSIONS, Kubectl, tools
 
 Json = dict[str, Any]
@@ -23,11 +27,20 @@ spec:
 """
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture(params=[*VERSIONS, "etcd"])
 def kubectl(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kubectl]:
-    found = tools(request.param)
-    with running_api(tmp_path) as config:
-        yield Kubectl(found.kubectl, config, tmp_path)
+    """Each version over a store in memory; and the newest over etcd."""
+    if request.param != "etcd":
+        with running_api(tmp_path) as config:
+            yield Kubectl(tools(request.param).kubectl, config, tmp_path)
+        return
+    with etcd(tmp_path / "etcd", options=["--unsafe-no-fsync"]) as cluster:
+
+        async def opening() -> Store:
+            return await EtcdStore.open(parse(cluster.url()))
+
+        with running_api(tmp_path, opening) as config:
+            yield Kubectl(tools(VERSIONS[-1]).kubectl, config, tmp_path)
 
 
 def route(kubectl: Kubectl) -> Json:

@@ -30,6 +30,8 @@ KEEP_ALIVE_SECONDS = 75
 HEAD_WITHIN = 20.0
 """Seconds in which the head of a request must have come, once there is a connection or its first byte."""
 LONGEST_SOCKET_PATH = 107
+PROBES = (60, 30, 4)
+"""When a quiet connection is probed first and then, in seconds, and how often without an answer."""
 NO_CHECK_TIME = 0x200000  # OpenSSL: X509_V_FLAG_NO_CHECK_TIME
 
 
@@ -197,6 +199,7 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _expect_life(bound)
         bound.setblocking(False)
         bound.bind(address)
         bound.listen(1024)
@@ -210,6 +213,18 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
             f"cannot listen on {shown}: {error.strerror}", f"choose another address with {flag}"
         ) from error
     return bound
+
+
+def _expect_life(bound: socket.socket) -> None:
+    """A watch may be quiet for ever: a client whose machine is gone is found out by the kernel, in three minutes.
+
+    Connections have the options of the socket that listens (tcp(7)).
+    """
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in zip(
+        (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), PROBES, strict=True
+    ):
+        bound.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _bind_unix(path: Path) -> socket.socket:
