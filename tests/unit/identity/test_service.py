@@ -106,7 +106,7 @@ async def test_a_proven_user_gets_a_certificate_and_renews_it(ca: Running) -> No
 async def test_a_server_that_takes_its_time_to_shake_hands_is_waited_for(ca: Running) -> None:
     """A call that does not wait for a connection fails with its first attempt."""
     attempts = 0
-    pumps = []
+    pumps: list[asyncio.Task[None]] = []
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal attempts
