@@ -178,11 +178,18 @@ class Reconciler:
         return facts
 
     def _decoded(self, kind: Kind, event: Event) -> Object | None:
+        """As its key says it is: the store may have been written past our API."""
         key = event.stored.key
         self.known[key] = event.stored.revision
         try:
-            return decode(event.stored.body)
-        except ValueError as error:
+            obj = decode(event.stored.body)
+            if not isinstance(obj, kind.struct):
+                raise ValueError(f"it is no {kind.unique_name}, as its place says")
+            if (obj.metadata.name, obj.metadata.namespace) == (key.name, key.namespace):
+                return obj
+            metadata = msgspec.structs.replace(obj.metadata, name=key.name, namespace=key.namespace)
+            return msgspec.structs.replace(obj, metadata=metadata)
+        except (ValueError, RecursionError) as error:
             self.snapshot.reject(kind.unique_name, key.namespace, key.name, str(error))
             self.noted[key] = _noted_unread(event.stored.body)
             self._report_unusable(kind, key, self.snapshot.rejected)
@@ -332,7 +339,7 @@ def _noted_unread(body: bytes) -> Noted:
     try:
         metadata = msgspec.json.decode(body)["metadata"]
         return Noted(str(metadata["uid"]), int(metadata["generation"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Noted("", 0)
 
 
@@ -342,12 +349,19 @@ def is_status_alone(event: Event) -> bool:
         return False
     if event.stored.key.resource == ENDPOINT_RESOURCE:
         return False  # an endpoint's health is a condition
-    before, after = msgspec.json.decode(event.previous), msgspec.json.decode(event.stored.body)
-    return bool(_but_status(before) == _but_status(after))
+    before, after = _but_status(event.previous), _but_status(event.stored.body)
+    return before is not None and before == after
 
 
-def _but_status(body: dict[str, Any]) -> dict[str, Any]:
-    return {field: value for field, value in body.items() if field != "status"}
+def _but_status(body: bytes) -> dict[str, Any] | None:
+    """None: it is no object."""
+    try:
+        obj = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    return (
+        {field: value for field, value in obj.items() if field != "status"} if isinstance(obj, dict) else None
+    )
 
 
 async def _next(
