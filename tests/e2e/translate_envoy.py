@@ -46,6 +46,15 @@ METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregated
 # --- validation -----------------------------------------------------------------------------------------------------
 
 
+def peer_authentication(mode: str) -> str:
+    return f"""
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: default, namespace: default}}
+spec: {{mtls: {{mode: {mode}}}}}
+"""
+
+
 def validate(dump: dict[str, list[dict[str, Any]]], folder: Path) -> None:
     """Fails unless Envoy accepts everything in the dump, routes and endpoints put where they are used."""
     routes = {one["name"]: one for one in dump["routes"]}

@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 KILLS = count(full=50, short=4)
 WRITES = count(full=200, short=50)  # between two kills, at least
 WRITERS = 8
+CATCH_UP = 60.0  # seconds for a watcher to come to where the store is
 SCRIPT = Path(__file__).parent / "store_writer.py"
 
 
@@ -52,15 +53,15 @@ class Mirror:
         self.relisted = 0
 
     async def follow(self, store: Store, until: int) -> None:
-        """Takes changes until it is at a revision; lists where the log does not reach back."""
+        """Takes changes until it is at a revision; lists where the log does not reach back. How long that may take is
+        for the caller to say: who follows for ever follows for as long as the test takes."""
         if not self.relisted:
             await self.relist(store)
         while self.revision < until:
             events = store.watch(self.revision, RESOURCE)
             try:
-                async with asyncio.timeout(60):
-                    while self.revision < until:
-                        self.take(await anext(events))
+                while self.revision < until:
+                    self.take(await anext(events))
             except Compacted:
                 await self.relist(store)
             finally:
@@ -150,7 +151,8 @@ async def test_what_was_acknowledged_survives_and_every_watcher_has_it(url: str)
             await reached(always, listing.revision, following)
             await store.compact(listing.revision)
     newest = await store.revision()
-    await sleeper.follow(store, newest)
+    async with asyncio.timeout(CATCH_UP):
+        await sleeper.follow(store, newest)
     await reached(always, newest, following)
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
@@ -169,7 +171,7 @@ async def test_what_was_acknowledged_survives_and_every_watcher_has_it(url: str)
 
 
 async def reached(mirror: Mirror, revision: int, following: asyncio.Task[None]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(CATCH_UP):
         while mirror.revision < revision:
             assert not following.done(), following.exception()
             await asyncio.sleep(0.02)
