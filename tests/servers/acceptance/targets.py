@@ -47,7 +47,8 @@ class Target(NamedTuple):
 def _token_file(folder: Path) -> Path:
     path = folder / "tokens.csv"
     path.touch(mode=0o600)
-    path.write_text("".join(f'{token},{who},{who},"{GROUPS[who]}"\n' for who, token in TOKENS.items()))
+    groups = {who: f',"{held}"' if held else "" for who, held in GROUPS.items()}
+    path.write_text("".join(f"{token},{who},{who}{groups[who]}\n" for who, token in TOKENS.items()))
     return path
 
 
