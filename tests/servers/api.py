@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,17 +19,21 @@ from argosy.store.memory import MemoryStore
 from tests.unit.apiserver.conftest import TOKEN, make_authority
 
 
+async def _in_memory() -> Store:
+    return MemoryStore()
+
+
 @contextmanager
-def running_api(folder: Path, store: Store | None = None) -> Iterator[Path]:
-    """Serves (a memory store with the namespaces `default`, `istio-system` and `shop`, where none is given) and yields
-    the path of the kubeconfig."""
+def running_api(folder: Path, opening: Callable[[], Awaitable[Store]] = _in_memory) -> Iterator[Path]:
+    """Serves a store with the namespaces `default`, `istio-system` and `shop`; yields the path of the kubeconfig."""
     ready, finish = threading.Event(), threading.Event()
     failed: list[BaseException] = []
     path = folder / "kubeconfig"
     authority = make_authority(folder, "server")
 
     async def run() -> None:
-        opened = store or await _with_namespaces()
+        opened = await opening()
+        await _with_namespaces(opened)
         app = create_app(opened, authenticate=bearer_tokens({TOKEN: User("ada", ("system:masters",))}))
         serving = await serve(app, cert=authority.cert, key=authority.key)
         collecting = asyncio.create_task(app.state.collector.run())
@@ -64,9 +68,7 @@ def running_api(folder: Path, store: Store | None = None) -> Iterator[Path]:
         raise failed[0]
 
 
-async def _with_namespaces() -> Store:
-    store = MemoryStore()
+async def _with_namespaces(store: Store) -> None:
     for name in ("default", "istio-system", "shop"):
         body = b'{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"%b"}}' % name.encode()
         await store.create(Key("/namespaces", "", name), body)
-    return store

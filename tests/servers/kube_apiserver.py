@@ -61,7 +61,7 @@ def kube_apiserver(folder: Path, token_file: Path) -> Iterator[KubeApiserver]:
                 *(f"--tls-cert-file={authority.cert}", f"--tls-private-key-file={authority.key}"),
                 *(f"--token-auth-file={token_file}", "--authorization-mode=RBAC"),
                 f"--cert-dir={folder / 'certs'}",
-                f"--service-account-key-file={authority.key}",
+                f"--service-account-key-file={authority.cert}",
                 f"--service-account-signing-key-file={authority.key}",
                 "--service-account-issuer=https://kubernetes.default.svc",
                 "--disable-admission-plugins=ServiceAccount",

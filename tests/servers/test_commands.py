@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,8 +123,8 @@ def test_apply_without_writing_and_in_a_namespace(server: Server) -> None:
     assert "there/here created" in server.ok("apply", "-f", "-", "-n", "there", stdin=text)
     done = server.argosy("apply", "-f", "-", "-n", "there", stdin=route("dry"))
     assert (done.returncode, "is not in namespace there" in done.stderr) == (2, True)
-    written = server.ok("apply", "-f", "-", "-o", "json", stdin=route("printed"))
-    assert json.loads(written)["metadata"]["name"] == "printed"
+    written = server.argosy("apply", "-f", "-", "-o", "json", stdin=route("printed"))
+    assert json.loads(written.stdout)["metadata"]["name"] == "printed"
 
 
 # --- get ---
@@ -346,3 +347,49 @@ def test_delete_by_labels_and_without_deleting(server: Server) -> None:
     assert server.ok("delete", "vs", "-l", "team=x") == "VirtualService default/gone deleted\n"
     assert server.argosy("get", "vs/gone").returncode == 1
     assert server.ok("get", "vs/stays", "-o", "name")
+
+
+# --- completion ---
+
+SHELLS = {
+    "bash": 'source <(argosy completion bash); COMP_WORDS=({words} ""); COMP_CWORD={count}; '
+    '_argosy_completion argosy; echo "${{COMPREPLY[*]}}"',
+    "zsh": "compdef() {{ :; }}; _arguments() {{ print -r -- $1; }}; source <(argosy completion zsh); "
+    'words=({words} ""); CURRENT=$#words; _argosy_completion',
+    "fish": "argosy completion fish | source; complete -C '{words} '",
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("argosy", "describe"),
+        ("argosy get", "virtualservices"),
+        ("argosy get vs", "completed"),
+        ("argosy wait vs --for", "condition=Programmed"),
+        ("argosy get vs -n", "istio-system"),
+        ("argosy get vs --context", "argosy"),
+    ],
+)
+def test_shells_complete(server: Server, shell: str, words: str, offered: str) -> None:
+    binary = shutil.which(shell)
+    if binary is None:
+        pytest.skip(f"SKIPPED: {shell} is not installed")
+    server.ok("apply", "-f", "-", stdin=route("completed"))
+    script = SHELLS[shell].format(words=words, count=len(words.split()))
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "ARGOSY_STATE_DIR": str(server.state),
+        "HOME": str(server.folder),
+        "ARGOSY_COMPLETION_SECONDS": "20",  # other tests run beside this one
+    }
+
+    def completed() -> bool:
+        """A server that is slow for once offers nothing: that is the rule."""
+        done = subprocess.run(
+            [binary, "-c", script], capture_output=True, text=True, timeout=60, env=environment, check=False
+        )
+        return offered in done.stdout
+
+    until(completed, f"{shell} was not offered {offered}")

@@ -37,6 +37,8 @@ OF_FILES = 4
 """A quarter of the files that may be open are for the connections of one server: so many that nobody meets it, and the
 store and the proxies always have theirs."""
 LONGEST_SOCKET_PATH = 107
+PROBES = (60, 30, 4)
+"""When a quiet connection is probed first and then, in seconds, and how often without an answer."""
 NO_CHECK_TIME = 0x200000  # OpenSSL: X509_V_FLAG_NO_CHECK_TIME
 
 
@@ -222,6 +224,7 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _expect_life(bound)
         bound.setblocking(False)
         bound.bind(address)
         bound.listen(1024)
@@ -235,6 +238,18 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
             f"cannot listen on {shown}: {error.strerror}", f"choose another address with {flag}"
         ) from error
     return bound
+
+
+def _expect_life(bound: socket.socket) -> None:
+    """A watch may be quiet for ever: a client whose machine is gone is found out by the kernel, in three minutes.
+
+    Connections have the options of the socket that listens (tcp(7)).
+    """
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in zip(
+        (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), PROBES, strict=True
+    ):
+        bound.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _bind_unix(path: Path, mode: int) -> socket.socket:

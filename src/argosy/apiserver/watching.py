@@ -11,8 +11,8 @@ Facts: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-de
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 from msgspec import Struct
@@ -31,6 +31,7 @@ CLOSING = "argosy.closing"
 """Key of the ASGI scope: an asyncio.Event, set when the server is about to stop, so that watches end by themselves."""
 PAGE = 500
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+Write = Callable[[bytes], Awaitable[None]]
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -99,6 +100,7 @@ class WatchResponse(Response):
         self._wanted = wanted
         self._form = form
         self._first = first
+        self._position = wanted.after or 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -119,32 +121,48 @@ class WatchResponse(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _stream(self, send: Send) -> None:
+        # Frames and bookmarks take turns: a bookmark must never overtake a change, nor tell of an earlier revision.
+        turn = asyncio.Lock()
+
+        async def write(frame: bytes) -> None:
+            await send({"type": "http.response.body", "body": frame, "more_body": True})
+
+        bookmarks = asyncio.create_task(self._bookmarks(write, turn))
         try:
-            async for frame in self._frames():
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
+            await self._write_frames(write, turn)
         except StoreError as error:
             status = encoding.encode(refusal_of(error).status)
-            frame = encoding.render_frame("ERROR", status)
-            await send({"type": "http.response.body", "body": frame, "more_body": True})
+            await write(encoding.render_frame("ERROR", status))
         except OSError:
             return  # the client left while we wrote
+        finally:
+            bookmarks.cancel()
+            await asyncio.gather(bookmarks, return_exceptions=True)
 
-    async def _frames(self) -> AsyncIterator[bytes]:
-        wanted, position = self._wanted, self._wanted.after or 0
+    async def _write_frames(self, write: Write, turn: asyncio.Lock) -> None:
+        wanted = self._wanted
         if wanted.after is None and self._first is not None:
-            position = self._first.revision
-            async for frames in self._initial(self._first):
-                yield frames
-            if wanted.mark_initial:
-                yield self._bookmark(position, {INITIAL_EVENTS_END: "true"})
-        async for event in _or_nothing(self._store.watch(position), wanted.bookmark_every):
-            if event is None:
-                yield self._bookmark(position)
-                continue
-            position = event.stored.revision
-            change = change_of(wanted, event)
-            if change is not None:
-                yield self._frame(change)
+            async with turn:
+                position = self._first.revision
+                async for frames in self._initial(self._first):
+                    await write(frames)
+                if wanted.mark_initial:
+                    await write(self._bookmark(position, {INITIAL_EVENTS_END: "true"}))
+                self._position = position
+        async with _closing(self._store.watch(self._position)) as events:
+            async for event in events:
+                change = change_of(wanted, event)
+                async with turn:
+                    if change is not None:
+                        await write(self._frame(change))
+                    self._position = event.stored.revision
+
+    async def _bookmarks(self, write: Write, turn: asyncio.Lock) -> None:
+        """Says every so often how far the client has come, where it wants to know."""
+        while self._wanted.bookmark_every:
+            await asyncio.sleep(self._wanted.bookmark_every)
+            async with turn:
+                await write(self._bookmark(self._position))
 
     async def _initial(self, page: Listing) -> AsyncIterator[bytes]:
         """What is there, page by page, all of one revision."""
@@ -171,26 +189,13 @@ class WatchResponse(Response):
         return encoding.render_frame("BOOKMARK", self._form.bookmark(revision, annotations or {}))
 
 
-async def _or_nothing(events: AsyncIterator[Event], every: float | None) -> AsyncIterator[Event | None]:
-    """The events, and None each `every` seconds."""
-    loop = asyncio.get_running_loop()
-    due = loop.time() + every if every else None
-    pending: asyncio.Future[Event] | None = None
+@contextlib.asynccontextmanager
+async def _closing(events: AsyncIterator[Event]) -> AsyncIterator[AsyncIterator[Event]]:
+    """So that a watch that ends while it writes leaves the store at once."""
     try:
-        while True:
-            pending = pending or asyncio.ensure_future(anext(events))
-            await asyncio.wait((pending,), timeout=None if due is None else max(0.0, due - loop.time()))
-            if pending.done():
-                done, pending = pending, None
-                yield done.result()
-            if due is not None and every and loop.time() >= due:
-                due = loop.time() + every
-                yield None
+        yield events
     finally:
-        if pending is not None:
-            pending.cancel()
-            await asyncio.gather(pending, return_exceptions=True)
-        close: Callable[[], Any] | None = getattr(events, "aclose", None)
+        close: Callable[[], Awaitable[None]] | None = getattr(events, "aclose", None)
         if close is not None:
             await close()
 

@@ -1,6 +1,6 @@
 """What the shell offers at TAB: kinds, names of objects, namespaces, contexts, forms of output.
 
-Rule: whatever fails, nothing is offered, nothing is said, and it takes no longer than BOUND_SECONDS in all. What was
+Rule: whatever fails, nothing is offered, nothing is said, and it takes no longer than BOUND_SECONDS. What was
 typed before (--context, --kubeconfig, --state-dir, -n) is minded.
 """
 
@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
 
 BOUND_SECONDS = 2.0
+BOUND = "ARGOSY_COMPLETION_SECONDS"
+"""The variable of the environment that says another."""
 MOST = 1000
 """Names that are offered; no shell shows more."""
 
@@ -81,7 +83,7 @@ def _names(ctx: typer.Context, called: str, begun: str) -> list[str]:
         from argosy.cli.connect import api, kind_called
 
         kind = kind_called(called)
-        with api(_state_dir(ctx), timeout=BOUND_SECONDS) as client:
+        with api(_state_dir(ctx), timeout=_bound()) as client:
             everywhere = bool(ctx.params.get("everywhere"))
             namespace = ctx.params.get("namespace") or client.connection.namespace
             path = path_of(kind, None if everywhere else namespace)
@@ -100,6 +102,12 @@ def _state_dir(ctx: typer.Context) -> str:
     return next((each for each in given if each != os.environ.get("ARGOSY_STATE_DIR", "")), given[0])
 
 
+def _bound() -> float:
+    with suppress(ValueError):
+        return max(0.01, float(os.environ[BOUND])) if BOUND in os.environ else BOUND_SECONDS
+    return BOUND_SECONDS
+
+
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Until an error, or the end of the time."""
@@ -108,7 +116,7 @@ def _quietly() -> Iterator[None]:
         raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, BOUND_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, _bound())
     try:
         yield
     except Exception:  # noqa: S110  # whatever it is, it is not for the line that is being typed

@@ -42,7 +42,8 @@ _HEAD: dict[str, Json] = {
 def inline(kind: Kind) -> Json:
     """The whole schema of a kind in one piece, as a CustomResourceDefinition carries it."""
     schema = of_struct(kind.struct, lambda _: None)
-    fields = schema["properties"] | _HEAD | {"metadata": {"type": "object", "description": METADATA}}
+    # Kubernetes refuses a definition that says more of it than that, a description included.
+    fields = schema["properties"] | _HEAD | {"metadata": {"type": "object"}}
     schema["properties"] = {name: fields[name] for name in (*_FIRST, *fields) if name in fields}
     schema["required"] = [name for name in schema.get("required", ()) if name not in _FIRST]
     if "status" in fields:  # written by machines of any version: what they know is kept

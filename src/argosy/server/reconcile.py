@@ -178,11 +178,18 @@ class Reconciler:
         return facts
 
     def _decoded(self, kind: Kind, event: Event) -> Object | None:
+        """As its key says it is: the store may have been written past our API."""
         key = event.stored.key
         self.known[key] = event.stored.revision
         try:
-            return decode(event.stored.body)
-        except ValueError as error:
+            obj = decode(event.stored.body)
+            if not isinstance(obj, kind.struct):
+                raise ValueError(f"it is no {kind.unique_name}, as its place says")
+            if (obj.metadata.name, obj.metadata.namespace) == (key.name, key.namespace):
+                return obj
+            metadata = msgspec.structs.replace(obj.metadata, name=key.name, namespace=key.namespace)
+            return msgspec.structs.replace(obj, metadata=metadata)
+        except (ValueError, RecursionError) as error:
             self.snapshot.reject(kind.unique_name, key.namespace, key.name, str(error))
             self.noted[key] = _noted_unread(event.stored.body)
             self._report_unusable(kind, key, self.snapshot.rejected)
@@ -332,7 +339,7 @@ def _noted_unread(body: bytes) -> Noted:
     try:
         metadata = msgspec.json.decode(body)["metadata"]
         return Noted(str(metadata["uid"]), int(metadata["generation"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Noted("", 0)
 
 
@@ -350,7 +357,7 @@ def _but_status(body: bytes) -> dict[str, Any] | None:
     """None for what is no object: the servers' own records, or what somebody wrote past the API."""
     try:
         obj = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
     return (
         {field: value for field, value in obj.items() if field != "status"} if isinstance(obj, dict) else None

@@ -273,8 +273,8 @@ class Reporter:
     async def _write(self, key: Key, figure: Figure) -> None:
         try:
             stored = await self.store.get(key)
-            body: Json = msgspec.json.decode(stored.body) if stored else {}
-            if stored is None or body.get("metadata", {}).get("generation", 0) != figure.generation:
+            body = _readable(stored.body) if stored else None
+            if stored is None or body is None or body["metadata"].get("generation", 0) != figure.generation:
                 return  # an event tells of it, and then it is looked at again
             after = with_conditions(body, figure, entries.timestamp(self.clock()))
             if after != body:
@@ -287,6 +287,15 @@ class Reporter:
             log.warning("status not written: tried again", object=str(key), error=str(error))
             self._due.setdefault(key)
             await asyncio.sleep(RETRY_AFTER)
+
+
+def _readable(body: bytes) -> Json | None:
+    """An object that a status can be written on; None for what somebody wrote past the API and is none."""
+    try:
+        obj = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    return obj if isinstance(obj, dict) and isinstance(obj.get("metadata"), dict) else None
 
 
 def is_reported(key: Key) -> bool:

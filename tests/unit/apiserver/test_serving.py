@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from argosy.apiserver.serving import serve
+from argosy.apiserver.serving import PROBES, _bind, serve
 from argosy.runtime.errors import Failure
 from tests.unit.apiserver.conftest import Authority, make_authority
 
@@ -53,6 +53,18 @@ async def test_port_0_is_a_free_port_that_can_be_read(plain: Starlette) -> None:
         await serving.stop()
     with pytest.raises(httpx.ConnectError):
         await get(f"http://127.0.0.1:{one.port}/")
+
+
+def test_a_client_whose_machine_is_gone_is_found_out() -> None:
+    with (
+        _bind("127.0.0.1", 0, "--api-address") as listening,
+        socket.create_connection(listening.getsockname()),
+    ):
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            assert tuple(connection.getsockopt(socket.IPPROTO_TCP, each) for each in options) == PROBES
 
 
 async def test_a_taken_port_is_named_with_the_flag_to_change(plain: Starlette) -> None:

@@ -324,6 +324,20 @@ async def test_a_store_that_closes_ends_a_watch_with_a_status(
         assert (frame["type"], frame["object"]["reason"]) == ("ERROR", "ServiceUnavailable")
 
 
+async def test_a_watch_outlives_its_namespace(over_http: httpx.AsyncClient) -> None:
+    """It is told of the end of all that was in it, and of what there is in a new one of that name."""
+    for name in ("a", "b"):
+        await create(over_http, name)
+    revision = (await over_http.get(ROUTES)).json()["metadata"]["resourceVersion"]
+    async with watching(over_http, ROUTES, resourceVersion=revision) as frames:
+        assert (await over_http.delete("/api/v1/namespaces/shop")).status_code == 200
+        assert short(await take(frames, 2)) == [("DELETED", "a"), ("DELETED", "b")]
+        again = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
+        assert (await over_http.post("/api/v1/namespaces", json=again)).status_code == 201
+        await create(over_http, "c")
+        assert short(await take(frames, 1)) == [("ADDED", "c")]
+
+
 async def test_a_client_that_leaves_leaves_nothing(over_http: httpx.AsyncClient, store: Store) -> None:
     def watchers() -> int:
         tail: Tail | None = getattr(store, "_tail", None)  # a store that nobody watches may have none

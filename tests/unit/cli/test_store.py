@@ -169,7 +169,7 @@ def test_a_new_key_reseals_all_secrets(state: Path, argosy: Argosy) -> None:
         (["check", "--store", "etcd://me:secret@host/"], "holds no user or password"),
         (["restore", "/nowhere/file"], "cannot read /nowhere/file: No such file"),
         (["restore", "/etc/hostname"], "is broken"),
-        (["backup", "x", "-o", "yaml"], "not a format"),
+        (["backup", "x", "-o", "xml"], "not a format"),
     ],
 )
 def test_what_cannot_be_done_is_said(state: Path, argosy: Argosy, arguments: list[str], words: str) -> None:

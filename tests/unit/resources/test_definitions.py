@@ -68,3 +68,10 @@ def test_a_definition_in_a_file_is_checked(change: dict[str, Any], says: str) ->
     changed = found | {key: found[key] | value for key, value in change.items()}
     (problem,) = validate(changed).errors
     assert says in problem.message
+
+
+def test_nothing_is_said_of_the_metadata_as_kubernetes_demands() -> None:
+    """A kube-apiserver refuses the definition otherwise."""
+    for kind in defined():
+        for version in manifest(kind)["spec"]["versions"]:
+            assert version["schema"]["openAPIV3Schema"]["properties"]["metadata"] == {"type": "object"}

@@ -16,15 +16,16 @@ from argosy.model import ir
 from argosy.resources.kinds import by_resource
 from argosy.server import entries
 from argosy.server.proxies import ProxySession, proxy_node
-from argosy.server.reconcile import Loop, Reconciler
+from argosy.server.reconcile import Loop, Reconciler, is_status_alone
 from argosy.server.views import LINGER
-from argosy.store.base import Compacted, Event, Key, Listing, Stored
+from argosy.store.base import Compacted, Event, EventType, Key, Listing, Stored
 from argosy.store.memory import MemoryStore
 from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from argosy.xds.node import METADATA_KEY, ProxyNode
 from argosy.xds.registration import Port, Register
 from argosy.xds.server import Refused
 from argosy.xds.wire import Node
+from tests.unit.apiserver.test_written_past import BODIES
 from tests.unit.server.world import (
     REVIEWS,
     VS,
@@ -64,6 +65,23 @@ def test_what_changes_nothing_sends_nothing(world: World) -> None:
     world.put(virtual_service(), VS)
     world.workload("reviews-v1")
     assert envoy.exchange() == []
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+def test_what_was_written_past_the_api_harms_nobody(world: World, body: bytes) -> None:
+    world.workload("reviews-v1")
+    world.put(virtual_service(), VS)
+    envoy = world.envoy("client-1")
+    event = world.event(body, VS)
+    world.reconciler.apply([event])
+    envoy.exchange()
+    assert REVIEWS in envoy.held[CLUSTER]
+    for previous in (body, b"[]", msgspec.json.encode(virtual_service())):
+        is_status_alone(Event(EventType.MODIFIED, event.stored, previous))
+    other = Key(VS.resource, "elsewhere", "other")
+    assert not any(key == other for key in world.reconciler.known), "its key says what it is"
+    world.put(virtual_service(timeout="7s"), VS)
+    assert "http_proxy" in envoy.exchange(), "what replaces it is in force"
 
 
 def test_an_object_of_no_kind_or_no_sense_harms_nobody(world: World) -> None:
