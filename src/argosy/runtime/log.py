@@ -45,15 +45,15 @@ def logger(room: str) -> structlog.typing.FilteringBoundLogger:
 
 
 class _Lossy:
-    """A text stream to which writing never fails."""
+    """A text stream to which writing never fails: the disk may be full, the stream closed (then it is a ValueError)."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             self._out.write(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             self._out.flush()

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
-import structlog
 
 from argosy.runtime.log import configure, logger
 
 EARLY = logger("early")  # as modules do, before anything is configured
-
-
-@pytest.fixture(autouse=True)
-def _unconfigured() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 class Full(io.StringIO):
@@ -54,6 +47,13 @@ def test_a_logger_made_before_the_configuration_follows_it() -> None:
     assert out.getvalue().count("\n") == 1
 
 
-def test_a_log_that_cannot_be_written_stops_nobody() -> None:
-    configure(form="json", stream=Full())
+def closed() -> io.StringIO:
+    out = io.StringIO()
+    out.close()
+    return out
+
+
+@pytest.mark.parametrize("stream", [Full, closed])
+def test_a_log_that_cannot_be_written_stops_nobody(stream: Callable[[], io.StringIO]) -> None:
+    configure(form="json", stream=stream())
     EARLY.error("nobody reads this")
