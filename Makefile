@@ -1,5 +1,5 @@
 # Two commands to know: `make demo` runs a live mesh, `make test` runs all the tests. Each sets up what it needs.
-.PHONY: demo test lint unit servers e2e test-long fuzz bench clean
+.PHONY: demo test lint unit integration servers e2e test-long fuzz bench clean
 PY := .venv/bin/python
 ARGS ?=
 
@@ -7,7 +7,7 @@ demo:
 	@scripts/setup run
 	@exec .venv/bin/argosy demo $(ARGS)
 
-test: lint unit servers e2e
+test: lint unit integration
 
 lint:
 	@scripts/setup test
@@ -19,6 +19,11 @@ lint:
 unit:
 	@scripts/setup test
 	$(PY) -m pytest -q -n 2 tests/unit tests/conformance -m "not long" $(ARGS)
+
+# Those of the servers and end to end together: they wait more than they compute.
+integration:
+	@scripts/setup test
+	$(PY) -m pytest -q -n 4 --dist loadfile tests/e2e tests/servers -m "not long" $(ARGS)
 
 servers:
 	@scripts/setup test
