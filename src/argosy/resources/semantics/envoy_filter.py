@@ -64,9 +64,7 @@ def _match(path: str, part: ApplyTo, match: EnvoyConfigObjectMatch, findings: Fi
         "cluster": match.cluster,
         "waypoint": match.waypoint,
     }
-    given = [name for name, value in objects.items() if value is not None]
-    if len(given) > 1:
-        findings.error(path, f"has {' and '.join(given)}; keep one of them")
+    given = findings.at_most_one(path, objects)
     if match.proxy is not None and match.proxy.proxy_version:
         findings.error(f"{path}.proxy.proxyVersion", regex.syntax(match.proxy.proxy_version))
     if match.context == PatchContext.WAYPOINT:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from argosy.resources.problem import Problem
 
 MOST = 1000
@@ -24,6 +26,13 @@ class Findings:
     def warn(self, field: str, message: str | None) -> None:
         if message is not None:
             _add(self.warnings, Problem(field, message))
+
+    def at_most_one(self, field: str, values: Mapping[str, object]) -> list[str]:
+        """Of the parts of a oneof (name -> value or None) those that are there; more than one is an error."""
+        given = [name for name, value in values.items() if value is not None]
+        if len(given) > 1:
+            self.error(field, f"has {' and '.join(given)}; keep one of them")
+        return given
 
 
 def _add(problems: list[Problem], problem: Problem) -> None:

@@ -46,9 +46,7 @@ def _tag(path: str, tag: CustomTag, findings: Findings) -> None:
         "header": tag.header,
         "formatter": tag.formatter,
     }
-    given = [name for name, value in fields.items() if value is not None]
-    if len(given) > 1:
-        findings.error(path, f"has {' and '.join(given)}; keep one of them")
+    findings.at_most_one(path, fields)
 
 
 def _metrics(path: str, metrics: Metrics, findings: Findings) -> None:
