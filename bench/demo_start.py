@@ -11,7 +11,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.e2e.mesh import ARGOSY, free_port
+from tests.e2e.mesh import ARGOSY
+from tests.ports import free_port
 
 Row = tuple[str, str, str]
 

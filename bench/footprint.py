@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.processes import cpu, pss
-from tests.e2e.mesh import ARGOSY, free_port, until
+from tests.e2e.mesh import ARGOSY, until
+from tests.ports import free_port
 
 Row = tuple[str, str, str]
 SECONDS = 20

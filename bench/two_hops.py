@@ -41,7 +41,8 @@ from bench.envoys import (
     upstream_tls,
 )
 from bench.processes import cpu, percentile
-from tests.e2e.mesh import Mesh, free_port, running_mesh, until
+from tests.e2e.mesh import Mesh, running_mesh, until
+from tests.ports import free_port
 
 Row = tuple[str, str, str]
 Json = dict[str, Any]

@@ -21,15 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.ports import free_port
+
 APPS = Path(__file__).parent.parent / "apps"
 ARGOSY = str(Path(sys.executable).parent / "argosy")
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], T | None], what: str, timeout: float = 30) -> T:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.mesh import Mesh, free_port, until
+from tests.e2e.mesh import Mesh, until
+from tests.ports import free_port
 
 SLOW_TO_END = """
 import http.server, signal, sys, time

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from argosy.runtime.paths import runtime_dir
-from tests.e2e.mesh import ARGOSY, Connection, Response, free_port, until
+from tests.e2e.mesh import ARGOSY, Connection, Response, until
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

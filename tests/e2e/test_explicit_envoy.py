@@ -27,8 +27,9 @@ from argosy.translate.cluster import cluster
 from argosy.translate.filters import forward_proxy
 from argosy.translate.listener_outbound import connect_http, outbound_proxy
 from argosy.translate.proxy import DeclaredUpstream, Proxy
-from tests.e2e.mesh import free_port, until
+from tests.e2e.mesh import until
 from tests.e2e.translate_envoy import Running, answering, peer_authentication, running
+from tests.ports import free_port
 from tests.unit.translate.mesh import SUFFIX, endpoint, put, service, workload
 
 pytestmark = pytest.mark.e2e

@@ -19,8 +19,9 @@ from argosy.translate.dump import dump
 from argosy.translate.generator import field
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from argosy.translate.resource import SECRET, Resource
-from tests.e2e.mesh import free_port, until
+from tests.e2e.mesh import until
 from tests.e2e.translate_envoy import ENVOY, Ads, Stream, peer_authentication, running, validate
+from tests.ports import free_port
 from tests.unit.translate.mesh import populate, put
 
 pytestmark = pytest.mark.e2e

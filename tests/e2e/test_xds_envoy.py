@@ -25,7 +25,7 @@ from tests.e2e.envoy_lab import (
     settled,
     tls,
 )
-from tests.e2e.mesh import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

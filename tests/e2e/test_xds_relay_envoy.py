@@ -22,8 +22,8 @@ from tests.e2e.envoy_lab import (
     resource,
     route,
 )
-from tests.e2e.mesh import free_port
 from tests.e2e.relay_lab import RelayLab, load, running_relay_lab
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -35,7 +35,8 @@ from argosy.translate.compiler import Compiler
 from argosy.translate.generator import resource
 from argosy.translate.proxy import Proxy
 from argosy.translate.resource import ENDPOINT, SECRET, Resource
-from tests.e2e.mesh import free_port, until
+from tests.e2e.mesh import until
+from tests.ports import free_port
 
 ENVOY = next(
     Path(path) / "_bin" / "envoy" for path in envoy.__path__ if (Path(path) / "_bin" / "envoy").exists()

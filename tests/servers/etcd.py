@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_ports
 
 BINARY = shutil.which("etcd")
 MISSING = "=== SKIPPED: etcd is not installed (apt-get install etcd-server) ==="
@@ -20,14 +21,6 @@ MISSING = "=== SKIPPED: etcd is not installed (apt-get install etcd-server) ==="
 def needs_etcd() -> None:
     if BINARY is None:
         pytest.skip(MISSING)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
 
 
 class Member:

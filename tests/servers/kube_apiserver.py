@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.servers.etcd import etcd, free_ports
+from tests.ports import free_ports
+from tests.servers.etcd import etcd
 from tests.servers.kubectl import cache
 from tests.unit.apiserver.conftest import make_authority
 

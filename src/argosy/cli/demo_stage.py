@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shlex
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from argosy.agent import client
+from argosy.agent.ports import ephemeral, obstacle
 from argosy.agent.protocol import Shutdown, WorkloadStatus
 from argosy.cli import processes
 from argosy.demo.shop import GATEWAY, SHOP, Try, gateway_command, tries
@@ -31,6 +33,7 @@ from argosy.runtime.preflight import taken
 MARK = "demo.lock"
 UP_SECONDS = 90.0
 SERVER_PORTS = {"api": 16443, "xds": 15012, "ca": 15013, "status": 15014}  # the defaults of `argosy server`
+OTHER_PORTS = range(30_000, 32_768)
 Told = Callable[[str, str], None]
 """(what, how it is): progress for people."""
 
@@ -75,16 +78,18 @@ def server_info(state: Path) -> ServerInfo | None:
 def addresses() -> list[str]:
     """None where the control plane's own ports are free; otherwise (the user has a mesh already) flags with free ones.
 
-    Chosen once, so that a control plane that is brought back is where it was.
+    Chosen once, so that a control plane that is brought back is where it was: hence neither from the ephemeral range
+    nor from what agents give their workloads, either of which may own the port while it is away.
     """
     if not taken(SERVER_PORTS.values()):
         return []
-    found = {}
-    with ExitStack() as held:
-        for role in SERVER_PORTS:
-            probe = held.enter_context(socket.socket())
-            probe.bind(("127.0.0.1", 0))
-            found[role] = probe.getsockname()[1]
+    mine = [port for port in OTHER_PORTS if port not in ephemeral()]
+    random.shuffle(mine)  # two demos that start together rarely choose alike
+    free = (port for port in mine if not obstacle(port))
+    found = dict(zip(SERVER_PORTS, free, strict=False))
+    if len(found) < len(SERVER_PORTS):
+        span = f"{OTHER_PORTS.start}-{OTHER_PORTS.stop - 1}"
+        raise Failure(f"no four free ports in {span} outside the ephemeral range", "stop what listens there")
     return [f"--{role}-address=127.0.0.1:{port}" for role, port in found.items()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.cli import processes
+from argosy.agent.ports import RANGE, ephemeral
+from argosy.cli import demo_stage, processes
 from argosy.cli.demo_stage import MARK, claim, default_state, sweep
 from argosy.runtime.errors import Failure
 from argosy.runtime.paths import runtime_dir
@@ -112,3 +114,28 @@ def test_the_demo_does_not_meet_the_users_own_mesh(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert default_state("") == tmp_path / "argosy-demo"
     assert default_state(str(tmp_path / "x")) == tmp_path / "x"
+
+
+def test_a_demo_beside_another_mesh_takes_ports_that_stay_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the control plane is away neither an outgoing connection nor a workload may be given its port."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setitem(demo_stage.SERVER_PORTS, "api", other.getsockname()[1])
+        flags = demo_stage.addresses()
+    ports = {int(flag.rpartition(":")[2]) for flag in flags}
+    assert [flag.partition("=")[0] for flag in flags] == [
+        f"--{role}-address" for role in ("api", "xds", "ca", "status")
+    ]
+    assert len(ports) == 4
+    assert not ports & (set(ephemeral()) | set(RANGE))
+
+
+def test_where_no_port_is_left_the_demo_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setitem(demo_stage.SERVER_PORTS, "api", other.getsockname()[1])
+        monkeypatch.setattr(demo_stage, "OTHER_PORTS", range(ephemeral().start, ephemeral().start + 10))
+        with pytest.raises(Failure, match="outside the ephemeral range"):
+            demo_stage.addresses()

@@ -24,6 +24,7 @@ from argosy.demo.stock import StockRequest, StockResponse
 from argosy.demo.web import Answer, Client, Request, Response, Server
 from argosy.resources.loading import load_documents
 from argosy.resources.validation import validate
+from tests.ports import free_port
 
 BOUND = 10.0
 
@@ -216,9 +217,7 @@ def test_a_service_starts_serves_and_stops_when_asked(module: str) -> None:
     import socket
     import time
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", f"argosy.demo.{module}", str(port)], env=dict(os.environ)
     )
