@@ -23,7 +23,7 @@ unit:
 # Those of the servers and end to end together: they wait more than they compute.
 integration:
 	@scripts/setup test
-	$(PY) -m pytest -q -n 4 --dist loadfile tests/e2e tests/servers -m "not long" $(ARGS)
+	$(PY) -m pytest -q -n 4 --dist loadgroup tests/e2e tests/servers -m "not long" $(ARGS)
 
 servers:
 	@scripts/setup test

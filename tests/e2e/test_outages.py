@@ -169,8 +169,15 @@ def test_an_envoy_that_crashes_is_restarted(mesh: Mesh) -> None:
     assert workload(mesh, "reviews-v1")["restarts"] == 1
 
 
-@pytest.mark.parametrize("server", ["up", "down"])
-@pytest.mark.parametrize("upgrade", ["HTTP/2", "HTTP/1.1"])
+@pytest.mark.parametrize(
+    ("server", "upgrade"),
+    [
+        ("up", "HTTP/2"),
+        ("down", "HTTP/1.1"),
+        pytest.param("up", "HTTP/1.1", marks=pytest.mark.long),
+        pytest.param("down", "HTTP/2", marks=pytest.mark.long),
+    ],
+)
 def test_a_workload_leaves_under_load_without_a_failed_request(mesh: Mesh, server: str, upgrade: str) -> None:
     leaving = mesh.echo("reviews", "v1")
     mesh.echo("reviews", "v2")

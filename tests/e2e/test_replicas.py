@@ -153,6 +153,7 @@ def connected(mesh: Mesh) -> set[str]:
     return {one["workload"] for one in found if one["connected"]}
 
 
+@pytest.mark.long
 def test_a_host_that_dies_with_its_server_leaves_the_mesh_after_the_grace(replicas: Replicas) -> None:
     a, b = replicas.a, replicas.b
     a.echo("reviews", "v1")
@@ -178,6 +179,7 @@ def test_a_host_that_dies_with_its_server_leaves_the_mesh_after_the_grace(replic
     until(lambda: set(replicas.entries(a)) == {"reviews-v1", "client-a"}, "its workloads are gone", 60)
 
 
+@pytest.mark.long
 def test_agents_leave_a_server_that_is_cut_off_from_the_store(tmp_path: Path) -> None:
     needs_etcd()
     with etcd(tmp_path / "etcd", options=["--unsafe-no-fsync"]) as cluster, ExitStack() as stack:

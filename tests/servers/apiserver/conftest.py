@@ -1,4 +1,7 @@
-"""The API over the stores that people run: SQLite on a disk, and a real etcd with a prefix for each test."""
+"""The API over the stores that people run: SQLite on a disk, and a real etcd with a prefix for each test.
+
+`make test` runs SQLite; etcd is among the long tests, as the store has a suite of its own over it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
         yield cluster
 
 
-@pytest.fixture(params=["sqlite", "etcd"])
+@pytest.fixture(params=["sqlite", pytest.param("etcd", marks=pytest.mark.long)])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     opened: Store
     if request.param == "etcd":

@@ -16,7 +16,7 @@ def test_all_kinds_of_the_mesh_are_printed_as_documents(capsys: pytest.CaptureFi
     crds(None)
     printed = capsys.readouterr().out
     assert "&id" not in printed
-    found = list(yaml.safe_load_all(printed))
+    found = list(yaml.load_all(printed, yaml.CSafeLoader))
     assert [each["metadata"]["name"] for each in found] == [name_of(kind) for kind in defined()]
     assert found == manifests([])
 

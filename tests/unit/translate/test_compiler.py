@@ -95,8 +95,10 @@ def costs(size: int) -> dict[str, tuple[Counter[str], Counter[str], Counter[str]
     return found
 
 
-def test_a_change_costs_the_same_among_100_and_10000_services() -> None:
-    few, many = costs(100), costs(10_000)
+# At 10,000 services every run counts the whole server's work: tests/unit/server/test_scale.py.
+@pytest.mark.parametrize("size", [1_000, pytest.param(10_000, marks=pytest.mark.long)])
+def test_a_change_costs_the_same_among_many_services(size: int) -> None:
+    few, many = costs(100), costs(size)
     assert few == many
     called, rebuilt, changed, _ = many["an endpoint moves"]
     assert called == {"load_assignment": 1}
