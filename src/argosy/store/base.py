@@ -5,7 +5,7 @@ Rules every implementation keeps (and one conformance test checks on all of them
 * One counter for the whole store: each write gets a higher revision than all before it (there may be gaps: others may
   use the counter too); an object's revision is that of its last write.
 * A write is durable before it is acknowledged; object and event are one transaction.
-* `update` and `delete` with `expected` are compare-and-swap.
+* `update` and `delete` with `expected`, and `create` with `given`, are compare-and-swap.
 * A watch yields each change after `after` exactly once, in order; where the log no longer reaches back, `Compacted`.
 * What was there at an older revision can be listed as far back as the log reaches, so that pages belong together.
 * A held object is one like all others, but that it goes when its holder does (`hold`).
@@ -39,6 +39,13 @@ class Stored(Struct, frozen=True):
     key: Key
     revision: int
     body: bytes
+
+
+class Unchanged(Struct, frozen=True):
+    """The condition of a write: that another object is there, at this revision."""
+
+    key: Key
+    revision: int
 
 
 class Listing(Struct, frozen=True):
@@ -126,8 +133,11 @@ class Store(Protocol):
         Compacted where the log does not reach back to it.
         """
 
-    async def create(self, key: Key, body: bytes) -> Stored:
-        """Raises AlreadyExists, Unavailable."""
+    async def create(self, key: Key, body: bytes, given: Unchanged | None = None) -> Stored:
+        """Raises AlreadyExists, Unavailable; before the first of them Conflict, where it is not as `given` says.
+
+        The condition is looked at in the transaction that writes.
+        """
 
     async def update(self, key: Key, body: bytes, expected: int | None = None) -> Stored:
         """Raises NotFound, Conflict, Unavailable. `expected` None: unconditional."""

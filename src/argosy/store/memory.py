@@ -12,7 +12,18 @@ from pathlib import Path
 from weakref import WeakSet
 
 from argosy.store import refusals, snapshot
-from argosy.store.base import INTERNAL, Copied, Event, EventType, Hold, Key, Listing, Stored, Unavailable
+from argosy.store.base import (
+    INTERNAL,
+    Copied,
+    Event,
+    EventType,
+    Hold,
+    Key,
+    Listing,
+    Stored,
+    Unavailable,
+    Unchanged,
+)
 from argosy.store.holding import Renewal
 from argosy.store.tail import Tail, follow
 
@@ -56,8 +67,9 @@ class MemoryStore:
         latest = self._tail.latest if revision is None else revision
         return Listing(tuple(page), latest, len(found) - len(page))
 
-    async def create(self, key: Key, body: bytes) -> Stored:
+    async def create(self, key: Key, body: bytes, given: Unchanged | None = None) -> Stored:
         self._check_open()
+        refusals.check_given(given, self._objects.get(given.key) if given else None)
         if key in self._objects:
             raise refusals.exists(key)
         return self._write(EventType.ADDED, key, body)

@@ -30,6 +30,7 @@ from argosy.store.base import (
     Store,
     Stored,
     Unavailable,
+    Unchanged,
 )
 from argosy.store.keyring import Keyring
 
@@ -66,8 +67,8 @@ class SealedStore(Around):
         items = tuple(self.opened(one) if resource else self._opened_or_as_it_is(one) for one in found.items)
         return msgspec.structs.replace(found, items=items)
 
-    async def create(self, key: Key, body: bytes) -> Stored:
-        made = await self.inner.create(key, self._sealed(key, body))
+    async def create(self, key: Key, body: bytes, given: Unchanged | None = None) -> Stored:
+        made = await self.inner.create(key, self._sealed(key, body), given)
         return msgspec.structs.replace(made, body=body)
 
     async def update(self, key: Key, body: bytes, expected: int | None = None) -> Stored:
