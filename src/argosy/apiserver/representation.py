@@ -7,7 +7,7 @@ nothing. A form is told objects as they are stored, and gives bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -31,6 +31,10 @@ LONGEST_ACCEPT = 4096
 
 class Form(Protocol):
     """One answer's form; a watch has one of its own for all its frames."""
+
+    @property
+    def view(self) -> Hashable:
+        """All that its bytes go by, but for the object; None: by more than that, each answer is made for itself."""
 
     def one(self, stored: Stored) -> bytes: ...
 
@@ -93,6 +97,7 @@ class Whole:
 
     def __init__(self, kind: Kind, api_version: str) -> None:
         self._kind, self._api_version = kind, api_version
+        self.view = ("whole", kind.resource, api_version)
 
     def one(self, stored: Stored) -> bytes:
         return encoding.render(stored, self._kind, self._api_version)
@@ -110,6 +115,7 @@ class MetadataAlone:
 
     def __init__(self, version: str) -> None:
         self._version = f"meta.k8s.io/{version}"
+        self.view = ("metadata", self._version)
 
     def one(self, stored: Stored) -> bytes:
         return encoding.render_metadata(stored, self._version)

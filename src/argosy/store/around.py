@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from argosy.store.base import Copied, Event, Hold, Key, Listing, Store, Stored, Unchanged
+from argosy.store.base import Batch, Copied, Event, Hold, Key, Listing, Store, Stored, Unchanged
 
 
 class Around:
@@ -39,6 +39,9 @@ class Around:
 
     def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
         return self.inner.watch(after, resource)
+
+    def batches(self, after: int) -> AsyncIterator[Batch]:
+        return self.inner.batches(after)
 
     async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
         return await self.inner.hold(key, body, ttl)

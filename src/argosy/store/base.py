@@ -14,12 +14,14 @@ Rules every implementation keeps (and one conformance test checks on all of them
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
+
+T = TypeVar("T")
 
 INTERNAL = "/internal/"
 """Resources of the servers themselves, which users never see: all that is held is one of them."""
@@ -74,6 +76,29 @@ class Event(Struct, frozen=True):
     stored: Stored
     previous: bytes | None = None  # the body before; None for ADDED, or where it is not known
     previous_revision: int = 0  # 0 where `previous` is None
+
+
+class Batch:
+    """Some events that follow each other, as all are told them who have come as far: what is made of them for one of
+    these (a view: whatever decides what is made) is made once for all that have the same."""
+
+    __slots__ = ("_made", "events")
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.events = events
+        self._made: dict[Hashable, Any] = {}
+
+    def made_for(self, view: Hashable, make: Callable[[Sequence[Event]], T]) -> T:
+        """`view` is all that `make` goes by but for the events."""
+        if view not in self._made:
+            self._made[view] = make(self.events)
+        found: T = self._made[view]
+        return found
+
+    @property
+    def revision(self) -> int:
+        """Of the last event."""
+        return self.events[-1].stored.revision
 
 
 class StoreError(Exception):
@@ -147,6 +172,9 @@ class Store(Protocol):
 
     def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
         """Changes with revision > after, in order, for ever. Raises Compacted."""
+
+    def batches(self, after: int) -> AsyncIterator[Batch]:
+        """As `watch`, of all resources, several at once where there are; those who watch together share them."""
 
     async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
         """Creates an object that is deleted `ttl` seconds after its holder was last heard of.

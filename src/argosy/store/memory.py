@@ -14,6 +14,7 @@ from weakref import WeakSet
 from argosy.store import refusals, snapshot
 from argosy.store.base import (
     INTERNAL,
+    Batch,
     Copied,
     Event,
     EventType,
@@ -25,7 +26,7 @@ from argosy.store.base import (
     Unchanged,
 )
 from argosy.store.holding import Renewal
-from argosy.store.tail import Tail, follow
+from argosy.store.tail import Tail, each, follow
 
 KEEP_EVENTS = 10_000
 
@@ -83,14 +84,17 @@ class MemoryStore:
         self._check_open()
         return self._write(EventType.DELETED, key, self._current(key, expected).body)
 
-    async def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
+    def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
+        return each(self.batches(after), resource)
+
+    async def batches(self, after: int) -> AsyncIterator[Batch]:
         self._check_open()
         if after > self._tail.latest:
             raise refusals.ahead(self._tail.latest, after)
         self._tail.watchers += 1
         try:
-            async for event in follow(self._tail, after, resource, self._older):
-                yield event
+            async for batch in follow(self._tail, after, self._older):
+                yield batch
         finally:
             self._tail.watchers -= 1
 

@@ -24,6 +24,7 @@ from weakref import WeakSet
 
 from argosy.store import file, leases, pages, refusals, rows, snapshot
 from argosy.store.base import (
+    Batch,
     Compacted,
     Copied,
     Event,
@@ -36,7 +37,7 @@ from argosy.store.base import (
     Unchanged,
 )
 from argosy.store.holding import Renewal
-from argosy.store.tail import CHUNK, Tail, follow
+from argosy.store.tail import CHUNK, Tail, each, follow
 from argosy.store.writer import Writer
 
 KEEP_EVENTS = 10_000
@@ -104,12 +105,15 @@ class SqliteStore:
     async def delete(self, key: Key, expected: int | None = None) -> Stored:
         return (await self._writer.write(partial(rows.delete, key=key, expected=expected))).stored
 
-    async def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
+    def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
+        return each(self.batches(after), resource)
+
+    async def batches(self, after: int) -> AsyncIterator[Batch]:
         latest = await self._read(partial(rows.reach, after=after))
         tail = self._join(latest)
         try:
-            async for event in follow(tail, after, resource, self._older):
-                yield event
+            async for batch in follow(tail, after, self._older):
+                yield batch
         finally:
             self._leave(tail)
 

@@ -21,6 +21,7 @@ from argosy.runtime.errors import Failure
 from argosy.store import refusals, snapshot
 from argosy.store.base import (
     INTERNAL,
+    Batch,
     Compacted,
     Copied,
     Event,
@@ -40,7 +41,7 @@ from argosy.store.etcd.compaction import Compactor
 from argosy.store.etcd.keys import Layout
 from argosy.store.etcd.watch import changes
 from argosy.store.holding import Renewal
-from argosy.store.tail import Tail, follow
+from argosy.store.tail import Tail, each, follow
 
 PAGE = 500
 """Objects in one answer: what etcd reads at once, and we decode at once."""
@@ -167,12 +168,15 @@ class EtcdStore:
 
     # --- watches ---
 
-    async def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
+    def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
+        return each(self.batches(after), resource)
+
+    async def batches(self, after: int) -> AsyncIterator[Batch]:
         await self._reach(after)
         tail = self._join(after)
         try:
-            async for event in follow(tail, after, resource, self._changes):
-                yield event
+            async for batch in follow(tail, after, self._changes):
+                yield batch
         finally:
             self._leave(tail)
 
