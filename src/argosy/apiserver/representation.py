@@ -7,8 +7,9 @@ nothing. A form is told objects as they are stored, and gives bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -48,7 +49,7 @@ class Media(Struct, frozen=True):
     """One alternative of an Accept header."""
 
     kind: str
-    parameters: dict[str, str]
+    parameters: Mapping[str, str]
 
 
 def choose(accept: str, include: str, kind: Kind, api_version: str, now: Clock) -> Form:
@@ -72,8 +73,9 @@ def choose(accept: str, include: str, kind: Kind, api_version: str, now: Clock) 
     raise not_acceptable((ACCEPTED, f"{ACCEPTED};as=Table;v=v1;g=meta.k8s.io"))
 
 
+@lru_cache(256)
 def alternatives(accept: str) -> tuple[Media, ...]:
-    """Best first; no header: anything."""
+    """Best first; no header: anything. Remembered: every client sends the same one with each request."""
     if len(accept) > LONGEST_ACCEPT:
         raise bad_request(f"the header Accept is longer than {LONGEST_ACCEPT} characters")
     if not accept.strip():
