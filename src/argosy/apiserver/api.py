@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from argosy.apiserver import definitions, representation, status, writing
 from argosy.apiserver.definitions import Definitions, Readable
+from argosy.apiserver.namespaces import OpenNamespaces
 from argosy.apiserver.paths import Target
 from argosy.apiserver.representation import Form
 from argosy.store.base import Store, Stored
@@ -40,6 +41,7 @@ class Api:
         """`virtual`: who answers for each virtual kind, by its resource (`authorization.k8s.io/…reviews`)."""
         self.store = store
         self.definitions = Definitions(store, now())
+        self.namespaces = OpenNamespaces(store)
         self.admission = admission
         self.now = now
         self.bookmark_seconds = bookmark_seconds

@@ -7,6 +7,7 @@ deletes it.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +22,6 @@ from argosy.apiserver import (
     documents,
     encoding,
     managing,
-    namespaces,
     removal,
     responses,
     status,
@@ -145,16 +145,14 @@ async def _apply(api: Api, request: Request, target: Target, options: WriteOptio
             return await _write(api, request, target, wish)
         except _Missing:
             await api.authorize(request, "create", target)
-        await namespaces.require_open(api.store, target)
-        if applied["metadata"].get("uid") or applied["metadata"].get("resourceVersion"):
-            raise status.conflict(
-                target.kind, target.name, "the applied object names one that is not there any more"
-            )
-        new = managing.apply(target, None, applied, by, force=options.force)
-        try:
-            return await creating.store(api, request, target, new, options, len(data), told)
-        except AlreadyExists:
-            continue
+        async with creating.opened(api, target, options):
+            if applied["metadata"].get("uid") or applied["metadata"].get("resourceVersion"):
+                raise status.conflict(
+                    target.kind, target.name, "the applied object names one that is not there any more"
+                )
+            new = managing.apply(target, None, applied, by, force=options.force)
+            with contextlib.suppress(AlreadyExists):
+                return await creating.store(api, request, target, new, options, len(data), told)
     raise _overtaken(target)
 
 

@@ -5,7 +5,9 @@ Rule: what is there is never overwritten; a name that the server completes is tr
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.requests import Request
@@ -16,22 +18,23 @@ from argosy.apiserver import (
     documents,
     encoding,
     managing,
-    namespaces,
     responses,
     status,
     writing,
 )
 from argosy.apiserver.api import Api
+from argosy.apiserver.namespaces import NAMESPACE
 from argosy.apiserver.paths import Target
 from argosy.apiserver.queries import WriteOptions, write_options
-from argosy.apiserver.status import bad_request
+from argosy.apiserver.status import Refusal, bad_request
 from argosy.resources.meta import prepare_create
 from argosy.resources.problem import Problem
-from argosy.store.base import AlreadyExists, Stored
+from argosy.store.base import AlreadyExists, Conflict, Key, Stored
 
 Json = dict[str, Any]
 
 NAMES_TRIED = 8
+ATTEMPTS = 10
 
 
 async def create(api: Api, request: Request, target: Target) -> Response:
@@ -43,26 +46,40 @@ async def create(api: Api, request: Request, target: Target) -> Response:
     duplicates = options.duplicates()
     body, size = await documents.read_object(request, target.kind, duplicates)
     fitted = writing.unborn(writing.fitted(target, writing.titled(target, body)))
-    await namespaces.require_open(api.store, target, str(fitted["metadata"].get("name") or ""))
-    obj, unknown = await writing.known(target, fitted, options, size)
-    by = managing.writer(request, target, options, api.timestamp())
-    told = (*(duplicates or ()), *unknown) if options.validation == "Warn" else ()
-    for left in reversed(range(NAMES_TRIED)):
-        named = writing.named(obj)
-        try:
-            return await store(
-                api,
-                request,
-                target,
-                managing.note_created(target, defaulting.filled(target.kind, named), by),
-                options,
-                size,
-                told,
-            )
-        except AlreadyExists:
-            if not left or not writing.asks_for_name(obj):
-                raise status.already_exists(target.kind, named["metadata"]["name"]) from None
+    async with opened(api, target, options, str(fitted["metadata"].get("name") or "")):
+        obj, unknown = await writing.known(target, fitted, options, size)
+        by = managing.writer(request, target, options, api.timestamp())
+        told = (*(duplicates or ()), *unknown) if options.validation == "Warn" else ()
+        for left in reversed(range(NAMES_TRIED)):
+            named = writing.named(obj)
+            try:
+                return await store(
+                    api,
+                    request,
+                    target,
+                    managing.note_created(target, defaulting.filled(target.kind, named), by),
+                    options,
+                    size,
+                    told,
+                )
+            except AlreadyExists:
+                if not left or not writing.asks_for_name(obj):
+                    raise status.already_exists(target.kind, named["metadata"]["name"]) from None
     raise AssertionError("unreachable")
+
+
+@contextlib.asynccontextmanager
+async def opened(api: Api, target: Target, options: WriteOptions, name: str = "") -> AsyncIterator[None]:
+    """For what is created in a namespace: raises Refusal (403, 404) where it is not open.
+
+    That comes before any other refusal; so where there is one, what is known of the namespace is read anew.
+    """
+    await api.namespaces.condition(target, name, fresh=options.dry_run)
+    try:
+        yield
+    except Refusal:
+        await api.namespaces.condition(target, name, fresh=True)
+        raise
 
 
 async def store(
@@ -87,9 +104,19 @@ async def store(
         if await api.store.get(key) is not None:
             raise status.already_exists(target.kind, key.name)
         return responses.of_object(Stored(key, 0, data), form, 201, warnings)
-    stored = await api.store.create(key, data)
-    await namespaces.confirm_open(api.store, target, stored)
-    return responses.of_object(stored, form, 201, warnings)
+    return responses.of_object(await _created(api, target, key, data), form, 201, warnings)
+
+
+async def _created(api: Api, target: Target, key: Key, data: bytes) -> Stored:
+    """In one transaction with a look at its namespace. Raises AlreadyExists, Refusal (403, 404, 409)."""
+    for _ in range(ATTEMPTS):
+        try:
+            return await api.store.create(key, data, await api.namespaces.condition(target, key.name))
+        except Conflict:  # the namespace has changed since it was read
+            await api.namespaces.condition(target, key.name, fresh=True)
+    raise status.conflict(
+        NAMESPACE, target.namespace, f"others changed it {ATTEMPTS} times meanwhile: try again"
+    )
 
 
 def _require_path(target: Target) -> None:

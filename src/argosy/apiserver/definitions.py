@@ -15,7 +15,7 @@ from typing import Protocol
 from argosy.apiserver import encoding
 from argosy.resources import apiextensions
 from argosy.resources.definitions import defined, established, name_of
-from argosy.store.base import Event, Key, Listing, Store, Stored
+from argosy.store.base import Batch, Key, Listing, Store, Stored
 
 RESOURCE = f"{apiextensions.GROUP}/customresourcedefinitions"
 REVISION = 1
@@ -36,7 +36,7 @@ class Readable(Protocol):
         revision: int | None = None,
     ) -> Listing: ...
 
-    def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]: ...
+    def batches(self, after: int) -> AsyncIterator[Batch]: ...
 
 
 class Definitions:
@@ -64,8 +64,8 @@ class Definitions:
         page = items[:limit] if limit else items
         return Listing(page, current, len(items) - len(page))
 
-    def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
-        return self._store.watch(after, resource)
+    def batches(self, after: int) -> AsyncIterator[Batch]:
+        return self._store.batches(after)
 
     async def _made(self) -> dict[Key, Stored]:
         """Made in a thread, the first time."""

@@ -176,6 +176,8 @@ def checked(value: Any) -> Any:
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
         for each in level:
+            if type(each) is str and each.isascii():
+                continue  # the most of them by far
             if isinstance(each, dict):
                 below += each.keys()
                 below += each.values()

@@ -1,7 +1,8 @@
 """The life of a namespace: Active, Terminating, gone; and what that means for what is in it.
 
-Rule: a namespace is marked before its contents are looked at, and a new object looks at its namespace after it is
-stored. So whichever of the two came second sees the other, and nothing is left behind.
+Rule: a namespace is marked before its contents are looked at, and a new object is stored in one transaction with the
+condition that its namespace is as it was known: there and not marked. So nothing is stored in a namespace that is to
+go, and nothing is left behind.
 # Kubernetes: "Namespaces"; core/v1 NamespaceStatus, its conditions
 """
 
@@ -14,14 +15,14 @@ from typing import Any
 from argosy.apiserver import encoding, removal, status
 from argosy.apiserver.defaulting import KUBERNETES
 from argosy.apiserver.paths import NAMESPACES, Target
-from argosy.apiserver.status import Refusal
 from argosy.resources.kinds import Kind, by_resource
-from argosy.store.base import Conflict, Key, NotFound, Store, Stored
+from argosy.store.base import Conflict, Key, NotFound, Store, Stored, Unchanged
 
 Json = dict[str, Any]
 
 PROTECTED = frozenset(("default", "istio-system"))
 PAGE = 100
+MOST_KNOWN = 10_000
 CONTENT, FINALIZERS = "NamespaceContentRemaining", "NamespaceFinalizersRemaining"
 
 
@@ -35,14 +36,36 @@ def _namespace_kind() -> Kind:
 NAMESPACE = _namespace_kind()
 
 
-async def require_open(store: Store, target: Target, name: str = "") -> None:
-    """Raises Refusal (403, 404) where nothing can be created in the namespace.
+class OpenNamespaces:
+    """The revisions at which namespaces were last seen open, so that a create need not read them first.
 
-    `name`: of what is to be created, where the path does not say it.
+    Whoever relies on one makes it the condition of its write (`Unchanged`); what was not so any more is read again.
     """
-    if not target.namespace:
-        return
-    found = await store.get(Key(NAMESPACES, "", target.namespace))
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, int] = {}
+
+    async def condition(self, target: Target, name: str = "", *, fresh: bool = False) -> Unchanged | None:
+        """That of creating something there; None: it has no namespace. Raises Refusal (403, 404) where nobody can.
+
+        `name`: of what is to be created, where the path does not say it. `fresh`: as the store says now.
+        """
+        if not target.namespace:
+            return None
+        key = Key(NAMESPACES, "", target.namespace)
+        revision = None if fresh else self._known.get(target.namespace)
+        if revision is None:
+            self._known.pop(target.namespace, None)
+            revision = await _revision_if_open(self._store, key, target, name)
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[target.namespace] = revision
+        return Unchanged(key, revision)
+
+
+async def _revision_if_open(store: Store, key: Key, target: Target, name: str) -> int:
+    found = await store.get(key)
     if found is None:
         raise status.not_found(NAMESPACE, target.namespace)
     if terminating(encoding.decode(found)):
@@ -50,16 +73,7 @@ async def require_open(store: Store, target: Target, name: str = "") -> None:
         cause = {"reason": "NamespaceTerminating", "message": said, "field": "metadata.namespace"}
         why = f"unable to create new content in namespace {target.namespace} because it is being terminated"
         raise status.forbidden(target.kind, target.name or name, why, [cause])
-
-
-async def confirm_open(store: Store, target: Target, stored: Stored) -> None:
-    """Takes a new object away again whose namespace was to go meanwhile. Raises Refusal."""
-    try:
-        await require_open(store, target, stored.key.name)
-    except Refusal:
-        with contextlib.suppress(NotFound, Conflict):  # the namespace's end has seen it
-            await store.delete(stored.key, stored.revision)
-        raise
+    return found.revision
 
 
 def terminating(namespace: Json) -> bool:

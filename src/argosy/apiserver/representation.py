@@ -7,8 +7,9 @@ nothing. A form is told objects as they are stored, and gives bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -32,6 +33,10 @@ LONGEST_ACCEPT = 4096
 class Form(Protocol):
     """One answer's form; a watch has one of its own for all its frames."""
 
+    @property
+    def view(self) -> Hashable:
+        """All that its bytes go by, but for the object; None: by more than that, each answer is made for itself."""
+
     def one(self, stored: Stored) -> bytes: ...
 
     def many(self, items: Sequence[Stored], meta: ListMeta) -> bytes: ...
@@ -44,7 +49,7 @@ class Media(Struct, frozen=True):
     """One alternative of an Accept header."""
 
     kind: str
-    parameters: dict[str, str]
+    parameters: Mapping[str, str]
 
 
 def choose(accept: str, include: str, kind: Kind, api_version: str, now: Clock) -> Form:
@@ -68,8 +73,9 @@ def choose(accept: str, include: str, kind: Kind, api_version: str, now: Clock) 
     raise not_acceptable((ACCEPTED, f"{ACCEPTED};as=Table;v=v1;g=meta.k8s.io"))
 
 
+@lru_cache(256)
 def alternatives(accept: str) -> tuple[Media, ...]:
-    """Best first; no header: anything."""
+    """Best first; no header: anything. Remembered: every client sends the same one with each request."""
     if len(accept) > LONGEST_ACCEPT:
         raise bad_request(f"the header Accept is longer than {LONGEST_ACCEPT} characters")
     if not accept.strip():
@@ -93,6 +99,7 @@ class Whole:
 
     def __init__(self, kind: Kind, api_version: str) -> None:
         self._kind, self._api_version = kind, api_version
+        self.view = ("whole", kind.resource, api_version)
 
     def one(self, stored: Stored) -> bytes:
         return encoding.render(stored, self._kind, self._api_version)
@@ -110,6 +117,7 @@ class MetadataAlone:
 
     def __init__(self, version: str) -> None:
         self._version = f"meta.k8s.io/{version}"
+        self.view = ("metadata", self._version)
 
     def one(self, stored: Stored) -> bytes:
         return encoding.render_metadata(stored, self._version)

@@ -26,6 +26,9 @@ Include = Literal["None", "Metadata", "Object"]
 class Table:
     """A form of answers. Of several tables in one answer (a watch), the first alone says the columns."""
 
+    view = None
+    """Ages go by the clock, and the columns by what was told before."""
+
     def __init__(
         self, kind: Kind, api_version: str, version: str, include: Include, now: Callable[[], datetime]
     ) -> None:

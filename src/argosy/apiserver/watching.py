@@ -3,7 +3,8 @@
 Rules: frames come in the order of revisions, each change once. A client never keeps an object that left its selection:
 it gets DELETED for it, and ADDED for one that enters, as what was there before the change says. A watch reads the
 whole store's events, not only its kind's, so that it knows how far it has come: that is what a BOOKMARK says, and it
-spares a quiet client the 410 later. Nothing is kept for a client that does not read: it is told to list again where the
+spares a quiet client the 410 later. What a batch of events is to a client is worked out once for all the clients that
+watch the same in the same form. Nothing is kept for a client that does not read: it is told to list again where the
 store does not reach back to it any more.
 Facts: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -25,11 +26,13 @@ from argosy.apiserver.paths import Target
 from argosy.apiserver.representation import Form
 from argosy.apiserver.selectors import Selector
 from argosy.apiserver.status import refusal_of
-from argosy.store.base import Event, EventType, Key, Listing, Stored, StoreError
+from argosy.store.base import Batch, Event, EventType, Key, Listing, Stored, StoreError
 
 CLOSING = "argosy.closing"
 """Key of the ASGI scope: an asyncio.Event, set when the server is about to stop, so that watches end by themselves."""
 PAGE = 500
+PART = 64 << 10
+"""Bytes of frames that are written at once."""
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -149,13 +152,38 @@ class WatchResponse(Response):
                 if wanted.mark_initial:
                     await write(self._bookmark(position, {INITIAL_EVENTS_END: "true"}))
                 self._position = position
-        async with _closing(self._store.watch(self._position)) as events:
-            async for event in events:
-                change = change_of(wanted, event)
+        async with _closing(self._store.batches(self._position)) as batches:
+            async for batch in batches:
+                parts = self._parts(batch)
                 async with turn:
-                    if change is not None:
-                        await write(self._frame(change))
-                    self._position = event.stored.revision
+                    for part in parts:
+                        await write(part)
+                    self._position = batch.revision
+
+    def _parts(self, batch: Batch) -> Sequence[bytes]:
+        """The frames of a batch, to be written one after the other."""
+        wanted, form = self._wanted, self._form.view
+        if form is None:
+            return self._rendered(batch.events)
+        target = wanted.target
+        view = (form, target.kind.resource, target.namespace, wanted.selector)
+        return batch.made_for(view, self._rendered)
+
+    def _rendered(self, events: Sequence[Event]) -> list[bytes]:
+        """Frames together up to PART bytes; what goes into them is all in the view of `_parts`."""
+        parts: list[list[bytes]] = []
+        size = PART
+        for event in events:
+            change = change_of(self._wanted, event)
+            if change is None:
+                continue
+            frame = self._frame(change)
+            if size + len(frame) > PART:
+                parts.append([])
+                size = 0
+            parts[-1].append(frame)
+            size += len(frame)
+        return [b"".join(part) for part in parts]
 
     async def _bookmarks(self, write: Write, turn: asyncio.Lock) -> None:
         """Says every so often how far the client has come, where it wants to know."""
@@ -190,12 +218,12 @@ class WatchResponse(Response):
 
 
 @contextlib.asynccontextmanager
-async def _closing(events: AsyncIterator[Event]) -> AsyncIterator[AsyncIterator[Event]]:
+async def _closing(batches: AsyncIterator[Batch]) -> AsyncIterator[AsyncIterator[Batch]]:
     """So that a watch that ends while it writes leaves the store at once."""
     try:
-        yield events
+        yield batches
     finally:
-        close: Callable[[], Awaitable[None]] | None = getattr(events, "aclose", None)
+        close: Callable[[], Awaitable[None]] | None = getattr(batches, "aclose", None)
         if close is not None:
             await close()
 

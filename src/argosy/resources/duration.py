@@ -1,12 +1,14 @@
 """Durations as people write them: Go's syntax (`1h30m`, `0.5s`, `100ms`), as whole milliseconds.
 
-Envoy's and Istio's smallest unit is one millisecond; a text that is finer is refused rather than rounded.
+Envoy's and Istio's smallest unit is one millisecond; a text that is finer is refused rather than rounded. The same few
+are written again and again: they are remembered, none longer than _MAX_LENGTH.
 """
 
 from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 _UNITS = {
     "ns": Fraction(1, 1_000_000),
@@ -24,6 +26,7 @@ _MAX_LENGTH = 64  # longer is no duration anybody means; bounds the arithmetic
 _LIMIT = 315_576_000_000_000  # google.protobuf.Duration: 10,000 years
 
 
+@lru_cache(1024)
 def parse_duration(text: str) -> int:
     """Milliseconds. Raises ValueError, whose message says what to write instead."""
     body = text[1:] if text.startswith("+") else text

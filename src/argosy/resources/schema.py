@@ -32,6 +32,7 @@ _WORDS |= {"boolean": "true or false", "null": "null"}
 _RETIRED = {
     ("HTTPRoute", "websocketUpgrade"): "is no longer a field: WebSockets are always upgraded; remove it"
 }
+_SCALARS = frozenset((str, int, float, bool))
 _TOLERATED = (["status"],)  # written by machines of any version
 
 
@@ -50,7 +51,7 @@ def check(kind: Kind, obj: dict[str, Any]) -> Result:
     tolerated: list[Problem] = []
     unknown_at: list[tuple[str | int, ...]] = []
     secret = kind.resource == "/secrets"
-    for error in _errors(_validator(kind), without_nulls(obj, schema, schema["$defs"])):
+    for error in _errors(_validator(kind), obj, schema):
         path = list(error.instance_path)
         if error.kind.name == "additionalProperties":
             struct = _struct_at(schema, path)
@@ -65,9 +66,13 @@ def check(kind: Kind, obj: dict[str, Any]) -> Result:
     return Result(tuple(wrong), tuple(unknown), tuple(tolerated), tuple(unknown_at))
 
 
-def _errors(validator: Any, value: Any) -> Iterable[Any]:
+def _errors(validator: Any, obj: dict[str, Any], schema: dict[str, Any]) -> Iterable[Any]:
     """All of them; of a value with very many parts the first, as finding all takes long and nobody reads them."""
-    if not _has_many(value):
+    value, (count, plain) = obj, _survey(obj)
+    if not plain:
+        value = without_nulls(obj, schema, schema["$defs"])
+        count, _ = _survey(value)
+    if count <= MANY:
         found: Iterable[Any] = validator.iter_errors(value)
         return found
     try:
@@ -77,17 +82,24 @@ def _errors(validator: Any, value: Any) -> Iterable[Any]:
     return ()
 
 
-def _has_many(value: Any) -> bool:
-    count, level = 1, [value]
+def _survey(value: Any) -> tuple[int, bool]:
+    """(how many values are in it, not counted far beyond MANY; whether all are seen, and the schema can have them all
+    as they are: no null, no tuple)."""
+    count, plain, level = 1, True, [value]
     while level and count <= MANY:
-        level = [
-            each
-            for item in level
-            if isinstance(item, (dict, list))
-            for each in (item.values() if isinstance(item, dict) else item)
-        ]
-        count += len(level)
-    return count > MANY
+        below: list[Any] = []
+        for item in level:
+            inner = item.values() if isinstance(item, dict) else item
+            count += len(inner)
+            for each in inner:
+                kind = type(each)
+                if kind in _SCALARS:
+                    continue
+                plain = plain and kind in (dict, list)
+                if isinstance(each, (dict, list, tuple)):
+                    below.append(each)
+        level = below
+    return count, plain and not level
 
 
 def without_unknown(kind: Kind, obj: dict[str, Any]) -> tuple[dict[str, Any], tuple[Problem, ...]]:
@@ -113,6 +125,8 @@ def shape(value: Any) -> str | None:
             return f"is nested more than {MAX_DEPTH} deep; flatten it"
         following: list[Any] = []
         for item in level:
+            if type(item) is str and item.isascii():
+                continue  # the most of them by far
             if isinstance(item, dict):
                 for key in item:
                     if not isinstance(key, str):

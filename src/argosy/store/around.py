@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from argosy.store.base import Copied, Event, Hold, Key, Listing, Store, Stored
+from argosy.store.base import Batch, Copied, Event, Hold, Key, Listing, Store, Stored, Unchanged
 
 
 class Around:
@@ -28,8 +28,8 @@ class Around:
     ) -> Listing:
         return await self.inner.list(resource, namespace, limit=limit, after=after, revision=revision)
 
-    async def create(self, key: Key, body: bytes) -> Stored:
-        return await self.inner.create(key, body)
+    async def create(self, key: Key, body: bytes, given: Unchanged | None = None) -> Stored:
+        return await self.inner.create(key, body, given)
 
     async def update(self, key: Key, body: bytes, expected: int | None = None) -> Stored:
         return await self.inner.update(key, body, expected)
@@ -39,6 +39,9 @@ class Around:
 
     def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
         return self.inner.watch(after, resource)
+
+    def batches(self, after: int) -> AsyncIterator[Batch]:
+        return self.inner.batches(after)
 
     async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
         return await self.inner.hold(key, body, ttl)

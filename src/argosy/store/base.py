@@ -5,7 +5,7 @@ Rules every implementation keeps (and one conformance test checks on all of them
 * One counter for the whole store: each write gets a higher revision than all before it (there may be gaps: others may
   use the counter too); an object's revision is that of its last write.
 * A write is durable before it is acknowledged; object and event are one transaction.
-* `update` and `delete` with `expected` are compare-and-swap.
+* `update` and `delete` with `expected`, and `create` with `given`, are compare-and-swap.
 * A watch yields each change after `after` exactly once, in order; where the log no longer reaches back, `Compacted`.
 * What was there at an older revision can be listed as far back as the log reaches, so that pages belong together.
 * A held object is one like all others, but that it goes when its holder does (`hold`).
@@ -14,12 +14,14 @@ Rules every implementation keeps (and one conformance test checks on all of them
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
+
+T = TypeVar("T")
 
 INTERNAL = "/internal/"
 """Resources of the servers themselves, which users never see: all that is held is one of them."""
@@ -39,6 +41,13 @@ class Stored(Struct, frozen=True):
     key: Key
     revision: int
     body: bytes
+
+
+class Unchanged(Struct, frozen=True):
+    """The condition of a write: that another object is there, at this revision."""
+
+    key: Key
+    revision: int
 
 
 class Listing(Struct, frozen=True):
@@ -67,6 +76,29 @@ class Event(Struct, frozen=True):
     stored: Stored
     previous: bytes | None = None  # the body before; None for ADDED, or where it is not known
     previous_revision: int = 0  # 0 where `previous` is None
+
+
+class Batch:
+    """Some events that follow each other, as all are told them who have come as far: what is made of them for one of
+    these (a view: whatever decides what is made) is made once for all that have the same."""
+
+    __slots__ = ("_made", "events")
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.events = events
+        self._made: dict[Hashable, Any] = {}
+
+    def made_for(self, view: Hashable, make: Callable[[Sequence[Event]], T]) -> T:
+        """`view` is all that `make` goes by but for the events."""
+        if view not in self._made:
+            self._made[view] = make(self.events)
+        found: T = self._made[view]
+        return found
+
+    @property
+    def revision(self) -> int:
+        """Of the last event."""
+        return self.events[-1].stored.revision
 
 
 class StoreError(Exception):
@@ -126,8 +158,11 @@ class Store(Protocol):
         Compacted where the log does not reach back to it.
         """
 
-    async def create(self, key: Key, body: bytes) -> Stored:
-        """Raises AlreadyExists, Unavailable."""
+    async def create(self, key: Key, body: bytes, given: Unchanged | None = None) -> Stored:
+        """Raises AlreadyExists, Unavailable; before the first of them Conflict, where it is not as `given` says.
+
+        The condition is looked at in the transaction that writes.
+        """
 
     async def update(self, key: Key, body: bytes, expected: int | None = None) -> Stored:
         """Raises NotFound, Conflict, Unavailable. `expected` None: unconditional."""
@@ -137,6 +172,9 @@ class Store(Protocol):
 
     def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
         """Changes with revision > after, in order, for ever. Raises Compacted."""
+
+    def batches(self, after: int) -> AsyncIterator[Batch]:
+        """As `watch`, of all resources, several at once where there are; those who watch together share them."""
 
     async def hold(self, key: Key, body: bytes, ttl: float) -> Hold:
         """Creates an object that is deleted `ttl` seconds after its holder was last heard of.

@@ -12,13 +12,13 @@ from functools import cache
 from pathlib import Path
 
 from argosy.store import rows
-from argosy.store.base import INTERNAL, Key, Stored
+from argosy.store.base import INTERNAL, Event, Key
 
 OVER = "(until <= ? OR boot != ?)"
 OURS = "resource = ? AND namespace = ? AND name = ? AND token = ?"
 
 
-def create(connection: sqlite3.Connection, key: Key, body: bytes, token: str, ttl: float) -> Stored:
+def create(connection: sqlite3.Connection, key: Key, body: bytes, token: str, ttl: float) -> Event:
     """The object with its lease. Raises AlreadyExists."""
     sweep(connection)
     made = rows.create(connection, key, body)
@@ -39,7 +39,7 @@ def renew(connection: sqlite3.Connection, key: Key, token: str, ttl: float) -> b
     return renewed.rowcount == 1
 
 
-def release(connection: sqlite3.Connection, key: Key, token: str) -> Stored | None:
+def release(connection: sqlite3.Connection, key: Key, token: str) -> Event | None:
     """Deletes the object, if the lease is still this one's."""
     ours = connection.execute(
         f"SELECT 1 FROM leases WHERE {OURS}",  # noqa: S608
@@ -52,7 +52,7 @@ def any_over(connection: sqlite3.Connection) -> bool:
     return bool(_over(connection, 1))
 
 
-def sweep(connection: sqlite3.Connection) -> Stored | None:
+def sweep(connection: sqlite3.Connection) -> Event | None:
     """Deletes the objects whose time is over; the last of them, if there were any."""
     last = None
     for key in _over(connection, -1):

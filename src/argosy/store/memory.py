@@ -12,9 +12,21 @@ from pathlib import Path
 from weakref import WeakSet
 
 from argosy.store import refusals, snapshot
-from argosy.store.base import INTERNAL, Copied, Event, EventType, Hold, Key, Listing, Stored, Unavailable
+from argosy.store.base import (
+    INTERNAL,
+    Batch,
+    Copied,
+    Event,
+    EventType,
+    Hold,
+    Key,
+    Listing,
+    Stored,
+    Unavailable,
+    Unchanged,
+)
 from argosy.store.holding import Renewal
-from argosy.store.tail import Tail, follow
+from argosy.store.tail import Tail, each, follow
 
 KEEP_EVENTS = 10_000
 
@@ -56,8 +68,9 @@ class MemoryStore:
         latest = self._tail.latest if revision is None else revision
         return Listing(tuple(page), latest, len(found) - len(page))
 
-    async def create(self, key: Key, body: bytes) -> Stored:
+    async def create(self, key: Key, body: bytes, given: Unchanged | None = None) -> Stored:
         self._check_open()
+        refusals.check_given(given, self._objects.get(given.key) if given else None)
         if key in self._objects:
             raise refusals.exists(key)
         return self._write(EventType.ADDED, key, body)
@@ -71,14 +84,17 @@ class MemoryStore:
         self._check_open()
         return self._write(EventType.DELETED, key, self._current(key, expected).body)
 
-    async def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
+    def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
+        return each(self.batches(after), resource)
+
+    async def batches(self, after: int) -> AsyncIterator[Batch]:
         self._check_open()
         if after > self._tail.latest:
             raise refusals.ahead(self._tail.latest, after)
         self._tail.watchers += 1
         try:
-            async for event in follow(self._tail, after, resource, self._older):
-                yield event
+            async for batch in follow(self._tail, after, self._older):
+                yield batch
         finally:
             self._tail.watchers -= 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argosy.store.base import INTERNAL, AlreadyExists, Compacted, Conflict, Key, NotFound
+from argosy.store.base import INTERNAL, AlreadyExists, Compacted, Conflict, Key, NotFound, Stored, Unchanged
 
 
 def describe(key: Key) -> str:
@@ -21,6 +21,12 @@ def changed(key: Key, revision: int, expected: int) -> Conflict:
     return Conflict(
         f"{describe(key)} is at revision {revision}, not {expected}: read it again, then repeat the change"
     )
+
+
+def check_given(given: Unchanged | None, found: Stored | None) -> None:
+    """`found`: the object that the condition of a write is about, where there is one. Raises Conflict."""
+    if given is not None and (found is None or found.revision != given.revision):
+        raise changed(given.key, found.revision if found else 0, given.revision)
 
 
 def cut(floor: int, after: int) -> Compacted:

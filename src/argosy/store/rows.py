@@ -2,7 +2,8 @@
 
 Rule: these functions neither begin nor commit. Writes check before they change, so that a refusal leaves nothing
 behind in the transaction it shares with others. The revision of an event is the row's AUTOINCREMENT key: it only ever
-grows, also over restarts and after the log was cut, and has no gaps (a rollback takes it back).
+grows, also over restarts and after the log was cut, and has no gaps (a rollback takes it back). A write gives back its
+event just as `events` would read it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 
 from argosy.store import refusals
-from argosy.store.base import Event, EventType, Key, Stored
+from argosy.store.base import Event, EventType, Key, Stored, Unchanged
 
 SELECT_OBJECT = "SELECT revision, body FROM objects WHERE resource = ? AND namespace = ? AND name = ?"
 INSERT_EVENT = (
@@ -19,7 +20,9 @@ INSERT_EVENT = (
 )
 
 
-def create(connection: sqlite3.Connection, key: Key, body: bytes) -> Stored:
+def create(connection: sqlite3.Connection, key: Key, body: bytes, given: Unchanged | None = None) -> Event:
+    """Raises Conflict, AlreadyExists."""
+    refusals.check_given(given, get(connection, given.key) if given else None)
     if get(connection, key) is not None:
         raise refusals.exists(key)
     revision = _record(connection, EventType.ADDED, key, body, None)
@@ -27,20 +30,20 @@ def create(connection: sqlite3.Connection, key: Key, body: bytes) -> Stored:
         "INSERT INTO objects (resource, namespace, name, revision, body) VALUES (?, ?, ?, ?, ?)",
         (key.resource, key.namespace, key.name, revision, body),
     )
-    return Stored(key, revision, body)
+    return Event(EventType.ADDED, Stored(key, revision, body))
 
 
-def update(connection: sqlite3.Connection, key: Key, body: bytes, expected: int | None) -> Stored:
+def update(connection: sqlite3.Connection, key: Key, body: bytes, expected: int | None) -> Event:
     found = current(connection, key, expected)
     revision = _record(connection, EventType.MODIFIED, key, body, found)
     connection.execute(
         "UPDATE objects SET revision = ?, body = ? WHERE resource = ? AND namespace = ? AND name = ?",
         (revision, body, key.resource, key.namespace, key.name),
     )
-    return Stored(key, revision, body)
+    return Event(EventType.MODIFIED, Stored(key, revision, body), found.body, found.revision)
 
 
-def delete(connection: sqlite3.Connection, key: Key, expected: int | None) -> Stored:
+def delete(connection: sqlite3.Connection, key: Key, expected: int | None) -> Event:
     found = current(connection, key, expected)
     revision = _record(connection, EventType.DELETED, key, found.body, found)
     for table in ("objects", "leases"):
@@ -48,7 +51,7 @@ def delete(connection: sqlite3.Connection, key: Key, expected: int | None) -> St
             f"DELETE FROM {table} WHERE resource = ? AND namespace = ? AND name = ?",  # noqa: S608
             (key.resource, key.namespace, key.name),
         )
-    return Stored(key, revision, found.body)
+    return Event(EventType.DELETED, Stored(key, revision, found.body), found.body, found.revision)
 
 
 def compact(connection: sqlite3.Connection, keep: int) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,6 +22,7 @@ from argosy.store.around import Around
 from argosy.store.base import (
     INTERNAL,
     AlreadyExists,
+    Batch,
     Conflict,
     Event,
     Key,
@@ -30,6 +31,7 @@ from argosy.store.base import (
     Store,
     Stored,
     Unavailable,
+    Unchanged,
 )
 from argosy.store.keyring import Keyring
 
@@ -66,8 +68,8 @@ class SealedStore(Around):
         items = tuple(self.opened(one) if resource else self._opened_or_as_it_is(one) for one in found.items)
         return msgspec.structs.replace(found, items=items)
 
-    async def create(self, key: Key, body: bytes) -> Stored:
-        made = await self.inner.create(key, self._sealed(key, body))
+    async def create(self, key: Key, body: bytes, given: Unchanged | None = None) -> Stored:
+        made = await self.inner.create(key, self._sealed(key, body), given)
         return msgspec.structs.replace(made, body=body)
 
     async def update(self, key: Key, body: bytes, expected: int | None = None) -> Stored:
@@ -91,6 +93,20 @@ class SealedStore(Around):
                     yield self._event(event)
         finally:
             await events.aclose()  # type: ignore[attr-defined]  # an async generator in every store
+
+    async def batches(self, after: int) -> AsyncIterator[Batch]:
+        batches = self.inner.batches(after)
+        try:
+            async for batch in batches:
+                if any(event.stored.key.resource == SECRETS for event in batch.events):
+                    yield batch.made_for(self, self._opened_batch)
+                else:
+                    yield batch
+        finally:
+            await batches.aclose()  # type: ignore[attr-defined]  # an async generator in every store
+
+    def _opened_batch(self, events: Sequence[Event]) -> Batch:
+        return Batch([self._event(one) if one.stored.key.resource == SECRETS else one for one in events])
 
     def _sealed(self, key: Key, body: bytes) -> bytes:
         """Raises Unopened: what is sealed with a key that is in no file would be lost."""

@@ -1,9 +1,10 @@
 """The store in one SQLite file: durable, no server to install, usable by several processes of one host.
 
 Rules: one thread writes (group commit, `writer`), a few read, none waits for another (WAL). A write is answered when it
-is on the disk. Watchers are cursors over one shared tail; it is filled from the event log of the file, by one task that
-runs only while somebody watches: at once after a commit of this process, and within POLL_SECONDS after one of another
-(`PRAGMA data_version` changes when any other connection commits: https://sqlite.org/pragma.html#pragma_data_version).
+is on the disk. Watchers are cursors over one shared tail, which exists only while somebody watches. A commit of this
+process fills it with its own events, where they are the next ones; what another process has written is read from the
+event log of the file within POLL_SECONDS, by one task (`PRAGMA data_version` changes when any other connection commits:
+https://sqlite.org/pragma.html#pragma_data_version).
 """
 
 from __future__ import annotations
@@ -22,9 +23,21 @@ from typing import TypeVar
 from weakref import WeakSet
 
 from argosy.store import file, leases, pages, refusals, rows, snapshot
-from argosy.store.base import Compacted, Copied, Event, Hold, Key, Listing, Stored, StoreError, Unavailable
+from argosy.store.base import (
+    Batch,
+    Compacted,
+    Copied,
+    Event,
+    Hold,
+    Key,
+    Listing,
+    Stored,
+    StoreError,
+    Unavailable,
+    Unchanged,
+)
 from argosy.store.holding import Renewal
-from argosy.store.tail import CHUNK, Tail, follow
+from argosy.store.tail import CHUNK, Tail, each, follow
 from argosy.store.writer import Writer
 
 KEEP_EVENTS = 10_000
@@ -48,7 +61,7 @@ class SqliteStore:
             self._connections.put(file.connect(path))
         # data_version compares with the last time this same connection asked, so it has one of its own.
         self._poll = Poll(file.connect(path))
-        self._writer = Writer(file.connect(path), path, keep_events, self._wake.set)
+        self._writer = Writer(file.connect(path), path, keep_events, self._committed)
         self._tail: Tail | None = None
         self._follower: asyncio.Task[None] | None = None
         self._sweep_at = 0.0
@@ -83,21 +96,24 @@ class SqliteStore:
         wanted = pages.Selection(resource, namespace, limit, after, revision)
         return await self._swept(partial(pages.page, wanted=wanted))
 
-    async def create(self, key: Key, body: bytes) -> Stored:
-        return await self._writer.write(partial(rows.create, key=key, body=body))
+    async def create(self, key: Key, body: bytes, given: Unchanged | None = None) -> Stored:
+        return (await self._writer.write(partial(rows.create, key=key, body=body, given=given))).stored
 
     async def update(self, key: Key, body: bytes, expected: int | None = None) -> Stored:
-        return await self._writer.write(partial(rows.update, key=key, body=body, expected=expected))
+        return (await self._writer.write(partial(rows.update, key=key, body=body, expected=expected))).stored
 
     async def delete(self, key: Key, expected: int | None = None) -> Stored:
-        return await self._writer.write(partial(rows.delete, key=key, expected=expected))
+        return (await self._writer.write(partial(rows.delete, key=key, expected=expected))).stored
 
-    async def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
+    def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
+        return each(self.batches(after), resource)
+
+    async def batches(self, after: int) -> AsyncIterator[Batch]:
         latest = await self._read(partial(rows.reach, after=after))
         tail = self._join(latest)
         try:
-            async for event in follow(tail, after, resource, self._older):
-                yield event
+            async for batch in follow(tail, after, self._older):
+                yield batch
         finally:
             self._leave(tail)
 
@@ -208,6 +224,17 @@ class SqliteStore:
             if self._follower is not None:
                 self._follower.cancel()
 
+    def _committed(self, events: Sequence[Event]) -> None:
+        """Events of this process go into the tail as they are; the file is read where others have come before them."""
+        tail = self._tail
+        new = [event for event in events if tail is not None and event.stored.revision > tail.latest]
+        if tail is None or not new:
+            return
+        if new[-1].stored.revision == tail.latest + len(new):
+            tail.extend(new)
+        else:
+            self._wake.set()
+
     async def _fill(self, tail: Tail) -> None:
         """Copies new events from the file into the tail until it is cancelled, or the file fails."""
         version = -1
@@ -220,7 +247,8 @@ class SqliteStore:
                     # More was written meanwhile than the log holds: each watcher finds out what it missed.
                     tail.reset(await self._read(rows.latest))
                     continue
-                tail.extend(events)
+                # A commit of ours may have brought some of them meanwhile.
+                tail.extend([event for event in events if event.stored.revision > tail.latest])
                 if len(events) < CHUNK:
                     await self._sweep()
                     await self._pause()

@@ -1,8 +1,10 @@
 """The newest events in memory, shared by all the watchers of a store.
 
-Rule: a watcher is a cursor, never a queue: one that does not read costs nothing and holds nobody up. The tail holds
+Rules: a watcher is a cursor, never a queue: one that does not read costs nothing and holds nobody up. The tail holds
 exactly the events with `floor < revision <= latest`, in order. What lies at or below `floor` must be read elsewhere
-(the event log of the file) or is gone (the memory store).
+(the event log of the file) or is gone (the memory store). Who stands at the same place gets the same Batch. Many
+watchers are woken at once after a quiet moment, and then once in TOGETHER seconds, so that under load each is told
+several events at a time.
 """
 
 from __future__ import annotations
@@ -12,10 +14,17 @@ import contextlib
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
-from argosy.store.base import Event, StoreError
+from argosy.store.base import Batch, Event, StoreError
 
 CHUNK = 256
 """Events a watcher takes at once."""
+CHUNK_BYTES = 1 << 20
+"""Of their bodies, but for the first: what a watcher that does not read keeps in memory."""
+KEPT = 4
+"""Batches that are kept for those who come to the same place."""
+MANY = 8
+"""Watchers, from which on waking them costs more than a write."""
+TOGETHER = 0.02
 
 
 class Tail:
@@ -29,6 +38,9 @@ class Tail:
         self._events: list[Event] = []
         self._waiting: set[asyncio.Future[None]] = set()
         self._failure: StoreError | None = None
+        self._batches: dict[int, Batch] = {}
+        self._woken = -TOGETHER
+        self._timer: asyncio.TimerHandle | None = None
 
     def extend(self, events: Sequence[Event]) -> None:
         """Appends events in order of revision, all newer than `latest`."""
@@ -59,14 +71,20 @@ class Tail:
     def fail(self, failure: StoreError) -> None:
         """Ends every watch with `failure`."""
         self._failure = failure
-        self._wake()
+        self._wake_all()
 
-    def since(self, revision: int) -> Sequence[Event] | None:
+    def since(self, revision: int) -> Batch | None:
         """The next events after `revision`, at most CHUNK; None where the tail does not reach back to it."""
         if revision < self.floor:
             return None
-        start = bisect_right(self._events, revision, key=_revision)
-        return self._events[start : self._whole(start + CHUNK)]
+        found = self._batches.get(revision)
+        if found is None:
+            start = bisect_right(self._events, revision, key=_revision)
+            found = Batch(self._events[start : self._end(start)])
+            if len(self._batches) >= KEPT:
+                del self._batches[next(iter(self._batches))]
+            self._batches[revision] = found
+        return found
 
     def all_since(self, revision: int) -> Sequence[Event]:
         """All events after a revision that is not below `floor`."""
@@ -84,6 +102,16 @@ class Tail:
         if self._failure is not None:
             raise self._failure
 
+    def _end(self, start: int) -> int:
+        """Of the events that are taken at once."""
+        end, size = start, 0
+        for event in self._events[start : start + CHUNK]:
+            size += len(event.stored.body)
+            if size > CHUNK_BYTES and end > start:
+                break
+            end += 1
+        return self._whole(end)
+
     def _whole(self, end: int) -> int:
         """A place to part the events at, here or later: those of one revision (another's transaction) stay together."""
         while end < len(self._events) and _revision(self._events[end]) == _revision(self._events[end - 1]):
@@ -91,39 +119,60 @@ class Tail:
         return end
 
     def _wake(self) -> None:
+        """To be called after each change."""
+        self._batches.clear()
+        if self._timer is not None or not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        rest = self._woken + TOGETHER - loop.time()
+        if rest > 0 and len(self._waiting) >= MANY:
+            self._timer = loop.call_later(rest, self._wake_all)
+        else:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting:
+            self._woken = asyncio.get_running_loop().time()
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
 
 
+async def each(batches: AsyncIterator[Batch], resource: str | None) -> AsyncIterator[Event]:
+    """The events of a resource (None: of all), one by one. `batches` is an async generator, and ends with this."""
+    try:
+        async for batch in batches:
+            for event in batch.events:
+                if resource is None or event.stored.key.resource == resource:
+                    yield event
+    finally:
+        await batches.aclose()  # type: ignore[attr-defined]
+
+
 async def follow(
-    tail: Tail,
-    after: int,
-    resource: str | None,
-    older: Callable[[int], AsyncGenerator[Sequence[Event], None]],
-) -> AsyncIterator[Event]:
+    tail: Tail, after: int, older: Callable[[int], AsyncGenerator[Sequence[Event], None]]
+) -> AsyncIterator[Batch]:
     """Events after a revision, for ever: from the tail, or from `older` where the tail does not reach back.
 
     `older(revision)` gives the events after `revision`, a few at a time, or raises Compacted.
     """
     position = after
     while True:
-        events = tail.since(position)
-        if events is None:
-            async with contextlib.aclosing(older(position)) as batches:
-                async for batch in batches:
-                    for event in batch:
-                        position = event.stored.revision
-                        if resource is None or event.stored.key.resource == resource:
-                            yield event
+        batch = tail.since(position)
+        if batch is None:
+            async with contextlib.aclosing(older(position)) as found:
+                async for events in found:
+                    position = events[-1].stored.revision
+                    yield Batch(events)
                     if position >= tail.floor:
                         break
-            continue
-        for event in events:
-            position = event.stored.revision
-            if resource is None or event.stored.key.resource == resource:
-                yield event
-        if not events:
+        elif batch.events:
+            position = batch.revision
+            yield batch
+        else:
             await tail.changed(position)
 
 

@@ -11,12 +11,12 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from argosy.store import rows
-from argosy.store.base import Stored, StoreError, Unavailable
+from argosy.store.base import Event, StoreError, Unavailable
 from argosy.store.file import unavailable
 
 BATCH = 256
@@ -43,14 +43,17 @@ class Outcome(NamedTuple):
 
 
 class Writer:
-    """Owns its connection and its thread; `committed` is called in the event loop after each commit."""
+    """Owns its connection and its thread.
+
+    `committed` is called in the event loop after each commit, with the events that its operations gave back.
+    """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
         path: Path,
         keep_events: int,
-        committed: Callable[[], None],
+        committed: Callable[[Sequence[Event]], None],
     ) -> None:
         self._connection = connection
         self._path = path
@@ -110,7 +113,7 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             for waiting in batch:
                 outcomes.append(Outcome(waiting.answer, self._apply(waiting.operation)))
-            if any(isinstance(outcome.result, Stored) for outcome in outcomes):
+            if any(isinstance(outcome.result, Event) for outcome in outcomes):
                 rows.compact(self._connection, self._keep_events)
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -154,7 +157,7 @@ class Writer:
                 answer.set_exception(result.error)
             else:
                 answer.set_result(result)
-        self._committed()
+        self._committed([result for _, result in outcomes if isinstance(result, Event)])
 
     def _finish(self) -> None:
         if not self._ended.done():

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from argosy.resources import schema
 from argosy.resources.kinds import KINDS, decode
 from argosy.resources.problem import Problem
 from argosy.resources.validation import Verdict, validate
@@ -219,3 +220,29 @@ def parts(value: Any) -> Any:
         for key in list(value) if isinstance(value, dict) else range(len(value)):
             yield value, key
             yield from parts(value[key])
+
+
+def test_an_object_is_copied_only_where_it_has_nulls(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[Any] = []
+    copy = schema.without_nulls
+
+    def note(value: Any, *rest: Any) -> Any:
+        copied.append(value)
+        return copy(value, *rest)
+
+    monkeypatch.setattr(schema, "without_nulls", note)
+    obj: dict[str, Any] = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "a", "namespace": "shop", "labels": {"a": "b"}},
+        "spec": {"hosts": ["a"], "http": [{"route": [{"destination": {"host": "a"}, "weight": 1}]}]},
+    }
+    assert validate(obj).valid
+    assert copied == []
+    obj["spec"]["http"][0]["route"][0]["destination"]["subset"] = None
+    assert validate(obj).valid
+    assert copied[0] is obj
+    obj["metadata"]["labels"]["c"] = None  # an entry of a map: that is wrong
+    assert not validate(obj).valid
+    within = obj | {"spec": {"hosts": ("a",), "http": obj["spec"]["http"]}}
+    assert [str(each) for each in validate(within).errors] == [str(each) for each in validate(obj).errors]

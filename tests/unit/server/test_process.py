@@ -430,10 +430,10 @@ async def test_a_first_start_that_was_cut_off_is_finished(tmp_path: Path) -> Non
     from argosy.store.memory import MemoryStore
 
     class Dying(MemoryStore):
-        async def create(self, key: Any, body: bytes) -> Any:
+        async def create(self, key: Any, body: bytes, given: Any = None) -> Any:
             if len(self._objects) == 2:
                 raise Unavailable("killed")
-            return await super().create(key, body)
+            return await super().create(key, body, given)
 
     store: MemoryStore = Dying()
     with pytest.raises(Unavailable):

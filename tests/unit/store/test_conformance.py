@@ -22,6 +22,7 @@ from argosy.store.base import (
     Store,
     StoreError,
     Unavailable,
+    Unchanged,
 )
 
 ROUTES, SERVICES = "networking.istio.io/virtualservices", "/services"
@@ -71,6 +72,24 @@ async def test_a_name_is_taken_until_it_is_deleted(store: Store) -> None:
     assert await store.get(REVIEWS) == first
     await store.delete(REVIEWS)
     assert (await store.create(REVIEWS, b"3")).revision > first.revision + 1
+
+
+async def test_a_create_may_depend_on_another_object(store: Store) -> None:
+    shop = Key("/namespaces", "", "shop")
+    with pytest.raises(Conflict, match="/namespaces shop"):
+        await store.create(REVIEWS, b"1", Unchanged(shop, 1))
+    made = await store.create(shop, b"shop")
+    await store.create(REVIEWS, b"1", Unchanged(shop, made.revision))
+    with pytest.raises(AlreadyExists, match="virtualservices shop/reviews"):
+        await store.create(REVIEWS, b"2", Unchanged(shop, made.revision))
+    changed = await store.update(shop, b"other")
+    for name in ("reviews", "ratings"):  # what the condition says comes first
+        with pytest.raises(Conflict, match=f"/namespaces shop is at revision {changed.revision}"):
+            await store.create(Key(ROUTES, "shop", name), b"3", Unchanged(shop, made.revision))
+    await store.delete(shop)
+    with pytest.raises(Conflict):
+        await store.create(Key(ROUTES, "shop", "ratings"), b"4", Unchanged(shop, changed.revision))
+    assert [item.body for item in (await store.list(ROUTES)).items] == [b"1"]
 
 
 async def test_each_write_takes_a_higher_revision_of_the_whole_store(store: Store) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from argosy.runtime.errors import Failure
-from argosy.store import file
-from argosy.store.base import Compacted, EventType, Key, Store, Unavailable
+from argosy.store import file, rows, sqlite
+from argosy.store.base import Compacted, Event, EventType, Key, Store, Unavailable
 from argosy.store.memory import MemoryStore
 from argosy.store.sqlite import SqliteStore
 
@@ -338,4 +338,37 @@ async def test_the_log_keeps_at_least_its_last_events_and_not_all(tmp_path: Path
     events = store.watch(newest - 100)
     found = [(await anext(events)).stored.revision for _ in range(100)]
     assert found == list(range(newest - 99, newest + 1))
+    await store.close()
+
+
+async def test_what_this_process_writes_reaches_its_watchers_without_being_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the log has it: the same types, bodies and revisions."""
+    monkeypatch.setattr(sqlite, "POLL_SECONDS", 3600.0)
+    store = await SqliteStore.open(tmp_path / "a.db")
+    heard: list[Event] = []
+
+    async def watch() -> None:
+        async for event in store.watch(0):
+            heard.append(event)
+
+    watching = asyncio.create_task(watch())
+    while store._follower is None:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.2)  # it has looked into the file, and waits
+    read: list[int] = []
+    monkeypatch.setattr(rows, "events", lambda _, after, count: read.append(after))
+    first = await store.create(REVIEWS, b"1")
+    await store.update(REVIEWS, b"2", first.revision)
+    await store.update(REVIEWS, b"2")
+    await store.delete(REVIEWS)
+    await asyncio.gather(*(store.create(Key(ROUTES, "shop", f"r{i}"), b"") for i in range(20)))
+    async with asyncio.timeout(10):
+        while len(heard) < 24:
+            await asyncio.sleep(0.01)
+    assert read == []
+    monkeypatch.undo()
+    assert heard == rows.events(file.connect(tmp_path / "a.db"), 0, 100)
+    watching.cancel()
     await store.close()

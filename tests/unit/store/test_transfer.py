@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from argosy.runtime.errors import Failure
-from argosy.store.base import Compacted, Key, Store, Stored
+from argosy.store.base import Compacted, Key, Store, Stored, Unchanged
 from argosy.store.holding import holding
 from argosy.store.memory import MemoryStore
 from argosy.store.sqlite import SqliteStore
@@ -66,10 +66,10 @@ async def test_a_target_that_somebody_else_writes_to_is_told(store: Store) -> No
     await fill(source, 3)
 
     class Shared(MemoryStore):
-        async def create(self, key: Key, body: bytes) -> Stored:
+        async def create(self, key: Key, body: bytes, given: Unchanged | None = None) -> Stored:
             if key.name == "o2":
                 await super().create(Key(ROUTES, "n9", "intruder"), b"")
-            return await super().create(key, body)
+            return await super().create(key, body, given)
 
     with pytest.raises(Failure, match=r"does not hold what the source does: 4 objects .*, not 3") as failed:
         await transfer(source, Shared())

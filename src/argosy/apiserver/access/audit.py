@@ -26,7 +26,7 @@ from argosy.apiserver.access.impersonation import IMPERSONATOR
 from argosy.apiserver.auth import User
 from argosy.apiserver.peer import PEER, Peer
 from argosy.store.around import Around
-from argosy.store.base import Key, Listing, Store, Stored
+from argosy.store.base import Key, Listing, Store, Stored, Unchanged
 
 LONGEST_AGENT = 256
 LONGEST_PATH = 512
@@ -226,8 +226,8 @@ class Observed(Around):
         self._remember(*listing.items)
         return listing
 
-    async def create(self, key: Key, body: bytes) -> Stored:
-        stored = await super().create(key, body)
+    async def create(self, key: Key, body: bytes, given: Unchanged | None = None) -> Stored:
+        stored = await super().create(key, body, given)
         self._note(key, None, body)
         await self._settled(stored)
         return stored

@@ -33,6 +33,7 @@ RETRY_AFTER = 1.0
 TELL_AGAIN_AFTER = 60.0
 CLOSE_WITHIN = 5.0
 BATCH = 256
+GATHER_SECONDS = 0.01
 
 Line = Callable[[], bytes]
 """Makes a line, without its end; called beside the event loop."""
@@ -108,9 +109,9 @@ class AuditLog:
     def _run(self) -> None:
         made: list[bytes] = []
         while True:
+            if not made:
+                self._gather()
             with self._changed:
-                while not self._waiting and not made and not self._closing and not self._to_tell:
-                    self._changed.wait()
                 if not self._waiting and not made and self._to_tell:
                     self._waiting.append((_told_lost(self._to_tell, self._losing_since), 0))
                     self._to_tell, self._losing_since = 0, ""
@@ -135,6 +136,19 @@ class AuditLog:
                 self._rest()
         with contextlib.suppress(OSError):
             os.close(self._file)
+
+    def _gather(self) -> None:
+        """Waits for a line, and then a little for others: waking for each takes more than writing it."""
+        with self._changed:
+            if self._busy():
+                return
+            self._changed.wait_for(self._busy)
+            if self._closing:
+                return
+        time.sleep(GATHER_SECONDS)
+
+    def _busy(self) -> bool:
+        return bool(self._waiting or self._to_tell or self._closing)
 
     def _rest(self) -> None:
         """Before the next attempt, of which there is one more when it is to close."""

@@ -21,6 +21,7 @@ from argosy.runtime.errors import Failure
 from argosy.store import refusals, snapshot
 from argosy.store.base import (
     INTERNAL,
+    Batch,
     Compacted,
     Copied,
     Event,
@@ -31,6 +32,7 @@ from argosy.store.base import (
     Stored,
     StoreError,
     Unavailable,
+    Unchanged,
 )
 from argosy.store.etcd import keys
 from argosy.store.etcd.address import EtcdAddress
@@ -39,7 +41,7 @@ from argosy.store.etcd.compaction import Compactor
 from argosy.store.etcd.keys import Layout
 from argosy.store.etcd.watch import changes
 from argosy.store.holding import Renewal
-from argosy.store.tail import Tail, follow
+from argosy.store.tail import Tail, each, follow
 
 PAGE = 500
 """Objects in one answer: what etcd reads at once, and we decode at once."""
@@ -122,13 +124,13 @@ class EtcdStore:
 
     # --- writes ---
 
-    async def create(self, key: Key, body: bytes) -> Stored:
-        return self._noted(await self._create(self._layout.encode(key), key, body, 0))
+    async def create(self, key: Key, body: bytes, given: Unchanged | None = None) -> Stored:
+        return self._noted(await self._create(self._layout.encode(key), key, body, 0, given))
 
     async def update(self, key: Key, body: bytes, expected: int | None = None) -> Stored:
         raw = self._layout.encode(key)
         put = rpc.RequestOp(request_put=rpc.PutRequest(key=raw, value=body, ignore_lease=True))
-        answer = await self._commit(raw, _unchanged(raw, expected), put)
+        answer = await self._commit([_unchanged(raw, expected)], put, [_look(raw)])
         if answer.message.succeeded:
             return self._noted(Stored(key, answer.message.header.revision, body))
         found = _found(answer)
@@ -141,7 +143,7 @@ class EtcdStore:
     async def delete(self, key: Key, expected: int | None = None) -> Stored:
         raw = self._layout.encode(key)
         drop = rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=raw, prev_kv=True))
-        answer = await self._commit(raw, _unchanged(raw, expected), drop)
+        answer = await self._commit([_unchanged(raw, expected)], drop, [_look(raw)])
         if answer.message.succeeded:
             before = answer.message.responses[0].response_delete_range.prev_kvs[0]
             return self._noted(Stored(key, answer.message.header.revision, before.value))
@@ -166,12 +168,15 @@ class EtcdStore:
 
     # --- watches ---
 
-    async def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
+    def watch(self, after: int, resource: str | None = None) -> AsyncIterator[Event]:
+        return each(self.batches(after), resource)
+
+    async def batches(self, after: int) -> AsyncIterator[Batch]:
         await self._reach(after)
         tail = self._join(after)
         try:
-            async for event in follow(tail, after, resource, self._changes):
-                yield event
+            async for batch in follow(tail, after, self._changes):
+                yield batch
         finally:
             self._leave(tail)
 
@@ -212,7 +217,8 @@ class EtcdStore:
         key = self._layout.format
         number = str(keys.FORMAT).encode()
         put = rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=number))
-        answer = await self._commit(key, rpc.Compare(key=key, target=VERSION, result=EQUAL, version=0), put)
+        absent = rpc.Compare(key=key, target=VERSION, result=EQUAL, version=0)
+        answer = await self._commit([absent], put, [_look(key)])
         found = _found(answer)
         if not answer.message.succeeded and found is not None and found.value != number:
             raise Failure(
@@ -253,24 +259,34 @@ class EtcdStore:
             return refusals.ahead(await self.revision(), revision)
         return refusals.forgotten(revision)
 
-    async def _create(self, raw: bytes, key: Key, body: bytes, lease: int) -> Stored:
+    async def _create(
+        self, raw: bytes, key: Key, body: bytes, lease: int, given: Unchanged | None = None
+    ) -> Stored:
         put = rpc.RequestOp(request_put=rpc.PutRequest(key=raw, value=body, lease=lease))
         nothing = rpc.Compare(key=raw, target=CREATE, result=EQUAL, create_revision=0)
-        answer = await self._commit(raw, nothing, put)
+        compares, looks = [nothing], [_look(raw)]
+        if given is not None:
+            beside = self._layout.encode(given.key)
+            compares.append(_unchanged(beside, given.revision))
+            looks.append(_look(beside))
+        answer = await self._commit(compares, put, looks)
         if answer.message.succeeded:
             return Stored(key, answer.message.header.revision, body)
         found = _found(answer)
         if answer.repeated and found is not None and found.value == body and found.lease == lease:
             return Stored(key, found.mod_revision, body)  # an earlier attempt was carried out
+        if given is not None:
+            there = _found(answer, 1)
+            refusals.check_given(given, self._layout.stored(there) if there is not None else None)
         raise refusals.exists(key)
 
     def _noted(self, stored: Stored) -> Stored:
         self._written = max(self._written, stored.revision)
         return stored
 
-    async def _commit(self, raw: bytes, compare: Any, operation: Any) -> Answer:
-        look = rpc.RequestOp(request_range=rpc.RangeRequest(key=raw))
-        request = rpc.TxnRequest(compare=[compare], success=[operation], failure=[look])
+    async def _commit(self, compares: Sequence[Any], operation: Any, looks: Sequence[Any]) -> Answer:
+        """One transaction: the operation where all compares hold, otherwise the looks."""
+        request = rpc.TxnRequest(compare=compares, success=[operation], failure=looks)
         return await self._client.call(lambda c: c.kv.Txn, request)
 
     async def _hold(self, raw: bytes, key: Key, body: bytes, ttl: float) -> Hold:
@@ -360,11 +376,15 @@ def _unchanged(raw: bytes, expected: int | None) -> Any:
     return rpc.Compare(key=raw, target=MOD, result=EQUAL, mod_revision=expected)
 
 
-def _found(answer: Answer) -> Any | None:
-    """What the transaction saw where its comparison failed."""
+def _look(raw: bytes) -> Any:
+    return rpc.RequestOp(request_range=rpc.RangeRequest(key=raw))
+
+
+def _found(answer: Answer, look: int = 0) -> Any | None:
+    """What a look of the transaction saw where its comparisons failed."""
     if answer.message.succeeded:
         return None
-    pairs = answer.message.responses[0].response_range.kvs
+    pairs = answer.message.responses[look].response_range.kvs
     return pairs[0] if pairs else None
 
 

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 import structlog
 
+from argosy.apiserver.access import audit_log
 from argosy.apiserver.access.audit_log import AuditLog
 from argosy.runtime.errors import Failure
 
@@ -62,6 +63,25 @@ def test_lines_come_in_order_into_a_file_of_ones_own(tmp_path: Path) -> None:
     assert lines(path) == ["of before", *map(str, range(2000))]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert (log.written, log.lost, log.waiting) == (2000, 0, 0)
+
+
+def test_the_lines_of_a_moment_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_log, "GATHER_SECONDS", 0.2)
+    log, path = opened(tmp_path / "audit.log"), tmp_path / "audit.log"
+    sizes: list[int] = []
+    append = log._append
+
+    def note(made: list[bytes]) -> bool:
+        sizes.append(len(made))
+        return append(made)
+
+    monkeypatch.setattr(log, "_append", note)
+    for number in range(100):
+        log.write(line_of(str(number)))
+    wait_for(lambda: log.written == 100, "they are written")
+    log.close()
+    assert sizes == [100]
+    assert lines(path) == [str(number) for number in range(100)]
 
 
 def test_files_are_bounded_in_size_and_number(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""The shared tail: who stands at the same place gets the same batch; many are woken together, a few at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from argosy.store import tail as tails
+from argosy.store.base import Batch, Event, EventType, Key, Stored
+from argosy.store.tail import MANY, Tail
+
+
+def event(revision: int, size: int = 1) -> Event:
+    return Event(EventType.ADDED, Stored(Key("r", "n", f"o{revision}"), revision, b"x" * size))
+
+
+def revisions(batch: Batch | None) -> list[int]:
+    assert batch is not None
+    return [each.stored.revision for each in batch.events]
+
+
+async def test_those_at_the_same_place_share_a_batch_until_there_is_more() -> None:
+    tail = Tail(0, 100)
+    tail.extend([event(1), event(2)])
+    first = tail.since(0)
+    assert first is tail.since(0)
+    assert revisions(first) == [1, 2]
+    assert revisions(tail.since(1)) == [2]
+    tail.extend([event(3)])
+    assert revisions(tail.since(0)) == [1, 2, 3]
+    tail.forget(1)
+    assert tail.since(0) is None
+
+
+async def test_what_is_made_of_a_batch_is_made_once_for_a_view() -> None:
+    batch = Batch([event(1)])
+    made: list[str] = []
+
+    def make(events: Sequence[Event]) -> int:
+        made.append(f"{len(events)}")
+        return len(made)
+
+    assert [batch.made_for(view, make) for view in ("a", "b", "a")] == [1, 2, 1]
+    assert made == ["1", "1"]
+
+
+async def test_a_batch_is_bounded_in_events_and_in_bytes_and_parts_no_revision() -> None:
+    tail = Tail(0, 10_000)
+    tail.extend([event(n + 1) for n in range(tails.CHUNK + 5)])
+    assert len(revisions(tail.since(0))) == tails.CHUNK
+    large = Tail(0, 10_000)
+    large.extend([event(n + 1, tails.CHUNK_BYTES * 2 // 3) for n in range(3)])
+    assert revisions(large.since(0)) == [1]
+    assert revisions(large.since(2)) == [3]
+    huge = Tail(0, 10_000)
+    huge.extend([event(1, tails.CHUNK_BYTES * 3), event(1), event(2)])
+    assert revisions(huge.since(0)) == [1, 1]
+
+
+async def test_few_batches_are_kept() -> None:
+    tail = Tail(0, 100)
+    tail.extend([event(n + 1) for n in range(20)])
+    kept = [tail.since(n) for n in range(20)]
+    assert len(tail._batches) == tails.KEPT
+    assert tail.since(19) is kept[19]
+
+
+async def told(tail: Tail, watchers: int, writes: int) -> list[list[list[int]]]:
+    """The batches of each of the watchers, of events that are written one after the other, at once."""
+
+    async def watch() -> list[list[int]]:
+        position, found = 0, []
+        while position < writes:
+            batch = tail.since(position)
+            assert batch is not None
+            if batch.events:
+                position = batch.revision
+                found.append(revisions(batch))
+            else:
+                await tail.changed(position)
+        return found
+
+    tasks = [asyncio.create_task(watch()) for _ in range(watchers)]
+    for number in range(writes):
+        for _ in range(5):
+            await asyncio.sleep(0)
+        tail.extend([event(number + 1)])
+    async with asyncio.timeout(10):
+        return await asyncio.gather(*tasks)
+
+
+async def test_many_are_told_the_first_event_at_once_and_those_behind_it_together() -> None:
+    tails_of_all = await told(Tail(0, 100), MANY, 10)
+    assert tails_of_all == [[[1], list(range(2, 11))]] * MANY
+
+
+async def test_a_few_are_told_each_event_at_once() -> None:
+    assert await told(Tail(0, 100), MANY - 1, 10) == [[[n + 1] for n in range(10)]] * (MANY - 1)
