@@ -1,9 +1,13 @@
-"""For all tests that run side by side: which of them stay together."""
+"""For all tests: which of those that run side by side stay together; no random test is judged by its time."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.dsession import LoadScopeScheduling
+
+settings.register_profile("argosy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("argosy")
 
 TOGETHER = {
     "tests/e2e/test_cli.py": "one mesh",

@@ -205,7 +205,11 @@ requests = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(requests)
 def test_no_value_of_a_secret_is_ever_in_the_audit_log_or_the_log(
     tmp_path_factory: pytest.TempPathFactory,

@@ -104,7 +104,11 @@ async def test_a_revision_before_the_log_or_of_the_future_is_refused(store: Stor
     assert kept == Stored(first.key, revisions[9], b"9")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["put", "delete"]), st.sampled_from("abc"), st.sampled_from("xy")),
