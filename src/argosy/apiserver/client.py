@@ -20,7 +20,7 @@ import msgspec
 from argosy import __version__
 from argosy.apiserver import kubeconfig
 from argosy.apiserver.kubeconfig import Connection
-from argosy.resources.kinds import KINDS, Kind, kind_of
+from argosy.resources.kinds import KINDS, Kind, kind_of, why_elsewhere
 from argosy.resources.meta import describe
 from argosy.runtime.errors import Failure
 
@@ -330,7 +330,8 @@ def identify(obj: Json, default_namespace: str = "default") -> tuple[Kind, str, 
     kind = kind_of(str(api_version), str(name))
     if kind is None:
         served = ", ".join(sorted({each.kind for each in KINDS}))
-        raise Failure(f"kind {name!r} of apiVersion {api_version!r} is not served", f"the kinds are {served}")
+        remedy = why_elsewhere(str(api_version), str(name)) or f"the kinds are {served}"
+        raise Failure(f"kind {name!r} of apiVersion {api_version!r} is not served", remedy)
     metadata = obj.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     if not isinstance(metadata.get("name"), str) or not metadata["name"]:
