@@ -195,6 +195,26 @@ def test_a_kubeconfig_that_acts_as_another_does_so(server: Server) -> None:
     assert 'User "carol" cannot list' in server.argosy("get", "secrets", env=acting).stderr
 
 
+def test_a_command_acts_as_whom_it_is_told(server: Server) -> None:
+    ann = ("--as", "ann", "--as-group", "argosy:viewers", "--as-group", "crew")
+    assert "ann   argosy:viewers, crew, system:authenticated" in server.ok("auth", "whoami", *ann)
+    assert server.ok("auth", "can-i", "get", "vs", "-A", *ann) == "yes\n"
+    assert 'User "ann" cannot list' in server.argosy("get", "secrets", *ann).stderr
+    assert 'User "ann" cannot create' in server.argosy("apply", "-f", "-", *ann, stdin=ROUTE).stderr
+    done = server.argosy("get", "vs", "-A", "--as", "admin", env=as_(server, "viewer"))
+    assert (done.returncode, 'User "viewer" cannot impersonate resource "users"' in done.stderr) == (1, True)
+    done = server.argosy("get", "vs", "-A", "--as-group", "argosy:viewers")
+    assert (done.returncode, "--as" in done.stderr) == (2, True)
+
+
+def test_whom_a_command_acts_as_takes_the_place_of_whom_the_kubeconfig_names(server: Server) -> None:
+    config = yaml.safe_load(server.kubeconfig.read_text())
+    config["users"][0]["user"] |= {"as": "carol", "as-uid": "7", "as-groups": ["argosy:viewers"]}
+    (server.folder / "carol.kubeconfig").write_text(yaml.safe_dump(config))
+    said = server.ok("auth", "whoami", "--as", "ann", "--as-group", "crew", env=as_(server, "carol"))
+    assert "ann   crew, system:authenticated" in said
+
+
 def test_a_revoked_user_is_nobody_at_once(server: Server) -> None:
     server.ok("user", "create", "passing", "--group", "argosy:viewers")
     assert server.ok("get", "vs", "-A", env=as_(server, "passing"))

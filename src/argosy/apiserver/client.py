@@ -6,6 +6,7 @@ into the mesh. httpx is imported when a client is made, so that commands which n
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 import ssl
@@ -100,6 +101,12 @@ class ApiClient:
             )
         except httpx.InvalidURL as error:
             raise Failure(f"{connection.server!r} is not an address: {error}") from error
+        if connection.token and socket is None and _in_the_clear(self._http.base_url):
+            self.close()
+            raise Failure(
+                f"the token would be sent in the clear to {connection.server}, for everybody between to read",
+                "name the server as https://… in the kubeconfig; http:// is for this host alone",
+            )
         self._extensions = {"sni_hostname": connection.tls_server_name} if connection.tls_server_name else {}
 
     @classmethod
@@ -399,6 +406,16 @@ def _show(context: ssl.SSLContext, connection: Connection) -> None:
         ) from error
     finally:
         os.close(handle)
+
+
+def _in_the_clear(server: httpx.URL) -> bool:
+    """Whether what is sent there can be read on the way: neither encrypted nor within this host."""
+    if server.scheme == "https" or server.host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(server.host).is_loopback
+    except ValueError:
+        return True
 
 
 def _no_password() -> str:
