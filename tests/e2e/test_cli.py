@@ -91,7 +91,7 @@ def test_a_port_that_cannot_be_listened_on_is_refused_by_name_and_harms_nothing(
         ("", 1, "the files hold no object"),
         ("a: [", 1, "did not find expected node content"),
         ("{apiVersion: 1, kind: 5, metadata: {name: 7}}", 1, "apiVersion: "),
-        ("apiVersion: v1\nkind: Pod\nmetadata: {name: x}", 1, "'Pod' of 'v1' is not served"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: x}", 1, "'Pod' is not held here"),
         (
             gateway("half", 80)
             + "---\napiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {ports: no}",

@@ -195,6 +195,89 @@ def test_a_kubeconfig_that_acts_as_another_does_so(server: Server) -> None:
     assert 'User "carol" cannot list' in server.argosy("get", "secrets", env=acting).stderr
 
 
+def test_what_is_refused_half_way_is_told_with_what_was_written(server: Server) -> None:
+    """Of a namespace that is only coming nothing can be tried beforehand: the refusal comes with the writing."""
+    role = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: half}
+rules: [{apiGroups: [""], resources: [namespaces, services], verbs: [get, create, update]}]
+"""
+    server.ok("apply", "-f", "-", stdin=role)
+    server.ok("user", "create", "half", "--role", "half")
+    service = "apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: coming}\nspec: {ports: [{port: 80}]}\n"
+    objects = [
+        service % "one",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: refused, namespace: coming}\n",
+        service % "two",
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: coming}\n",
+    ]
+    for form in ("text", "json"):
+        server.argosy("delete", "ns", "coming", "--wait")
+        done = server.argosy(
+            "apply", "-f", "-", "-o", form, env=as_(server, "half"), stdin="---\n".join(objects)
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+        assert "ConfigMap coming/refused: " in done.stderr
+        assert 'User "half" cannot get resource "configmaps"' in done.stderr
+        assert "only 2 of 4 objects were written: Namespace coming, Service coming/one" in done.stderr
+        assert "apply them again" in done.stderr
+        written = "Namespace coming created\nService coming/one created\n"
+        assert done.stdout == (written if form == "text" else "")
+        assert server.ok("get", "svc", "-n", "coming", "-o", "name") == "service/one\n"
+
+
+def test_who_may_not_see_something_is_told_what_it_is(server: Server) -> None:
+    server.ok("apply", "-f", "-", "-n", "shop", stdin=ROUTE)
+    done = server.argosy("describe", "secret", "key", "-n", "shop", env=as_(server, "viewer"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        'argosy: Secret shop/key: secrets "key" is forbidden: User "viewer" cannot get resource "secrets" in API group '
+        '"" in the namespace "shop"\n'
+        "  what you may do: argosy auth can-i --list; who gives rights: docs/access.md\n"
+    )
+    done = server.argosy("describe", "users", env=as_(server, "viewer"))
+    assert (done.returncode, 'User "viewer" cannot list resource "users"' in done.stderr) == (1, True)
+
+
+def test_what_belongs_to_an_object_and_may_not_be_seen_is_left_out_with_a_word(server: Server) -> None:
+    role = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: routes-only}
+rules: [{apiGroups: [networking.istio.io], resources: [virtualservices], verbs: [get]}]
+"""
+    server.ok("apply", "-f", "-", stdin=role)
+    server.ok("apply", "-f", "-", "-n", "shop", stdin=ROUTE)
+    server.ok("user", "create", "narrow", "--role", "routes-only", "-n", "shop")
+    said = server.ok("describe", "vs", "reviews", "-n", "shop", env=as_(server, "narrow"))
+    assert "Name:         reviews" in said
+    for what in ("Events", "Proxies"):
+        assert f"{what}: you may not see them (argosy auth can-i --list)" in said
+    found = server.ok("describe", "vs", "reviews", "-n", "shop", "-o", "json", env=as_(server, "narrow"))
+    assert msgspec.json.decode(found)["withheld"] == ["events", "proxies"]
+
+
+def test_a_command_acts_as_whom_it_is_told(server: Server) -> None:
+    ann = ("--as", "ann", "--as-group", "argosy:viewers", "--as-group", "crew")
+    assert "ann   argosy:viewers, crew, system:authenticated" in server.ok("auth", "whoami", *ann)
+    assert server.ok("auth", "can-i", "get", "vs", "-A", *ann) == "yes\n"
+    assert 'User "ann" cannot list' in server.argosy("get", "secrets", *ann).stderr
+    assert 'User "ann" cannot create' in server.argosy("apply", "-f", "-", *ann, stdin=ROUTE).stderr
+    done = server.argosy("get", "vs", "-A", "--as", "admin", env=as_(server, "viewer"))
+    assert (done.returncode, 'User "viewer" cannot impersonate resource "users"' in done.stderr) == (1, True)
+    done = server.argosy("get", "vs", "-A", "--as-group", "argosy:viewers")
+    assert (done.returncode, "--as" in done.stderr) == (2, True)
+
+
+def test_whom_a_command_acts_as_takes_the_place_of_whom_the_kubeconfig_names(server: Server) -> None:
+    config = yaml.safe_load(server.kubeconfig.read_text())
+    config["users"][0]["user"] |= {"as": "carol", "as-uid": "7", "as-groups": ["argosy:viewers"]}
+    (server.folder / "carol.kubeconfig").write_text(yaml.safe_dump(config))
+    said = server.ok("auth", "whoami", "--as", "ann", "--as-group", "crew", env=as_(server, "carol"))
+    assert "ann   crew, system:authenticated" in said
+
+
 def test_a_revoked_user_is_nobody_at_once(server: Server) -> None:
     server.ok("user", "create", "passing", "--group", "argosy:viewers")
     assert server.ok("get", "vs", "-A", env=as_(server, "passing"))

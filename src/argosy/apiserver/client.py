@@ -6,6 +6,7 @@ into the mesh. httpx is imported when a client is made, so that commands which n
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 import ssl
@@ -20,7 +21,7 @@ import msgspec
 from argosy import __version__
 from argosy.apiserver import kubeconfig
 from argosy.apiserver.kubeconfig import Connection
-from argosy.resources.kinds import KINDS, Kind, kind_of
+from argosy.resources.kinds import KINDS, Kind, kind_of, why_elsewhere
 from argosy.resources.meta import describe
 from argosy.runtime.errors import Failure
 
@@ -100,6 +101,12 @@ class ApiClient:
             )
         except httpx.InvalidURL as error:
             raise Failure(f"{connection.server!r} is not an address: {error}") from error
+        if connection.token and socket is None and _in_the_clear(self._http.base_url):
+            self.close()
+            raise Failure(
+                f"the token would be sent in the clear to {connection.server}, for everybody between to read",
+                "name the server as https://… in the kubeconfig; http:// is for this host alone",
+            )
         self._extensions = {"sni_hostname": connection.tls_server_name} if connection.tls_server_name else {}
 
     @classmethod
@@ -330,7 +337,8 @@ def identify(obj: Json, default_namespace: str = "default") -> tuple[Kind, str, 
     kind = kind_of(str(api_version), str(name))
     if kind is None:
         served = ", ".join(sorted({each.kind for each in KINDS}))
-        raise Failure(f"kind {name!r} of apiVersion {api_version!r} is not served", f"the kinds are {served}")
+        remedy = why_elsewhere(str(api_version), str(name)) or f"the kinds are {served}"
+        raise Failure(f"kind {name!r} of apiVersion {api_version!r} is not served", remedy)
     metadata = obj.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     if not isinstance(metadata.get("name"), str) or not metadata["name"]:
@@ -398,6 +406,16 @@ def _show(context: ssl.SSLContext, connection: Connection) -> None:
         ) from error
     finally:
         os.close(handle)
+
+
+def _in_the_clear(server: httpx.URL) -> bool:
+    """Whether what is sent there can be read on the way: neither encrypted nor within this host."""
+    if server.scheme == "https" or server.host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(server.host).is_loopback
+    except ValueError:
+        return True
 
 
 def _no_password() -> str:

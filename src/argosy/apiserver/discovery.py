@@ -15,7 +15,7 @@ from argosy.apiserver import encoding
 from argosy.apiserver.paths import Discovery, has_status
 from argosy.apiserver.representation import alternatives, not_acceptable
 from argosy.apiserver.status import no_such_path
-from argosy.resources.kinds import KINDS, Kind
+from argosy.resources.kinds import SERVED, Kind
 
 Json = dict[str, Any]
 
@@ -119,7 +119,7 @@ _METHODS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 _ADDRESSES: Json = {"serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}]}
 _GROUPS: dict[str, list[Kind]] = {}
-for _kind in KINDS:
+for _kind in SERVED:
     _GROUPS.setdefault(_kind.group, []).append(_kind)
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 _STAGES = {None: 0, "beta": 1, "alpha": 2}

@@ -53,7 +53,7 @@ async def handle(api: Api, request: Request) -> Response:
         said = f"a {level} of {status.qualified(what.kind)}"
         if what.kind.read_only:
             said += ", which are read-only"
-        raise status.method_not_allowed(method, said, allowed)
+        raise status.method_not_allowed(method, said, allowed, what.kind.why_read_only)
     await api.authorize(request, _name(verb, request), what)
     return await verb.run(api, request, what)
 

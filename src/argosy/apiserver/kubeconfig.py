@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,12 +173,16 @@ def parse(config: Any, context: str | None = None, source: str = "kubeconfig") -
 
 
 def _acts_as(user: Json) -> tuple[tuple[str, str], ...]:
-    """As `kubectl --as` says it; what is there is sent, for the server to judge."""
     groups = user.get("as-groups")
+    return acting_as(user.get("as"), groups if isinstance(groups, list) else (), user.get("as-uid"))
+
+
+def acting_as(name: Any, groups: Iterable[Any] = (), uid: Any = "") -> tuple[tuple[str, str], ...]:
+    """The headers with which `kubectl --as` says it; what is there is sent, for the server to judge."""
     named = (
-        ("Impersonate-User", user.get("as")),
-        ("Impersonate-Uid", user.get("as-uid")),
-        *(("Impersonate-Group", group) for group in (groups if isinstance(groups, list) else ())),
+        ("Impersonate-User", name),
+        ("Impersonate-Uid", uid),
+        *(("Impersonate-Group", group) for group in groups),
     )
     return tuple((header, str(value)) for header, value in named if value)
 

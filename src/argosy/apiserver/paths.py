@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from argosy.apiserver.status import no_such_path
-from argosy.resources.kinds import KINDS, Kind
+from argosy.resources.kinds import SERVED, Kind
 
 NAMESPACES = "/namespaces"
 
@@ -38,7 +38,7 @@ class Target(Struct, frozen=True, kw_only=True):
         return f"{self.kind.group}/{self.version}" if self.kind.group else self.version
 
 
-_TABLE = {(kind.group, version, kind.plural): kind for kind in KINDS for version in kind.versions}
+_TABLE = {(kind.group, version, kind.plural): kind for kind in SERVED for version in kind.versions}
 _SUBRESOURCES = {"status"}
 
 

@@ -142,8 +142,9 @@ def expired(message: str) -> Refusal:
     return Refusal(410, message)
 
 
-def method_not_allowed(method: str, what: str, allowed: Sequence[str]) -> Refusal:
+def method_not_allowed(method: str, what: str, allowed: Sequence[str], why: str = "") -> Refusal:
     message = f"{method} is not supported on {what}; supported: {', '.join(allowed)}"
+    message += f" ({why})" if why else ""
     return Refusal(405, message, headers=(("Allow", ", ".join(allowed)),))
 
 

@@ -15,6 +15,7 @@ import typer
 from msgspec import Struct
 
 from argosy.cli.options import DryRun, Files, OfContext, Recursive, StateDir, chosen_output, output
+from argosy.cli.progress import Progress, stepped
 from argosy.cli.targets import Target
 from argosy.runtime.errors import Failure
 
@@ -63,14 +64,18 @@ def apply(
     report = Report(form, " (server dry run)" if without_writing else "")
     with _client(state_dir) as client:
         objects = placed(checked(filename), namespace, client.connection.namespace)
-        if without_writing:
-            for one in unrefused(trial(client, objects)):
-                report.tell(one.target, one.object, one.outcome, one.warnings)
-            report.end()
-            return
-        changes = write(client, objects, report)
+        with Progress(form) as progress:
+            if without_writing:
+                for one in unrefused(trial(client, objects, progress)):
+                    report.tell(one.target, one.object, one.outcome, one.warnings)
+            else:
+                changes = write(client, objects, report, progress)
         report.end()
-        if wait and (code := waited(client, changes, limit)) != LIVE:
+        if without_writing or not wait:
+            return
+        with Progress(form) as progress:
+            code = waited(client, changes, limit, progress)
+        if code != LIVE:
             raise typer.Exit(code)
 
 
@@ -152,13 +157,13 @@ class Tried(Struct, frozen=True):
     outcome: str = "created"
 
 
-def trial(client: ApiClient, objects: Sequence[Json]) -> list[Tried]:
+def trial(client: ApiClient, objects: Sequence[Json], progress: Progress | None = None) -> list[Tried]:
     """Asks the server what would become of each, namespaces first; nothing is written."""
     from argosy.apiserver.client import ApiError, identify
 
     found = []
     coming: set[str] = set()
-    for obj in sorted(objects, key=lambda obj: obj.get("kind") != "Namespace"):
+    for obj in stepped(in_order(objects), "checking", progress):
         target = Target(*identify(obj, client.connection.namespace))
         if target.namespace in coming:  # its namespace is not there yet: the check of the files must do
             found.append(Tried(target, obj, None))
@@ -186,14 +191,21 @@ def unrefused(tried: Sequence[Tried]) -> Sequence[Tried]:
     return tried
 
 
-def write(client: ApiClient, objects: Sequence[Json], report: Report) -> list[Change]:
+def in_order(objects: Sequence[Json]) -> list[Json]:
+    """Namespaces first."""
+    return sorted(objects, key=lambda obj: obj.get("kind") != "Namespace")
+
+
+def write(
+    client: ApiClient, objects: Sequence[Json], report: Report, progress: Progress | None = None
+) -> list[Change]:
     """Writes the objects. Where one is refused: Failure, and nothing is written, unless somebody else changes the mesh
     at that moment: then the Failure says what was."""
     from argosy.apiserver.client import identify
 
-    unrefused(trial(client, objects))
+    unrefused(trial(client, objects, progress))
     changes: list[Change] = []
-    for obj in sorted(objects, key=lambda obj: obj.get("kind") != "Namespace"):
+    for obj in stepped(in_order(objects), "writing", progress):
         target = Target(*identify(obj, client.connection.namespace))
         try:
             done = client.apply(obj)
@@ -246,14 +258,16 @@ class Silent(Report):
         pass
 
 
-def waited(client: ApiClient, changes: Sequence[Change], limit: float) -> int:
+def waited(
+    client: ApiClient, changes: Sequence[Change], limit: float, progress: Progress | None = None
+) -> int:
     """Waits for all changes within one limit, says how each stands, and gives the exit code of the worst."""
     from argosy.cli.connect import delivery
 
     deadline = time.monotonic() + limit
     began = time.monotonic()
     code = LIVE
-    for change in changes:
+    for change in stepped(changes, "waiting for the proxies", progress):
         verdict = delivery(client, change.subject, change.revision, max(0.0, deadline - time.monotonic()))
         took = (time.monotonic() - began) * 1000
         code = max(code, _said(change, verdict, took, limit), key=(LIVE, TIMED_OUT, REFUSED).index)

@@ -13,6 +13,7 @@ from argosy.runtime.paths import state_dir
 
 if TYPE_CHECKING:
     from argosy.apiserver.client import ApiClient
+    from argosy.apiserver.kubeconfig import Connection
     from argosy.resources.kinds import Kind
 
 KUBECONFIG = "kubeconfig"
@@ -30,11 +31,28 @@ def api(chosen: str | Path, *, timeout: float | None = None) -> ApiClient:
 
     paths = kubeconfigs(chosen)
     context = os.environ.get(options.CONTEXT) or None
-    limit = TIMEOUT_SECONDS if timeout is None else timeout
     if len(paths) == 1:
-        return ApiClient.from_kubeconfig(paths[0], context, timeout=limit)
-    whole = kubeconfig.merged([kubeconfig.read(path) for path in paths if path.exists()])
-    return ApiClient(kubeconfig.parse(whole, context, ":".join(map(str, paths))), timeout=limit)
+        connection = kubeconfig.load(paths[0], context)
+    else:
+        whole = kubeconfig.merged([kubeconfig.read(path) for path in paths if path.exists()])
+        connection = kubeconfig.parse(whole, context, ":".join(map(str, paths)))
+    return ApiClient(_acting(connection), timeout=TIMEOUT_SECONDS if timeout is None else timeout)
+
+
+def _acting(connection: Connection) -> Connection:
+    """As whom --as and --as-group say, whoever the kubeconfig acts as. Raises Failure."""
+    from msgspec.structs import replace
+
+    from argosy.apiserver.kubeconfig import acting_as
+
+    name, listed = os.environ.get(options.AS, ""), os.environ.get(options.AS_GROUP, "")
+    groups = listed.split("\n") if listed else []
+    if groups and not name:
+        raise Failure("--as-group: as whom?", "name the user, too: --as USER", code=2)
+    for each in (name, *groups):
+        if not each.isprintable():
+            raise Failure(f"--as {each!r}: is no name", "leave out what cannot be printed", code=2)
+    return replace(connection, acts_as=acting_as(name, groups)) if name else connection
 
 
 def kubeconfigs(chosen: str | Path) -> list[Path]:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from argosy.cli.options import chosen_output, output
 from argosy.runtime.errors import Failure
 
+if TYPE_CHECKING:
+    from argosy.resources.kinds import Kind
+
 Json = dict[str, Any]
+FORMS = ("text", "json", "yaml")
 WIDTH = 76
 
 
@@ -22,6 +27,7 @@ def explain_kind(
         str, typer.Option("--api-version", metavar="GROUP/VERSION", help="Of this group and version.")
     ] = "",
     recursive: Annotated[bool, typer.Option("--recursive", help="The names of all fields below.")] = False,
+    form: Annotated[str, output(*FORMS)] = "text",
 ) -> None:
     """Show what a kind and its fields are for.
 
@@ -32,9 +38,16 @@ def explain_kind(
     argosy explain-kind vs.spec.http.retries
 
     argosy explain-kind gateway --api-version networking.istio.io/v1 --recursive
+
+    argosy explain-kind vs.spec -o json
     """
+    from argosy.cli import documents
     from argosy.cli.terminal import coloured
 
+    chosen_output(form, FORMS)
+    if form != "text":
+        documents.show(form, for_programs(what, api_version, recursive=recursive))
+        return
     bold, off = ("\x1b[1m", "\x1b[0m") if coloured() else ("", "")
     for line in explained(what, api_version, recursive=recursive):
         title, colon, rest = line.partition(":")
@@ -52,35 +65,81 @@ class Field(NamedTuple):
     told: str = ""  # what the field is for; the schema tells also what its type is
 
 
-def explained(what: str, api_version: str = "", *, recursive: bool = False) -> Iterator[str]:
-    """The lines. Raises Failure."""
+class Asked(NamedTuple):
+    """What was asked for: a kind, and the field of it that the path leads to; "": the object itself."""
+
+    kind: Kind
+    version: str
+    path: str
+    field: Field
+    schemas: Json
+
+
+def found(what: str, api_version: str = "") -> Asked:
+    """Raises Failure."""
     from argosy.apiserver.openapi_schemas import Schemas
 
     called, *path = what.split(".")
     kind, version = _kind(called, api_version)
     schemas = Schemas(kind.group, version, [kind])
-    found = Field(kind.kind, "Object", schemas.found[schemas.name_of_kind(kind)])
+    field = Field(kind.kind, "Object", schemas.found[schemas.name_of_kind(kind)])
     for depth, name in enumerate(path):
-        found = _step(found, name, ".".join((called, *path[:depth])), schemas.found)
+        field = _step(field, name, ".".join((called, *path[:depth])), schemas.found)
+    return Asked(kind, version, ".".join(path), field, schemas.found)
+
+
+def explained(what: str, api_version: str = "", *, recursive: bool = False) -> Iterator[str]:
+    """The lines. Raises Failure."""
+    kind, version, path, field, schemas = found(what, api_version)
     if kind.group:
         yield f"GROUP:      {kind.group}"
     yield f"KIND:       {kind.kind}"
     yield f"VERSION:    {version}"
     yield ""
     if path:
-        yield f"FIELD: {found.name} <{found.type}>{' -required-' if found.required else ''}"
-        yield from _values(found.schema, "")
+        yield f"FIELD: {field.name} <{field.type}>{' -required-' if field.required else ''}"
+        yield from _values(field.schema, "")
         yield ""
     yield "DESCRIPTION:"
-    yield from _wrapped(found.schema.get("description", ""), "    ")
-    fields = list(_fields(found.schema, schemas.found))
+    yield from _wrapped(field.schema.get("description", ""), "    ")
+    fields = list(_fields(field.schema, schemas))
     if fields:
         yield ""
         yield "FIELDS:"
-        yield from _tree(fields, schemas.found, "  ", ()) if recursive else _told(fields)
+        yield from _tree(fields, schemas, "  ", ()) if recursive else _told(fields)
 
 
-def _kind(called: str, api_version: str) -> tuple[Any, str]:
+def for_programs(what: str, api_version: str = "", *, recursive: bool = False) -> Json:
+    """The same as a document: `field` has `name`, `type`, `required`, `description`, where there are any `enum`,
+    `minimum`, `maximum`, and its `fields`; with `recursive` these have theirs, a kind of field within itself once.
+
+    Raises Failure.
+    """
+    asked = found(what, api_version)
+    field = _document(asked.field, asked.schemas, depth=None if recursive else 1)
+    head = {"group": asked.kind.group, "version": asked.version, "kind": asked.kind.kind, "path": asked.path}
+    return head | {"field": field}
+
+
+def _document(field: Field, schemas: Json, *, depth: int | None, above: tuple[str, ...] = ()) -> Json:
+    """`depth`: how many levels of fields below it; None: all."""
+    values, low, high = _limits(field.schema)
+    told = {
+        "description": field.told or field.schema.get("description", ""),
+        "enum": values,
+        "minimum": low,
+        "maximum": high,
+    }
+    said: Json = {"name": field.name, "type": field.type, "required": field.required}
+    said |= {name: value for name, value in told.items() if value not in (None, "", [])}
+    below = list(_fields(field.schema, schemas)) if depth != 0 and field.type not in above else []
+    if below:
+        less, within = None if depth is None else depth - 1, (*above, field.type)
+        said["fields"] = [_document(one, schemas, depth=less, above=within) for one in below]
+    return said
+
+
+def _kind(called: str, api_version: str) -> tuple[Kind, str]:
     from argosy.cli.connect import kind_called
 
     group, _, version = api_version.rpartition("/")
@@ -158,12 +217,18 @@ def _tree(fields: list[Field], schemas: Json, indent: str, above: tuple[str, ...
 
 def _values(schema: Json, indent: str) -> Iterator[str]:
     """What may be written there, beside its type."""
-    values = schema.get("enum") or (schema.get("items") or {}).get("enum")
+    values, low, high = _limits(schema)
     if values:
         yield f"{indent}ENUM: {', '.join(map(str, values))}"
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None and high < 2**31 - 1:
+    if low is not None and high is not None:
         yield f"{indent}RANGE: {low} to {high}"
+
+
+def _limits(schema: Json) -> tuple[list[Any], Any, Any]:
+    """(the values that may be written, the least, the most); what a type of numbers ends at is no limit."""
+    values = schema.get("enum") or (schema.get("items") or {}).get("enum") or []
+    low, high = schema.get("minimum"), schema.get("maximum")
+    return list(values), low, high if high is not None and high < 2**31 - 1 else None
 
 
 def _wrapped(text: str, indent: str) -> Iterator[str]:

@@ -107,15 +107,23 @@ Output = Annotated[str, output(*FORMS)]
 
 KUBECONFIG, CONTEXT = "ARGOSY_KUBECONFIG", "ARGOSY_CONTEXT"
 """Variables of the environment that stand for --kubeconfig and --context."""
+AS, AS_GROUP = "ARGOSY_AS", "ARGOSY_AS_GROUP"
+"""As whom this command acts; groups with line ends between. Only from --as and --as-group: never taken from outside."""
 
 
 def connection_options(command: Any) -> list[TyperOption]:
-    """--kubeconfig and --context, which every command has that asks the API; but for an option that is its own."""
+    """--kubeconfig, --context, --as, --as-group: every command that asks the API has them, unless they are its own."""
 
     def remembered(variable: str) -> Callable[..., None]:
         def remember(_context: object, _parameter: object, value: str | None) -> None:
             if value:
                 os.environ[variable] = value
+
+        return remember
+
+    def acting(variable: str) -> Callable[..., None]:
+        def remember(_context: object, _parameter: object, value: str | tuple[str, ...] | None) -> None:
+            os.environ[variable] = value if isinstance(value, str) else "\n".join(value or ())
 
         return remember
 
@@ -139,6 +147,23 @@ def connection_options(command: Any) -> list[TyperOption]:
             help="Of the kubeconfig.",
             show_default="the current one",
             autocompletion=lambda ctx, _, incomplete: completing.contexts(ctx, incomplete),
+        ),
+        TyperOption(
+            param_decls=["--as"],
+            type=str,
+            metavar="USER",
+            expose_value=False,
+            callback=acting(AS),
+            help="Do it as this user, where you may impersonate.",
+        ),
+        TyperOption(
+            param_decls=["--as-group"],
+            type=str,
+            metavar="GROUP",
+            multiple=True,
+            expose_value=False,
+            callback=acting(AS_GROUP),
+            help="As a member of this group; repeats.",
         ),
     ]
     return [option for option in offered if taken.isdisjoint(option.opts)]

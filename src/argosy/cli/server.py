@@ -53,6 +53,14 @@ def server(
     status_address: Annotated[
         str, typer.Option(metavar=ADDRESS, help="/healthz, /readyz and /metrics (HTTP).")
     ] = "127.0.0.1:15014",
+    advertise_address: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST",
+            help="What other servers, agents and kubeconfigs are told in place of the addresses listened on.",
+            show_default="these; for 0.0.0.0 and [::] the host's first address that is not its loopback",
+        ),
+    ] = "",
     attest_socket: Annotated[
         str,
         typer.Option(
@@ -151,6 +159,7 @@ def server(
         xds=settings.address("--xds-address", xds_address),
         ca=settings.address("--ca-address", ca_address),
         status=settings.address("--status-address", status_address),
+        advertise=settings.advertised(advertise_address) if advertise_address else "",
         attest_socket=Path(attest_socket).absolute() if attest_socket else None,
         api_socket=Path(api_socket).absolute() if api_socket else None,
         token_file=Path(token_file).absolute() if token_file else None,

@@ -91,6 +91,7 @@ def wait(
     from argosy.cli.apply import checked, quiet
     from argosy.cli.connect import api, seconds
     from argosy.cli.printing import shorn
+    from argosy.cli.progress import Progress, stepped
     from argosy.cli.targets import choice
     from argosy.cli.terminal import say
 
@@ -104,16 +105,20 @@ def wait(
         targets = chosen.targets(client, namespace or client.connection.namespace)
         if not targets and wanted.said != "delete":
             raise Failure("there is no such object", "see argosy get; or name it, and --for=create")
-        for target in targets:
-            obj, met = reached(client, target, wanted, deadline)
-            if not met:
-                because = wanted.lacks(obj)
-                say(f"{target.label}: not {wanted.said} after {limit:g} s{because and f': {because}'}", "red")
-                code = TIMED_OUT
-                continue
-            if form in ("text", "name"):
-                print(target.printed if form == "name" else f"{target.label}: {wanted.said}", flush=True)
-            found += [shorn(obj)] if obj else []
+        with Progress(form) as progress:
+            for target in stepped(targets, f"waiting for {wanted.said}", progress):
+                obj, met = reached(client, target, wanted, deadline)
+                if not met:
+                    because = wanted.lacks(obj)
+                    say(
+                        f"{target.label}: not {wanted.said} after {limit:g} s{because and f': {because}'}",
+                        "red",
+                    )
+                    code = TIMED_OUT
+                    continue
+                if form in ("text", "name"):
+                    print(target.printed if form == "name" else f"{target.label}: {wanted.said}", flush=True)
+                found += [shorn(obj)] if obj else []
     if form in ("json", "yaml"):
         one = len(targets) == 1 and len(found) == 1
         documents.show(form, found[0] if one else documents.listed(found))

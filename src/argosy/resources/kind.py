@@ -51,6 +51,7 @@ class Kind(Struct, frozen=True, kw_only=True):
     )
     virtual: bool = False  # answered, never stored (access reviews)
     read_only: bool = False
+    why_read_only: str = ""  # what whoever writes is told
     struct: type[Object]
 
     @property

@@ -16,6 +16,7 @@ from argosy.resources import (
     apiextensions,
     core,
     discovery,
+    elsewhere,
     events,
     extensions,
     gateway_api,
@@ -29,7 +30,7 @@ from argosy.resources import (
 from argosy.resources.kind import AGE, Column, ColumnType, Kind
 from argosy.resources.meta import Object
 
-__all__ = ["AGE", "KINDS", "Column", "ColumnType", "Kind"]
+__all__ = ["AGE", "KINDS", "SERVED", "Column", "ColumnType", "Kind"]
 
 KINDS: tuple[Kind, ...] = (
     *core.KINDS,
@@ -46,10 +47,13 @@ KINDS: tuple[Kind, ...] = (
     *identity.KINDS,
     *access.KINDS,
 )
+SERVED: tuple[Kind, ...] = (*KINDS, *elsewhere.KINDS)
+"""What the API answers for: the mesh's kinds, and those of Kubernetes of which it never holds an object."""
 
 _BY_API = {(api_version, k.kind): k for k in KINDS for api_version in k.api_versions}
 _BY_GROUP = {(k.group, k.kind): k for k in KINDS}
 _BY_RESOURCE = {k.resource: k for k in KINDS}
+_ELSEWHERE = {(k.group, k.kind): k for k in elsewhere.KINDS}
 
 
 class _TypeMeta(Struct, rename="camel"):
@@ -65,6 +69,12 @@ def kind_of(api_version: str, kind: str) -> Kind | None:
 def kind_of_group(api_version: str, kind: str) -> Kind | None:
     """The kind of that group and name, whether or not the version is served."""
     return _BY_GROUP.get((api_version.rpartition("/")[0], kind))
+
+
+def why_elsewhere(api_version: str, kind: str) -> str:
+    """Why the mesh holds no object of that group and kind, where Kubernetes does; "": it is none of those."""
+    found = _ELSEWHERE.get((api_version.rpartition("/")[0], kind))
+    return found.why_read_only if found else ""
 
 
 def by_resource(resource: str) -> Kind | None:

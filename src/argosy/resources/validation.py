@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from argosy.resources import schema
-from argosy.resources.kinds import KINDS, Kind, decode_as, kind_of, kind_of_group
+from argosy.resources.kinds import KINDS, Kind, decode_as, kind_of, kind_of_group, why_elsewhere
 from argosy.resources.problem import Problem
 from argosy.resources.semantics import check_change_of, check_of, metadata
 from argosy.resources.semantics.findings import Findings
@@ -84,6 +84,9 @@ def _unserved(api_version: str, name: str) -> Verdict:
         return _refused(
             "apiVersion", f"{api_version[:80]!r} is not served; use {' or '.join(known.api_versions)}"
         )
+    elsewhere = why_elsewhere(api_version, name)
+    if elsewhere:
+        return _refused("kind", f"{name!r} is not held here: {elsewhere}")
     served = ", ".join(k.kind for k in KINDS)
     return _refused("kind", f"{name[:80]!r} of {api_version[:80]!r} is not served; the kinds are {served}")
 

@@ -8,7 +8,7 @@ Rules:
 * A server judges the workloads that it attends. Those of a server that is gone (its lease is over) are lost as well.
 * One server removes: the leader. A grace of 30 s runs there, from when the connection was lost, another server noted
   that, or that server's lease was over; and anew with a new leader. Never more than half of a service's endpoints go
-  for lost connections alone (`losses`), which only one can count.
+  for lost connections alone (`losses`), which only one can count, and the next one goes on counting (`loss_record`).
 * Removed is the entry that was judged, by its revision: a workload that came to another server meanwhile changed it.
   Within one server, an entry that is just being registered is not removed, and the other way round.
 
@@ -30,6 +30,7 @@ from msgspec import Struct
 from argosy.runtime.log import logger
 from argosy.server import entries
 from argosy.server.entries import Json
+from argosy.server.loss_record import LossRecord, Overtaken
 from argosy.server.losses import GRACE, Losses
 from argosy.store.base import Compacted, Conflict, EventType, Key, NotFound, Store, Stored, StoreError
 
@@ -69,6 +70,8 @@ class Attendance:
         self.clock = clock
         self.monotonic = monotonic
         self.losses = Losses(grace)
+        self.record = LossRecord(store)
+        self._counts = False  # whether it leads, and knows what was taken before
         self.attending: dict[Key, object] = {}  # entry -> the stream that speaks for it
         self.kept: dict[Key, str] = {}  # lost, but needed by this service
         self.removed_for_loss = 0
@@ -189,10 +192,14 @@ class Attendance:
     async def sweep(self) -> None:
         """The leader removes who has been lost for too long, but for those that a service cannot do without; another
         server notes whom it misses. Raises StoreError."""
-        if self.leads():
-            await self._remove_due()
-        else:
+        if not self.leads():
+            self._counts = False
             await self._note_missed()
+            return
+        if not self._counts:
+            self.losses.begin(self.monotonic(), await self.record.load())
+            self._counts = True
+        await self._remove_due()
 
     async def _note_missed(self) -> None:
         now = self.monotonic()
@@ -213,9 +220,9 @@ class Attendance:
     async def _remove_due(self) -> None:
         now = self.monotonic()
         due = self.losses.due(now)
-        if not due or (
-            all(entry in self.kept for entry in due) and now - self._considered < RECONSIDER_EVERY
-        ):
+        if not (due or self.losses.taken):
+            return
+        if all(entry in self.kept for entry in due) and now - self._considered < RECONSIDER_EVERY:
             return
         self._considered = now
         found = {
@@ -230,14 +237,18 @@ class Attendance:
                 self.find(entry)  # somebody deleted it, or it has come back
         before = dict(self.losses.since)
         decision = self.losses.decide(now, entries.members(objects))
-        for entry in decision.remove:
-            self.kept.pop(entry, None)
-            try:
+        left = dict.fromkeys(decision.remove)
+        try:
+            await self.record.save(self.losses.taken)
+            for entry in decision.remove:
+                self.kept.pop(entry, None)
                 await self._remove(found[entry])
-            except StoreError:
-                self.losses.since |= {one: before[one] for one in decision.remove if one in found}
-                raise
-            del found[entry]
+                del left[entry]
+        except Overtaken as error:
+            self._counts = False
+            log.warning("lost workloads not removed", reason="another server leads", error=str(error))
+        finally:
+            self.losses.since |= {entry: before[entry] for entry in left}
         self._report_kept(decision.keep)
 
     async def _remove(self, stored: Stored) -> None:

@@ -3,11 +3,13 @@
 Rules (design: a workload is lost): a grace period runs first, also after a restart of the server. Never more than half
 of a service's endpoints go for lost connections alone: the rest is kept and reported, because what is lost may be the
 network between them and us, and not they. What counts as a service's endpoints is those it has now and those that this
-episode of loss took; the episode ends when none of its endpoints is lost.
+episode of loss took, whichever leader did; the episode ends when none of its endpoints is lost. A new leader learns who
+is lost bit by bit: for as long as a grace it ends no episode, and takes nobody who was taken for one that came back.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -27,6 +29,12 @@ class Losses:
         self.grace = grace
         self.since: dict[Key, float] = {}
         self.taken: dict[str, set[Key]] = {}  # service -> entries that this episode took
+        self._settles = -math.inf  # when it can know who is lost
+
+    def begin(self, now: float, taken: Mapping[str, set[Key]]) -> None:
+        """This server leads from now on; `taken`: what was taken before."""
+        self.taken = {service: set(entries) for service, entries in taken.items()}
+        self._settles = now + self.grace
 
     def lose(self, entry: Key, now: float) -> None:
         """Its connection was lost (or not there when the server started); the first time counts."""
@@ -44,15 +52,13 @@ class Losses:
     def decide(self, now: float, members: Mapping[str, frozenset[Key]]) -> Decision:
         """`members`: service -> its announced endpoints. What is to be removed is forgotten: the caller removes it."""
         remaining = {service: set(entries) for service, entries in members.items()}
-        for service in tuple(self.taken):
-            self.taken[service] -= remaining.get(service, set())  # it came back
-            if not remaining.get(service, set()) & self.since.keys():
-                del self.taken[service]
+        if now >= self._settles:
+            self._settle(remaining)
         remove: list[Key] = []
         keep: list[tuple[Key, str]] = []
         for entry in self.due(now):
             services = sorted(service for service, entries in remaining.items() if entry in entries)
-            blocking = next((s for s in services if not self._may_shrink(s, remaining[s])), None)
+            blocking = next((s for s in services if not self._may_take(entry, s, remaining[s])), None)
             if blocking is not None:
                 keep.append((entry, blocking))
                 continue
@@ -63,6 +69,14 @@ class Losses:
                 self.taken.setdefault(service, set()).add(entry)
         return Decision(tuple(remove), tuple(keep))
 
-    def _may_shrink(self, service: str, remaining: set[Key]) -> bool:
-        taken = len(self.taken.get(service, ()))
-        return (taken + 1) * 2 <= taken + len(remaining)
+    def _settle(self, remaining: Mapping[str, set[Key]]) -> None:
+        for service in tuple(self.taken):
+            there = remaining.get(service, set())
+            self.taken[service] -= there - self.since.keys()  # it came back
+            if not there & self.since.keys():
+                del self.taken[service]
+
+    def _may_take(self, entry: Key, service: str, remaining: set[Key]) -> bool:
+        """One that was taken may still be there: the store did not delete it yet."""
+        taken = self.taken.get(service, set())
+        return len(taken | {entry}) * 2 <= len(taken | remaining)

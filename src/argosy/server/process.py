@@ -36,6 +36,7 @@ from argosy.runtime.locks import FileLock
 from argosy.runtime.log import logger
 from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir
 from argosy.server import fleet, join_tokens, joining, membership, operations, ports, status
+from argosy.server.advertise import LOOPBACK, Advertised, is_wildcard
 from argosy.server.api import ApiRole
 from argosy.server.attend import AttendService
 from argosy.server.attendance import Attendance
@@ -66,7 +67,6 @@ HOUSEKEEPING_EVERY = 5.0
 DOOR_EVERY = 0.5
 CATCH_UP_WITHIN = 2.0
 STREAMS_END_WITHIN = 0.2  # seconds that calls have when the server stops; streams never end by themselves
-WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
 
 log = logger("server")
 
@@ -86,6 +86,7 @@ class ControlPlane:
         self._http: list[serving.Serving] = []
         self._ready = False
         self.door = Door()
+        self._advertised = Advertised(settings.advertise)
 
     # --- start and stop ---
 
@@ -114,15 +115,16 @@ class ControlPlane:
         _check_machine()
         settings, state = self.settings, private_dir(self.settings.state)
         self._lock_roles(state)
-        for role, wanted in ((Role.API, settings.api), (Role.XDS, settings.xds), (Role.CA, settings.ca)):
-            if role in settings.roles:
-                ports.probe(role, wanted)
+        every = {Role.API: settings.api, Role.XDS: settings.xds, Role.CA: settings.ca}
+        listening = {str(role): wanted for role, wanted in every.items() if role in settings.roles}
+        for role, wanted in listening.items():
+            ports.probe(role, wanted)
         ports.probe("status", settings.status)
         self.metrics = Metrics()
         server = membership.server_id(state)
         await self._open_store(server)
-        own_hosts = {address.host for address in (settings.api, settings.xds, settings.ca)} - {*WILDCARDS}
-        self.own = ports.OwnCertificate(self.authority, sorted(own_hosts))
+        self._advertised.warn(listening, log.warning)
+        self.own = ports.OwnCertificate(self.authority, self._advertised.hosts(every.values()))
         await write_first_objects(self.store, time.time())
         await write_access_objects(self.store, time.time())
         roles = tuple(str(role) for role in Role if role in settings.roles)
@@ -262,7 +264,7 @@ class ControlPlane:
         bound = ports.bind(server, name, wanted, ports.credentials(self.own, mutual))
         await server.start()
         self._stack.push_async_callback(server.stop, STREAMS_END_WITHIN)
-        return _reachable(bound)
+        return self._advertised.address(bound)
 
     async def _start_ca(self) -> Address:
         handlers = [self.identity.with_token()]
@@ -296,7 +298,7 @@ class ControlPlane:
         served = await role.serve(app)
         self._http += served
         self._task("collector", app.state.collector.run())
-        url = f"https://{_reachable(Address(self.settings.api.host, served[0].port))}"
+        url = f"https://{self._advertised.address(Address(self.settings.api.host, served[0].port))}"
         role.write_kubeconfig(url)
         return {"api": url, "api_socket": str(role.socket())}
 
@@ -343,7 +345,8 @@ class ControlPlane:
         app = status.create_app(self.metrics, self._not_ready)
         served = await serving.serve(app, wanted.host, wanted.port, flag="--status-address", grace=1)
         self._http.append(served)
-        return f"http://{_reachable(Address(wanted.host, served.port))}"
+        here = LOOPBACK if is_wildcard(wanted.host) else wanted.host  # without TLS: for this host
+        return f"http://{Address(here, served.port)}"
 
     async def _stop_http(self) -> None:
         await asyncio.gather(*(served.stop() for served in self._http))
@@ -364,7 +367,7 @@ class ControlPlane:
                 trust_domain=self.authority.trust_domain,
                 bundle=self.authority.bundle,
                 ca_address=ca,
-                xds_address=serving[0] if serving else str(self.settings.xds),
+                xds_address=serving[0] if serving else str(self._advertised.address(self.settings.xds)),
                 xds_addresses=serving,
             )
 
@@ -438,11 +441,6 @@ def _check_machine() -> None:
     if problems := preflight.examine(machine):
         lines = "".join(f"\n  - {problem.what}\n    {problem.remedy}" for problem in problems)
         raise Failure(f"this machine cannot run the server:{lines}")
-
-
-def _reachable(address: Address) -> Address:
-    """What others are told: a server on all addresses is reached on the loopback here."""
-    return Address("127.0.0.1", address.port) if address.host in WILDCARDS else address
 
 
 async def run(settings: Settings) -> None:

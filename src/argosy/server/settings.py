@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,9 @@ from argosy.runtime.errors import Failure
 
 TRUST_DOMAIN = "cluster.local"
 SMALLEST_AUDIT = 64 << 10
+_NAME = re.compile(
+    r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -39,6 +43,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     xds: Address = Address("127.0.0.1", 15012)
     ca: Address = Address("127.0.0.1", 15013)
     status: Address = Address("127.0.0.1", 15014)
+    advertise: str = ""  # the host that others are told; "": see `advertise.py`
     attest_socket: Path | None = None  # None: in the runtime directory
     api_socket: Path | None = None  # None: in the runtime directory
     token_file: Path | None = None  # of users who are no objects
@@ -61,6 +66,22 @@ def address(option: str, text: str) -> Address:
             f"{option} {text!r} is not HOST:PORT", f"for example: {option} 127.0.0.1:0 (any free port)"
         )
     return Address(found["six"] or found["host"] or "127.0.0.1", int(found["port"]))
+
+
+def advertised(text: str) -> str:
+    """A host that others can connect to: a name or an IP address. Raises Failure that names the option."""
+    host = text[1:-1] if text[:1] == "[" and text[-1:] == "]" else text
+    try:
+        usable = not ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        last = host.rstrip(".").rpartition(".")[2]
+        usable = _NAME.fullmatch(host) is not None and not last.isdigit()  # 10.0.0.256 is no name
+    if not usable:
+        raise Failure(
+            f"--advertise-address {text!r} is not a host that others can connect to",
+            "an IP address or a name, without a port: --advertise-address 192.0.2.7",
+        )
+    return host
 
 
 def roles(text: str) -> frozenset[Role]:

@@ -29,6 +29,16 @@ def route_named(name: str) -> str:
     return ROUTE.replace("name: reviews,", f"name: {name},")
 
 
+def settings_named(name: str, row: str) -> str:
+    """A ConfigMap with a label that no other row has."""
+    return f"""
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: {name}, labels: {{row: {row}}}}}
+data: {{a: "1"}}
+"""
+
+
 def route(kubectl: Kubectl, name: str = "reviews") -> Json:
     found: Json = json.loads(kubectl.ok("get", "vs", name, "-o", "json", "--show-managed-fields"))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from tests.servers.acceptance.objects import ROUTE, SECRET, managers, route, route_named
+from tests.servers.acceptance.objects import ROUTE, SECRET, managers, route, route_named, settings_named
 from tests.servers.kubectl import Kubectl
 
 Editor = Callable[[str], dict[str, str]]
@@ -212,6 +212,28 @@ def test_prune_deletes_what_is_not_applied_any_more(kubectl: Kubectl) -> None:
     kubectl.ok(*apply, stdin=f"{KEPT}---{OBSOLETE}")
     assert "obsolete pruned" in kubectl.ok(*apply, stdin=KEPT)
     assert "kept" in kubectl.ok("get", "vs", "-o", "name")
+
+
+def test_prune_without_a_list_of_kinds_asks_for_those_that_kubectl_knows(
+    kubectl: Kubectl, namespace: str
+) -> None:
+    """Among them are some of which a mesh never has an object: Pods, Deployments, …"""
+    label = f"row={namespace}"
+    kept, obsolete = (settings_named(name, namespace) for name in ("kept", "obsolete"))
+    apply = ("apply", "--prune", "-l", label, "-f", "-")
+    kubectl.ok(*apply, stdin=f"{kept}---{obsolete}")
+    assert "configmap/obsolete pruned" in kubectl.ok(*apply, stdin=kept)
+    assert kubectl.ok("get", "configmaps", "-l", label, "-o", "name") == "configmap/kept\n"
+
+
+def test_kinds_that_only_a_cluster_has_are_empty(kubectl: Kubectl) -> None:
+    listed = kubectl("get", "pods,deployments.apps,jobs,cronjobs,ingresses,pvc,statefulsets")
+    assert (listed.returncode, listed.stdout) == (0, ""), listed.stderr
+    assert "No resources found" in listed.stderr
+    everything = kubectl("get", "all")
+    assert (everything.returncode, everything.stdout) == (0, ""), everything.stderr
+    missing = kubectl("get", "pod", "a")
+    assert (missing.returncode, "(NotFound)" in missing.stderr) == (1, True)
 
 
 def test_an_apply_set_is_pruned(kubectl: Kubectl, namespace: str) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from argosy.apiserver.app import create_app
 from argosy.apiserver.auth import User
-from argosy.resources.kinds import KINDS
+from argosy.resources.kinds import SERVED
 from argosy.store.base import Key
 from argosy.store.memory import MemoryStore
 from tests.unit.apiserver.conftest import virtual_service
@@ -45,8 +45,8 @@ WORDS = st.one_of(
 )  # fmt: skip
 PATHS = st.one_of(
     st.lists(WORDS, max_size=7),
-    st.sampled_from(KINDS).map(lambda kind: [*_base(kind.group, kind.versions[-1]), kind.plural]),
-    st.sampled_from(KINDS).map(
+    st.sampled_from(SERVED).map(lambda kind: [*_base(kind.group, kind.versions[-1]), kind.plural]),
+    st.sampled_from(SERVED).map(
         lambda kind: [*_base(kind.group, kind.versions[0]), "namespaces", "shop", kind.plural, "reviews"]
     ),
 )

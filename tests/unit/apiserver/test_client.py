@@ -211,6 +211,39 @@ async def test_it_expects_the_name_that_its_configuration_says(app: Starlette, t
     await serving.stop()
 
 
+@pytest.mark.parametrize(
+    "server",
+    [
+        "http://192.0.2.7:16443",
+        "http://mesh.example:16443",
+        "http://127.0.0.1@mesh.example",
+        "http://localhost.mesh.example",
+        "HTTP://[2001:db8::7]:16443",
+    ],
+)
+def test_no_token_goes_over_the_network_in_the_clear(server: str) -> None:
+    with pytest.raises(Failure, match="would be sent in the clear") as refused:
+        ApiClient(Connection(server=server, token=TOKEN))
+    assert "https://" in refused.value.remedy
+    ApiClient(Connection(server=server)).close()
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "http://127.0.0.1:1",
+        "http://127.8.8.8:1",
+        "http://localhost:1",
+        "http://[::1]:1",
+        "unix:///run/api",
+        "https://mesh.example",
+    ],
+)
+def test_on_this_host_or_encrypted_it_does(server: str) -> None:
+    with ApiClient(Connection(server=server, token=TOKEN)) as client:
+        assert client._http.headers["authorization"] == f"Bearer {TOKEN}"
+
+
 async def test_proxy_variables_are_not_for_it(client: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

@@ -6,7 +6,9 @@ import httpx
 import pytest
 
 from argosy.apiserver.discovery import _rank, methods, versions
-from argosy.resources.kinds import KINDS, Kind
+from argosy.resources import elsewhere
+from argosy.resources.definitions import defined
+from argosy.resources.kinds import KINDS, SERVED, Kind, kind_of
 
 
 async def test_every_kind_is_discovered_in_every_version_and_answers(api: httpx.AsyncClient) -> None:
@@ -34,7 +36,7 @@ async def test_every_kind_is_discovered_in_every_version_and_answers(api: httpx.
             listed = (await api.get(f"{base}/{entry['name']}")).json()
             assert listed["kind"] == f"{entry['kind']}List"
             assert listed["apiVersion"] == document["groupVersion"]
-    assert found == {(k.group, v, k.kind, k.plural) for k in KINDS for v in k.versions}
+    assert found == {(k.group, v, k.kind, k.plural) for k in SERVED for v in k.versions}
 
 
 async def test_a_resource_says_its_names_scope_verbs_and_status(api: httpx.AsyncClient) -> None:
@@ -131,7 +133,35 @@ async def test_what_is_read_only_is_only_read(api: httpx.AsyncClient) -> None:
         assert "read-only" in refused.json()["message"]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+@pytest.mark.parametrize("kind", elsewhere.KINDS, ids=lambda kind: kind.kind)
+async def test_what_only_a_cluster_has_is_an_empty_list_and_a_write_says_why(
+    api: httpx.AsyncClient, kind: Kind
+) -> None:
+    base = f"/apis/{kind.api_version}" if kind.group else "/api/v1"
+    collection = f"{base}/namespaces/shop/{kind.plural}" if kind.namespaced else f"{base}/{kind.plural}"
+    listed = (await api.get(collection)).json()
+    assert (listed["kind"], listed["items"]) == (f"{kind.kind}List", [])
+    assert listed["metadata"]["resourceVersion"]
+    missing = await api.get(f"{collection}/a")
+    assert (missing.status_code, missing.json()["kind"]) == (404, "Status")
+    obj = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": "a"}}
+    for method, path in (("POST", ""), ("DELETE", ""), ("PUT", "/a"), ("PATCH", "/a"), ("DELETE", "/a")):
+        refused = await api.request(method, collection + path, json=obj)
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET"), method
+        assert elsewhere.REASON in refused.json()["message"]
+    watched = await api.get(collection, params={"watch": "true", "timeoutSeconds": "1"})
+    assert (watched.status_code, watched.text) == (200, "")
+
+
+def test_what_only_a_cluster_has_is_no_kind_of_the_mesh() -> None:
+    for kind in elsewhere.KINDS:
+        assert kind not in KINDS
+        assert kind.categories == ()
+        assert kind_of(kind.api_version, kind.kind) is None  # so the collector takes no owner for gone
+        assert kind not in defined()
+
+
+@pytest.mark.parametrize("kind", SERVED, ids=lambda kind: kind.kind)
 def test_methods_are_those_of_the_verbs(kind: Kind) -> None:
     collection, one = set(methods(kind, "collection")), set(methods(kind, "object"))
     if kind.read_only:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from argosy.apiserver import openapi
-from argosy.resources.kinds import KINDS
+from argosy.resources.kinds import SERVED
 
 Json = dict[str, Any]
 ROUTE = "io.istio.networking.v1.VirtualService"
@@ -45,7 +45,7 @@ def operations(found: Json) -> Iterator[tuple[str, str, Json]]:
 
 async def test_the_index_names_each_group_and_version_with_its_hash(api: httpx.AsyncClient) -> None:
     index = (await api.get("/openapi/v3")).json()["paths"]
-    wanted = {f"apis/{v}" if "/" in v else f"api/{v}" for kind in KINDS for v in kind.api_versions}
+    wanted = {f"apis/{v}" if "/" in v else f"api/{v}" for kind in SERVED for v in kind.api_versions}
     assert set(index) == wanted
     for name, entry in index.items():
         answer = await api.get(entry["serverRelativeURL"])
@@ -107,7 +107,7 @@ async def test_every_kind_has_its_schema_by_group_version_and_kind(api: httpx.As
             for schema in schemas.values()
             for each in schema.get("x-kubernetes-group-version-kind", ())
         }
-        for kind in KINDS:
+        for kind in SERVED:
             if kind.group == group and version in kind.versions:
                 schema = said[group, version, kind.kind]
                 assert {"apiVersion", "kind", "metadata"} <= set(schema["properties"])
@@ -171,7 +171,7 @@ async def test_v2_is_one_document_that_holds_together(api: httpx.AsyncClient) ->
     assert (either["type"], either["format"]) == ("string", "int-or-string")
     groups = found["definitions"]["io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"]
     said = {each["group"] for each in groups["x-kubernetes-group-version-kind"]}
-    assert said == {kind.group for kind in KINDS}
+    assert said == {kind.group for kind in SERVED}
     assert "anyOf" not in str(found)
 
 

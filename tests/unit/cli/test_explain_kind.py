@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from collections.abc import Iterator
+from typing import Any
 
-from argosy.cli.explain_kind import WIDTH, explain_kind, explained
+import pytest
+import yaml
+
+from argosy.cli.explain_kind import WIDTH, explain_kind, explained, for_programs
 from argosy.resources.kinds import KINDS, Kind
 from argosy.runtime.errors import Failure
 
@@ -93,3 +98,60 @@ def test_what_is_not_there_is_named(what: str, api_version: str, says: str) -> N
 def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
     explain_kind("vs.spec.hosts", "")
     assert capsys.readouterr().out.splitlines() == told("vs.spec.hosts")
+
+
+def test_programs_get_the_same_as_a_document() -> None:
+    found = for_programs("dr.spec.trafficPolicy.tls")
+    assert (found["group"], found["version"], found["kind"], found["path"]) == (
+        "networking.istio.io",
+        "v1",
+        "DestinationRule",
+        "spec.trafficPolicy.tls",
+    )
+    assert (found["field"]["name"], found["field"]["type"], found["field"]["required"]) == (
+        "tls",
+        "ClientTLSSettings",
+        False,
+    )
+    mode = next(one for one in found["field"]["fields"] if one["name"] == "mode")
+    assert mode["enum"] == ["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"]
+    assert mode["description"]
+    port = next(one for one in for_programs("service.spec.ports")["field"]["fields"] if one["name"] == "port")
+    assert (port["type"], port["required"], port["minimum"], port["maximum"]) == ("integer", True, 1, 65535)
+    assert for_programs("service")["group"] == ""
+
+
+def test_a_document_is_as_deep_as_was_asked() -> None:
+    (spec,) = (one for one in for_programs("vs")["field"]["fields"] if one["name"] == "spec")
+    assert "fields" not in spec
+    whole = for_programs("vs", recursive=True)
+    (spec,) = (one for one in whole["field"]["fields"] if one["name"] == "spec")
+    (http,) = (one for one in spec["fields"] if one["name"] == "http")
+    assert "retries" in {one["name"] for one in http["fields"]}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_every_kind_has_a_document(kind: Kind) -> None:
+    found = for_programs(kind.kind, kind.api_version, recursive=True)
+    assert json.loads(json.dumps(found)) == found
+    names = [
+        line.split("\t")[0].strip()
+        for line in told(kind.kind, kind.api_version, recursive=True)
+        if "\t" in line
+    ]
+    assert list(_names(found["field"])) == names
+
+
+def _names(field: dict[str, Any]) -> Iterator[str]:
+    for one in field.get("fields", ()):
+        yield one["name"]
+        yield from _names(one)
+
+
+def test_the_document_is_printed_in_either_form(capsys: pytest.CaptureFixture[str]) -> None:
+    explain_kind("vs.spec", form="json")
+    as_json = json.loads(capsys.readouterr().out)
+    explain_kind("vs.spec", form="yaml")
+    assert yaml.safe_load(capsys.readouterr().out) == as_json
+    with pytest.raises(Failure, match="not a format"):
+        explain_kind("vs.spec", form="xml")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from argosy.resources import gateway_api, kinds, networking
-from argosy.resources.kinds import KINDS, Kind, by_resource, decode, json_schema, kind_of
+from argosy.resources.kinds import KINDS, SERVED, Kind, by_resource, decode, json_schema, kind_of
 from argosy.resources.security import MutualTlsMode, PeerAuthentication
 
 
@@ -35,7 +35,7 @@ def test_resources_are_named_as_in_the_store() -> None:
 
 
 def test_no_two_kinds_share_a_name_that_people_type() -> None:
-    typed = [name for kind in KINDS for name in {kind.plural, kind.singular, *kind.short_names}]
+    typed = [name for kind in SERVED for name in {kind.plural, kind.singular, *kind.short_names}]
     assert {name for name in typed if typed.count(name) > 1} == {"gateway", "gateways"}
 
 

@@ -36,7 +36,8 @@ def test_rich_objects_are_valid_and_readable(obj: dict[str, Any]) -> None:
         ({}, "apiVersion", "is missing"),
         ({"apiVersion": 1, "kind": "Service"}, "apiVersion", "is missing"),
         ({"apiVersion": "v1"}, "kind", "is missing"),
-        ({"apiVersion": "v1", "kind": "Pod"}, "kind", "the kinds are Namespace, Service"),
+        ({"apiVersion": "v1", "kind": "Podd"}, "kind", "the kinds are Namespace, Service"),
+        ({"apiVersion": "v1", "kind": "Pod"}, "kind", "Argosy holds the mesh's configuration"),
         ({"apiVersion": "v2", "kind": "Service"}, "apiVersion", "use v1"),
         (
             {"apiVersion": "networking.istio.io/v2", "kind": "Gateway"},

@@ -12,6 +12,7 @@ import pytest
 from argosy.server import attendance as module
 from argosy.server import entries
 from argosy.server.attendance import Attendance
+from argosy.server.loss_record import RESOURCE
 from argosy.store.base import Key, Stored, Unavailable
 from argosy.store.memory import MemoryStore
 from tests.unit.server.test_registration import register
@@ -186,6 +187,102 @@ async def test_half_of_a_service_stays_whoever_attended_it(servers: Servers) -> 
         await servers.sweep(later)
     assert len(await servers.names()) == 2
     assert len(servers.all["a"].kept) == 2
+
+
+async def lost_half(servers: Servers, *, of: str = "a") -> None:
+    """Of four endpoints at `a` and at `b` all connections are lost; the leader `a` takes two and keeps two."""
+    for name, server in (("a1", "a"), ("a2", "a"), ("b1", of), ("b2", of)):
+        key = await servers.workload(name, server, stream="s")
+        await servers.seen()
+        servers.all[server].lost(key, "s")
+    for later in (3, 31, 31):
+        await servers.sweep(later)
+    assert len(await servers.names()) == 2
+
+
+async def next_leads(servers: Servers, *, gone: str = "a", now: str = "b") -> None:
+    """The leader dies; for a while it is still thought to be there."""
+    servers.all.pop(gone)
+    servers.changed(leader=now)
+    await servers.sweep(1)
+    await servers.sweep(9)
+    servers.changed(gone=gone)
+
+
+@pytest.mark.parametrize("of", ["a", "b"])
+async def test_half_of_a_service_stays_whoever_leads(servers: Servers, of: str) -> None:
+    await lost_half(servers, of=of)
+    await next_leads(servers)
+    for later in (3, 31, 31, 31):
+        await servers.sweep(later)
+    assert len(await servers.names()) == 2, "the two that the one before took count for the next one, too"
+    await servers.start("c")
+    await next_leads(servers, gone="b", now="c")
+    for later in (3, 31, 31, 31):
+        await servers.sweep(later)
+    assert len(await servers.names()) == 2
+
+
+async def test_what_the_last_leader_took_counts_until_the_rest_is_back(servers: Servers) -> None:
+    await lost_half(servers)
+    await next_leads(servers)
+    for name in sorted(await servers.names()):
+        await servers.workload(name, "b", stream="t")
+    for later in (31, 6):
+        await servers.sweep(later)
+    assert (await servers.store.list(RESOURCE)).items == (), "the episode is over, for every later leader"
+    one = entries.entry_key("default", min(await servers.names()))
+    servers.all["b"].lost(one, "t")
+    await servers.sweep(31)
+    assert len(await servers.names()) == 1, "half of those that there are now"
+
+
+async def test_two_that_both_think_they_lead_take_half_together(servers: Servers) -> None:
+    keys = [await servers.workload(f"w{n}", "gone") for n in range(8)]
+    servers.all["b"].leads = lambda: True
+    await servers.seen()
+    servers.changed()
+    for key in keys:
+        assert key in servers.all["b"].losses.since
+    await servers.sweep(1)
+    await servers.seen()
+    servers.now += 31
+    await asyncio.gather(*(one.sweep() for one in servers.all.values()))
+    for later in (1, 6, 31, 31):
+        await servers.sweep(later)
+    assert len(await servers.names()) == 4
+
+
+async def test_what_was_taken_is_written_before_it_is_removed(servers: Servers) -> None:
+    """Whoever dies between the two leaves too much in the record, and never too little."""
+    store = Slow()
+    written: list[int] = []
+
+    async def look(_: Key) -> None:
+        written.append(len((await store.list(RESOURCE)).items))
+
+    store.before_delete = look
+    for one in servers.all.values():
+        one.store = one.record.store = store
+    servers.store = store
+    await store.create(SERVICE, msgspec.json.encode(entries.service(register(), 0)))
+    await servers.workload("x", "a", stream="s")
+    await servers.workload("w", "gone")
+    await servers.all["a"].expect_all()
+    servers.now += 31
+    await servers.all["a"].sweep()
+    assert written == [1]
+    assert await servers.names() == {"x"}
+
+
+async def test_a_record_that_cannot_be_read_counts_as_none(servers: Servers) -> None:
+    for name, body in (("a", b""), ("b", b"[1]"), ("c", b'{"service": 1}')):
+        await servers.store.create(Key(RESOURCE, "", name), body)
+    await servers.workload("x", "a", stream="s")
+    await servers.workload("w", "gone")
+    for later in (1, 31, 31):
+        await servers.sweep(later)
+    assert await servers.names() == {"x"}
 
 
 class Slow(MemoryStore):

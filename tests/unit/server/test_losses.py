@@ -97,3 +97,43 @@ def test_a_client_that_is_nobodys_endpoint_goes() -> None:
     losses = Losses(grace=30)
     losses.lose(entry("client"), 0)
     assert names(losses.decide(30, {"reviews": ABCD}).remove) == "client"
+
+
+def test_a_new_leader_counts_what_was_taken_before_it() -> None:
+    losses = Losses(grace=30)
+    losses.begin(0, {"reviews": {entry("a"), entry("b")}})
+    for name in "cd":
+        losses.lose(entry(name), 0)
+    decision = losses.decide(30, {"reviews": frozenset(map(entry, "cd"))})
+    assert (names(decision.remove), [key.name for key, _ in decision.keep]) == ("", ["c", "d"])
+
+
+def test_no_episode_ends_before_a_new_leader_can_know_who_is_lost() -> None:
+    losses = Losses(grace=30)
+    losses.begin(0, {"reviews": {entry("a"), entry("b")}})
+    left = {"reviews": frozenset(map(entry, "cd"))}
+    losses.decide(29, left)
+    assert losses.taken == {"reviews": {entry("a"), entry("b")}}
+    losses.decide(30, left)
+    assert losses.taken == {}
+
+
+def test_what_is_taken_and_still_there_is_counted_once() -> None:
+    """The store did not delete it, or another leader is just about to."""
+    losses = Losses(grace=30)
+    for name in "abc":
+        losses.lose(entry(name), 0)
+    assert names(losses.decide(30, {"reviews": ABCD}).remove) == "ab"
+    losses.since |= {entry("a"): 0.0, entry("b"): 0.0}
+    decision = losses.decide(31, {"reviews": ABCD})
+    assert names(decision.remove) == "ab"
+    assert [key.name for key, _ in decision.keep] == ["c"]
+
+
+def test_who_was_taken_and_came_back_is_not_counted() -> None:
+    losses = Losses(grace=30)
+    for name in "abc":
+        losses.lose(entry(name), 0)
+    losses.decide(30, {"reviews": ABCD})
+    losses.decide(31, {"reviews": ABCD})  # a and b are there and not lost
+    assert losses.taken == {"reviews": {entry("c")}}

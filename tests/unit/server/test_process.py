@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import httpx
@@ -22,11 +23,13 @@ import msgspec
 import pytest
 from google.protobuf.struct_pb2 import Struct as PbStruct
 
+from argosy.apiserver.kubeconfig import load as connection
 from argosy.identity.client import Refused, Svid, attest, channel, new_key_and_csr, sign, svid
 from argosy.identity.protocol import SignRequest
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
 from argosy.runtime.paths import ServerInfo
+from argosy.server.advertise import own_address
 from argosy.server.process import ControlPlane
 from argosy.server.settings import Address, Role, Settings
 from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
@@ -280,6 +283,38 @@ async def test_from_a_proof_of_identity_to_a_steered_proxy(plane: ControlPlane) 
     assert await attendance.ask(Leave()) == Left()
     await attendance.close()
     await envoy.close()
+
+
+@pytest.mark.parametrize("advertise", ["127.0.0.2", ""])
+async def test_a_server_on_all_addresses_tells_one_that_leads_to_it(tmp_path: Path, advertise: str) -> None:
+    """In its record, to agents, in the kubeconfig; and its certificate has that name."""
+    everywhere = Address("0.0.0.0", 0)
+    chosen = settings(
+        tmp_path / "state",
+        api=everywhere,
+        xds=everywhere,
+        ca=everywhere,
+        status=everywhere,
+        advertise=advertise,
+    )
+    told = advertise or own_address("0.0.0.0") or "127.0.0.1"
+    async with serving(chosen) as plane:
+        proof = await attest(plane.info.attest_socket)
+        held = connection(plane.settings.state / "kubeconfig")
+        record = plane.fleet.own
+        addresses = [record.xds, record.ca, proof.ca_address, proof.xds_address, *proof.xds_addresses]
+        hosts = {address.rpartition(":")[0] for address in (*addresses, *plane.fleet.xds_addresses())}
+        assert hosts == {told}
+        assert {urlsplit(url).hostname for url in (record.api, plane.info.api, held.server)} == {told}
+        assert urlsplit(plane.info.status).hostname == "127.0.0.1"
+        async with api(plane) as client:
+            assert (await client.get("/version")).status_code == 200
+        identified = await identity(plane, "reviews-1")
+        attending = Attendance(proof.xds_address, identified)
+        registered = await attending.ask(register("reviews-1", "reviews"))
+        assert isinstance(registered, Registered)
+        assert registered.xds_addresses == (record.xds,)
+        await attending.close()
 
 
 async def test_metrics_and_readiness(plane: ControlPlane) -> None:

@@ -24,6 +24,20 @@ def test_addresses(text: str, expected: Address) -> None:
     assert settings.address("--api-address", text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("mesh.example", "mesh.example"),
+        ("a-host", "a-host"),
+    ],
+)
+def test_hosts_that_others_are_told(text: str, host: str) -> None:
+    assert settings.advertised(text) == host
+
+
 @pytest.mark.parametrize("address", [Address("127.0.0.1", 1), Address("::1", 80)])
 def test_an_address_is_shown_as_it_is_written(address: Address) -> None:
     assert settings.address("--api-address", str(address)) == address
@@ -49,6 +63,19 @@ def test_roles() -> None:
         (lambda text: settings.lifetime("--cert-ttl", text), "48", "--cert-ttl '48'"),
         (lambda text: settings.lifetime("--cert-ttl", text), "59s", "too short"),
         (lambda text: settings.lifetime("--cert-ttl", text), "-1h", "not a duration"),
+        *(
+            (settings.advertised, text, "is not a host that others can connect to")
+            for text in (
+                "0.0.0.0",
+                "[::]",
+                "mesh.example:15012",
+                "https://mesh",
+                "10.0.0.256",
+                "a_b",
+                "-a",
+                "a b",
+            )
+        ),
         (settings.roles, "api,mixer", "'mixer' is no role"),
         (settings.roles, " , ", "names no role"),
         (settings.trust_domain, "Cluster.Local", "not a trust domain"),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from argosy.resources import rbac, reviews
+from argosy.resources import elsewhere, rbac, reviews
 from argosy.store.base import Key
 
 Json = dict[str, Any]
@@ -46,12 +46,17 @@ def _rule(groups: list[str], resources: list[str], verbs: list[str]) -> Json:
     return {"apiGroups": groups, "resources": resources, "verbs": verbs}
 
 
+_ELSEWHERE = _rule(
+    sorted({kind.group for kind in elsewhere.KINDS}), [kind.plural for kind in elsewhere.KINDS], _READ
+)
+"""Always empty; who may see the mesh may ask, as `kubectl apply --prune` does."""
 _SEE = [
     _rule([""], ["namespaces", *_CORE], _READ),
     _rule([_SLICES], ["endpointslices"], _READ),
     _rule(["", *_MESH, _IDENTITY], ["*/status"], ["get"]),
     _rule(_MESH, ["*"], _READ),
     _rule([_OPERATIONS], ["*"], ["get"]),
+    _ELSEWHERE,
 ]
 ROLES: dict[str, list[Json]] = {
     VIEWER: [*_SEE, _rule([_CRDS], ["customresourcedefinitions"], _READ), _rule([_IDENTITY], ["*"], _READ)],
@@ -91,6 +96,7 @@ ROLES: dict[str, list[Json]] = {
         _rule([""], ["*/status"], ["get", "update", "patch"]),
         _rule([_CRDS], ["customresourcedefinitions"], _READ),
         _rule([rbac.GROUP], ["*"], _READ),
+        _ELSEWHERE,
         _rule([_OPERATIONS], ["*"], ["get"]),
     ],
     ADMIN: [
