@@ -18,7 +18,7 @@ lint:
 
 unit:
 	@scripts/setup test
-	$(PY) -m pytest -q -n 2 tests/unit tests/conformance -m "not long" $(ARGS)
+	$(PY) -m pytest -q -n 4 tests/unit tests/conformance -m "not long" $(ARGS)
 
 # Those of the servers and end to end together: they wait more than they compute.
 integration:

@@ -81,6 +81,11 @@ FieldSelector = Annotated[
 ]
 
 
+def _as_kubectl_spells_it(given: str) -> str:
+    """`-o=json`, which Click reads as the form "=json"."""
+    return given.removeprefix("=")
+
+
 def output(*allowed: str) -> Any:
     """The option -o with its forms, the first of which is the usual one."""
     return typer.Option(
@@ -89,6 +94,7 @@ def output(*allowed: str) -> Any:
         metavar="FORMAT",
         help=f"{', '.join(allowed)}.",
         autocompletion=completing.among(*allowed),
+        callback=_as_kubectl_spells_it,
     )
 
 

@@ -56,6 +56,12 @@ def test_every_command_loads_and_has_help(name: str) -> None:
     assert command.get_help(context) is not None
 
 
+@pytest.mark.parametrize("form", [("-o", "json"), ("-ojson",), ("-o=json",), ("--output=json",)])
+def test_a_form_is_asked_for_as_with_kubectl(form: tuple[str, ...]) -> None:
+    done = run("explain-kind", "vs.spec.hosts", *form)
+    assert (done.returncode, done.stdout[:1]) == (0, "{"), done.stderr
+
+
 def test_help_imports_no_command() -> None:
     modules = imported("--help")
     assert not [m for m in modules if m.startswith("argosy.cli.") and m not in ("argosy.cli.main",)]
