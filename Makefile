@@ -7,7 +7,11 @@ demo:
 	@scripts/setup run
 	@exec .venv/bin/argosy demo $(ARGS)
 
-test: lint unit integration
+# The checks beside the unit tests: they keep one core busy.
+test:
+	@scripts/setup test
+	@$(MAKE) --no-print-directory -j2 lint unit
+	@$(MAKE) --no-print-directory integration
 
 lint:
 	@scripts/setup test
@@ -23,7 +27,7 @@ unit:
 # Those of the servers and end to end together: they wait more than they compute.
 integration:
 	@scripts/setup test
-	$(PY) -m pytest -q -n 4 --dist loadgroup tests/e2e tests/servers -m "not long" $(ARGS)
+	$(PY) -m pytest -q -n 5 --dist loadgroup tests/e2e tests/servers -m "not long" $(ARGS)
 
 servers:
 	@scripts/setup test

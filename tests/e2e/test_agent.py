@@ -431,7 +431,7 @@ async def test_with_the_server_down_even_a_new_agent_serves_from_the_disk(world:
     await world.plane.start()
 
 
-@pytest.mark.parametrize("server", ["up", "down"])
+@pytest.mark.parametrize("server", ["up", pytest.param("down", marks=pytest.mark.long)])
 async def test_a_workload_leaves_under_load_without_a_failed_request(world: World, server: str) -> None:
     world.plane.retries = 2 if server == "down" else 0
     leaving = await world.workload("reviews", "v1")
@@ -510,6 +510,7 @@ async def test_a_port_that_is_taken_meanwhile_is_replaced(world: World) -> None:
     await world.reaches(again)
 
 
+@pytest.mark.long  # `make test` has it with the whole control plane: tests/e2e/test_security.py
 async def test_certificates_rotate_under_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: World
 ) -> None:

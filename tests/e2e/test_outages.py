@@ -82,7 +82,9 @@ spec:
 """
 
 
-@pytest.mark.parametrize("before", ["nothing", "a refusal", "a rotation"])
+@pytest.mark.parametrize(
+    "before", ["nothing", "a refusal", pytest.param("a rotation", marks=pytest.mark.long)]
+)
 def test_a_sidecar_that_dies_while_the_server_is_down_comes_back_serving(before: str, tmp_path: Path) -> None:
     flags = ("--cert-ttl=60s",) if before == "a rotation" else ()
     with running_mesh(tmp_path / "state", *flags) as mesh:

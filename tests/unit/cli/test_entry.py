@@ -27,8 +27,6 @@ def test_ctrl_c_while_the_command_line_is_loaded_says_nothing() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Where the tests run in the background of a shell, the signal is ignored by all that they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert started.stdout is not None
     assert started.stdout.readline() == "importing\n"
