@@ -160,7 +160,10 @@ def test_get_watches_until_it_is_interrupted(server: Server) -> None:
         assert "VirtualService default/watched was deleted" in process.stderr.readline()
     finally:
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=WITHIN)
+        try:
+            _, err = process.communicate(timeout=WITHIN)
+        finally:
+            process.kill()
     assert (process.returncode, "Traceback" in err) == (130, False)
 
 
