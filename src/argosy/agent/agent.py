@@ -243,7 +243,8 @@ class Agent:
                 if self._ending.is_set():
                     await asyncio.sleep(0.02)
                 else:
-                    await asyncio.wait_for(self._ending.wait(), min(1.0, self._linger / 4))
+                    async with asyncio.timeout(min(1.0, self._linger / 4)):
+                        await self._ending.wait()
 
     async def _housekeeping(self) -> None:
         """Says what could not be said while the server was away; bounds logs."""

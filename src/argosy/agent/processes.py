@@ -89,7 +89,8 @@ class Process:
         """SIGTERM, and SIGKILL where it does not end within `patience` seconds."""
         self.signal(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.ended(), patience)
+            async with asyncio.timeout(patience):
+                await self.ended()
         self.signal(signal.SIGKILL)
         await self.ended()
 

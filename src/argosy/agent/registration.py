@@ -263,7 +263,8 @@ async def deliver(
     )
     attendance.leave()
     try:
-        await asyncio.wait_for(attendance.run(), patience)
+        async with asyncio.timeout(patience):
+            await attendance.run()
     except TimeoutError:
         return False
     cancel(agent, note.register.namespace, note.register.workload)

@@ -119,7 +119,8 @@ class Workload:
         holder = Process.adopt(self.record.client)
         if holder is not None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(holder.ended(), REATTACH_SECONDS)
+                async with asyncio.timeout(REATTACH_SECONDS):
+                    await holder.ended()
             holder.close()
         log.warning("nobody holds the workload", name=self.record.name, client=self.record.client.pid)
         self._reason = "argosy run has ended"

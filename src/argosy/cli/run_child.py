@@ -128,7 +128,8 @@ class Child:
         """Asks with `number`, and after `patience` seconds ends the group."""
         self.signal(number)
         try:
-            await asyncio.wait_for(self.exited.wait(), patience)
+            async with asyncio.timeout(patience):
+                await self.exited.wait()
         except TimeoutError:
             self.signal(signal.SIGKILL)
             await self.exited.wait()

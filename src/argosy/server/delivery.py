@@ -92,7 +92,8 @@ class Delivery:
                 now = self.monotonic()
                 soon = (until - now for until in wait.following.values() if until > now)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wait.woken.wait(), min(left, *soon, left))
+                    async with asyncio.timeout(min(left, *soon, left)):
+                        await wait.woken.wait()
         finally:
             self._waits.discard(wait)
 

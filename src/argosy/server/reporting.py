@@ -239,7 +239,8 @@ class Reporter:
             for key, _ in differing:
                 self._due.setdefault(key)
             with contextlib.suppress(TimeoutError):  # or until another leads
-                await asyncio.wait_for(self._woken.wait(), RETRY_AFTER)
+                async with asyncio.timeout(RETRY_AFTER):
+                    await self._woken.wait()
             return
         if term == self._term:
             self._figures.update(differing)

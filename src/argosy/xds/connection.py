@@ -106,7 +106,8 @@ class Connection:
             self.attempts += 1
             wait = self._backoff.wait(self.attempts, random.random())  # noqa: S311
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._renew.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._renew.wait()
 
     async def _attempt(self) -> str:
         """One stream from its beginning to its end; says why it ended."""

@@ -222,4 +222,5 @@ class AdsService:
             deadline = session.deadline
             timeout = None if deadline is None else max(0.0, deadline - clock())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), timeout)
+                async with asyncio.timeout(timeout):
+                    await woken.wait()

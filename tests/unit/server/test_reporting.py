@@ -339,3 +339,22 @@ async def test_a_server_without_objects_has_told_everything_too(two: Two) -> Non
     await until(lambda: [whole for _, whole in two.told] == [True, True])
     await used(two)
     await until(lambda: any(VS in figures for figures, _ in two.told))
+
+
+@pytest.mark.parametrize("ticks", range(4))
+async def test_one_that_is_woken_just_when_it_is_stopped_stops(
+    ticks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`asyncio.wait_for` of Python 3.11 takes such a cancellation for the end of what it waits for."""
+    monkeypatch.setattr(reporting, "RETRY_AFTER", 3600.0)
+    made = Two()
+    made.away = True
+    made.term.change(leads=False, term=2)
+    task = asyncio.create_task(made.reporter.run())
+    await until(lambda: bool(made.reporter._woken._waiters))  # type: ignore[attr-defined]
+    made.reporter._woken.set()
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=5)
+    assert task.cancelled()
