@@ -31,11 +31,11 @@ integration:
 
 servers:
 	@scripts/setup test
-	$(PY) -m pytest -q -n 2 --dist loadfile tests/servers -m "not long" $(ARGS)
+	$(PY) -m pytest -q -n 2 --dist loadgroup tests/servers -m "not long" $(ARGS)
 
 e2e:
 	@scripts/setup test
-	$(PY) -m pytest -q -n 3 --dist loadfile tests/e2e -m "not long" $(ARGS)
+	$(PY) -m pytest -q -n 3 --dist loadgroup tests/e2e -m "not long" $(ARGS)
 
 test-long: test
 	ARGOSY_LONG=1 $(PY) -m pytest -q tests -m long --timeout 1800 $(ARGS)

@@ -9,13 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.e2e.mesh import until
 from tests.servers.server_process import ARGOSY, Server, running_server
 
 WITHIN = 30.0
@@ -47,13 +47,6 @@ def started(server: Server, *arguments: str, **environment: str) -> subprocess.P
         [*ARGOSY, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
         text=True, env=clean | own, cwd=server.folder, start_new_session=True,
     )  # fmt: skip
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def line(process: subprocess.Popen[str]) -> str:

@@ -41,7 +41,6 @@ Json = dict[str, Any]
 Change = Callable[[Json], Json]
 """From the object that is there to the one that the client wants, as its path names it."""
 
-ATTEMPTS = 10
 CONFIDENTIAL = frozenset(("/secrets",))
 """Resources whose values no message repeats."""
 HAS_CHANGED = "the object has been modified: read it again and repeat the change on that"
@@ -140,7 +139,7 @@ async def _apply(api: Api, request: Request, target: Target, options: WriteOptio
     wish = Wish(options, change, len(data), told, applies=True)
     if target.subresource:
         return await _write(api, request, target, wish)
-    for _ in range(ATTEMPTS):
+    for _ in range(status.ATTEMPTS):
         try:
             return await _write(api, request, target, wish)
         except _Missing:
@@ -153,7 +152,7 @@ async def _apply(api: Api, request: Request, target: Target, options: WriteOptio
             new = managing.apply(target, None, applied, by, force=options.force)
             with contextlib.suppress(AlreadyExists):
                 return await creating.store(api, request, target, new, options, len(data), told)
-    raise _overtaken(target)
+    raise status.overtaken(target.kind, target.name)
 
 
 class _Missing(Refusal):
@@ -166,7 +165,7 @@ class _Missing(Refusal):
 
 async def _write(api: Api, request: Request, target: Target, wish: Wish) -> Response:
     """Reads, changes, checks and stores, until nobody else has written in between."""
-    for _ in range(ATTEMPTS):
+    for _ in range(status.ATTEMPTS):
         found = await api.store.get(writing.key_of(target))
         if found is None:
             raise _Missing(target)
@@ -188,7 +187,7 @@ async def _write(api: Api, request: Request, target: Target, wish: Wish) -> Resp
         except Conflict:
             continue  # where the client gave a revision, that is told apart now
         return responses.of_object(stored, form, 200, told)
-    raise _overtaken(target)
+    raise status.overtaken(target.kind, target.name)
 
 
 async def _settled(
@@ -248,9 +247,3 @@ def _pinned(old: Json, applied: Json) -> Json:
 
 def _told(options: WriteOptions, duplicates: list[Problem] | None) -> tuple[Problem, ...]:
     return tuple(duplicates or ()) if options.validation == "Warn" else ()
-
-
-def _overtaken(target: Target) -> Refusal:
-    return status.conflict(
-        target.kind, target.name, f"others changed it {ATTEMPTS} times meanwhile: try again"
-    )

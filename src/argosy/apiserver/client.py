@@ -6,7 +6,6 @@ into the mesh. httpx is imported when a client is made, so that commands which n
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import os
 import ssl
@@ -24,6 +23,7 @@ from argosy.apiserver.kubeconfig import Connection
 from argosy.resources.kinds import KINDS, Kind, kind_of, why_elsewhere
 from argosy.resources.meta import describe
 from argosy.runtime.errors import Failure
+from argosy.runtime.hosts import is_loopback
 
 if TYPE_CHECKING:
     import httpx
@@ -410,12 +410,7 @@ def _show(context: ssl.SSLContext, connection: Connection) -> None:
 
 def _in_the_clear(server: httpx.URL) -> bool:
     """Whether what is sent there can be read on the way: neither encrypted nor within this host."""
-    if server.scheme == "https" or server.host == "localhost":
-        return False
-    try:
-        return not ipaddress.ip_address(server.host).is_loopback
-    except ValueError:
-        return True
+    return server.scheme != "https" and not is_loopback(server.host)
 
 
 def _no_password() -> str:

@@ -34,7 +34,6 @@ from argosy.store.base import AlreadyExists, Conflict, Key, Stored
 Json = dict[str, Any]
 
 NAMES_TRIED = 8
-ATTEMPTS = 10
 
 
 async def create(api: Api, request: Request, target: Target) -> Response:
@@ -109,14 +108,12 @@ async def store(
 
 async def _created(api: Api, target: Target, key: Key, data: bytes) -> Stored:
     """In one transaction with a look at its namespace. Raises AlreadyExists, Refusal (403, 404, 409)."""
-    for _ in range(ATTEMPTS):
+    for _ in range(status.ATTEMPTS):
         try:
             return await api.store.create(key, data, await api.namespaces.condition(target, key.name))
         except Conflict:  # the namespace has changed since it was read
             await api.namespaces.condition(target, key.name, fresh=True)
-    raise status.conflict(
-        NAMESPACE, target.namespace, f"others changed it {ATTEMPTS} times meanwhile: try again"
-    )
+    raise status.overtaken(NAMESPACE, target.namespace)
 
 
 def _require_path(target: Target) -> None:

@@ -35,6 +35,8 @@ REASONS = {
 
 MOST_CAUSES = 100
 """Of what is wrong with an object, so much is told at once."""
+ATTEMPTS = 10
+"""How often a write is tried where others are always faster."""
 
 
 class Refusal(Exception):
@@ -77,6 +79,10 @@ def already_exists(kind: Kind, name: str) -> Refusal:
     return Refusal(
         409, f'{qualified(kind)} "{name}" already exists', reason="AlreadyExists", details=named(kind, name)
     )
+
+
+def overtaken(kind: Kind, name: str) -> Refusal:
+    return conflict(kind, name, f"others changed it {ATTEMPTS} times meanwhile: try again")
 
 
 def conflict(kind: Kind, name: str, why: str) -> Refusal:

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from argosy.agent import client
-from argosy.agent.ports import ephemeral, obstacle
+from argosy.agent.ports import ephemeral
 from argosy.agent.protocol import Shutdown, WorkloadStatus
 from argosy.cli import processes
 from argosy.demo.shop import GATEWAY, SHOP, Try, gateway_command, tries
@@ -85,7 +85,7 @@ def addresses() -> list[str]:
         return []
     mine = [port for port in OTHER_PORTS if port not in ephemeral()]
     random.shuffle(mine)  # two demos that start together rarely choose alike
-    free = (port for port in mine if not obstacle(port))
+    free = (port for port in mine if not taken([port]))
     found = dict(zip(SERVER_PORTS, free, strict=False))
     if len(found) < len(SERVER_PORTS):
         span = f"{OTHER_PORTS.start}-{OTHER_PORTS.stop - 1}"

@@ -133,43 +133,31 @@ def connection_options(command: Any) -> list[TyperOption]:
 
         return remember
 
+    def option(name: str, metavar: str, callback: Callable[..., None], **more: Any) -> TyperOption:
+        return TyperOption(
+            param_decls=[name], type=str, metavar=metavar, expose_value=False, callback=callback, **more
+        )
+
     taken = {option for parameter in command.params for option in parameter.opts}
     offered = [
-        TyperOption(
-            param_decls=["--kubeconfig"],
-            type=str,
-            metavar="FILE",
-            expose_value=False,
-            callback=remembered(KUBECONFIG),
+        option(
+            "--kubeconfig",
+            "FILE",
+            remembered(KUBECONFIG),
             help="How the API is reached, as whom.",
             show_default="$KUBECONFIG, or kubeconfig in the state directory",
         ),
-        TyperOption(
-            param_decls=["--context"],
-            type=str,
-            metavar="NAME",
-            expose_value=False,
-            callback=remembered(CONTEXT),
+        option(
+            "--context",
+            "NAME",
+            remembered(CONTEXT),
             help="Of the kubeconfig.",
             show_default="the current one",
             autocompletion=lambda ctx, _, incomplete: completing.contexts(ctx, incomplete),
         ),
-        TyperOption(
-            param_decls=["--as"],
-            type=str,
-            metavar="USER",
-            expose_value=False,
-            callback=acting(AS),
-            help="Do it as this user, where you may impersonate.",
-        ),
-        TyperOption(
-            param_decls=["--as-group"],
-            type=str,
-            metavar="GROUP",
-            multiple=True,
-            expose_value=False,
-            callback=acting(AS_GROUP),
-            help="As a member of this group; repeats.",
+        option("--as", "USER", acting(AS), help="Do it as this user, where you may impersonate."),
+        option(
+            "--as-group", "GROUP", acting(AS_GROUP), multiple=True, help="As a member of this group; repeats."
         ),
     ]
     return [option for option in offered if taken.isdisjoint(option.opts)]

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from argosy.runtime.hosts import is_loopback, is_wildcard, parsed
 from argosy.server.settings import Address
 
 LOOPBACK = "127.0.0.1"
@@ -69,31 +70,14 @@ class Advertised:
             warning("others may not reach this server", port=name, told=told, reason=reason, remedy=remedy)
 
 
-def is_wildcard(host: str) -> bool:
-    found = _parsed(host)
-    return found is not None and found.is_unspecified
-
-
-def is_loopback(host: str) -> bool:
-    found = _parsed(host)
-    return host == "localhost" or (found is not None and found.is_loopback)
-
-
-def _parsed(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
 def own_address(wildcard: str) -> str:
     """The first address of this host of the wildcard's family; for [::] also of the other one. "": there is none."""
     families = [socket.AF_INET6, socket.AF_INET] if ":" in wildcard else [socket.AF_INET]
     for family in families:
         interfaces = _interfaces_6() if family == socket.AF_INET6 else _interfaces_4()
         for address in (_routed(family), *interfaces):
-            parsed = _parsed(address)
-            if parsed and not (parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified):
+            found = parsed(address)
+            if found and not (found.is_loopback or found.is_link_local or found.is_unspecified):
                 return address
     return ""
 

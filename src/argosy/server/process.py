@@ -32,11 +32,12 @@ from argosy.model import ir
 from argosy.runtime import preflight
 from argosy.runtime.errors import Failure
 from argosy.runtime.files import raise_open_files
+from argosy.runtime.hosts import is_wildcard
 from argosy.runtime.locks import FileLock
 from argosy.runtime.log import logger
 from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir
 from argosy.server import fleet, join_tokens, joining, membership, operations, ports, status
-from argosy.server.advertise import LOOPBACK, Advertised, is_wildcard
+from argosy.server.advertise import LOOPBACK, Advertised
 from argosy.server.api import ApiRole
 from argosy.server.attend import AttendService
 from argosy.server.attendance import Attendance

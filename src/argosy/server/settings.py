@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,7 @@ from msgspec import Struct
 
 from argosy.identity.authority import DEFAULT_TTL, SHORTEST_TTL
 from argosy.runtime.errors import Failure
+from argosy.runtime.hosts import is_wildcard, parsed
 
 TRUST_DOMAIN = "cluster.local"
 SMALLEST_AUDIT = 64 << 10
@@ -71,9 +71,9 @@ def address(option: str, text: str) -> Address:
 def advertised(text: str) -> str:
     """A host that others can connect to: a name or an IP address. Raises Failure that names the option."""
     host = text[1:-1] if text[:1] == "[" and text[-1:] == "]" else text
-    try:
-        usable = not ipaddress.ip_address(host).is_unspecified
-    except ValueError:
+    if parsed(host):
+        usable = not is_wildcard(host)
+    else:
         last = host.rstrip(".").rpartition(".")[2]
         usable = _NAME.fullmatch(host) is not None and not last.isdigit()  # 10.0.0.256 is no name
     if not usable:

@@ -108,14 +108,20 @@ async def served(app: Starlette) -> AsyncIterator[Serving]:
     await serving.stop()
 
 
-@pytest.fixture
-async def over_http(served: Serving) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(
+def client_of(served: Serving, **more: Any) -> httpx.AsyncClient:
+    """`more`: of httpx."""
+    return httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{served.port}",
         headers={"Authorization": f"Bearer {TOKEN}"},
         trust_env=False,
         timeout=20,
-    ) as client:
+        **more,
+    )
+
+
+@pytest.fixture
+async def over_http(served: Serving) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(served) as client:
         yield client
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from argosy.apiserver import changing
+from argosy.apiserver import status
 from argosy.apiserver.app import create_app
 from argosy.apiserver.auth import User
 from argosy.resources.kinds import Kind
@@ -301,8 +301,8 @@ async def test_a_write_that_others_always_overtake_gives_up_as_a_conflict() -> N
         await create(api, virtual_service())
         before = (await store.list()).revision
         response = await api.patch(REVIEWS, json={"spec": {"hosts": ["x"]}}, headers=MERGE)
-        assert f"{changing.ATTEMPTS} times" in refused(response, 409, "Conflict")["message"]
-        assert (await store.list()).revision == before + changing.ATTEMPTS
+        assert f"{status.ATTEMPTS} times" in refused(response, 409, "Conflict")["message"]
+        assert (await store.list()).revision == before + status.ATTEMPTS
 
 
 # --- delete ---

@@ -18,7 +18,7 @@ from argosy.store.base import Key, Store, Stored
 from argosy.store.keyring import Keyring
 from argosy.store.memory import MemoryStore
 from argosy.store.sealed import SECRETS, SealedStore
-from tests.unit.apiserver.conftest import ALL_ROUTES, ROUTES, TOKEN
+from tests.unit.apiserver.conftest import ALL_ROUTES, ROUTES, client_of
 from tests.unit.apiserver.test_watch import create, label, short, take, watching
 from tests.unit.store.conftest import keys_at
 
@@ -47,13 +47,7 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
 @pytest.fixture
 async def crowd(served: Serving) -> AsyncIterator[httpx.AsyncClient]:
     """With as many connections as it takes."""
-    async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{served.port}",
-        headers={"Authorization": f"Bearer {TOKEN}"},
-        trust_env=False,
-        timeout=20,
-        limits=httpx.Limits(max_connections=None),
-    ) as client:
+    async with client_of(served, limits=httpx.Limits(max_connections=None)) as client:
         yield client
 
 

@@ -353,10 +353,16 @@ async def test_what_this_process_writes_reaches_its_watchers_without_being_read_
         async for event in store.watch(0):
             heard.append(event)
 
+    waits, pause = asyncio.Event(), store._pause
+
+    async def pausing() -> None:
+        waits.set()
+        await pause()
+
+    monkeypatch.setattr(store, "_pause", pausing)
     watching = asyncio.create_task(watch())
-    while store._follower is None:
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.2)  # it has looked into the file, and waits
+    async with asyncio.timeout(10):
+        await waits.wait()  # the follower has looked into the file
     read: list[int] = []
     monkeypatch.setattr(rows, "events", lambda _, after, count: read.append(after))
     first = await store.create(REVIEWS, b"1")
