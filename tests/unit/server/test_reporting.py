@@ -351,7 +351,7 @@ async def test_one_that_is_woken_just_when_it_is_stopped_stops(
     made.away = True
     made.term.change(leads=False, term=2)
     task = asyncio.create_task(made.reporter.run())
-    await until(lambda: bool(made.reporter._woken._waiters))  # type: ignore[attr-defined]
+    await until(lambda: bool(made.reporter._woken._waiters))
     made.reporter._woken.set()
     for _ in range(ticks):
         await asyncio.sleep(0)
