@@ -13,10 +13,11 @@ from pathlib import Path
 import msgspec
 
 from argosy.runtime.paths import ServerInfo
+from tests.forked import argosy
 
 ARGOSY = (sys.executable, "-m", "argosy.cli.main")
 ANY = "127.0.0.1:0"
-STARTED_WITHIN = 60.0
+STARTED_WITHIN = WITHIN = 60.0
 
 
 class Server:
@@ -47,15 +48,8 @@ class Server:
             "COLUMNS": "200",
             "NO_COLOR": "1",
         }
-        return subprocess.run(
-            [*ARGOSY, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=self.folder,
-            env=clean | own | dict(env or {}),
-            check=False,
+        return argosy(
+            arguments, env=clean | own | dict(env or {}), cwd=self.folder, stdin=stdin, timeout=WITHIN
         )
 
     def ok(self, *arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") -> str:
