@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
+
+import pytest
 
 from argosy.store import tail as tails
 from argosy.store.base import Batch, Event, EventType, Key, Stored
@@ -65,10 +68,13 @@ async def test_few_batches_are_kept() -> None:
     assert tail.since(19) is kept[19]
 
 
-async def told(tail: Tail, watchers: int, writes: int) -> list[list[list[int]]]:
-    """The batches of each of the watchers, of events that are written one after the other, at once."""
+async def told(tail: Tail, watchers: int, writes: int, whenever: int = 0) -> list[list[list[int]]]:
+    """The batches of each of the watchers, of events that are written one after the other: at once, or, `whenever` so
+    many batches more have arrived."""
+    batches = 0
 
     async def watch() -> list[list[int]]:
+        nonlocal batches
         position, found = 0, []
         while position < writes:
             batch = tail.since(position)
@@ -76,23 +82,38 @@ async def told(tail: Tail, watchers: int, writes: int) -> list[list[list[int]]]:
             if batch.events:
                 position = batch.revision
                 found.append(revisions(batch))
+                batches += 1
             else:
                 await tail.changed(position)
         return found
 
     tasks = [asyncio.create_task(watch()) for _ in range(watchers)]
-    for number in range(writes):
-        for _ in range(5):
-            await asyncio.sleep(0)
-        tail.extend([event(number + 1)])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
+        for number in range(writes):
+            for _ in range(5):
+                await asyncio.sleep(0)
+            while batches < number * whenever:
+                await asyncio.sleep(0.001)
+            tail.extend([event(number + 1)])
         return await asyncio.gather(*tasks)
 
 
-async def test_many_are_told_the_first_event_at_once_and_those_behind_it_together() -> None:
-    tails_of_all = await told(Tail(0, 100), MANY, 10)
-    assert tails_of_all == [[[1], list(range(2, 11))]] * MANY
+async def test_many_are_told_the_first_event_at_once_and_those_behind_it_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Woken at 0, and all are back at 1, where the clock stands: there is a second of pause.
+    clock = itertools.chain([0.0, 0.0], itertools.repeat(1.0))
+    monkeypatch.setattr(tails, "_now", lambda: next(clock))
+    monkeypatch.setattr(tails, "LONGEST", 600.0)
+    assert await told(Tail(0, 100), MANY, 10) == [[[1], list(range(2, 11))]] * MANY
 
 
 async def test_a_few_are_told_each_event_at_once() -> None:
     assert await told(Tail(0, 100), MANY - 1, 10) == [[[n + 1] for n in range(10)]] * (MANY - 1)
+
+
+async def test_many_are_not_kept_waiting_longer_than_it_takes_to_tell_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tails, "LONGEST", 600.0)  # after each, it would be ten times ten minutes
+    assert await told(Tail(0, 100), MANY, 10, whenever=MANY) == [[[n + 1] for n in range(10)]] * MANY
