@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -47,23 +47,50 @@ def check(kind: Kind, obj: dict[str, Any]) -> Result:
     """`obj` must have passed `shape`."""
     schema = json_schema(kind)
     wrong: list[Problem] = []
+    closed = False
+    secret = kind.resource == "/secrets"
+    for error in _errors(_validator(kind), obj, schema):
+        if error.kind.name == "additionalProperties":
+            closed = True
+        else:
+            wrong.append(_problem(list(error.instance_path), error, secret))
     unknown: list[Problem] = []
     tolerated: list[Problem] = []
     unknown_at: list[tuple[str | int, ...]] = []
-    secret = kind.resource == "/secrets"
-    for error in _errors(_validator(kind), obj, schema):
-        path = list(error.instance_path)
-        if error.kind.name == "additionalProperties":
-            struct = _struct_at(schema, path)
-            for name in error.kind.unexpected:
-                retired = _RETIRED.get((struct.get("title", ""), name))
-                into = tolerated if retired or path[:1] in _TOLERATED else unknown
-                into.append(Problem(join([*path, name]), retired or _unknown_field(name, struct)))
-                if into is unknown:
-                    unknown_at.append((*path, name))
-        else:
-            wrong.append(_problem(path, error, secret))
+    for where, struct in _unknown_in(obj, schema, schema["$defs"]) if closed else ():
+        *path, name = where
+        retired = _RETIRED.get((struct.get("title", ""), str(name)))
+        into = tolerated if retired or path[:1] in _TOLERATED else unknown
+        into.append(Problem(join([*where]), retired or _unknown_field(str(name), struct)))
+        if into is unknown:
+            unknown_at.append(where)
     return Result(tuple(wrong), tuple(unknown), tuple(tolerated), tuple(unknown_at))
+
+
+def _unknown_in(
+    value: Any, schema: dict[str, Any], defs: dict[str, Any], at: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
+    """(where, the schema of the struct) of each field that its struct does not have.
+
+    The paths of jsonschema_rs do not say it: they have a number for a key of digits and nothing for an empty one.
+    """
+    if "$ref" in schema:
+        schema = defs[schema["$ref"].rpartition("/")[2]]
+    if isinstance(value, dict):
+        fields, entries = schema.get("properties"), schema.get("additionalProperties")
+        for name, inner in value.items():
+            if fields is None:
+                if isinstance(entries, dict):
+                    yield from _unknown_in(inner, entries, defs, (*at, name))
+            elif inner is None:
+                continue  # not set
+            elif name in fields:
+                yield from _unknown_in(inner, fields[name], defs, (*at, name))
+            elif entries is False:
+                yield (*at, name), schema
+    elif isinstance(value, (list, tuple)) and isinstance(schema.get("items"), dict):
+        for place, inner in enumerate(value):
+            yield from _unknown_in(inner, schema["items"], defs, (*at, place))
 
 
 def _errors(validator: Any, obj: dict[str, Any], schema: dict[str, Any]) -> Iterable[Any]:
@@ -193,19 +220,6 @@ def _validator(kind: Kind) -> Any:
     import jsonschema_rs  # a quarter of the room's import time, and only this needs it
 
     return jsonschema_rs.validator_for(json_schema(kind))
-
-
-def _struct_at(schema: dict[str, Any], path: list[str | int]) -> dict[str, Any]:
-    """The schema of the struct at a path."""
-    defs, node = schema["$defs"], schema
-    for part in path:
-        node = defs[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
-        if isinstance(part, int):
-            node = node.get("items", {})
-        else:
-            fields, entries = node.get("properties", {}), node.get("additionalProperties")
-            node = fields.get(part) or (entries if isinstance(entries, dict) else {})
-    return defs[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
 
 
 def _unknown_field(name: str, struct: dict[str, Any]) -> str:
