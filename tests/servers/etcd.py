@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +78,23 @@ class Member:
             self.process.wait()
             self.process = None
 
+    def pause(self) -> None:
+        """It keeps its connections and answers nothing, as on a machine that hangs."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def status(self) -> dict[str, Any]:
+        """What it says of itself and of who leads; without TLS. # etcd: Maintenance.Status, by its JSON gateway"""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        with contextlib.closing(connection):
+            connection.request("POST", "/v3/maintenance/status", b"{}")
+            found: dict[str, Any] = json.loads(connection.getresponse().read())
+            return found
+
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
 
@@ -109,6 +129,15 @@ class Etcd:
                 assert member.process is None or member.process.poll() is None, member.log()
                 assert time.monotonic() < until, member.log()
                 time.sleep(0.05)
+
+    def leader(self) -> Member:
+        """The member that leads, in its own words."""
+        for member in self.members:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                said = member.status()
+                if said.get("leader") == said["header"]["member_id"]:
+                    return member
+        raise AssertionError("no member says that it leads")
 
     def kill(self) -> None:
         for member in self.members:

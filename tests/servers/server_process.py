@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -10,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import msgspec
 
+from argosy.apiserver import kubeconfig
 from argosy.runtime.paths import ServerInfo
 from tests.forked import argosy
 
@@ -34,6 +37,18 @@ class Server:
     @property
     def kubeconfig(self) -> Path:
         return self.state / "kubeconfig"
+
+    def api(self) -> httpx.AsyncClient:
+        """The HTTP API, as its admin calls it, with as many connections as it takes."""
+        found = kubeconfig.load(self.kubeconfig)
+        return httpx.AsyncClient(
+            base_url=found.server,
+            headers={"Authorization": f"Bearer {found.token}"},
+            verify=ssl.create_default_context(cadata=found.ca),
+            trust_env=False,
+            timeout=60,
+            limits=httpx.Limits(max_connections=None),
+        )
 
     def argosy(
         self, *arguments: str, env: Mapping[str, str] | None = None, stdin: str = ""
