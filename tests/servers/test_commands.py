@@ -189,6 +189,11 @@ def test_wait_for_what_happens_later(server: Server) -> None:
         (("ns/default", "--for=jsonpath={.metadata.name}=x", "--timeout", "0"), 2, "it is default"),
         (("vs/nobody",), 1, "not there"),
         (("vs/nobody", "--for=delete"), 0, ""),
+        (("wasmplugins", "--all", "--for=delete"), 0, ""),
+        (("wasmplugins", "--all"), 1, "no such object"),
+        (("ns/default",), 0, ""),
+        (("ns/nobody",), 1, "not there"),
+        (("ns/default", "--for=condition=Programmed", "--timeout", "300ms"), 2, "no condition Programmed"),
         (("vs/x", "--for=soon"), 2, "not a goal"),
         (("vs",), 2, "which virtualservices"),
     ],
@@ -200,6 +205,18 @@ def test_wait_ends_with_a_code_that_says_how(
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False), (
         done.stderr
     )
+
+
+def test_wait_for_a_file_with_all_that_belongs_to_a_service(server: Server) -> None:
+    """Only the mesh's own kinds are programmed: the others need only be there."""
+    service = "apiVersion: v1\nkind: Service\nmetadata: {name: whole}\nspec: {ports: [{port: 80}]}\n"
+    (server.folder / "whole.yaml").write_text("---\n".join([NAMESPACE % "whole", service, route("whole")]))
+    server.ok("apply", "-f", "whole.yaml")
+    assert server.ok("wait", "-f", "whole.yaml").splitlines() == [
+        "Namespace whole: there",
+        "Service default/whole: there",
+        "VirtualService default/whole: Programmed=True",
+    ]
 
 
 # --- describe ---

@@ -30,6 +30,7 @@ from argosy.cli.options import (
     chosen_output,
     output,
 )
+from argosy.resources.kind import MESH_GROUPS
 from argosy.runtime.errors import Failure
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 FORMS = ("text", "name", "json", "yaml")
+USUAL = "condition=Programmed"
 MET, TIMED_OUT = 0, 2
 _BRACED = re.compile(r"(\{.*\})(?:=(.*))?", re.DOTALL)
 REMEDY = "condition=Programmed, condition=Accepted=False, jsonpath='{.spec.x}'=1, create or delete"
@@ -50,21 +52,23 @@ class Goal(Struct, frozen=True):
     met: Callable[[Json | None], bool]
     lacks: Callable[[Json | None], str] = lambda obj: "" if obj else "it is not there"
     may_be_absent: bool = False  # at first; else that is an error
+    of_none: bool = False  # met where there is nothing to wait for
 
 
 def wait(
     what: What = None,
     goal: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--for",
             metavar="GOAL",
-            help="condition=TYPE[=STATUS], jsonpath='{.path}'[=VALUE], create or delete.",
+            help="condition=TYPE[=STATUS], jsonpath='{.path}'[=VALUE], create or delete. "
+            "Without it: condition=Programmed; kinds that have no such condition need only be there.",
             autocompletion=completing.among(
                 "condition=Programmed", "condition=Accepted", "create", "delete", "jsonpath=…"
             ),
         ),
-    ] = "condition=Programmed",
+    ] = None,
     filename: MaybeFiles = None,
     recursive: Recursive = False,
     namespace: OfContext = "",
@@ -96,28 +100,30 @@ def wait(
     from argosy.cli.terminal import say
 
     chosen_output(form, FORMS)
-    wanted, limit = goal_of(goal), seconds(timeout, "--timeout")
+    wanted, limit = goal_of(goal or USUAL), seconds(timeout, "--timeout")
+    there = Goal("there", lambda obj: obj is not None)
     objects = checked(filename, quiet) if filename else None
     chosen = choice(what or (), objects, selector, every=every, everywhere=everywhere)
     deadline = time.monotonic() + limit
     code, found = MET, []
     with api(state_dir) as client:
         targets = chosen.targets(client, namespace or client.connection.namespace)
-        if not targets and wanted.said != "delete":
+        if not targets and not wanted.of_none:
             raise Failure("there is no such object", "see argosy get; or name it, and --for=create")
         with Progress(form) as progress:
             for target in stepped(targets, f"waiting for {wanted.said}", progress):
-                obj, met = reached(client, target, wanted, deadline)
+                mine = wanted if goal or target.kind.group in MESH_GROUPS else there
+                obj, met = reached(client, target, mine, deadline)
                 if not met:
-                    because = wanted.lacks(obj)
+                    because = mine.lacks(obj)
                     say(
-                        f"{target.label}: not {wanted.said} after {limit:g} s{because and f': {because}'}",
+                        f"{target.label}: not {mine.said} after {limit:g} s{because and f': {because}'}",
                         "red",
                     )
                     code = TIMED_OUT
                     continue
                 if form in ("text", "name"):
-                    print(target.printed if form == "name" else f"{target.label}: {wanted.said}", flush=True)
+                    print(target.printed if form == "name" else f"{target.label}: {mine.said}", flush=True)
                 found += [shorn(obj)] if obj else []
     if form in ("json", "yaml"):
         one = len(targets) == 1 and len(found) == 1
@@ -152,7 +158,13 @@ def goal_of(text: str) -> Goal:
     if text == "create":
         return Goal("created", lambda obj: obj is not None, may_be_absent=True)
     if text == "delete":
-        return Goal("deleted", lambda obj: obj is None, lambda _: "it is still there", may_be_absent=True)
+        return Goal(
+            "deleted",
+            lambda obj: obj is None,
+            lambda _: "it is still there",
+            may_be_absent=True,
+            of_none=True,
+        )
     if name == "condition" and rest:
         kind, _, status = rest.partition("=")
         return _condition(kind, status or "True")

@@ -36,6 +36,12 @@ AGE = Column(
 )
 
 
+MESH_GROUPS = frozenset(
+    ("networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io")
+)
+"""Of kinds whose objects get the conditions Accepted and Programmed."""
+
+
 class Kind(Struct, frozen=True, kw_only=True):
     group: str  # "" for the core kinds
     versions: tuple[str, ...]  # the first is the one we write; all have one schema

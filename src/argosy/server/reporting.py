@@ -27,6 +27,7 @@ from typing import Protocol
 
 import msgspec
 
+from argosy.resources.kind import MESH_GROUPS
 from argosy.runtime.log import logger
 from argosy.server import entries
 from argosy.server.delivery import Delivery
@@ -36,7 +37,6 @@ from argosy.server.reconcile import Reconciler
 from argosy.server.tally import Tally
 from argosy.store.base import Conflict, Key, NotFound, Store, StoreError
 
-GROUPS = frozenset(("networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io"))
 SETTLED = 2.0  # seconds without a proxy that joins or leaves
 LOOKING_SHARE = 0.1
 CHUNK_SECONDS = 0.005
@@ -300,4 +300,4 @@ def _readable(body: bytes) -> Json | None:
 
 
 def is_reported(key: Key) -> bool:
-    return key.resource.partition("/")[0] in GROUPS
+    return key.resource.partition("/")[0] in MESH_GROUPS
