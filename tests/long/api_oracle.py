@@ -94,16 +94,26 @@ class Api:
         return self.sent(Request(method="GET", path=path, query=query))
 
     def make_one(self, kind: Kind, namespace: str, dice: random.Random) -> None:
-        """One that is there for others to be about; its namespace, too."""
+        """One that is there for others to be about, and what it needs."""
         if kind.namespaced and namespace not in self.state.open():
             self.make(known_good.NAMESPACE, "", namespace)
         self.make(kind, namespace, self.state.free(dice, kind, namespace))
 
-    def make(self, kind: Kind, namespace: str, name: str) -> None:
+    def prepare(self, kind: Kind) -> None:
+        """So that one can be made: a certificate is for somebody."""
+        if kind.unique_name == "ClientCertificate" and not self._there(known_good.USER, known_good.SOMEBODY):
+            self.make(known_good.USER, "", known_good.SOMEBODY)
+
+    def make(self, kind: Kind, namespace: str, name: str) -> bool:
+        """Whether it has been made, of a plain form."""
         request = creation(kind, known_good.plain(kind, kind.api_version, namespace, name), namespace)
         response = self.sent(request)
         if response.status_code == 201 and not kind.virtual:
             self.state.saw(kind, response.json())
+        return response.status_code == 201
+
+    def _there(self, kind: Kind, name: str) -> bool:
+        return self.get(f"{collection(kind)}/{name}").status_code == 200
 
     # --- after a write ----------------------------------------------------------------------------------------------
 

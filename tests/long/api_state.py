@@ -18,6 +18,8 @@ Name = tuple[str, str]
 
 NAMESPACES = ("default", "shop", "team-a", "team-b", "team-c", "team-d")
 """Those that objects are made in; any but the first may be gone."""
+PASSING = ("team-e", "team-f", "team-g")
+"""Namespaces that are not made until a request asks for it."""
 NAMES = ("o0", "o1", "o2", "o3", "o4", "o5")
 REMEMBERED = 200
 
@@ -80,7 +82,7 @@ class State:
 
     def free(self, dice: random.Random, kind: Kind, namespace: str) -> str:
         """A name that nothing has, where there is one."""
-        known = NAMESPACES[1:] if kind.resource == "/namespaces" else NAMES
+        known = (*NAMESPACES[1:], *PASSING) if kind.resource == "/namespaces" else NAMES
         left = [name for name in known if (namespace, name) not in self._of(kind)]
         return dice.choice(left or known)
 

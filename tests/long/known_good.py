@@ -109,7 +109,10 @@ for _one in RICH:
 def plain(kind: Kind, api_version: str, namespace: str, name: str) -> Json:
     metadata = {"name": name} | ({"namespace": namespace} if namespace and kind.namespaced else {})
     head = {"apiVersion": api_version, "kind": kind.kind, "metadata": metadata}
-    return head | copy.deepcopy(PLAIN[kind.unique_name])
+    found: Json = head | copy.deepcopy(PLAIN[kind.unique_name])
+    if "involvedObject" in found:  # an event is where its object is
+        found["involvedObject"]["namespace"] = namespace
+    return found
 
 
 def some(dice: random.Random, kind: Kind, api_version: str, namespace: str, name: str) -> Json:

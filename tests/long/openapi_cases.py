@@ -24,6 +24,7 @@ from msgspec import Struct
 from argosy.resources.kinds import SERVED, Kind
 from tests.long import known_good, mutations
 from tests.long.api_state import NAMES, NAMESPACES, Name, State
+from tests.long.conftest import count
 from tests.unit.apiserver.test_any_request import JSON as ANYTHING
 
 Json = dict[str, Any]
@@ -32,6 +33,8 @@ Case = Any
 
 ANSWER_WITHIN = 60.0
 """Seconds for one request, whatever else runs on this machine: a bound for a hang, not a measure."""
+CASES = count(full=4, short=1)
+"""Of one operation, that schemathesis makes at once."""
 BY_SCHEMA = 0.04
 """Which part of the requests schemathesis makes: one costs as much time as ten others."""
 KINDS = {(kind.group, kind.kind): kind for kind in SERVED}
@@ -134,7 +137,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     path: str  # with `{namespace}`, `{name}`
     kind: Kind | None
     version: str
-    strategy: st.SearchStrategy[Case]
+    described: Any  # schemathesis' own operation
 
     @property
     def of_object(self) -> bool:
@@ -161,7 +164,7 @@ def operations(url: str, session: requests.Session) -> Iterator[Operation]:
                 path=found.path,
                 kind=KINDS[gvk["group"], gvk["kind"]] if gvk else None,
                 version=gvk["version"] if gvk else "",
-                strategy=found.as_strategy(),
+                described=found,
             )
 
 
@@ -208,7 +211,7 @@ class Maker:
         return self._made(operation, namespace, name, query, headers, body)
 
     def _case(self, operation: Operation) -> Case:
-        case = self._draw(f"{operation.method} {operation.path}", operation.strategy, 3)
+        case = self._draw(f"{operation.method} {operation.path}", operation.described.as_strategy(), CASES)
         if operation.kind is not None and isinstance(case.body, dict):
             self._bodies.setdefault(operation.kind.unique_name, []).append(case.body)
         return case
