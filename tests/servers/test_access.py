@@ -215,7 +215,7 @@ rules: [{apiGroups: [""], resources: [namespaces, services], verbs: [get, create
     objects = [
         service % "one",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: refused, namespace: coming}\n",
-        service % "two",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: never, namespace: coming}\n",
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: coming}\n",
     ]
     for form in ("text", "json"):

@@ -80,6 +80,18 @@ def test_diff_says_what_apply_would_change_and_then_that_nothing_is_left(server:
     assert (told["outcome"], told["patch"]["spec"]["http"][0]["timeout"]) == ("configured", "5s")
 
 
+def test_what_comes_in_the_same_files_is_not_missed(server: Server) -> None:
+    service = "apiVersion: v1\nkind: Service\nmetadata: {name: %s}\nspec: {ports: [{port: 80}]}\n"
+    both = route("coming") + "---\n" + service % "coming"
+    for command in (("diff",), ("apply", "--dry-run=server"), ("apply",)):
+        done = server.argosy(*command, "-f", "-", stdin=both)
+        assert "warning" not in done.stderr, command
+    text = route("missed") + "---\n" + service % "other"
+    for command in (("diff",), ("apply", "--dry-run=server"), ("apply",)):
+        done = server.argosy(*command, "-f", "-", stdin=text)
+        assert done.stderr.count("no service has this host") == 1, command
+
+
 def test_diff_shows_that_a_secret_differs_and_not_what_it_is(server: Server) -> None:
     server.ok("apply", "-f", "-", stdin=SECRET % "swordfish")
     for form in ("text", "json", "yaml"):

@@ -146,6 +146,9 @@ def called(obj: Any) -> str:
     return " ".join(part for part in (str(obj.get("kind") or "object"), name) if part)
 
 
+FIRST = {"Namespace": 0, "Service": 1, "ServiceEntry": 1, "DestinationRule": 2, "Gateway": 2}
+
+
 class Tried(Struct, frozen=True):
     """What would become of one object."""
 
@@ -160,6 +163,7 @@ class Tried(Struct, frozen=True):
 def trial(client: ApiClient, objects: Sequence[Json], progress: Progress | None = None) -> list[Tried]:
     """Asks the server what would become of each, namespaces first; nothing is written."""
     from argosy.apiserver.client import ApiError, identify
+    from argosy.cli.together import without_what_comes
 
     found = []
     coming: set[str] = set()
@@ -178,7 +182,7 @@ def trial(client: ApiClient, objects: Sequence[Json], progress: Progress | None 
         if target.kind.kind == "Namespace" and done.outcome == "created":
             coming.add(target.name)
         found.append(Tried(target, done.object, done.before, None, done.warnings, done.outcome))
-    return found
+    return found if any(one.refusal for one in found) else without_what_comes(found)
 
 
 def unrefused(tried: Sequence[Tried]) -> Sequence[Tried]:
@@ -192,8 +196,8 @@ def unrefused(tried: Sequence[Tried]) -> Sequence[Tried]:
 
 
 def in_order(objects: Sequence[Json]) -> list[Json]:
-    """Namespaces first."""
-    return sorted(objects, key=lambda obj: obj.get("kind") != "Namespace")
+    """Namespaces first, then what others name, so that nobody names what is not there yet."""
+    return sorted(objects, key=lambda obj: FIRST.get(obj.get("kind", ""), len(FIRST)))
 
 
 def write(

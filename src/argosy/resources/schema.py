@@ -19,6 +19,8 @@ from argosy.resources.problem import Problem
 MAX_DEPTH = 64
 MANY = 20_000
 """Values in an object, above which the first problem alone is told."""
+MOST_TOLD = 1000
+"""Of the unknown fields, so many are told; all are found."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORDS = {
     "object": "a mapping",
@@ -61,7 +63,8 @@ def check(kind: Kind, obj: dict[str, Any]) -> Result:
         *path, name = where
         retired = _RETIRED.get((struct.get("title", ""), str(name)))
         into = tolerated if retired or path[:1] in _TOLERATED else unknown
-        into.append(Problem(join([*where]), retired or _unknown_field(str(name), struct)))
+        if len(into) < MOST_TOLD:
+            into.append(Problem(join([*where]), retired or _unknown_field(str(name), struct)))
         if into is unknown:
             unknown_at.append(where)
     return Result(tuple(wrong), tuple(unknown), tuple(tolerated), tuple(unknown_at))

@@ -104,6 +104,21 @@ def test_unknown_fields_in_the_entries_of_a_map_are_found_and_taken_out(key: str
     assert {problem.message for problem in unknown} == {"is not a field; the fields here are mode"}
 
 
+def test_of_very_many_unknown_fields_some_are_told_and_all_taken_out() -> None:
+    many = {str(number): {"mode": "STRICT", "mood": 1} for number in range(schema.MANY)}
+    obj = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {"portLevelMtls": many},
+    }
+    kind = kind_of("security.istio.io/v1", "PeerAuthentication")
+    assert kind is not None
+    left, unknown = schema.without_unknown(kind, obj)
+    assert set(map(tuple, left["spec"]["portLevelMtls"].values())) == {("mode",)}
+    assert len(unknown) == schema.MOST_TOLD
+
+
 def test_unknown_fields_of_a_status_are_tolerated() -> None:
     obj = RICH[1] | {"status": {"writtenByANewerVersion": 1}}
     verdict = validate(obj)

@@ -1,0 +1,48 @@
+"""What a trial of several objects warns of although they come together: the server has none of them yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+if TYPE_CHECKING:
+    from argosy.cli.apply import Tried
+    from argosy.model.snapshot import Snapshot
+    from argosy.resources.meta import Object
+
+Json = dict[str, Any]
+
+
+def without_what_comes(tried: Sequence[Tried]) -> list[Tried]:
+    """Each without the warnings of what another of them brings: the host of a Service, the subset of a rule."""
+    if not any(one.warnings for one in tried):
+        return list(tried)
+    from argosy.model.snapshot import Snapshot
+    from argosy.resources.kinds import decode
+
+    objects = [decode(one.object) for one in tried]
+    nothing, all_of_them = Snapshot(), _snapshot(objects)
+    found = []
+    for one, obj in zip(tried, objects, strict=True):
+        settled = set(_said(nothing, obj)) - set(_said(all_of_them, obj))
+        found.append(replace(one, warnings=tuple(each for each in one.warnings if each not in settled)))
+    return found
+
+
+def _snapshot(objects: Sequence[Object]) -> Snapshot:
+    from argosy.model.snapshot import Snapshot
+    from argosy.registry.objects import ObjectRegistry
+
+    snapshot = Snapshot()
+    snapshot.apply(ObjectRegistry().upsert_all(objects))
+    for obj in objects:
+        snapshot.put_config(obj)
+    return snapshot
+
+
+def _said(snapshot: Snapshot, obj: Object) -> list[str]:
+    from argosy.model.warnings import cross_check
+
+    return [f"{field}: {message}" for field, message in cross_check(snapshot, obj)]
