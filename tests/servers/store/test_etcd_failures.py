@@ -166,6 +166,27 @@ async def test_a_watcher_misses_nothing_that_another_server_wrote_while_it_was_c
         await cut_off.close()
 
 
+async def test_a_watch_does_not_stay_with_a_member_that_hangs(three: Etcd) -> None:
+    """Its connection stays open and nobody says a word: that calls get no answer there tells it."""
+    hung = three.members[0]
+    async with opened(three) as store:
+        watcher = Watcher(store, await store.revision())
+        await store.create(Key(ROUTES, "shop", "before"), b"")
+        await watcher.until("before")
+        hung.pause()
+        async with asyncio.timeout(40):
+            while True:
+                with contextlib.suppress(Unavailable):
+                    await store.create(Key(ROUTES, "shop", "meanwhile"), b"")
+                    break
+        seen = [event.stored.key.name for event in await watcher.until("meanwhile")]
+        hung.resume()
+        await store.create(Key(ROUTES, "shop", "last"), b"")
+        assert [event.stored.key.name for event in await watcher.until("last")] == [*seen, "last"]
+        assert seen == ["before", "meanwhile"]
+        await watcher.stop()
+
+
 async def test_what_was_compacted_while_a_watcher_was_away_ends_its_watch(three: Etcd) -> None:
     one = parse(f"etcd://{three.members[0].endpoint}/argosy?compact=off&timeout=1s")
     async with opened(three) as other:

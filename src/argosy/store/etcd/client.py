@@ -5,6 +5,8 @@ version 1.0 has no TLS, one endpoint, never renews the token of a password, and 
 
 Rules:
 * One endpoint at a time; another is tried when this one fails or has no leader (metadata `hasleader`).
+* Streams follow: one that was opened at an endpoint that has failed since ends, even where its connection stays open
+  (a member that hangs), so that nobody is told late what the calls know already.
 * A read is repeated until its time is over. A write is repeated too, as all of ours are guarded by a comparison: it
   happens at most once. Who asks is told whether an earlier attempt may have been carried out (`Answer.repeated`).
 # etcd: api/v3rpc/rpctypes/error.go (messages of errors), clientv3/retry_interceptor.go (which are safe to repeat)
@@ -13,7 +15,8 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import grpc
@@ -81,6 +84,7 @@ class Client:
         self._files = self._read_files()
         self._channels: dict[str, Channel] = {}
         self._chosen = 0
+        self._streams: set[Any] = set()  # at the endpoint in use
         self._token = ""
         self._closed = False
 
@@ -162,6 +166,8 @@ class Client:
         if chosen != self._chosen or self._closed:
             return
         self._chosen += 1
+        for stream in self._streams:
+            stream.cancel()
         try:
             files = self._read_files()
         except Failure:
@@ -169,6 +175,16 @@ class Client:
         if files != self._files:
             self._files = files
             await self._close_channels()
+
+    @contextlib.contextmanager
+    def following(self, stream: Any) -> Iterator[None]:
+        """For as long as a stream of the endpoint in use is read: it is cancelled when that fails, or this ends."""
+        self._streams.add(stream)
+        try:
+            yield
+        finally:
+            self._streams.discard(stream)
+            stream.cancel()
 
     async def metadata(self, timeout: float) -> tuple[tuple[str, str], ...]:
         """Raises AioRpcError, Unavailable."""

@@ -8,7 +8,8 @@ told twice. Nothing is read ahead of who asks: etcd and gRPC's flow control hold
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -40,19 +41,20 @@ async def changes(
         try:
             if (newest := await revision()) < position:
                 raise refusals.ahead(newest, position)  # a backup was put back
-            stream = await _open(client, layout, position)
-            try:
+            metadata = await client.metadata(ATTEMPT_SECONDS)
+            chosen = client.chosen
+            stream = client.channel().watch.Watch(metadata=metadata)
+            with client.following(stream):
+                await _begin(client, layout, stream, position)
                 if told:
                     log.info("the watch of etcd goes on", revision=position)
                 pause, told = PAUSE_SECONDS, False
                 while True:
-                    response = await _read(client, stream)
+                    response = await _read(stream)
                     events = _events(client, layout, response, position)
                     position = _reached(response, position)
                     if events:
                         yield events
-            finally:
-                stream.cancel()
         except (Ended, Unavailable, TimeoutError, grpc.aio.AioRpcError, grpc.aio.UsageError) as error:
             if client.closed:
                 raise client.gone() from error
@@ -65,37 +67,40 @@ async def changes(
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-async def _open(client: Client, layout: Layout, position: int) -> Any:
-    """A stream whose watch has been made."""
-    metadata = await client.metadata(ATTEMPT_SECONDS)
-    stream = client.channel().watch.Watch(metadata=metadata)
+async def _begin(client: Client, layout: Layout, stream: Any, position: int) -> None:
+    """The watch has been made when this returns."""
     start, end = layout.range(None)
     wanted = rpc.WatchCreateRequest(
         key=start, range_end=end, start_revision=position + 1, prev_kv=True, progress_notify=True
     )
-    try:
-        async with asyncio.timeout(ATTEMPT_SECONDS):
+    async with asyncio.timeout(ATTEMPT_SECONDS):
+        with _ending():
             await stream.write(rpc.WatchRequest(create_request=wanted))
-            response = await _read(client, stream)
-        if response.canceled:
-            raise _ended(client, response, position)
-    except BaseException:
-        stream.cancel()
-        raise
-    return stream
+        response = await _read(stream)
+    if response.canceled:
+        raise _ended(client, response, position)
 
 
-async def _read(client: Client, stream: Any) -> Any:
-    try:
+async def _read(stream: Any) -> Any:
+    with _ending():
         response = await stream.read()
-    except asyncio.CancelledError:
-        # grpc.aio says so too when the channel is closed under the stream.
-        if (task := asyncio.current_task()) and task.cancelling():
-            raise
-        raise Ended("the connection was closed") from None
     if response is EOF:
         raise Ended("etcd has ended it")
     return response
+
+
+@contextlib.contextmanager
+def _ending() -> Iterator[None]:
+    """Around what waits for a stream: that it was cancelled, and not the task that waits, is raised as Ended."""
+    try:
+        yield
+    except asyncio.InvalidStateError:
+        raise Ended("the connection was closed") from None
+    except asyncio.CancelledError:
+        # grpc.aio says so too when the channel is closed under the stream, or the endpoint was given up.
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise
+        raise Ended("its endpoint does not answer") from None
 
 
 def _events(client: Client, layout: Layout, response: Any, position: int) -> list[Event]:
