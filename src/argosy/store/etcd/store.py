@@ -34,7 +34,7 @@ from argosy.store.base import (
     Unavailable,
     Unchanged,
 )
-from argosy.store.etcd import keys
+from argosy.store.etcd import keys, lost_answers
 from argosy.store.etcd.address import EtcdAddress
 from argosy.store.etcd.client import Answer, Client, OutOfRange
 from argosy.store.etcd.compaction import Compactor
@@ -136,8 +136,10 @@ class EtcdStore:
         found = _found(answer)
         if found is None:
             raise refusals.missing(key)
-        if answer.repeated and found.value == body:
-            return Stored(key, found.mod_revision, body)  # an earlier attempt was carried out
+        if answer.repeated:
+            done = await lost_answers.updated_by(self._client, key, found, body, expected or 0)
+            if done is not None:
+                return self._noted(Stored(key, done, body))
         raise refusals.changed(key, found.mod_revision, expected or 0)
 
     async def delete(self, key: Key, expected: int | None = None) -> Stored:
@@ -148,12 +150,12 @@ class EtcdStore:
             before = answer.message.responses[0].response_delete_range.prev_kvs[0]
             return self._noted(Stored(key, answer.message.header.revision, before.value))
         found = _found(answer)
-        if found is not None:
+        if found is not None and not (answer.repeated and found.create_revision > (expected or 0)):
             raise refusals.changed(key, found.mod_revision, expected or 0)
         if answer.repeated:
             raise Unavailable(
-                f"{refusals.describe(key)} is not there any more; whether this attempt deleted it, {self.address} "
-                "did not say"
+                f"{refusals.describe(key)} is not there any more, or anew; whether this attempt deleted it, "
+                f"{self.address} did not say"
             )
         raise refusals.missing(key)
 
@@ -273,8 +275,10 @@ class EtcdStore:
         if answer.message.succeeded:
             return Stored(key, answer.message.header.revision, body)
         found = _found(answer)
-        if answer.repeated and found is not None and found.value == body and found.lease == lease:
-            return Stored(key, found.mod_revision, body)  # an earlier attempt was carried out
+        if answer.repeated and found is not None:
+            done = await lost_answers.created_by(self._client, key, found, body, lease)
+            if done is not None:
+                return Stored(key, done, body)
         if given is not None:
             there = _found(answer, 1)
             refusals.check_given(given, self._layout.stored(there) if there is not None else None)
