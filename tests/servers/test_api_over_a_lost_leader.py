@@ -24,11 +24,11 @@ Json = dict[str, Any]
 ROUTES = "/apis/networking.istio.io/v1/namespaces/default/virtualservices"
 MAPS = "/api/v1/namespaces/default/configmaps"
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
-MORE = 25
+MORE = 10
 """Writes of each writer, before and after each loss."""
 WITHIN = 90
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 def virtual_service(name: str, *hosts: str) -> Json:
@@ -162,6 +162,7 @@ class Traffic:
     def __init__(self, api: httpx.AsyncClient) -> None:
         self.api = api
         self.done = asyncio.Event()
+        self.tasks: list[asyncio.Task[None]] = []
         self.creators = [Creator(api, "created-0"), Creator(api, "created-1")]
         self.namers = [Namer(api, "named")]
         self.appenders = [Appender(api, "appended-0"), Appender(api, "appended-1")]
@@ -172,9 +173,11 @@ class Traffic:
         assert (await self.api.post(ROUTES, json=virtual_service("appended"))).status_code == 201
         assert (await self.api.post(MAPS, json=config_map("counted", count="0"))).status_code == 201
         self.routes, self.maps = Watcher(self.api, ROUTES), Watcher(self.api, MAPS)
+        self.tasks += [self.routes.task, self.maps.task]
         for watcher in (self.routes, self.maps):
             await watcher.began.wait()
         self.writing = asyncio.create_task(self.run())
+        self.tasks.append(self.writing)
 
     async def run(self) -> None:
         """All of them at once, again and again."""
@@ -182,7 +185,9 @@ class Traffic:
             await asyncio.gather(*(writer.once() for writer in self.writers))
 
     async def goes_on(self) -> None:
-        await self.each("writes are acknowledged", lambda writer: len(writer.acknowledged), MORE)
+        await self.each(
+            "writes are answered", lambda writer: len(writer.acknowledged) + len(writer.refused), MORE
+        )
 
     async def is_refused(self) -> None:
         await self.each("writes are refused", lambda writer: len(writer.unknown), 2)
@@ -205,10 +210,9 @@ class Traffic:
         await self.writing
 
     async def stop(self) -> None:
-        tasks = (self.writing, self.routes.task, self.maps.task)
-        for task in tasks:
+        for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def nothing_is_lost_or_done_twice(self) -> None:
         routes = {each["metadata"]["name"]: each for each in await items(self.api, ROUTES)}
@@ -276,8 +280,8 @@ def url_of(cluster: Etcd) -> str:
 async def traffic_on(server: Server) -> AsyncIterator[Traffic]:
     async with server.api() as api:
         traffic = Traffic(api)
-        await traffic.begin()
         try:
+            await traffic.begin()
             await traffic.goes_on()
             yield traffic
         finally:
