@@ -1,6 +1,6 @@
 """The changes of etcd as one stream for ever: connections come and go, the events go on where they were.
 
-Rule: the position is the revision of the last whole response, and a new stream begins behind it, so nothing is lost or
+Rule: the position is the last revision that was told whole, and a new stream begins behind it, so nothing is lost or
 told twice. Nothing is read ahead of who asks: etcd and gRPC's flow control hold back what a slow reader has not taken.
 # etcd: api/etcdserverpb/rpc.proto (WatchCreateRequest, WatchResponse)
 """
@@ -49,10 +49,12 @@ async def changes(
                 if told:
                     log.info("the watch of etcd goes on", revision=position)
                 pause, told = PAUSE_SECONDS, False
+                parted: list[Any] = []  # of a revision of which more is to come
                 while True:
                     response = await _read(stream)
-                    events = _events(client, layout, response, position)
-                    position = _reached(response, position)
+                    whole, parted = _whole(parted, response)
+                    events = _events(client, layout, response, whole, position)
+                    position = _reached(response, whole, position)
                     if events:
                         yield events
         except (Ended, Unavailable, TimeoutError, grpc.aio.AioRpcError, grpc.aio.UsageError) as error:
@@ -71,7 +73,12 @@ async def _begin(client: Client, layout: Layout, stream: Any, position: int) -> 
     """The watch has been made when this returns."""
     start, end = layout.range(None)
     wanted = rpc.WatchCreateRequest(
-        key=start, range_end=end, start_revision=position + 1, prev_kv=True, progress_notify=True
+        key=start,
+        range_end=end,
+        start_revision=position + 1,
+        prev_kv=True,
+        progress_notify=True,
+        fragment=True,  # otherwise a thousand revisions may come as one message, of any size
     )
     async with asyncio.timeout(ATTEMPT_SECONDS):
         with _ending():
@@ -103,20 +110,36 @@ def _ending() -> Iterator[None]:
         raise Ended("its endpoint does not answer") from None
 
 
-def _events(client: Client, layout: Layout, response: Any, position: int) -> list[Event]:
+def _whole(parted: Sequence[Any], response: Any) -> tuple[list[Any], list[Any]]:
+    """etcd's events up to the last revision of which nothing more is to come; and those of the one behind it.
+
+    A response that would be large comes in fragments, which part what was changed together.
+    """
+    events = [*parted, *response.events]
+    if not response.fragment or not events:
+        return events, []
+    last = events[-1].kv.mod_revision
+    count = sum(event.kv.mod_revision == last for event in events)
+    return events[:-count], events[-count:]
+
+
+def _events(
+    client: Client, layout: Layout, response: Any, whole: Sequence[Any], position: int
+) -> list[Event]:
     if response.canceled:
         raise _ended(client, response, position)
     try:
-        found = [layout.event(event) for event in response.events]
+        found = [layout.event(event) for event in whole]
     except LookupError as error:
         raise refusals.forgotten(position) from error
     return [event for event in found if event is not None]
 
 
-def _reached(response: Any, position: int) -> int:
-    """How far a response goes: to its last event; one without events says itself how far there are none."""
-    last = response.events[-1].kv.mod_revision if response.events else response.header.revision
-    return max(position, int(last))
+def _reached(response: Any, whole: Sequence[Any], position: int) -> int:
+    """How far this goes: to its last event; a response without events says itself how far there are none."""
+    if whole:
+        return max(position, int(whole[-1].kv.mod_revision))
+    return position if response.fragment else max(position, int(response.header.revision))
 
 
 def _ended(client: Client, response: Any, position: int) -> Exception:
