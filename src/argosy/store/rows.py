@@ -101,15 +101,25 @@ def reach(connection: sqlite3.Connection, after: int) -> int:
     return newest
 
 
-def events(connection: sqlite3.Connection, after: int, count: int) -> list[Event]:
-    """The next `count` events after a revision. Raises Compacted."""
+def events(connection: sqlite3.Connection, after: int, count: int, most: int = 0) -> list[Event]:
+    """The next `count` events after a revision; fewer where that is `most` bytes already (0: whatever they have).
+
+    Raises Compacted.
+    """
     reach(connection, after)
     rows = connection.execute(
         "SELECT revision, type, resource, namespace, name, body, previous, previous_revision FROM events"
         " WHERE revision > ? ORDER BY revision LIMIT ?",
         (after, count),
     )
-    return [_event(*row) for row in rows]
+    found: list[Event] = []
+    size = 0
+    for row in rows:
+        found.append(_event(*row))
+        size += len(row[5])
+        if most and size >= most:
+            break
+    return found
 
 
 def current(connection: sqlite3.Connection, key: Key, expected: int | None) -> Stored:

@@ -37,7 +37,7 @@ from argosy.store.base import (
     Unchanged,
 )
 from argosy.store.holding import Renewal
-from argosy.store.tail import CHUNK, Tail, each, follow
+from argosy.store.tail import CHUNK, CHUNK_BYTES, KEEP_BYTES, Tail, each, follow
 from argosy.store.writer import Writer
 
 KEEP_EVENTS = 10_000
@@ -204,7 +204,7 @@ class SqliteStore:
             self._connections.put(connection)
 
     async def _older(self, revision: int) -> AsyncGenerator[Sequence[Event], None]:
-        while events := await self._read(partial(rows.events, after=revision, count=CHUNK)):
+        while events := await self._read(partial(rows.events, after=revision, count=CHUNK, most=CHUNK_BYTES)):
             yield events
             revision = events[-1].stored.revision
 
@@ -212,7 +212,7 @@ class SqliteStore:
         if self._closed:
             raise self._gone()
         if self._tail is None:
-            self._tail = Tail(latest, TAIL_EVENTS)
+            self._tail = Tail(latest, TAIL_EVENTS, KEEP_BYTES)
             self._follower = asyncio.create_task(self._fill(self._tail), name="store-follower")
         self._tail.watchers += 1
         return self._tail

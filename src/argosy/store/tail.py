@@ -28,15 +28,23 @@ LONGEST = 0.02
 """Seconds after a waking until the next, at most: for as long as the first took, nobody is woken again."""
 
 
-class Tail:
-    """Events since `floor`, at least the last `keep` of them once there are so many."""
+KEEP_BYTES = 64 << 20
+"""Of the events in a tail, for stores that have the older ones elsewhere."""
+UNBOUNDED = 1 << 62
 
-    def __init__(self, floor: int, keep: int) -> None:
+
+class Tail:
+    """Events since `floor`, at least the last `keep` of them once there are so many; fewer where they have more than
+    `keep_bytes`."""
+
+    def __init__(self, floor: int, keep: int, keep_bytes: int = UNBOUNDED) -> None:
         self.floor = floor
         self.latest = floor
         self.watchers = 0
         self._keep = keep
+        self._keep_bytes = keep_bytes
         self._events: list[Event] = []
+        self._bytes = 0  # of what is in them
         self._waiting: set[asyncio.Future[None]] = set()
         self._failure: StoreError | None = None
         self._batches: dict[int, Batch] = {}
@@ -49,24 +57,24 @@ class Tail:
         if not events:
             return
         self._events.extend(events)
+        self._bytes += sum(map(_size, events))
         self.latest = events[-1].stored.revision
         # Cut rarely: a cut moves every event that stays.
-        if len(self._events) > self._keep + max(64, self._keep // 8):
-            cut = self._whole(len(self._events) - self._keep)
-            self.floor = self._events[cut - 1].stored.revision
-            del self._events[:cut]
+        if len(self._events) > self._keep + max(64, self._keep // 8) or self._bytes > self._keep_bytes:
+            self._drop(self._whole(self._beyond()))
         self._wake()
 
     def reset(self, latest: int) -> None:
         """Forgets everything up to `latest`; watchers that are behind find out when they read elsewhere."""
         self._events.clear()
+        self._bytes = 0
         self.floor = self.latest = latest
         self._wake()
 
     def forget(self, revision: int) -> None:
         """Drops the events up to a revision, which is not newer than `latest`."""
         if revision > self.floor:
-            del self._events[: bisect_right(self._events, revision, key=_revision)]
+            self._drop(bisect_right(self._events, revision, key=_revision))
             self.floor = revision
             self._wake()
 
@@ -106,6 +114,22 @@ class Tail:
                 self._waiting.discard(waiter)
         if self._failure is not None:
             raise self._failure
+
+    def _beyond(self) -> int:
+        """How many of the oldest events are too many, by their number or by their bytes."""
+        count = max(0, len(self._events) - self._keep)
+        if self._bytes > self._keep_bytes:
+            left = self._bytes - sum(map(_size, self._events[:count]))
+            while left > self._keep_bytes * 7 // 8:
+                left -= _size(self._events[count])
+                count += 1
+        return count
+
+    def _drop(self, count: int) -> None:
+        if count:
+            self._bytes -= sum(map(_size, self._events[:count]))
+            self.floor = self._events[count - 1].stored.revision
+            del self._events[:count]
 
     def _end(self, start: int) -> int:
         """Of the events that are taken at once."""
@@ -188,3 +212,7 @@ def _now() -> float:
 
 def _revision(event: Event) -> int:
     return event.stored.revision
+
+
+def _size(event: Event) -> int:
+    return len(event.stored.body) + len(event.previous or b"")

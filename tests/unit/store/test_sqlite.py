@@ -18,6 +18,7 @@ from argosy.store import file, rows, sqlite
 from argosy.store.base import Compacted, Event, EventType, Key, Store, Unavailable
 from argosy.store.memory import MemoryStore
 from argosy.store.sqlite import SqliteStore
+from argosy.store.tail import CHUNK_BYTES
 
 ROUTES = "networking.istio.io/virtualservices"
 REVIEWS = Key(ROUTES, "shop", "reviews")
@@ -341,6 +342,17 @@ async def test_the_log_keeps_at_least_its_last_events_and_not_all(tmp_path: Path
     await store.close()
 
 
+async def test_who_is_far_behind_reads_the_log_a_little_at_a_time(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "a.db")
+    await store.create(REVIEWS, b"")
+    for _ in range(50):
+        await store.update(REVIEWS, b"x" * 100_000)
+    found = [batch async for batch in store._older(0)]
+    assert [event.stored.revision for batch in found for event in batch] == list(range(1, 52))
+    assert max(sum(len(event.stored.body) for event in batch) for batch in found) < CHUNK_BYTES + 100_000
+    await store.close()
+
+
 async def test_what_this_process_writes_reaches_its_watchers_without_being_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,7 +376,7 @@ async def test_what_this_process_writes_reaches_its_watchers_without_being_read_
     async with asyncio.timeout(10):
         await waits.wait()  # the follower has looked into the file
     read: list[int] = []
-    monkeypatch.setattr(rows, "events", lambda _, after, count: read.append(after))
+    monkeypatch.setattr(rows, "events", lambda _, after, **bounds: read.append(after))
     first = await store.create(REVIEWS, b"1")
     await store.update(REVIEWS, b"2", first.revision)
     await store.update(REVIEWS, b"2")

@@ -60,6 +60,27 @@ async def test_a_batch_is_bounded_in_events_and_in_bytes_and_parts_no_revision()
     assert revisions(huge.since(0)) == [1, 1]
 
 
+async def test_a_tail_of_large_events_is_bounded_in_bytes() -> None:
+    """What does not fit is in the log of the store: who is behind reads it there."""
+    tail = Tail(0, 1_000, keep_bytes=10_000)
+    for number in range(100):
+        tail.extend([event(number + 1, 1_000)])
+        assert sum(len(each.stored.body) for each in tail.all_since(tail.floor)) <= 10_000
+    assert tail.floor in range(90, 95), "most of what fits is there"
+    assert tail.since(tail.floor - 1) is None
+    assert revisions(tail.since(tail.floor))[-1] == 100
+    tail.extend([event(101), event(101, 20_000), event(102)])
+    assert revisions(tail.since(101)) == [102], (
+        "one that alone is too large goes, and what was written with it"
+    )
+    assert tail.since(100) is None
+    tail.reset(200)
+    tail.extend([event(number, 1_000) for number in range(201, 210)])
+    tail.forget(205)
+    tail.extend([event(number, 1_000) for number in range(210, 215)])
+    assert tail.floor == 205, "what was forgotten does not count"
+
+
 async def test_few_batches_are_kept() -> None:
     tail = Tail(0, 100)
     tail.extend([event(n + 1) for n in range(20)])

@@ -41,7 +41,7 @@ from argosy.store.etcd.compaction import Compactor
 from argosy.store.etcd.keys import Layout
 from argosy.store.etcd.watch import changes
 from argosy.store.holding import Renewal
-from argosy.store.tail import Tail, each, follow
+from argosy.store.tail import KEEP_BYTES, Tail, each, follow
 
 PAGE = 500
 """Objects in one answer: what etcd reads at once, and we decode at once."""
@@ -331,7 +331,7 @@ class EtcdStore:
         if self._client.closed:
             raise self._client.gone()
         if self._tail is None:
-            self._tail = Tail(after, TAIL_EVENTS)
+            self._tail = Tail(after, TAIL_EVENTS, KEEP_BYTES)
             self._follower = asyncio.create_task(self._fill(self._tail), name="store-follower")
         self._tail.watchers += 1
         return self._tail
