@@ -147,6 +147,7 @@ def called(obj: Any) -> str:
 
 
 FIRST = {"Namespace": 0, "Service": 1, "ServiceEntry": 1, "DestinationRule": 2, "Gateway": 2}
+"""Kind -> when it is written: before whatever names objects of it."""
 
 
 class Tried(Struct, frozen=True):

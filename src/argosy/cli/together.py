@@ -19,27 +19,17 @@ def without_what_comes(tried: Sequence[Tried]) -> list[Tried]:
     """Each without the warnings of what another of them brings: the host of a Service, the subset of a rule."""
     if not any(one.warnings for one in tried):
         return list(tried)
-    from argosy.model.snapshot import Snapshot
+    from argosy.cli.modelled import modelled
+    from argosy.model.ir import Mesh
     from argosy.resources.kinds import decode
 
     objects = [decode(one.object) for one in tried]
-    nothing, all_of_them = Snapshot(), _snapshot(objects)
-    found = []
+    nothing, all_of_them = (modelled(found, Mesh())[0] for found in ((), objects))
+    left = []
     for one, obj in zip(tried, objects, strict=True):
         settled = set(_said(nothing, obj)) - set(_said(all_of_them, obj))
-        found.append(replace(one, warnings=tuple(each for each in one.warnings if each not in settled)))
-    return found
-
-
-def _snapshot(objects: Sequence[Object]) -> Snapshot:
-    from argosy.model.snapshot import Snapshot
-    from argosy.registry.objects import ObjectRegistry
-
-    snapshot = Snapshot()
-    snapshot.apply(ObjectRegistry().upsert_all(objects))
-    for obj in objects:
-        snapshot.put_config(obj)
-    return snapshot
+        left.append(replace(one, warnings=tuple(each for each in one.warnings if each not in settled)))
+    return left
 
 
 def _said(snapshot: Snapshot, obj: Object) -> list[str]:

@@ -145,18 +145,11 @@ def mesh_settings(file: str) -> Mesh:
 
 def snapshot_of(found: Sequence[Object], mesh: Mesh, described: Described) -> Snapshot:
     """The model of the objects, with the described proxy as a workload in it."""
-    from argosy.model.snapshot import Snapshot
-    from argosy.registry.objects import ObjectRegistry
+    from argosy.cli.modelled import modelled
 
-    snapshot = Snapshot(mesh)
-    registry = ObjectRegistry(trust_domain=mesh.trust_domain, domain_suffix=mesh.domain_suffix)
-    snapshot.apply(registry.upsert_all(found))
-    for one in found:
-        snapshot.put_config(one)
-    if refused := {**registry.rejected, **snapshot.rejected}:
-        raise Failure(
-            "\n  ".join(("these objects cannot be used:", *refused.values())), "see argosy validate"
-        )
+    snapshot, refused = modelled(found, mesh)
+    if refused:
+        raise Failure("\n  ".join(("these objects cannot be used:", *refused)), "see argosy validate")
     snapshot.put_workload(own_workload(found, snapshot, described))
     return snapshot
 
