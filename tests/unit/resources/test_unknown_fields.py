@@ -27,12 +27,24 @@ def peer(**parts: Any) -> Json:
     return head | parts
 
 
-@pytest.mark.parametrize("port", ["80", "0", "080"])
-def test_an_entry_of_a_map_that_looks_like_a_place_in_a_list(port: str) -> None:
-    obj = peer(spec={"portLevelMtls": {port: {"mode": "STRICT", "mod": "x"}, "81": {"mode": "DISABLE"}}})
-    left, unknown = schema.without_unknown(PEER, obj)
-    assert left == peer(spec={"portLevelMtls": {port: {"mode": "STRICT"}, "81": {"mode": "DISABLE"}}})
-    assert [problem.message for problem in unknown] == ["is not a field; the fields here are mode"]
+@pytest.mark.parametrize("key", ["80", "080", "", "x", "0", "a/b~c"])
+def test_in_the_entries_of_a_map_they_are_found_and_taken_out(key: str) -> None:
+    """Whatever the key: the library's paths have numbers for keys of digits, and pass over empty ones."""
+    entries = {key: {"mode": "STRICT", "mood": {}}, "81": {"mode": "DISABLE"}, f"{key}0": {"mood": 1}}
+    left, unknown = schema.without_unknown(PEER, peer(spec={"portLevelMtls": entries}))
+    known = {key: {"mode": "STRICT"}, "81": {"mode": "DISABLE"}, f"{key}0": {}}
+    assert left == peer(spec={"portLevelMtls": known})
+    assert [problem.field for problem in unknown] == [
+        schema.join(["spec", "portLevelMtls", each, "mood"]) for each in (key, f"{key}0")
+    ]
+    assert {problem.message for problem in unknown} == {"is not a field; the fields here are mode"}
+
+
+def test_of_very_many_some_are_told_and_all_taken_out() -> None:
+    many = {str(number): {"mode": "STRICT", "mood": 1} for number in range(schema.MANY)}
+    left, unknown = schema.without_unknown(PEER, peer(spec={"portLevelMtls": many}))
+    assert set(map(tuple, left["spec"]["portLevelMtls"].values())) == {("mode",)}
+    assert len(unknown) == schema.MOST_TOLD
 
 
 def test_what_machines_write_and_what_was_once_a_field_stay() -> None:

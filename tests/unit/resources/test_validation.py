@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argosy.resources import schema
-from argosy.resources.kinds import KINDS, decode, kind_of
+from argosy.resources.kinds import KINDS, decode
 from argosy.resources.problem import Problem
 from argosy.resources.validation import Verdict, validate
 from tests.unit.resources.rich import RICH
@@ -78,45 +78,6 @@ def test_unknown_fields_are_errors_when_strict_and_warnings_otherwise(judge: Jud
 def test_unknown_fields_do_not_hide_what_else_is_wrong(judge: Judge) -> None:
     errors = judge("WorkloadEntry", {"address": "", "adress": "1.1.1.1"}).errors
     assert [problem.field for problem in errors] == ["spec.adress", "spec.address"]
-
-
-@pytest.mark.parametrize("key", ["80", "080", "", "x", "0", "a/b~c"])
-def test_unknown_fields_in_the_entries_of_a_map_are_found_and_taken_out(key: str) -> None:
-    """Whatever the key: the library's paths have numbers for keys of digits, and pass over empty ones."""
-    entries = {key: {"mode": "STRICT", "mood": {}}, "81": {"mode": "DISABLE"}, f"{key}0": {"mood": 1}}
-    obj = {
-        "apiVersion": "security.istio.io/v1",
-        "kind": "PeerAuthentication",
-        "metadata": {"name": "a", "namespace": "b"},
-        "spec": {"portLevelMtls": entries},
-    }
-    kind = kind_of("security.istio.io/v1", "PeerAuthentication")
-    assert kind is not None
-    left, unknown = schema.without_unknown(kind, obj)
-    assert left["spec"]["portLevelMtls"] == {
-        key: {"mode": "STRICT"},
-        "81": {"mode": "DISABLE"},
-        f"{key}0": {},
-    }
-    assert [problem.field for problem in unknown] == [
-        schema.join(["spec", "portLevelMtls", each, "mood"]) for each in (key, f"{key}0")
-    ]
-    assert {problem.message for problem in unknown} == {"is not a field; the fields here are mode"}
-
-
-def test_of_very_many_unknown_fields_some_are_told_and_all_taken_out() -> None:
-    many = {str(number): {"mode": "STRICT", "mood": 1} for number in range(schema.MANY)}
-    obj = {
-        "apiVersion": "security.istio.io/v1",
-        "kind": "PeerAuthentication",
-        "metadata": {"name": "a", "namespace": "b"},
-        "spec": {"portLevelMtls": many},
-    }
-    kind = kind_of("security.istio.io/v1", "PeerAuthentication")
-    assert kind is not None
-    left, unknown = schema.without_unknown(kind, obj)
-    assert set(map(tuple, left["spec"]["portLevelMtls"].values())) == {("mode",)}
-    assert len(unknown) == schema.MOST_TOLD
 
 
 def test_unknown_fields_of_a_status_are_tolerated() -> None:
