@@ -26,8 +26,6 @@ MANY = 8
 """Watchers, from which on waking them costs more than a write."""
 LONGEST = 0.02
 """Seconds after a waking until the next, at most: for as long as the first took, nobody is woken again."""
-
-
 KEEP_BYTES = 64 << 20
 """Of the events in a tail, for stores that have the older ones elsewhere."""
 UNBOUNDED = 1 << 62
