@@ -12,12 +12,17 @@ def descriptors(pid: int) -> int:
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
+def memory(pid: int, field: str) -> int:
+    """KiB of a field of /proc/PID/status, as VmRSS (now), VmHWM (at most so far), RssAnon (of its own)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1])
+    raise LookupError(pid)
+
+
 def resident(pid: int) -> float:
     """Resident memory in MB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1000
-    raise LookupError(pid)
+    return memory(pid, "VmRSS") / 1000
 
 
 def agent_pid(mesh: Mesh) -> int:

@@ -27,6 +27,7 @@ from tests.long.api_oracle import Api
 from tests.long.api_state import NAMESPACES, State
 from tests.long.conftest import FULL, count
 from tests.long.openapi_cases import Maker, Operation
+from tests.long.processes import memory
 from tests.servers.server_process import Server, running_server
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(7200)]
@@ -73,8 +74,7 @@ def unhurt(server: Server) -> None:
     log = server.log.read_text()
     for word in ("Traceback", "request failed", "Task exception", "never retrieved"):
         assert word not in log, log[max(0, log.index(word) - 500) :][:5000]
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    peak = next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM"))
+    peak = memory(server.process.pid, "VmHWM") << 10
     assert peak < MOST_MEMORY, f"{peak >> 20} MiB"
 
 

@@ -21,6 +21,7 @@ import pytest
 from argosy.apiserver import kubeconfig
 from argosy.store.etcd.address import parse
 from argosy.store.etcd.store import EtcdStore
+from tests.long.processes import memory
 from tests.servers.etcd import etcd
 from tests.servers.server_process import Server, running_server
 
@@ -105,9 +106,7 @@ def revision_of(obj: Json) -> int:
 
 def memory_of(server: Server) -> int:
     """Bytes of the process's own, now."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("RssAnon:"))
-    return int(line.split()[1]) * 1024
+    return memory(server.process.pid, "RssAnon") * 1024
 
 
 async def change(api: httpx.AsyncClient, number: int) -> int:
