@@ -28,6 +28,7 @@ from argosy.identity.protocol import (
 )
 from argosy.runtime.errors import Failure
 from argosy.runtime.paths import write_private
+from argosy.runtime.pings import pings
 
 LONGEST_ANSWER = 256 * 1024
 
@@ -138,8 +139,7 @@ def channel(address: str, bundle: str, chain: str = "", key: str = "") -> grpc.a
         ("grpc.ssl_target_name_override", SERVER_DNS_NAME),
         ("grpc.enable_http_proxy", 0),
         ("grpc.use_local_subchannel_pool", 1),  # another certificate must be another connection
-        ("grpc.keepalive_time_ms", 20_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
+        *pings(20, 10),
         ("grpc.initial_reconnect_backoff_ms", 200),
         # Also the time that a connection has to come about, TLS and all: a busy or far server needs more than a moment.
         ("grpc.min_reconnect_backoff_ms", 5_000),

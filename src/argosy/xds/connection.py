@@ -17,6 +17,7 @@ import grpc
 import structlog
 from msgspec import Struct
 
+from argosy.runtime.pings import pings
 from argosy.xds import wire
 from argosy.xds.server import PATH
 from argosy.xds.wire import Malformed, Received, Request
@@ -55,10 +56,7 @@ def channel_options(*, keepalive: float = 20.0) -> list[tuple[str, int]]:
         ("grpc.enable_http_proxy", 0),
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
-        ("grpc.keepalive_time_ms", int(keepalive * 1000)),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.max_pings_without_data", 0),
+        *pings(keepalive, min(keepalive, 10)),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),

@@ -16,6 +16,7 @@ import grpc
 import structlog
 from msgspec import Struct
 
+from argosy.runtime.pings import pings
 from argosy.xds import wire
 from argosy.xds.stream import Stream
 from argosy.xds.types import short
@@ -118,15 +119,13 @@ def unix_time(at: float) -> float:
 
 def server_options(*, pending_requests: int = 20_000, keepalive: float = 30.0) -> list[tuple[str, int]]:
     """Options of a grpc.aio server that many streams connect to. `pending_requests`: streams that may begin at once
-    before gRPC resets them. `keepalive`: seconds between pings that find dead peers; answered within 10 s."""
+    before gRPC resets them. `keepalive`: seconds between pings that find dead peers; given up after 10 s more."""
     return [
         ("grpc.max_receive_message_length", 64 << 20),
         ("grpc.max_send_message_length", -1),
         ("grpc.server.max_pending_requests", pending_requests),
         ("grpc.server.max_pending_requests_hard_limit", pending_requests * 2),
-        ("grpc.keepalive_time_ms", int(keepalive * 1000)),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.keepalive_permit_without_calls", 1),
+        *pings(keepalive, min(keepalive, 10)),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.so_reuseport", 0),

@@ -24,6 +24,7 @@ import grpc.aio
 from aetcd import rpc
 
 from argosy.runtime.errors import Failure
+from argosy.runtime.pings import pings
 from argosy.store.base import NotFound, StoreError, TooLarge, Unavailable
 from argosy.store.etcd.address import EtcdAddress, read
 
@@ -35,8 +36,7 @@ OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_retries", 0),
     # etcd cuts who pings more often than every 5 s (--grpc-keepalive-min-time).
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    *pings(10, 5, idle=False),
     ("grpc.initial_reconnect_backoff_ms", 100),
     # Also the time that a connection has to come about, TLS and all.
     ("grpc.min_reconnect_backoff_ms", 2_000),
