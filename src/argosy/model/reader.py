@@ -73,7 +73,7 @@ class Reader:
     def secret(self, namespace: str, name: str) -> ir.Pairs | None:
         """Its data as stored (base64)."""
         self.facts.add(_fact(FactKind.SECRET, f"{namespace}/{name}"))
-        return self._snapshot.secrets.get((namespace, name))
+        return self._snapshot.secrets.rules.get((namespace, name))
 
     def selectors(self, namespace: str, labels: ir.Pairs) -> tuple[Selector, ...]:
         """The selectors in use that match a proxy of these labels."""
@@ -129,7 +129,7 @@ class Reader:
         """Those for a host that the scope sees: the most specific host first, then the oldest."""
         self.facts.update(_host_facts(FactKind.ROUTES, hostname))
         for pattern in patterns(hostname):
-            for rule in self._snapshot.routes_by_host.get(pattern):
+            for rule in self._snapshot.virtual_services.by_host.get(pattern):
                 if visible_from(rule.export_to, scope.namespace):
                     yield rule
 
@@ -139,7 +139,9 @@ class Reader:
             if http.delegate is None:
                 yield http
                 continue
-            delegate = self._snapshot.virtual_services.get((http.delegate.namespace, http.delegate.name))
+            delegate = self._snapshot.virtual_services.rules.get(
+                (http.delegate.namespace, http.delegate.name)
+            )
             if (
                 delegate is not None
                 and not delegate.hosts
@@ -157,7 +159,9 @@ class Reader:
         exported to the client's.
         """
         self.facts.update(_host_facts(FactKind.DESTINATION, hostname))
-        candidates = [rule for p in patterns(hostname) for rule in self._snapshot.rules_by_host.get(p)]
+        candidates = [
+            rule for p in patterns(hostname) for rule in self._snapshot.destination_rules.by_host.get(p)
+        ]
         if not candidates:
             return None
         service, root = self.service(hostname), self.mesh().root_namespace
@@ -175,7 +179,7 @@ class Reader:
         """The servers of the Gateways that select the scope's proxies: the oldest Gateway first, as written."""
         if scope.type != ProxyType.ROUTER:
             return ()
-        by_selector = self._snapshot.gateways_by_selector
+        by_selector = self._snapshot.gateways.by_selector
         selectors = ("", *scope.matched)
         self.facts.update(Fact(FactKind.GATEWAY_SERVERS, selector) for selector in selectors)
         rules = [rule for selector in selectors for rule in by_selector.get(selector)]
@@ -190,12 +194,12 @@ class Reader:
         """
         self.facts.add(_fact(FactKind.GATEWAYS, gateway))
         namespace, _, name = gateway.partition("/")
-        rule = self._snapshot.gateways.get((namespace, name))
+        rule = self._snapshot.gateways.rules.get((namespace, name))
         if rule is None:
             return ()
         place = Place(scope, gateway, port)
         found: dict[str, list[ir.Route]] = {}
-        for bound in self._snapshot.routes_by_gateway.get(gateway):
+        for bound in self._snapshot.virtual_services.by_gateway.get(gateway):
             if not visible_from(bound.export_to, scope.namespace):
                 continue
             hosts = gateways.served_hosts(rule, port, bound)
@@ -215,7 +219,7 @@ class Reader:
     def peer_mtls(self, namespace: str, labels: ir.Pairs, workload_port: int) -> ir.MtlsMode:
         """Which connections the workload takes on a port."""
         root = self.mesh().root_namespace
-        by_group = self._snapshot.policies_by_group
+        by_group = self._snapshot.peer_authentications.by_group
         groups = policy_groups(namespace, labels)
         self.facts.update(_fact(FactKind.PEER_AUTHENTICATION, group) for group in (root, *groups))
         own = (rule for group in groups for rule in by_group.get(group))

@@ -79,7 +79,9 @@ def _destination(snapshot: Snapshot, written: Destination, namespace: str, field
         ports = ", ".join(str(port.number) for port in service.ports) or "none"
         yield f"{field}.port.number", f"{written.port.number} is not a port of {host}; its ports are: {ports}"
     if written.subset:
-        rules = [rule for pattern in patterns(host) for rule in snapshot.rules_by_host.get(pattern)]
+        rules = [
+            rule for pattern in patterns(host) for rule in snapshot.destination_rules.by_host.get(pattern)
+        ]
         if not any(subset.name == written.subset for rule in rules for subset in rule.subsets):
             yield f"{field}.subset", _unknown_subset(written.subset, host, rules)
 
@@ -101,7 +103,7 @@ def _delegate(snapshot: Snapshot, http: HTTPRoute, namespace: str, field: str) -
     if http.delegate is None:
         return
     owner, name = http.delegate.namespace or namespace, http.delegate.name
-    rule = snapshot.virtual_services.get((owner, name))
+    rule = snapshot.virtual_services.rules.get((owner, name))
     if rule is None:
         yield f"{field}.name", f"{owner}/{name}: no such VirtualService; create it, without hosts"
     elif rule.hosts:
@@ -115,7 +117,7 @@ def _gateways(snapshot: Snapshot, obj: VirtualService) -> Iterator[Finding]:
         if written == MESH_GATEWAY:
             continue
         owner, _, name = gateway_name(written, namespace).partition("/")
-        gateway = snapshot.gateways.get((owner, name))
+        gateway = snapshot.gateways.rules.get((owner, name))
         field = f"spec.gateways[{index}]"
         if gateway is None:
             yield field, f"{written}: there is no Gateway {owner}/{name}; create it or correct the name"
@@ -143,7 +145,7 @@ def _host_conflicts(snapshot: Snapshot, obj: VirtualService) -> Iterator[Finding
     )
     for index, written in enumerate(spec.hosts):
         host = full_name(written, meta.namespace, snapshot.mesh.domain_suffix)
-        for other in snapshot.routes_by_host.get(host):
+        for other in snapshot.virtual_services.by_host.get(host):
             same = (other.namespace, other.name) == (own.namespace, own.name)
             if same or not _seen_together(own.export_to, other.export_to):
                 continue

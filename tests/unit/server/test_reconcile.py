@@ -123,9 +123,9 @@ def test_gateways_of_two_groups_with_one_name_do_not_meet(world: World) -> None:
     world.put(body, kubernetes)
     assert not world.reconciler.unusable(kubernetes)
     world.delete(kubernetes)
-    assert ("default", "edge") in world.reconciler.snapshot.gateways
+    assert ("default", "edge") in world.reconciler.snapshot.gateways.rules
     world.delete(istio)
-    assert ("default", "edge") not in world.reconciler.snapshot.gateways
+    assert ("default", "edge") not in world.reconciler.snapshot.gateways.rules
 
 
 class Lines:

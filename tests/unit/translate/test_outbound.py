@@ -12,6 +12,7 @@ from argosy.model.ir import Protocol, Resolution
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.snapshot import Snapshot
+from argosy.model.tables.mesh_settings import PLACE
 from argosy.translate import outbound
 from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption
 from argosy.translate.route import Tunnel
@@ -141,7 +142,7 @@ def test_automatic_mutual_tls_names_the_accounts_of_all_endpoints() -> None:
 
 def with_settings(**settings: Any) -> Snapshot:
     snapshot = mesh()
-    snapshot.mesh = replace(snapshot.mesh, **settings)
+    snapshot.settings.set(PLACE, replace(snapshot.mesh, **settings))
     return snapshot
 
 

@@ -1,0 +1,127 @@
+"""VirtualServices, by the hosts they route for sidecars, by the gateways they are bound to, and by their delegates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from argosy.model import lower_virtual_service
+from argosy.model.facts import Fact, FactKind
+from argosy.model.groups import Groups
+from argosy.model.hostnames import MESH_GATEWAY
+from argosy.model.rules import VirtualServiceRule
+from argosy.model.scope import Selector
+from argosy.model.selectors import SelectorIndex
+from argosy.model.tables.base import Name, Table
+from argosy.model.updates import Ref
+from argosy.resources.networking import VirtualService
+
+VIRTUAL_HOSTS = Fact(FactKind.HOSTS, "virtual")
+
+
+class VirtualServices(Table[VirtualServiceRule]):
+    kind = "VirtualService"
+    resource = VirtualService
+    makes = frozenset((FactKind.ROUTES, FactKind.GATEWAYS))
+
+    def __init__(
+        self, selectors: SelectorIndex, domain_suffix: str, stands_alone: Callable[[str], bool]
+    ) -> None:
+        """`stands_alone`: whether no service is meant by a host."""
+        super().__init__(selectors)
+        self.by_host: Groups[str, VirtualServiceRule] = Groups()  # of those bound to `mesh`
+        self.by_gateway: Groups[str, VirtualServiceRule] = Groups()
+        self._domain_suffix = domain_suffix
+        self._stands_alone = stands_alone
+        self._roots: dict[Name, set[Name]] = {}  # delegate -> the VirtualServices that name it
+
+    def lower(self, obj: Any) -> VirtualServiceRule:
+        return lower_virtual_service.lower(obj, self._domain_suffix)
+
+    def changed(self, key: Name, old: VirtualServiceRule | None, new: VirtualServiceRule | None) -> set[Fact]:
+        before, after = _mesh_hosts(old), _mesh_hosts(new)
+        facts = {Fact(FactKind.ROUTES, host) for host in _changed(old, new, before, after)}
+        if any(self._stands_alone(host) for host in self.by_host.replace(old, before, new, after)):
+            facts.add(VIRTUAL_HOSTS)
+        before, after = _edge_gateways(old), _edge_gateways(new)
+        self.by_gateway.replace(old, before, new, after)
+        same_hosts = old is not None and new is not None and old.hosts == new.hosts
+        gateways = _changed(old, new, before, after) if same_hosts else before | after
+        facts |= {Fact(FactKind.GATEWAYS, gateway) for gateway in gateways}
+        self._set_delegates(key, _delegates(old), _delegates(new))
+        for root in self._roots.get(key, ()):
+            facts |= _facts_of_routes(self.rules[root])
+        return facts
+
+    def _set_delegates(self, root: Name, old: frozenset[Name], new: frozenset[Name]) -> None:
+        for delegate in new - old:
+            self._roots.setdefault(delegate, set()).add(root)
+        for delegate in old - new:
+            self._roots[delegate].discard(root)
+            if not self._roots[delegate]:
+                del self._roots[delegate]
+
+    def facts(self, key: Name, rule: VirtualServiceRule) -> set[Fact]:
+        """With those of the VirtualServices that it is a part of."""
+        facts = _facts_of_routes(rule)
+        for root in self._roots.get(key, ()):
+            facts |= _facts_of_routes(self.rules[root])
+        return facts
+
+    def contributors(self, fact: Fact) -> frozenset[Ref]:
+        by = self.by_host if fact.kind is FactKind.ROUTES else self.by_gateway
+        return self._with_delegates(by.get(fact.name))
+
+    def of_mesh_hosts(self) -> frozenset[Ref]:
+        """All that name hosts for sidecars."""
+        return self.refs(rule for rule in self.rules.values() if _mesh_hosts(rule))
+
+    def selectors(self, rule: VirtualServiceRule) -> frozenset[Selector]:
+        sources = [match.source for http in rule.http for match in http.matches]
+        sources += [match.source for l4 in rule.tcp + rule.tls for match in l4.matches]
+        return frozenset(source.selector for source in sources if source.selector is not None)
+
+    def _with_delegates(self, rules: Iterable[VirtualServiceRule]) -> frozenset[Ref]:
+        rules = tuple(rules)
+        named = {delegate for rule in rules for delegate in _delegates(rule)}
+        return self.refs(rules) | self.refs(self.rules[name] for name in named if name in self.rules)
+
+
+def _changed(
+    old: VirtualServiceRule | None,
+    new: VirtualServiceRule | None,
+    before: frozenset[str],
+    after: frozenset[str],
+) -> frozenset[str]:
+    """Of the hosts (or gateways) that a VirtualService is and was for, those for which it now says something else."""
+    if old is None or new is None:
+        return before | after
+    same = (old.created, old.export_to, old.http, old.tcp, old.tls) == (
+        new.created,
+        new.export_to,
+        new.http,
+        new.tcp,
+        new.tls,
+    )
+    return before ^ after if same else before | after
+
+
+def _mesh_hosts(rule: VirtualServiceRule | None) -> frozenset[str]:
+    return frozenset(rule.hosts) if rule is not None and MESH_GATEWAY in rule.gateways else frozenset()
+
+
+def _edge_gateways(rule: VirtualServiceRule | None) -> frozenset[str]:
+    if rule is None or not rule.hosts:
+        return frozenset()
+    return frozenset(rule.gateways) - {MESH_GATEWAY}
+
+
+def _facts_of_routes(rule: VirtualServiceRule) -> set[Fact]:
+    facts = {Fact(FactKind.ROUTES, host) for host in _mesh_hosts(rule)}
+    return facts | {Fact(FactKind.GATEWAYS, gateway) for gateway in _edge_gateways(rule)}
+
+
+def _delegates(rule: VirtualServiceRule | None) -> frozenset[Name]:
+    if rule is None:
+        return frozenset()
+    return frozenset((http.delegate.namespace, http.delegate.name) for http in rule.http if http.delegate)
