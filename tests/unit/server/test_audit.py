@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from argosy.apiserver.access import audit
 from argosy.server.process import ControlPlane
-from tests.unit.server.test_access import RBAC, SECRETS, SHOP, USERS, admin, binding, made, user, web_of
-from tests.unit.server.test_access import plane as plane  # the fixture
-from tests.unit.server.test_process import until
+from tests.unit.server.people import RBAC, SECRETS, SHOP, USERS, admin, binding, made, user, web_of
+from tests.unit.server.people import plane as plane  # the fixture
+from tests.unit.server.whole_server import until
 
 Json = dict[str, Any]
 CONFIG = "/api/v1/namespaces/shop/configmaps"
@@ -224,8 +224,8 @@ def test_no_value_of_a_secret_is_ever_in_the_audit_log_or_the_log(
 async def _hushed(
     folder: Path, sequence: list[tuple[str, str, str, str]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from tests.unit.server.test_access import with_shop
-    from tests.unit.server.test_process import settings as of_server
+    from tests.unit.server.people import with_shop
+    from tests.unit.server.whole_server import settings as of_server
 
     hush = Hush()
     with structlog.testing.capture_logs() as logs:
