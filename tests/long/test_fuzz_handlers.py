@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -26,8 +27,12 @@ ROUND = 500
 
 
 def for_a_time(strategies: tuple[st.SearchStrategy[Any], ...], check: Callable[..., Any]) -> int:
-    """Checks new examples until the time is up; how many."""
-    done, deadline = 0, time.monotonic() + SECONDS
+    """Checks new examples until the time is up, and one at least; how many.
+
+    The time begins with the first: what hypothesis draws from is built before it, once, which takes seconds on a
+    machine that has much to do.
+    """
+    done, deadline = 0, math.inf
 
     @settings(
         max_examples=ROUND,
@@ -39,7 +44,9 @@ def for_a_time(strategies: tuple[st.SearchStrategy[Any], ...], check: Callable[.
     )
     @given(st.tuples(*strategies))
     def one(drawn: tuple[Any, ...]) -> None:
-        nonlocal done
+        nonlocal done, deadline
+        if not done:
+            deadline = time.monotonic() + SECONDS
         if time.monotonic() < deadline:
             done += 1
             check(*drawn)
