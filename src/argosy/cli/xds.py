@@ -7,7 +7,7 @@ redirect, and a proxy that is described on the command line.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -117,12 +117,32 @@ def objects(names: Sequence[str]) -> list[Object]:
         if verdict.kind is not None and verdict.kind.namespaced and verdict.valid:
             metadata = {**body["metadata"], "namespace": body["metadata"].get("namespace") or "default"}
             body = {**body, "metadata": metadata}
-        wrong += [f"{document.source}[{document.index}]: {problem}" for problem in verdict.errors]
+        problems = [f"{document.source}[{document.index}]: {problem}" for problem in verdict.errors]
         if verdict.valid:
             accepted.append(decode(body))
+        elif verdict.kind is not None and verdict.kind.group == "" and (usable := _usable(body)) is not None:
+            # Kubernetes judges its own kinds where they are served; what is asked here is what proxies make of them.
+            accepted.append(usable)
+            for problem in problems:
+                warn(problem)
+        else:
+            wrong += problems
     if wrong:
         raise Failure("\n  ".join(("the files are not valid:", *wrong)), "see argosy validate")
     return accepted
+
+
+def _usable(body: dict[str, Any]) -> Object | None:
+    """The object, if it has its kind's form at all."""
+    from msgspec import ValidationError
+
+    from argosy.resources.kinds import decode
+
+    metadata = {**body["metadata"], "namespace": body["metadata"].get("namespace") or "default"}
+    try:
+        return decode({**body, "metadata": metadata})
+    except (ValidationError, ValueError):
+        return None
 
 
 def mesh_settings(file: str) -> Mesh:

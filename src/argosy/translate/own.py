@@ -229,7 +229,7 @@ def _connect_http(proxy: Proxy, reader: Reader) -> Resource:
 
 
 def _virtual_outbound(proxy: Proxy, reader: Reader) -> Resource:
-    cluster = names.PASSTHROUGH if reader.mesh().outbound_allow_any else names.BLACK_HOLE
+    cluster = outbound.to_unknown_hosts(reader, proxy.scope)
     key = listeners.VirtualOutboundKey(cluster=cluster, log=_log(reader, proxy))
     return listeners.virtual_outbound(key)
 

@@ -7,10 +7,12 @@ fragments that its virtual hosts keep.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
@@ -26,7 +28,6 @@ from argosy.translate.graph import PLAN, VIRTUAL_HOST, Graph, Node, Phase, ViewB
 from argosy.translate.http_or_tcp import Handling, outbound_handling
 from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
 from argosy.translate.route import (
-    CatchAll,
     CatchAllKey,
     RouteConfigurationKey,
     Tunnel,
@@ -63,6 +64,7 @@ class SharedView(ViewBuild):
         self.fragments: dict[str, dict[Owner, Fragment]] = {}  # of each RouteConfiguration
         self.order: dict[str, tuple[Owner, ...] | None] = {}  # their order; None: to be sorted anew
         self.addresses: Claims[Owner] = Claims()  # captured listeners
+        self.listening: Counter[str] = Counter()  # how many of them a port has
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
@@ -150,11 +152,16 @@ class SharedView(ViewBuild):
         self.add(ROUTE, route, Phase.ASSEMBLY, partial(self._assemble, route))
 
     def _capture(self, name: str) -> None:
-        if self.addresses.holder(name) is None:
-            self.remove(LISTENER, name)
-        else:
+        held, wanted = (LISTENER, name) in self.nodes, self.addresses.holder(name) is not None
+        if wanted:
             self.add(LISTENER, name, Phase.PART, partial(self._captured, name))
             self.mark(LISTENER, name)
+        else:
+            self.remove(LISTENER, name)
+        if held != wanted:
+            port = name.rpartition("_")[2]
+            self.listening[port] += 1 if wanted else -1
+            self.mark(ROUTE, port)
 
     def _replan_gateways(self, old: tuple[int, ...], new: tuple[int, ...]) -> None:
         for port in set(old) - set(new):
@@ -189,7 +196,10 @@ class SharedView(ViewBuild):
             held[owner] = new
         self.mark(ROUTE, route)
 
-    def _assemble(self, route: str, reader: Reader) -> Resource:
+    def _assemble(self, route: str, reader: Reader) -> Resource | None:
+        """None where nothing listens for it: a host that is no service brings no port with it."""
+        if self.scope.interception is Interception.REDIRECT and not self.listening[route]:
+            return None
         held = self.fragments[route]
         order = self.order[route]
         if order is None:
@@ -197,7 +207,7 @@ class SharedView(ViewBuild):
         explicit = self.scope.interception is Interception.EXPLICIT
         rest = catch_all(
             CatchAllKey(
-                kind=CatchAll.ALLOW_ANY if reader.mesh().outbound_allow_any else CatchAll.BLOCK_ALL,
+                cluster=outbound.to_unknown_hosts(reader, self.scope),
                 tunnel=Tunnel.TCP if explicit else Tunnel.NONE,
             )
         )
@@ -218,7 +228,7 @@ class SharedView(ViewBuild):
             to: tuple[tuple[str, int], ...] = ()
         elif by_name and address == listeners.WILDCARD:
             # Of all services of the port none is meant: what no name says goes where it wanted to go.
-            to = ((names.PASSTHROUGH if reader.mesh().outbound_allow_any else names.BLACK_HOLE, 1),)
+            to = ((outbound.to_unknown_hosts(reader, self.scope), 1),)
         else:
             to = outbound.tcp_clusters(reader, self.scope, host, port)
         return listeners.captured_listener(
@@ -256,13 +266,17 @@ def host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
     service = reader.service(host)
     if service is None:
         return _virtual_host_plan(scope, host, reader)
-    if not reader.visible(scope, host):
-        return HostPlan()
+    if not reader.reachable(scope, host):
+        return _virtual_host_plan(scope, host, reader) if scope.sidecar else HostPlan()
     ports = tuple(port for port in service.ports if outbound_handling(port.protocol) is not Handling.NONE)
     subsets = outbound.subsets(reader.destination(scope, host))
     planned = tuple((port.number, subset) for port in ports for subset in subsets)
     if scope.type is not ProxyType.SIDECAR:
         return HostPlan(clusters=planned)
+    if scope.sidecar:
+        if not reader.visible(scope, host):
+            return replace(_virtual_host_plan(scope, host, reader) or HostPlan(), clusters=planned)
+        ports = tuple(port for port in ports if reader.visible_at(scope, host, port.number))
     hosts = domains.hosts_of(service, scope.namespace, reader.mesh().domain_suffix)
     virtual_hosts, captured = [], []
     for port in ports:
@@ -288,7 +302,7 @@ def host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
 
 def _virtual_host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
     """A host that only VirtualServices name."""
-    if scope.type is not ProxyType.SIDECAR or host == "*":
+    if scope.type is not ProxyType.SIDECAR or host == "*" or not reader.stands_alone(scope, host):
         return None
     if reader.route_table(scope, host, VIRTUAL_HOST_PORT) is None:
         return None

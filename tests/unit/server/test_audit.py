@@ -141,6 +141,11 @@ async def test_failures_that_anybody_can_make_do_not_push_the_rest_out(
     assert len(listed) + line["unlisted"] == 230
 
 
+def _told(logs: list[Any]) -> list[Any]:
+    """Lines about the audit log: a busy machine may have others."""
+    return [line for line in logs if "audit log cannot be written" in line["event"]]
+
+
 async def test_a_full_disk_of_the_audit_log_is_loud_and_the_write_is_kept(
     plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,10 +159,9 @@ async def test_a_full_disk_of_the_audit_log_is_loud_and_the_write_is_kept(
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}}
         async with admin(plane) as web:
             assert (await web.post(CONFIG, json=body)).status_code == 201
-            await until(lambda: logs, "it is told")
+            await until(lambda: _told(logs), "it is told")
             assert (await web.get(f"{CONFIG}/kept")).status_code == 200
-    assert logs[0]["log_level"] == "error"
-    assert "audit log cannot be written" in logs[0]["event"]
+    assert all(line["log_level"] == "error" for line in _told(logs))
     async with httpx.AsyncClient(base_url=plane.info.status, trust_env=False) as web:
         metrics = (await web.get("/metrics")).text
     assert "argosy_audit_lost_total 0" in metrics
