@@ -138,6 +138,12 @@ class Reader:
             return not self.visible(scope, host)
         return not any(self.visible(scope, one) for one in self.hosts() if covers(host, one))
 
+    def inbound_ports(self, scope: Scope, namespace: str, name: str) -> tuple[ir.WorkloadPort, ...]:
+        """The ports of a workload in the order of their numbers: those of its Sidecar, else those of its entry."""
+        workload = self.workload(namespace, name)
+        sidecar = self.sidecar(scope)
+        return (sidecar or SidecarRule(namespace="", name="")).ports(workload)
+
     def outbound(self, scope: Scope) -> tuple[bool, ir.Destination | None]:
         """Whether requests to hosts that are not seen are let through, and the service through which they go."""
         sidecar = self.sidecar(scope)

@@ -3,14 +3,17 @@
 Facts (Istio): an egress listener with a port decides for that port alone, one without for every port that no other
 listener has; of a service in several namespaces the imported one counts. A VirtualService is imported by its own
 namespace and any of its hosts, where either of the two host patterns covers the other; the services that an imported
-VirtualService leads to can be reached, but have no host of their own. A Sidecar without egress sees everything.
+VirtualService leads to can be reached, but have no host of their own. A Sidecar without egress sees everything. With
+ingress, its ports are all that the workload has; what comes to others passes through.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from argosy.model import ir
 from argosy.model.hostnames import EVERYWHERE, covers, patterns
@@ -18,6 +21,7 @@ from argosy.model.rules import Target, VirtualServiceRule
 from argosy.model.scope import Selector
 
 EVERY_PORT = 0
+LOOPBACK = "127.0.0.1"
 
 
 class Imports(Struct, frozen=True, kw_only=True):
@@ -56,6 +60,20 @@ class EgressListener(Struct, frozen=True, kw_only=True):
     captured: bool = True
 
 
+class IngressListener(Struct, frozen=True, kw_only=True):
+    """A port of the workload in place of those that its services name."""
+
+    port: int  # the workload port
+    protocol: ir.Protocol = ir.Protocol.UNSUPPORTED
+    name: str = ""
+    bind: str = ""  # an address; "": the proxy's own
+    captured: bool = True  # whether traffic is redirected to it, or sent by itself
+    endpoint: tuple[str, int] | None = (
+        None  # the application: (address or unix://path, port); "": the workload's own IP
+    )
+    connection_pool: ir.ConnectionPool | None = None
+
+
 class SidecarRule(Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
@@ -63,7 +81,11 @@ class SidecarRule(Struct, frozen=True, kw_only=True):
     selector: Selector | None = (
         None  # None: every workload of the namespace (of the root namespace: of the mesh)
     )
+    ingress: tuple[IngressListener, ...] = ()  # (): the ports that the workload's services name
     egress: tuple[EgressListener, ...] = ()
+    connection_pool: ir.ConnectionPool | None = (
+        None  # of every port of the workload that does not say it itself
+    )
     allow_any: bool | None = None  # None: as the mesh
     egress_proxy: Target | None = None  # the service to which requests to unknown hosts go
 
@@ -96,12 +118,40 @@ class SidecarRule(Struct, frozen=True, kw_only=True):
             for listener in self.egress
         )
 
+    def ports(self, workload: ir.Workload | None) -> tuple[ir.WorkloadPort, ...]:
+        """The ports of the workload, in order of their numbers."""
+        known = {port.workload: port for port in (workload.ports if workload else ())}
+        if not self.ingress:
+            return tuple(known[number] for number in sorted(known))
+        own = workload.address if workload else ""
+        found = (_workload_port(listener, known.get(listener.port), own) for listener in self.ingress)
+        return tuple(sorted(found, key=lambda port: port.workload))
+
+    def at(self, port: int) -> IngressListener | None:
+        return next((listener for listener in self.ingress if listener.port == port), None)
+
+    def inbound_pool(self, port: int) -> ir.ConnectionPool | None:
+        listener = self.at(port)
+        return (listener.connection_pool if listener else None) or self.connection_pool
+
     def imports_rule(self, rule: VirtualServiceRule, port: int | None = None) -> bool:
         """`port` None: at any port."""
         if port is None:
             return any(listener.imports.rule(rule) for listener in self.egress)
         listener = self.listener(port)
         return listener is not None and listener.imports.rule(rule)
+
+
+def _workload_port(listener: IngressListener, known: ir.WorkloadPort | None, own: str) -> ir.WorkloadPort:
+    number = listener.port
+    base = known or ir.WorkloadPort(
+        name=listener.name, workload=number, bind=number, application=number, protocol=listener.protocol
+    )
+    changes: dict[str, Any] = {"protocol": listener.protocol}
+    if listener.endpoint is not None:
+        address, port = listener.endpoint
+        changes |= {"application": port, "application_address": address or own or LOOPBACK}
+    return replace(base, **changes)
 
 
 def imports(hosts: Iterable[str], namespace: str) -> Imports:

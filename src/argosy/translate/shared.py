@@ -16,8 +16,9 @@ from msgspec.structs import replace
 
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
+from argosy.model.sidecars import EgressListener
 from argosy.translate import cluster as clusters
-from argosy.translate import domains, edge, names, outbound
+from argosy.translate import domains, edge, egress, names, outbound
 from argosy.translate import endpoint as endpoints
 from argosy.translate import listener_outbound as listeners
 from argosy.translate.cluster import Discovery
@@ -37,6 +38,7 @@ from argosy.translate.route import (
 )
 
 GATEWAY_PLAN = "gateways"
+EGRESS_PLAN = "egress"
 VIRTUAL_HOST_PORT = 80
 """Istio: a host that only a VirtualService names is served on port 80."""
 
@@ -78,6 +80,8 @@ class SharedView(ViewBuild):
         if sidecar and explicit:
             self.add(CLUSTER, names.CONNECT_HTTP, Phase.PART, _connect_http)
             self._routes(names.HTTP_PROXY)
+        if self.scope.sidecar:
+            self.add(PLAN, EGRESS_PLAN, Phase.PLAN, partial(_bound_egress, self.scope))
         if not sidecar:
             self.add(PLAN, GATEWAY_PLAN, Phase.PLAN, partial(edge.ports, self.scope))
         reader = Reader(self.graph.snapshot)
@@ -94,6 +98,8 @@ class SharedView(ViewBuild):
     def settled(self, node: Node, old: Any, new: Any) -> None:
         if isinstance(old, HostPlan) or isinstance(new, HostPlan):
             self._replan(node.name.removeprefix("host/"), old or HostPlan(), new or HostPlan())
+        elif node.kind == PLAN and node.name == EGRESS_PLAN:
+            self._replan_egress(old or (), new or ())
         elif node.kind == PLAN:
             self._replan_gateways(old or (), new or ())
         elif node.kind == VIRTUAL_HOST:
@@ -168,6 +174,19 @@ class SharedView(ViewBuild):
             self.remove(ROUTE, names.gateway_route(port))
         for port in new:
             self.add(ROUTE, names.gateway_route(port), Phase.PART, partial(edge.routes, self.scope, port))
+
+    def _replan_egress(self, old: tuple[EgressListener, ...], new: tuple[EgressListener, ...]) -> None:
+        """A listener that says something else is another one."""
+        for written in old:
+            if written not in new:
+                self.remove(LISTENER, egress.name(written))
+                self.remove(ROUTE, egress.name(written))
+        for written in new:
+            of = partial(egress.bound_listener, self.scope, written)
+            self.add(LISTENER, egress.name(written), Phase.PART, of)
+            if outbound_handling(written.protocol) is not Handling.TCP:
+                routes = partial(egress.bound_routes, self.scope, written)
+                self.add(ROUTE, egress.name(written), Phase.PART, routes)
 
     def _follow(self, node: Node, new: Resource | None) -> None:
         """An EDS cluster has endpoints as long as it is one."""
@@ -290,9 +309,13 @@ def host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
             wanted = hosts + domains.with_port(hosts, port.number)
             ranked = tuple(domains.ranks(service, wanted).items())
             virtual_hosts.append(VirtualHostPlan(str(port.number), port.number, ranked))
-        addresses = (
-            () if handling is Handling.HTTP else tuple(one for one in service.addresses if "/" not in one)
-        )
+        at = egress.captured_address(reader, scope, port.number) if scope.sidecar else ""
+        if at:
+            addresses: tuple[str, ...] = (at,)
+        elif handling is Handling.HTTP:
+            addresses = ()
+        else:
+            addresses = tuple(one for one in service.addresses if "/" not in one)
         rank = (0, service.created, service.hostname)
         captured += [
             (port.number, f"{address}_{port.number}", rank) for address in addresses or (listeners.WILDCARD,)
@@ -310,6 +333,10 @@ def _virtual_host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | No
     rank = (0, "", host)
     wanted = ((host, rank), (f"{host}:{VIRTUAL_HOST_PORT}", rank))
     return HostPlan(virtual_hosts=(VirtualHostPlan(route, VIRTUAL_HOST_PORT, wanted),))
+
+
+def _bound_egress(scope: Scope, reader: Reader) -> tuple[EgressListener, ...]:
+    return egress.bound(reader, scope)
 
 
 def _cluster(scope: Scope, host: str, port: int, subset: str, reader: Reader) -> Resource | None:
