@@ -100,7 +100,7 @@ def _credential(
         namespace, _, name = name.partition("/")
         namespaces = [namespace]
     secrets = [secret for each in namespaces if (secret := world.get("Secret", each, name)) is not None]
-    if not secrets:
+    if not secrets and "Secret" not in world.hidden:
         yield found(
             "ReferencedResourceNotFound",
             gateway,
@@ -109,7 +109,6 @@ def _credential(
             missing=f"there is no such Secret in {parts.joined(namespaces)}, where the gateway runs",
             remedy="create it there, or correct the name",
         )
-        return
     for secret in secrets:
         problem = unusable(secret, world.now)
         if problem:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from argosy.explain.analysis import parts
 from argosy.explain.analysis.message import Analyzer, Finding, found
-from argosy.explain.analysis.world import KUBERNETES_GATEWAY, Item, World
+from argosy.explain.analysis.world import KUBERNETES_GATEWAY, MESH_CONFIG, Item, World
 from argosy.resources import meshconfig
 from argosy.resources.kinds import kind_of_group
 from argosy.resources.problem import Code, Problem
@@ -127,12 +127,14 @@ def definitions(world: World) -> Iterator[Finding]:
 
 
 def settings(world: World) -> Iterator[Finding]:
-    """MeshNetworks, where they come in a file of their own."""
-    if world.networks is None:
-        return
-    judged = meshconfig.judge_settings(world.networks.body, meshconfig.NETWORKS_KEY)
-    for problem in judged.errors:
-        yield _told("SchemaValidationError", world.networks, problem)
+    """MeshConfig and MeshNetworks, where they come in files of their own."""
+    for item in world.settings:
+        key = meshconfig.KEY if item.kind == MESH_CONFIG else meshconfig.NETWORKS_KEY
+        judged = meshconfig.judge_settings(item.body, key)
+        for problem in judged.errors:
+            yield _told("SchemaValidationError", item, problem)
+        for problem in judged.warnings:
+            yield _told("SchemaWarning", item, problem)
 
 
 ANALYZERS = (
@@ -149,9 +151,9 @@ ANALYZERS = (
         run=schemas,
     ),
     Analyzer(
-        name="schema.MeshNetworksAnalyzer",
-        description="Fields and values of MeshNetworks",
-        names=("SchemaValidationError",),
+        name="schema.SettingsAnalyzer",
+        description="Fields and values of MeshConfig and MeshNetworks",
+        names=("SchemaValidationError", "SchemaWarning"),
         run=settings,
     ),
     Analyzer(

@@ -41,7 +41,7 @@ _FOREIGN = {
     "admissionregistration.k8s.io/ValidatingWebhookConfiguration": "ValidatingWebhookConfiguration",
 }
 KUBERNETES_GATEWAY = "Gateway.gateway.networking.k8s.io"
-MESH_NETWORKS = "MeshNetworks"
+MESH_CONFIG, MESH_NETWORKS = "MeshConfig", "MeshNetworks"
 SYSTEM_NAMESPACE = "istio-system"
 INFRASTRUCTURE = frozenset(("kube-system", "kube-public", "kube-node-lease", "local-path-storage"))
 """Namespaces of Kubernetes itself, which no mesh has anything in."""
@@ -121,21 +121,25 @@ class World:
         self,
         items: Iterable[Item],
         *,
-        mesh: Json | None = None,
+        mesh: Item | None = None,
         networks: Item | None = None,
         complete: bool = False,
+        hidden: Iterable[str] = (),
         domain_suffix: str = "cluster.local",
         now: str = "",
     ) -> None:
-        """`mesh`: MeshConfig, where it is not the ConfigMap's. `now`: RFC 3339, for certificates; "": any time."""
+        """`mesh`, `networks`: settings, where they are not the ConfigMap's. `hidden`: kinds of which nothing can be
+        said to be missing, as we may not read them. `now`: RFC 3339, for certificates; "": any time."""
         self.items: dict[tuple[str, str, str], Item] = {}
         for each in items:
             self.items[each.kind, each.namespace, each.name] = each
         self.complete, self.domain_suffix, self.now = complete, domain_suffix, now
+        self.hidden = frozenset(hidden)
         self._of_kind: dict[str, list[Item]] = {}
         for each in self.items.values():
             self._of_kind.setdefault(each.kind, []).append(each)
-        self.mesh: Json = self._settings(meshconfig.KEY) if mesh is None else mesh
+        self.settings = tuple(each for each in (mesh, networks) if each is not None)
+        self.mesh: Json = self._settings(meshconfig.KEY) if mesh is None else mesh.body
         self.networks = networks if networks is not None else self._networks()
 
     def of(self, *kinds: str) -> Iterator[Item]:
@@ -148,6 +152,8 @@ class World:
 
     def knows(self, *kinds: str) -> bool:
         """Whether it can be said that an object of one of these kinds is not there."""
+        if not self.hidden.isdisjoint(kinds):
+            return False
         return self.complete or any(self._of_kind.get(kind) for kind in kinds)
 
     @property
@@ -190,14 +196,12 @@ class World:
 
     def _networks(self) -> Item | None:
         settings = self._settings(meshconfig.NETWORKS_KEY)
-        return networks_item(settings) if settings else None
+        return settings_item(MESH_NETWORKS, settings) if settings else None
 
 
-def networks_item(settings: Json, *, source: str = "", index: int = 0, line: int = 0) -> Item:
-    """MeshNetworks are no object; messages call them so. # Istio: MeshNetworksResourceName"""
-    return Item(
-        MESH_NETWORKS, SYSTEM_NAMESPACE, "meshnetworks", settings, SYSTEM_NAMESPACE, source, index, line
-    )
+def settings_item(kind: str, settings: Json, *, source: str = "", index: int = 0, line: int = 0) -> Item:
+    """Settings are no object; messages call them so. # Istio: MeshConfigResourceName, MeshNetworksResourceName"""
+    return Item(kind, SYSTEM_NAMESPACE, kind.lower(), settings, SYSTEM_NAMESPACE, source, index, line)
 
 
 def _read(text: str, key: str) -> Json:

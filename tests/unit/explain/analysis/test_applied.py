@@ -100,7 +100,7 @@ def to(host: str, **more: Any) -> list[dict[str, Any]]:
         (
             vs(http=[{"delegate": {"name": "owner", "namespace": "team"}}]),
             "spec.http[0].delegate.name",
-            ["team/owner has hosts"],
+            ["team/owner: has hosts"],
         ),
         (
             vs(gateways=["edge"], http=to("reviews")),
