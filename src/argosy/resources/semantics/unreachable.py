@@ -27,9 +27,10 @@ _CONDITIONS = tuple(
     if field.name not in (*_NOT_MATCHED, "uri", "ignore_uri_case")
 )
 _EMPTY = HTTPMatchRequest()
-_COMPARED = 100
+_COMPARED = 20
 """Of matches with one prefix those that later ones are compared with."""
-_Prefixes = dict[str, list[tuple[HTTPMatchRequest, str]]]
+_Prefixes = dict[int, dict[str, list[tuple[HTTPMatchRequest, str]]]]
+"""By length, so that a path is looked up once for each length that there is."""
 
 
 def check(spec: VirtualServiceSpec, findings: Findings) -> None:
@@ -64,7 +65,7 @@ def _http(spec: VirtualServiceSpec, findings: Findings) -> None:
                 )
             seen.setdefault(key, at)
             if prefix := _prefix(match):
-                prefixes.setdefault(prefix, []).append((match, at))
+                prefixes.setdefault(len(prefix), {}).setdefault(prefix, []).append((match, at))
         _whole(path, repeated, len(route.match), findings)
 
 
@@ -80,8 +81,8 @@ def _covering(match: HTTPMatchRequest, prefixes: _Prefixes) -> str | None:
     path = match.uri and (match.uri.exact or match.uri.prefix)
     if not path:
         return None
-    for length in {len(each) for each in prefixes if len(each) <= len(path)}:
-        for other, at in prefixes.get(path[:length], ())[:_COMPARED]:
+    for length, of_length in prefixes.items():
+        for other, at in of_length.get(path[:length], ())[:_COMPARED]:
             if _asks_no_more(other, match):
                 return at
     return None
