@@ -306,7 +306,7 @@ def answers(made: Snapshot, seen: list[Scope]) -> Answers:
     for scope in dict.fromkeys(seen):
         ask("gateway_servers", scope)
         ask("outbound", scope)
-        for host in HOSTS:
+        for host in Reader(made).virtual_hosts():
             ask("stands_alone", scope, host)
         for edge in ("default/a", "shop/a", "shop/b"):
             ask("gateway_hosts", scope, edge, 80)
