@@ -20,6 +20,7 @@ from argosy.model.origins import Origins
 from argosy.model.selectors import SelectorIndex
 from argosy.model.tables.base import SELECTORS, Name, Table, named, split
 from argosy.model.tables.destination_rules import DestinationRules
+from argosy.model.tables.envoy_filters import EnvoyFilters
 from argosy.model.tables.gateways import Gateways
 from argosy.model.tables.mesh_settings import MESH, MeshSettings
 from argosy.model.tables.peer_authentications import PeerAuthentications
@@ -46,6 +47,7 @@ class Snapshot:
         self.destination_rules = DestinationRules(self.selectors, defaults.domain_suffix)
         self.gateways = Gateways(self.selectors)
         self.peer_authentications = PeerAuthentications(self.selectors)
+        self.envoy_filters = EnvoyFilters(self.selectors)
         self.settings = MeshSettings(self.selectors, defaults)
         self.secrets = Secrets(self.selectors)
         tables: tuple[Table[Any], ...] = (
@@ -53,6 +55,7 @@ class Snapshot:
             self.destination_rules,
             self.gateways,
             self.peer_authentications,
+            self.envoy_filters,
             self.settings,
             self.secrets,
         )

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from argosy.model import ir
+from argosy.model.envoy_patches import Side
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType
 from argosy.translate import cluster as clusters
@@ -22,13 +23,16 @@ from argosy.translate import listener_inbound as inbound
 from argosy.translate import listener_outbound as listeners
 from argosy.translate.cluster import Application, ClusterKey, Discovery
 from argosy.translate.filters import access_log, tcp_proxy
-from argosy.translate.graph import PLAN, Graph, Node, Phase, ViewBuild
+from argosy.translate.graph import PLAN, Graph, Node, Phase
 from argosy.translate.http_or_tcp import (
     Handling,
     inbound_application,
     inbound_handling,
     outbound_handling,
 )
+from argosy.translate.patches import subject as subjects
+from argosy.translate.patches.subject import Subject
+from argosy.translate.patches.view import PatchedView
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from argosy.translate.resource import CLUSTER, EXTENSION, LISTENER, ROUTE, Resource
 from argosy.translate.route import (
@@ -47,12 +51,13 @@ class OwnPlan(Struct, frozen=True, kw_only=True):
     servers: tuple[tuple[str, int], ...] = ()  # (address, port) of a gateway
 
 
-class OwnView(ViewBuild):
+class OwnView(PatchedView):
     def __init__(self, graph: Graph, proxy: Proxy) -> None:
-        super().__init__(graph)
+        super().__init__(graph, proxy.scope)
         self.proxy = proxy
 
     def start(self) -> None:
+        super().start()
         proxy = self.proxy
         self.add(PLAN, "own", Phase.PLAN, partial(own_plan, proxy))
         if proxy.type is not ProxyType.SIDECAR:
@@ -68,6 +73,18 @@ class OwnView(ViewBuild):
 
     def _part(self, kind: str, name: str, compute: Callable[..., Resource | None], *arguments: Any) -> None:
         self.add(kind, name, Phase.PART, partial(compute, self.proxy, *arguments))
+
+    def subject(self, kind: str, name: str, reader: Reader) -> Subject:
+        router = self.proxy.type is ProxyType.ROUTER
+        if kind == CLUSTER:
+            return subjects.cluster(Side.INBOUND, name, _services(reader, self.proxy, name))
+        inbound_names = ("inbound_", "inbound|", names.VIRTUAL_INBOUND)
+        side = Side.INBOUND if not router and name.startswith(inbound_names) else self.side
+        if kind == ROUTE:
+            return subjects.routes(side, name)
+        port = name.rpartition("_")[2]
+        bound = (self.proxy.bound(int(port)),) if router and port.isdigit() else ()
+        return subjects.listener(side, name, *bound)
 
     def settled(self, node: Node, old: Any, new: Any) -> None:
         if node.kind != PLAN:
@@ -132,6 +149,13 @@ def _port(reader: Reader, proxy: Proxy, number: int) -> ir.WorkloadPort | None:
     workload = reader.workload(proxy.namespace, proxy.name)
     ports = workload.ports if workload else ()
     return next((port for port in ports if port.workload == number), None)
+
+
+def _services(reader: Reader, proxy: Proxy, cluster: str) -> tuple[str, ...]:
+    """The services whose port an inbound cluster is for."""
+    number = cluster.removeprefix("inbound|").partition("|")[0]
+    port = _port(reader, proxy, int(number)) if number.isdigit() else None
+    return port.service_hosts if port is not None else ()
 
 
 def _mode(reader: Reader, proxy: Proxy, number: int) -> ir.MtlsMode:

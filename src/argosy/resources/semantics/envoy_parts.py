@@ -17,6 +17,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
 
 from argosy.resources.duration import parse_duration
 from argosy.resources.networking.envoy_filter import ApplyTo
@@ -81,12 +82,40 @@ def check(path: str, part: ApplyTo, value: dict[str, Any], findings: Findings) -
         findings.error(path, f"is not a {descriptor.name} of Envoy's: {said[:_MESSAGE]}")
 
 
+def read(part: ApplyTo, value: dict[str, Any]) -> Message:
+    """The value as that part of Envoy's configuration; fields that the classes do not know are left out. Raises
+    ValueError for what cannot be read, a type that is not known among it."""
+    findings = Findings()
+    walk = _Walk("", findings)
+    descriptor = _descriptor(_TYPES[part])
+    prepared = walk.prepare(value, descriptor, [])
+    if walk.unknown:
+        name = walk.unknown[0]
+        raise ValueError(f"{name} is no type that this version knows; write it as a xds.type.v3.TypedStruct")
+    if findings.errors:
+        raise ValueError("; ".join(str(one) for one in findings.errors))
+    message: Message = message_factory.GetMessageClass(descriptor)()
+    try:
+        json_format.ParseDict(prepared, message, ignore_unknown_fields=True)
+    except Exception as error:
+        raise ValueError(f"is not a {descriptor.name} of Envoy's: {str(error)[:_MESSAGE]}") from error
+    return message
+
+
+def message_class(name: str) -> type[Message] | None:
+    """The class of a type by its full name; None for one that is not known here."""
+    descriptor = _descriptor_or_none(name)
+    return message_factory.GetMessageClass(descriptor) if descriptor is not None else None
+
+
 class _Walk:
     """Goes through a value along the fields of a message, as JSON of protobuf has it, and says what it meets."""
 
     def __init__(self, root: str, findings: Findings) -> None:
         self.root = root
         self.findings = findings
+        self.unknown: list[str] = []
+        """Types that are left out of what is prepared."""
 
     def prepare(self, value: Any, descriptor: Descriptor, path: Path) -> Any:
         """The value as the reader of protobuf takes it: durations in seconds, and no types that are not known here."""
@@ -138,6 +167,7 @@ class _Walk:
                 at, f"{names.shown(str(url))} is no type of Envoy's{hint}; name one that it has"
             )
         else:
+            self.unknown.append(names.shown(name))
             self.findings.warn(
                 at, f"{names.shown(name)} is no type that this version knows: it is not looked into"
             )
