@@ -208,6 +208,7 @@ def proxy_of(snapshot: Snapshot, described: Described) -> Proxy:
     from argosy.model.reader import Reader
     from argosy.model.scope import Interception, scope_of
     from argosy.translate.proxy import Proxy
+    from argosy.xds.node import ISTIO_VERSION
 
     own = next(
         w
@@ -220,6 +221,7 @@ def proxy_of(snapshot: Snapshot, described: Described) -> Proxy:
         interception=Interception.REDIRECT,
         namespace=described.namespace,
         labels=own.labels,
+        metadata=(("ISTIO_VERSION", ISTIO_VERSION), ("NAME", own.name), ("NAMESPACE", described.namespace)),
     )
     everywhere = "0.0.0.0"  # noqa: S104  # where Istio's gateways listen
     return Proxy(

@@ -17,6 +17,7 @@ from argosy.resources.networking import EnvoyFilter
 from argosy.resources.networking import envoy_filter as written
 from argosy.resources.semantics.envoy_parts import NEW_NAMES
 
+GATEWAY = ("gateway.networking.k8s.io", "Gateway")
 GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
 _WITH_ORDER = (ir.Part.LISTENER_FILTER, ir.Part.NETWORK_FILTER, ir.Part.HTTP_FILTER, ir.Part.HTTP_ROUTE)
 _INSERT = (ir.Operation.INSERT_BEFORE, ir.Operation.INSERT_AFTER, ir.Operation.INSERT_FIRST)
@@ -42,7 +43,7 @@ def lower(obj: EnvoyFilter) -> EnvoyFilterRule:
 def _selectors(obj: EnvoyFilter) -> tuple[Selector, ...] | None:
     namespace, spec = obj.metadata.namespace, obj.spec
     if spec.target_refs:
-        gateways = sorted({ref.name for ref in spec.target_refs if ref.kind == "Gateway"})
+        gateways = sorted({ref.name for ref in spec.target_refs if (ref.group, ref.kind) == GATEWAY})
         return tuple(_selector(namespace, {GATEWAY_LABEL: name}) for name in gateways)
     if spec.workload_selector is None or not spec.workload_selector.labels:
         return None
