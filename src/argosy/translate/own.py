@@ -77,13 +77,15 @@ class OwnView(PatchedView):
     def subject(self, kind: str, name: str, reader: Reader) -> Subject:
         router = self.proxy.type is ProxyType.ROUTER
         if kind == CLUSTER:
-            return subjects.cluster(Side.INBOUND, name, _services(reader, self.proxy, name))
+            port = _port_of(reader, self.proxy, name)
+            return subjects.cluster(Side.INBOUND, name, port.service_hosts if port else ())
         inbound_names = ("inbound_", "inbound|", names.VIRTUAL_INBOUND)
         side = Side.INBOUND if not router and name.startswith(inbound_names) else self.side
         if kind == ROUTE:
-            return subjects.routes(side, name)
-        port = name.rpartition("_")[2]
-        bound = (self.proxy.bound(int(port)),) if router and port.isdigit() else ()
+            port = _port_of(reader, self.proxy, name)
+            return subjects.routes(side, name, port.service_ports if port else ())
+        number = name.rpartition("_")[2]
+        bound = (self.proxy.bound(int(number)),) if router and number.isdigit() else ()
         return subjects.listener(side, name, *bound)
 
     def settled(self, node: Node, old: Any, new: Any) -> None:
@@ -151,11 +153,10 @@ def _port(reader: Reader, proxy: Proxy, number: int) -> ir.WorkloadPort | None:
     return next((port for port in ports if port.workload == number), None)
 
 
-def _services(reader: Reader, proxy: Proxy, cluster: str) -> tuple[str, ...]:
-    """The services whose port an inbound cluster is for."""
-    number = cluster.removeprefix("inbound|").partition("|")[0]
-    port = _port(reader, proxy, int(number)) if number.isdigit() else None
-    return port.service_hosts if port is not None else ()
+def _port_of(reader: Reader, proxy: Proxy, inbound_name: str) -> ir.WorkloadPort | None:
+    """The workload port of an inbound cluster or RouteConfiguration."""
+    number = inbound_name.removeprefix("inbound|").partition("|")[0]
+    return _port(reader, proxy, int(number)) if number.isdigit() else None
 
 
 def _mode(reader: Reader, proxy: Proxy, number: int) -> ir.MtlsMode:

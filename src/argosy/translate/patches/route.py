@@ -10,6 +10,7 @@ from envoy.config.route.v3.route_components_pb2 import Route, VirtualHost
 from argosy.model.envoy_patches import EnvoyPatch, Operation, Part, RouteMatch
 from argosy.translate.patches.merge import merge
 from argosy.translate.patches.run import Run, place
+from argosy.translate.patches.subject import Subject
 from argosy.translate.patches.values import keeps_name, shared_value, value
 
 
@@ -34,7 +35,7 @@ def apply(out: route_pb2.RouteConfiguration, run: Run) -> bool:
 def apply_to_host(host: VirtualHost, run: Run) -> bool:
     """All but ADD of virtual hosts. False: it is removed."""
     for index, patch in run.of(Part.VIRTUAL_HOST):
-        if not _is_host(host, patch):
+        if not _is_host(host, patch, run.subject):
             continue
         match patch.operation:
             case Operation.REMOVE:
@@ -48,7 +49,10 @@ def apply_to_host(host: VirtualHost, run: Run) -> bool:
                     host.CopyFrom(shared_value(patch, VirtualHost))
             case _:
                 pass
-    if patches := [(index, patch) for index, patch in run.of(Part.HTTP_ROUTE) if _is_host(host, patch)]:
+    patches = [
+        (index, patch) for index, patch in run.of(Part.HTTP_ROUTE) if _is_host(host, patch, run.subject)
+    ]
+    if patches:
         _apply_to_routes(host, patches, run)
     return True
 
@@ -87,11 +91,13 @@ def _apply_to_route(route: Route, patches: list[tuple[int, EnvoyPatch]], run: Ru
     return True
 
 
-def _is_host(host: VirtualHost, patch: EnvoyPatch) -> bool:
+def _is_host(host: VirtualHost, patch: EnvoyPatch, subject: Subject) -> bool:
     match = patch.routes.virtual_host if patch.routes is not None else None
     if match is None:
         return True
-    return match.name in ("", host.name) and (not match.domain or match.domain in host.domains)
+    return match.name in ("", host.name, *subject.virtual_hosts) and (
+        not match.domain or match.domain in host.domains
+    )
 
 
 def _route_match(patch: EnvoyPatch) -> RouteMatch | None:

@@ -33,6 +33,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     ports: tuple[int, ...] = ()
     hosts: tuple[str, ...] = ()  # of a cluster: services that it is for
     subset: str = ""
+    virtual_hosts: tuple[str, ...] = ()  # names that its only virtual host answers to besides
 
     def called(self, name: str) -> bool:
         return not name or name == self.name or name in self.also
@@ -58,8 +59,9 @@ def listener(side: Side, name: str, *bound: int) -> Subject:
     )
 
 
-def routes(side: Side, name: str) -> Subject:
-    """Of a RouteConfiguration."""
+def routes(side: Side, name: str, service_ports: tuple[int, ...] = ()) -> Subject:
+    """Of a RouteConfiguration. `service_ports`: of an inbound one, the services' ports that lead to its workload port:
+    Istio calls its virtual host by these."""
     if name.isdigit():
         return Subject(side=side, name=name, ports=(int(name),))
     kind, _, rest = name.partition("|")
@@ -67,7 +69,8 @@ def routes(side: Side, name: str) -> Subject:
         port = rest.partition("|")[0]
         return Subject(side=side, name=name, also=(port,), ports=(int(port),))
     if kind == "inbound":
-        return Subject(side=side, name=name, ports=(int(rest.partition("|")[0]),))
+        also = tuple(f"inbound|http|{port}" for port in service_ports)
+        return Subject(side=side, name=name, ports=(int(rest.partition("|")[0]),), virtual_hosts=also)
     protocol, _, rest = name.partition(".")
     port = rest.partition(".")[0]
     if protocol in ("http", "https") and port.isdigit():
