@@ -105,7 +105,7 @@ def test_filters_are_inserted_on_both_sides(sidecar: Sidecar) -> None:
     def both() -> bool:
         headers = sidecar.get().headers
         assert "x-other" not in headers
-        return headers.get("x-in") == headers.get("x-out") == "yes"
+        return bool(headers.get("x-in") == headers.get("x-out") == "yes")
 
     until(both, "both filters run")
     sidecar.envoy.apply(sidecar.envoy.snapshot.remove_config("EnvoyFilter", "default", "lua"))
@@ -220,7 +220,7 @@ MANY = envoy_filter(
     '      "@type": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol\n'
     "      allow_requests_without_proxy_protocol: true",
     "applyTo: FILTER_CHAIN\n"
-    "match: {context: SIDECAR_INBOUND, listener: {filterChain: {transportProtocol: tls}}}\n"
+    "match: {context: SIDECAR_INBOUND, listener: {filterChain: {applicationProtocols: istio}}}\n"
     "patch:\n  operation: MERGE\n  value:\n    transport_socket_connect_timeout: 3s\n    transport_socket:\n"
     "      name: envoy.transport_sockets.tls\n"
     f'      typed_config: {{"@type": {TLS}, disable_stateless_session_resumption: true}}',

@@ -62,7 +62,7 @@ def _patch(index: int, one: written.EnvoyConfigObjectPatch) -> ProxyPatch:
     try:
         part, operation = ir.Part(one.apply_to), ir.Operation(one.patch.operation)
     except ValueError as error:
-        raise ValueError(f"{at}: {error}; say what is patched, and how") from error
+        raise ValueError(f"{at}: applyTo or patch.operation is missing; give both") from error
     if operation in _INSERT and part not in _WITH_ORDER:
         operation = ir.Operation.ADD
     value = one.patch.value

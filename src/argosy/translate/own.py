@@ -82,8 +82,7 @@ class OwnView(PatchedView):
         inbound_names = ("inbound_", "inbound|", names.VIRTUAL_INBOUND)
         side = Side.INBOUND if not router and name.startswith(inbound_names) else self.side
         if kind == ROUTE:
-            port = _port_of(reader, self.proxy, name)
-            return subjects.routes(side, name, port.service_ports if port else ())
+            return subjects.routes(side, name, _virtual_hosts(reader, self.proxy, name))
         number = name.rpartition("_")[2]
         bound = (self.proxy.bound(int(number)),) if router and number.isdigit() else ()
         return subjects.listener(side, name, *bound)
@@ -157,6 +156,18 @@ def _port_of(reader: Reader, proxy: Proxy, inbound_name: str) -> ir.WorkloadPort
     """The workload port of an inbound cluster or RouteConfiguration."""
     number = inbound_name.removeprefix("inbound|").partition("|")[0]
     return _port(reader, proxy, int(number)) if number.isdigit() else None
+
+
+def _virtual_hosts(reader: Reader, proxy: Proxy, route: str) -> tuple[str, ...]:
+    """What Istio calls the virtual host of a RouteConfiguration: an inbound one by the services' ports, a declared
+    upstream by the service that it means."""
+    if (port := _port_of(reader, proxy, route)) is not None:
+        return tuple(f"inbound|http|{number}" for number in port.service_ports)
+    for upstream in proxy.upstreams:
+        if route == names.upstream_route(upstream.host, upstream.port):
+            service = resolve(reader, proxy, upstream)
+            return (f"{service.hostname}:{upstream.port}",) if service is not None else ()
+    return ()
 
 
 def _mode(reader: Reader, proxy: Proxy, number: int) -> ir.MtlsMode:

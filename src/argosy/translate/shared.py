@@ -126,8 +126,9 @@ class SharedView(PatchedView):
     # --- patches ----------------------------------------------------------------------------------------------------
 
     def subject(self, kind: str, name: str, reader: Reader) -> Subject:
-        make = {CLUSTER: subjects.cluster, ROUTE: subjects.routes, LISTENER: subjects.listener}[kind]
-        return make(self.side, name)
+        if kind == CLUSTER:
+            return subjects.cluster(self.side, name)
+        return subjects.routes(self.side, name) if kind == ROUTE else subjects.listener(self.side, name)
 
     def patches_of(self, kind: str, name: str) -> Patches:
         return self.of_joined if kind == ROUTE and name in self.fragments else super().patches_of(kind, name)
@@ -186,6 +187,7 @@ class SharedView(PatchedView):
             self.remove(VIRTUAL_HOST, f"{route} {host} {port}")
             if not self.domains[route].wants and route != names.HTTP_PROXY:
                 self.remove(ROUTE, route)
+                self.forget_patches(VIRTUAL_HOST, _last(route))
         for (route, port), plan in after.items():
             self._routes(route)
             self._claim(route, (host, port), dict(plan.domains))
@@ -230,15 +232,27 @@ class SharedView(PatchedView):
         held = self.domains[route].held((host, port))
         key = outbound.virtual_host(reader, self.scope, host, port, held)
         made = virtual_host(key) if key is not None else None
-        if not self.of_hosts:
-            return made
         # One for all ports: patches for a port mean the hosts of that port.
-        subject = (
-            subjects.virtual_host(self.side, route, port)
-            if route == names.HTTP_PROXY
-            else subjects.routes(self.side, route)
+        own_port = port if route == names.HTTP_PROXY else 0
+        at = f"{route} {host} {port}"
+        if not self.of_hosts:
+            self.forget_patches(VIRTUAL_HOST, at)
+            return made
+        subject = subjects.virtual_host(self.side, route, f"{host}:{port}", own_port)
+        return self.patched_host(at, made, subject, self.of_hosts, reader)
+
+    def _last_host(self, route: str, reader: Reader) -> Fragment | None:
+        """For hosts that no other names."""
+        key = CatchAllKey(
+            kind=CatchAll.ALLOW_ANY if reader.mesh().outbound_allow_any else CatchAll.BLOCK_ALL,
+            tunnel=Tunnel.TCP if self.scope.interception is Interception.EXPLICIT else Tunnel.NONE,
         )
-        return self.patched_host(f"{route} {host} {port}", made, subject, self.of_hosts, reader)
+        at = _last(route)
+        if not self.of_hosts:
+            self.forget_patches(VIRTUAL_HOST, at)
+            return catch_all(key)
+        subject = subjects.virtual_host(self.side, route, key.name)
+        return self.patched_host(at, catch_all(key), subject, self.of_hosts, reader)
 
     def _place(self, node: Node, new: Fragment | None) -> None:
         route, owner = _route_of(node.name)
@@ -257,19 +271,8 @@ class SharedView(PatchedView):
         order = self.order[route]
         if order is None:
             order = self.order[route] = tuple(sorted(held))
-        explicit = self.scope.interception is Interception.EXPLICIT
-        rest = catch_all(
-            CatchAllKey(
-                kind=CatchAll.ALLOW_ANY if reader.mesh().outbound_allow_any else CatchAll.BLOCK_ALL,
-                tunnel=Tunnel.TCP if explicit else Tunnel.NONE,
-            )
-        )
-        if self.of_hosts:
-            subject = subjects.routes(self.side, route)
-            patched = self.patched_host(f"{route} *", rest, subject, self.of_hosts, reader)
-            last = (patched,) if patched is not None else ()
-        else:
-            last = (rest,)
+        rest = self._last_host(route, reader)
+        last = (rest,) if rest is not None else ()
         hosts = (*(held[owner] for owner in order), *last)
         return route_configuration(RouteConfigurationKey(name=route, virtual_hosts=hosts))
 
@@ -318,6 +321,11 @@ class SharedView(PatchedView):
 def _place_of(added_name: str) -> additions.Place:
     type_url, _, name = added_name.partition(" ")
     return type_url, name
+
+
+def _last(route: str) -> str:
+    """Under which its virtual host for all other hosts is patched."""
+    return f"{route} *"
 
 
 def _route_of(virtual_host_name: str) -> tuple[str, Owner]:

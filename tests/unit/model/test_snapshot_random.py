@@ -41,6 +41,7 @@ PLACES = {
     "DestinationRule": (("default", "a"), ("default", "b"), ("shop", "a"), ("istio-system", "a")),
     "Gateway": (("default", "a"), ("shop", "b")),
     "PeerAuthentication": (("default", "a"), ("shop", "a"), ("shop", "b"), ("istio-system", "a")),
+    "EnvoyFilter": (("default", "a"), ("shop", "b"), ("istio-system", "a")),
 }
 """Few, so that changes meet."""
 
@@ -120,11 +121,31 @@ peer_authentication = some(
     mtls=st.sampled_from(("STRICT", "DISABLE", "UNSET")).map(lambda mode: {"mode": mode}),
     portLevelMtls=st.just({"80": {"mode": "DISABLE"}}),
 )
+envoy_filter = some(
+    workloadSelector=labels.map(lambda found: {"labels": found}),
+    priority=st.sampled_from((-1, 1)),
+    configPatches=st.lists(
+        st.builds(
+            lambda match, seconds: {
+                "applyTo": "CLUSTER",
+                "match": match,
+                "patch": {"operation": "MERGE", "value": {"connect_timeout": f"{seconds}s"}},
+            },
+            some(
+                proxy=st.sampled_from(({"proxyVersion": "^1"}, {"metadata": {"a": "b"}})),
+                context=st.sampled_from(("GATEWAY", "WAYPOINT")),
+            ),
+            st.sampled_from((1, 2)),
+        ),
+        max_size=2,
+    ),
+)
 SPECS = {
     "VirtualService": virtual_service,
     "DestinationRule": destination_rule,
     "Gateway": gateway,
     "PeerAuthentication": peer_authentication,
+    "EnvoyFilter": envoy_filter,
 }
 
 Change = Callable[["World"], set[Fact]]
@@ -290,6 +311,7 @@ def answers(made: Snapshot, seen: list[Scope]) -> Answers:
         ask("endpoints", host)
     for scope in dict.fromkeys(seen):
         ask("gateway_servers", scope)
+        ask("envoy_filters", scope)
         for edge in ("default/a", "shop/a", "shop/b"):
             ask("gateway_hosts", scope, edge, 80)
         for host in FULL:

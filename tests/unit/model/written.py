@@ -18,6 +18,7 @@ API = {
     "DestinationRule": "networking.istio.io/v1",
     "Gateway": "networking.istio.io/v1",
     "PeerAuthentication": "security.istio.io/v1",
+    "EnvoyFilter": "networking.istio.io/v1alpha3",
 }
 REVIEWS = "reviews.default.svc.cluster.local"
 RATINGS = "ratings.default.svc.cluster.local"

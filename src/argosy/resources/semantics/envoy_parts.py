@@ -82,23 +82,25 @@ def check(path: str, part: ApplyTo, value: dict[str, Any], findings: Findings) -
         findings.error(path, f"is not a {descriptor.name} of Envoy's: {said[:_MESSAGE]}")
 
 
-def read(part: ApplyTo, value: dict[str, Any]) -> Message:
+def read(path: str, part: ApplyTo, value: dict[str, Any]) -> Message:
     """The value as that part of Envoy's configuration; fields that the classes do not know are left out. Raises
     ValueError for what cannot be read, a type that is not known among it."""
     findings = Findings()
-    walk = _Walk("", findings)
+    walk = _Walk(path, findings)
     descriptor = _descriptor(_TYPES[part])
     prepared = walk.prepare(value, descriptor, [])
     if walk.unknown:
         name = walk.unknown[0]
-        raise ValueError(f"{name} is no type that this version knows; write it as a xds.type.v3.TypedStruct")
+        raise ValueError(
+            f"{path}: {name} is no type that this version knows; write it as a xds.type.v3.TypedStruct"
+        )
     if findings.errors:
         raise ValueError("; ".join(str(one) for one in findings.errors))
     message: Message = message_factory.GetMessageClass(descriptor)()
     try:
         json_format.ParseDict(prepared, message, ignore_unknown_fields=True)
     except Exception as error:
-        raise ValueError(f"is not a {descriptor.name} of Envoy's: {str(error)[:_MESSAGE]}") from error
+        raise ValueError(f"{path}: is not a {descriptor.name} of Envoy's: {str(error)[:_MESSAGE]}") from error
     return message
 
 

@@ -9,6 +9,7 @@ port of a Gateway's server), never the one that is bound for it; a gateway's lis
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from argosy.model.envoy_patches import (
     ClusterMatch,
@@ -33,7 +34,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     ports: tuple[int, ...] = ()
     hosts: tuple[str, ...] = ()  # of a cluster: services that it is for
     subset: str = ""
-    virtual_hosts: tuple[str, ...] = ()  # names that its only virtual host answers to besides
+    virtual_hosts: tuple[str, ...] = ()  # all names that its only virtual host answers to; (): it has several
 
     def called(self, name: str) -> bool:
         return not name or name == self.name or name in self.also
@@ -59,18 +60,20 @@ def listener(side: Side, name: str, *bound: int) -> Subject:
     )
 
 
-def routes(side: Side, name: str, service_ports: tuple[int, ...] = ()) -> Subject:
-    """Of a RouteConfiguration. `service_ports`: of an inbound one, the services' ports that lead to its workload port:
-    Istio calls its virtual host by these."""
+def routes(side: Side, name: str, virtual_hosts: tuple[str, ...] = ()) -> Subject:
+    """Of a RouteConfiguration. `virtual_hosts`: names that its only virtual host answers to besides, where there are
+    not several."""
     if name.isdigit():
         return Subject(side=side, name=name, ports=(int(name),))
     kind, _, rest = name.partition("|")
     if kind == "upstream":
-        port = rest.partition("|")[0]
-        return Subject(side=side, name=name, also=(port,), ports=(int(port),))
+        port, _, host = rest.partition("|")
+        names = (f"{host}:{port}", *virtual_hosts)
+        return Subject(side=side, name=name, also=(port,), ports=(int(port),), virtual_hosts=names)
     if kind == "inbound":
-        also = tuple(f"inbound|http|{port}" for port in service_ports)
-        return Subject(side=side, name=name, ports=(int(rest.partition("|")[0]),), virtual_hosts=also)
+        port = rest.partition("|")[0]
+        names = (f"inbound|http|{port}", *virtual_hosts)
+        return Subject(side=side, name=name, ports=(int(port),), virtual_hosts=names)
     protocol, _, rest = name.partition(".")
     port = rest.partition(".")[0]
     if protocol in ("http", "https") and port.isdigit():
@@ -78,9 +81,13 @@ def routes(side: Side, name: str, service_ports: tuple[int, ...] = ()) -> Subjec
     return Subject(side=side, name=name)
 
 
-def virtual_host(side: Side, route: str, port: int) -> Subject:
-    """Of a virtual host of a RouteConfiguration for all ports: the RouteConfiguration that Istio has for its port."""
-    return Subject(side=side, name=route, also=(str(port),), ports=(port,))
+def virtual_host(side: Side, route: str, name: str, port: int = 0) -> Subject:
+    """Of one virtual host of a RouteConfiguration. `port`: of one for all ports, that of the host: it answers to the
+    name that the RouteConfiguration of this port has in Istio."""
+    of = routes(side, route)
+    if port:
+        of = replace(of, also=(str(port),), ports=(port,))
+    return replace(of, virtual_hosts=(name,))
 
 
 def cluster(side: Side, name: str, hosts: tuple[str, ...] = ()) -> Subject:
@@ -112,7 +119,7 @@ def concerns(patch: EnvoyPatch, subject: Subject) -> bool:
     if patch.part in LISTENER_PARTS:
         return not _adds_a_resource(patch) and _listener(patch, patch.listener, subject)
     if patch.part in ROUTE_PARTS:
-        return _routes(patch.routes, subject)
+        return _routes(patch.routes, subject) and _has_host(patch, subject)
     if patch.part is Part.CLUSTER:
         return not _adds_a_resource(patch) and _cluster(patch.cluster, subject)
     return False
@@ -145,6 +152,15 @@ def _routes(match: RoutesMatch | None, subject: Subject) -> bool:
         return True
     port_name, gateway = _of_gateway(subject.name)
     return match.port_name in ("", port_name) and match.gateway in ("", gateway)
+
+
+def _has_host(patch: EnvoyPatch, subject: Subject) -> bool:
+    """Whether there may be a virtual host that the patch means."""
+    host = patch.routes.virtual_host if patch.routes is not None else None
+    adds_a_host = patch.part is Part.VIRTUAL_HOST and patch.operation is Operation.ADD
+    if host is None or patch.part is Part.ROUTE_CONFIGURATION or adds_a_host:
+        return True
+    return not subject.virtual_hosts or host.name in ("", *subject.virtual_hosts)
 
 
 def _of_gateway(route: str) -> tuple[str, str]:

@@ -40,9 +40,9 @@ def _read(part: str, text: str) -> Message | str:
     if not text:
         return "patch.value: is missing"
     try:
-        return envoy_parts.read(ApplyTo(part), json.loads(text))
+        return envoy_parts.read("patch.value", ApplyTo(part), json.loads(text))
     except (ValueError, RecursionError) as error:
-        return f"patch.value: {error}"
+        return str(error)
 
 
 def keeps_name(name: str, given: str) -> None:

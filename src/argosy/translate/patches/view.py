@@ -71,7 +71,7 @@ class PatchedView(ViewBuild):
         return super().add(kind, name, phase, compute)
 
     def remove(self, kind: str, name: str) -> None:
-        self._forget(kind, name)
+        self.forget_patches(kind, name)
         super().remove(kind, name)
 
     def settled(self, node: Node, old: Any, new: Any) -> None:
@@ -98,12 +98,12 @@ class PatchedView(ViewBuild):
         made: Resource | None = compute(reader)
         patches = self.patches_of(kind, name)
         if not patches or made is None:
-            self._forget(kind, name)
+            self.forget_patches(kind, name)
             return made
         subject = self.subject(kind, name, reader)
         of = tuple(one for one in patches if concerns(one.patch, subject))
         if not of:
-            self._forget(kind, name)
+            self.forget_patches(kind, name)
             return made
         key = PatchKey(made=made, type_url=kind, subject=subject, patches=tuple(one.patch for one in of))
         outcome = patched(key)
@@ -113,10 +113,10 @@ class PatchedView(ViewBuild):
     def patched_host(
         self, name: str, made: Fragment | None, subject: Subject, patches: Patches, reader: Reader
     ) -> Fragment | None:
-        """A virtual host; `name` is unique among those of the view."""
+        """A virtual host; `name` is unique among those of the view (ROUTE NAME)."""
         of = tuple(one for one in patches if concerns(one.patch, subject))
         if not of or made is None:
-            self._forget(VIRTUAL_HOST, name)
+            self.forget_patches(VIRTUAL_HOST, name)
             return made
         key = HostPatchKey(made=made, subject=subject, patches=tuple(one.patch for one in of))
         outcome = patched_host(key)
@@ -137,7 +137,8 @@ class PatchedView(ViewBuild):
             found[ref] = f"{found[ref]}; {text}" if ref in found else text
         self.graph.faults.put((self, kind, name), found)
 
-    def _forget(self, kind: str, name: str) -> None:
+    def forget_patches(self, kind: str, name: str) -> None:
+        """No patch concerns it."""
         if self.outcomes.pop((kind, name), None) is not None:
             self.graph.faults.put((self, kind, name), {})
 
