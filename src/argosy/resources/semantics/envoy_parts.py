@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from google.protobuf import descriptor_pool, json_format, message_factory
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from argosy.resources.duration import parse_duration
@@ -89,11 +89,8 @@ def read(path: str, part: ApplyTo, value: dict[str, Any]) -> Message:
     walk = _Walk(path, findings)
     descriptor = _descriptor(_TYPES[part])
     prepared = walk.prepare(value, descriptor, [])
-    if walk.unknown:
-        name = walk.unknown[0]
-        raise ValueError(
-            f"{path}: {name} is no type that this version knows; write it as a xds.type.v3.TypedStruct"
-        )
+    if walk.lost:
+        raise ValueError(walk.lost[0])
     if findings.errors:
         raise ValueError("; ".join(str(one) for one in findings.errors))
     message: Message = message_factory.GetMessageClass(descriptor)()
@@ -116,8 +113,8 @@ class _Walk:
     def __init__(self, root: str, findings: Findings) -> None:
         self.root = root
         self.findings = findings
-        self.unknown: list[str] = []
-        """Types that are left out of what is prepared."""
+        self.lost: list[str] = []
+        """What is not known here, and would not be in the message."""
 
     def prepare(self, value: Any, descriptor: Descriptor, path: Path) -> Any:
         """The value as the reader of protobuf takes it: durations in seconds, and no types that are not known here."""
@@ -139,6 +136,8 @@ class _Walk:
             self._warn(path, "is no field that this version knows; look for it in Envoy's documentation")
             return value
         inner = field.message_type
+        if field.enum_type is not None:
+            self._words(value if isinstance(value, list) else [value], field.enum_type, path)
         if inner is None or value is None:
             return value
         if inner.GetOptions().map_entry:
@@ -149,6 +148,14 @@ class _Walk:
         if field.is_repeated and isinstance(value, list):
             return [self.prepare(item, inner, [*path, index]) for index, item in enumerate(value)]
         return value if field.is_repeated else self.prepare(value, inner, path)
+
+    def _words(self, values: list[Any], of: EnumDescriptor, path: Path) -> None:
+        """The reader of protobuf passes over words that it does not know."""
+        for value in values:
+            if isinstance(value, str) and value not in of.values_by_name and not value.lstrip("-").isdigit():
+                message = f"{names.shown(value)} is no {of.name} that this version knows"
+                self.lost.append(f"{self._at(path)}: {message}")
+                self._warn(path, f"{message}; look for it in Envoy's documentation")
 
     def _any(self, value: dict[str, Any], path: Path) -> Any:
         if not value:
@@ -169,7 +176,9 @@ class _Walk:
                 at, f"{names.shown(str(url))} is no type of Envoy's{hint}; name one that it has"
             )
         else:
-            self.unknown.append(names.shown(name))
+            self.lost.append(
+                f"{at}: {names.shown(name)} is no type that this version knows; write it as a xds.type.v3.TypedStruct"
+            )
             self.findings.warn(
                 at, f"{names.shown(name)} is no type that this version knows: it is not looked into"
             )

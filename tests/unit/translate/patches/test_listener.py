@@ -274,7 +274,7 @@ def test_listeners_are_merged_and_removed() -> None:
         (http("INSERT_FIRST", value={"name": [1]}), "patch.value: is not a HttpFilter of Envoy's"),
         (
             http("INSERT_FIRST", value={"typed_config": {"@type": "type.googleapis.com/envoy.new.v3.Thing"}}),
-            "patch.value: 'envoy.new.v3.Thing' is no type that this version knows; write it as a xds.type.v3",
+            "patch.value.typed_config['@type']: 'envoy.new.v3.Thing' is no type that this version knows; write it",
         ),
         (
             http("INSERT_FIRST", value={"typed_config": {"@type": "type.googleapis.com/a.b.C"}}),
