@@ -86,11 +86,12 @@ def dump(
     """
     import json
 
+    from argosy.cli.terminal import warn
     from argosy.translate.dump import dump as dumped
 
     described = Described(proxy)
     snapshot = snapshot_of(objects(filename), mesh_settings(mesh_config), described)
-    print(json.dumps(dumped(snapshot, proxy_of(snapshot, described)), indent=1))
+    print(json.dumps(dumped(snapshot, proxy_of(snapshot, described), warn), indent=1))
 
 
 def objects(names: Sequence[str]) -> list[Object]:
