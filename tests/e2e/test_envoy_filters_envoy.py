@@ -149,20 +149,55 @@ patch:
 
 
 def test_a_circuit_breaker_is_merged_into_a_cluster(sidecar: Sidecar) -> None:
+    """Lists get more items: of two thresholds of one priority Envoy takes the first, ours."""
+    thresholds = "[{max_connections: 5}, {priority: HIGH, max_connections: 7}]"
     sidecar.put(
         envoy_filter(
             "breaker",
             f"""
 applyTo: CLUSTER
 match: {{context: SIDECAR_OUTBOUND, cluster: {{service: reviews.{SUFFIX}, portNumber: 9080}}}}
-patch: {{operation: MERGE, value: {{circuit_breakers: {{thresholds: [{{priority: HIGH, max_connections: 7}}]}}}}}}
+patch: {{operation: MERGE, value: {{circuit_breakers: {{thresholds: {thresholds}}}}}}}
 """,
         )
     )
-    url = f"http://127.0.0.1:{sidecar.envoy.admin}/clusters"
-    line = f"outbound|9080||reviews.{SUFFIX}::high_priority::max_connections::7"
-    until(lambda: line in httpx.get(url, trust_env=False).text, "the cluster has the limit")
+    url, name = f"http://127.0.0.1:{sidecar.envoy.admin}/clusters", f"outbound|9080||reviews.{SUFFIX}"
+
+    def told() -> str:
+        return httpx.get(url, trust_env=False).text
+
+    until(lambda: f"{name}::high_priority::max_connections::7" in told(), "the cluster has the limit")
+    assert f"{name}::default_priority::max_connections::5" not in told()
     assert sidecar.get().status_code == 200
+
+
+def test_a_filter_takes_its_configuration_from_one_that_is_added(sidecar: Sidecar) -> None:
+    def configured(header: str) -> str:
+        return envoy_filter(
+            "discovered",
+            f"""
+applyTo: HTTP_FILTER
+match: {{context: SIDECAR_OUTBOUND, listener: {{{ROUTER}}}}}
+patch:
+  operation: INSERT_BEFORE
+  value:
+    name: discovered
+    config_discovery: {{config_source: {{ads: {{}}, resource_api_version: V3}}, type_urls: [{LUA}]}}
+""",
+            f"""
+applyTo: EXTENSION_CONFIG
+patch:
+  operation: ADD
+  value:
+    name: discovered
+    typed_config: {{"@type": {LUA}, default_source_code: {{inline_string: '{answers_with(header)}'}}}}
+""",
+        )
+
+    sidecar.put(configured("x-one"))
+    until(lambda: sidecar.get().headers.get("x-one") == "yes", "the filter runs")
+    sidecar.put(configured("x-two"))
+    until(lambda: sidecar.get().headers.get("x-two") == "yes", "it changes with its configuration alone")
 
 
 def test_a_filter_that_is_removed_does_nothing_any_more(sidecar: Sidecar) -> None:
