@@ -15,7 +15,7 @@ from argosy.model.delegates import merged
 from argosy.model.facts import Fact, FactKind
 from argosy.model.hostnames import MESH_GATEWAY, patterns, visible_from
 from argosy.model.routing import Place
-from argosy.model.rules import HttpRule, L4Match, VirtualServiceRule, policy_groups
+from argosy.model.rules import GatewayRule, HttpRule, L4Match, VirtualServiceRule, policy_groups
 from argosy.model.scope import ProxyType, Scope, Selector
 from argosy.model.snapshot import HOSTS, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
 
@@ -175,36 +175,46 @@ class Reader:
 
     # --- edge -------------------------------------------------------------------------------------------------------
 
-    def gateway_servers(self, scope: Scope) -> tuple[ir.GatewayServer, ...]:
-        """The servers of the Gateways that select the scope's proxies: the oldest Gateway first, as written."""
+    def gateway_listeners(self, scope: Scope) -> tuple[ir.GatewayListener, ...]:
+        """What the scope's proxies listen on, by the Gateways that select them."""
+        return gateways.listeners(self._gateways(scope), scope, self.service)[0]
+
+    def gateways_refused(self, scope: Scope) -> tuple[gateways.Refused, ...]:
+        """The servers of these Gateways that stand back behind others."""
+        return gateways.listeners(self._gateways(scope), scope, self.service)[1]
+
+    def _gateways(self, scope: Scope) -> list[GatewayRule]:
+        """The oldest first."""
         if scope.type != ProxyType.ROUTER:
-            return ()
+            return []
+        found = self._selecting(scope, FactKind.GATEWAY_SERVERS)
+        return sorted(
+            (rule for rule in found if gateways.serves(rule, scope, self.service)), key=lambda rule: rule.age
+        )
+
+    def _selecting(self, scope: Scope, kind: FactKind) -> list[GatewayRule]:
+        """The Gateways whose selector matches."""
         by_selector = self._snapshot.gateways.by_selector
         selectors = ("", *scope.matched)
-        self.facts.update(Fact(FactKind.GATEWAY_SERVERS, selector) for selector in selectors)
-        rules = [rule for selector in selectors for rule in by_selector.get(selector)]
-        return tuple(server for rule in sorted(rules, key=lambda rule: rule.age) for server in rule.servers)
+        self.facts.update(Fact(kind, selector) for selector in selectors)
+        return [rule for selector in selectors for rule in by_selector.get(selector)]
 
-    def gateway_hosts(self, scope: Scope, gateway: str, port: int) -> tuple[ir.GatewayHost, ...]:
-        """The routes of the VirtualServices bound to a Gateway (`namespace/name`), for the hosts that its servers on
-        this port serve, sorted by host.
+    def auto_passthrough(self, scope: Scope) -> tuple[str, ...]:
+        """The hosts whose connections gateways of the scope pass on by the cluster that their server name is."""
+        if scope.type != ProxyType.ROUTER:
+            return ()
+        rules = self._selecting(scope, FactKind.AUTO_PASSTHROUGH)
+        return tuple(sorted({host for rule in rules for host in rule.auto_passthrough}))
+
+    def gateway_hosts(self, scope: Scope, server: ir.GatewayServer) -> tuple[ir.GatewayHost, ...]:
+        """The routes of the VirtualServices bound to a server's Gateway, for the hosts that it serves, sorted by host.
 
         Facts (Istio): VirtualServices that share a host at a gateway are joined, the oldest first, and what takes
         everything comes last.
         """
-        self.facts.add(_fact(FactKind.GATEWAYS, gateway))
-        namespace, _, name = gateway.partition("/")
-        rule = self._snapshot.gateways.rules.get((namespace, name))
-        if rule is None:
-            return ()
-        place = Place(scope, gateway, port)
+        place = Place(scope, server.gateway, server.port)
         found: dict[str, list[ir.Route]] = {}
-        for bound in self._snapshot.virtual_services.by_gateway.get(gateway):
-            if not visible_from(bound.export_to, scope.namespace):
-                continue
-            hosts = gateways.served_hosts(rule, port, bound)
-            if not hosts:
-                continue
+        for bound, hosts in self._bound(scope, server):
             routes = routing.http_routes(self._http_rules(bound), place, self)
             for host in hosts:
                 if routes:
@@ -213,6 +223,36 @@ class Reader:
             ir.GatewayHost(host, ir.RouteTable(gateways.ordered(routes)))
             for host, routes in sorted(found.items())
         )
+
+    def gateway_tcp(
+        self, scope: Scope, server: ir.GatewayServer
+    ) -> tuple[ir.WeightedDestination, ...] | None:
+        """Where connections to a server that are not HTTP go: the first tcp route that holds; None: nowhere."""
+        place = Place(scope, server.gateway, server.port)
+        for bound, _ in self._bound(scope, server):
+            for found, _ in routing.l4_matches(bound.tcp, place, lambda match: True):
+                return routing.resolved(found.targets, server.port, self)
+        return None
+
+    def gateway_tls(self, scope: Scope, server: ir.GatewayServer) -> tuple[ir.TlsRoute, ...]:
+        """Where TLS connections go that a server passes on, by server name, in order."""
+        place = Place(scope, server.gateway, server.port)
+        return tuple(
+            ir.TlsRoute(match.sni_hosts, routing.resolved(tls.targets, server.port, self))
+            for bound, _ in self._bound(scope, server)
+            for tls, match in routing.l4_matches(bound.tls, place, lambda match: bool(match.sni_hosts))
+        )
+
+    def _bound(
+        self, scope: Scope, server: ir.GatewayServer
+    ) -> Iterator[tuple[VirtualServiceRule, tuple[str, ...]]]:
+        """The VirtualServices bound to a server's Gateway of which it serves hosts, and these; the oldest first."""
+        self.facts.add(_fact(FactKind.GATEWAYS, server.gateway))
+        for bound in self._snapshot.virtual_services.by_gateway.get(server.gateway):
+            if visible_from(bound.export_to, scope.namespace):
+                hosts = gateways.served_hosts(server, bound)
+                if hosts:
+                    yield bound, hosts
 
     # --- policy -----------------------------------------------------------------------------------------------------
 

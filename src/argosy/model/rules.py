@@ -155,10 +155,19 @@ class GatewayRule(Struct, frozen=True, kw_only=True):
     created: str = ""
     selector: Selector | None = None  # None: every gateway proxy
     servers: tuple[ir.GatewayServer, ...] = ()
+    services: tuple[str, ...] | None = None  # of which the proxy must be an instance; None: no matter
 
     @property
     def age(self) -> tuple[str, str, str]:
         return (self.created, self.name, self.namespace)
+
+    @property
+    def auto_passthrough(self) -> tuple[str, ...]:
+        """The hosts whose connections are passed on by the cluster that their server name is."""
+        passing = (
+            one for one in self.servers if one.tls and one.tls.mode is ir.ServerTlsMode.AUTO_PASSTHROUGH
+        )
+        return tuple(dict.fromkeys(name for server in passing for name in server.server_names))
 
 
 class PeerAuthenticationRule(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from argosy.model.ir import Pairs
+from argosy.model.ir import Pairs, Workload
 
 if TYPE_CHECKING:
     from argosy.model.reader import Reader
@@ -56,6 +56,8 @@ class Scope(Struct, frozen=True, kw_only=True):
     interception: Interception = Interception.EXPLICIT
     namespace: str = "default"
     matched: tuple[str, ...] = ()  # ids of the selectors that match, sorted
+    # Router: the services that it is an instance of: (hostname, service port, workload port), sorted.
+    targets: tuple[tuple[str, int, int], ...] = ()
 
 
 def scope_of(
@@ -65,8 +67,9 @@ def scope_of(
     interception: Interception | str = Interception.EXPLICIT,
     namespace: str,
     labels: Pairs = (),
+    workload: Workload | None = None,
 ) -> Scope:
-    """The scope of a proxy; it stays valid until the fact SELECTORS (recorded by the reader) changes."""
+    """The scope of a proxy; it stays valid until the fact SELECTORS (recorded by the reader) changes, or `workload`."""
     kind = ProxyType(type)
     matched = (
         selector.id
@@ -78,4 +81,14 @@ def scope_of(
         interception=Interception(interception),
         namespace=namespace,
         matched=tuple(sorted(matched)),
+        targets=_targets(workload) if workload is not None and kind is ProxyType.ROUTER else (),
     )
+
+
+def _targets(workload: Workload) -> tuple[tuple[str, int, int], ...]:
+    listed = (
+        (host, number, port.workload)
+        for port in workload.ports
+        for host, number in zip(port.service_hosts, port.service_ports, strict=True)
+    )
+    return tuple(sorted({*listed, *workload.reached}))

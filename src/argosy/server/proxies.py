@@ -179,6 +179,7 @@ class Proxies:
                 interception=node.interception,
                 namespace=identity.namespace,
                 labels=labels,
+                workload=workload if known else None,
             ),
             labels=labels,
             outbound_port=node.outbound_port,

@@ -379,10 +379,10 @@ def tcp_clusters(reader: Reader, scope: Scope, host: str, port: int) -> Clusters
     destinations = destinations or reader.tcp_destinations(scope, host, port)
     if not destinations:
         return ((names.outbound(host, port), 1),)
-    return _weighted(destinations)
+    return weighted(destinations)
 
 
-def _weighted(destinations: tuple[ir.WeightedDestination, ...]) -> Clusters:
+def weighted(destinations: tuple[ir.WeightedDestination, ...]) -> Clusters:
     return tuple(
         (names.outbound(one.destination.host, one.destination.port, one.destination.subset), one.weight)
         for one in destinations
@@ -394,7 +394,7 @@ def tls_chains(
 ) -> tuple[tuple[tuple[str, ...], Clusters], ...]:
     """Where TLS connections to a port go by the name in their hello: (names, clusters), the first that fits."""
     found = tuple(
-        (route.sni_hosts or (host,), _weighted(route.destinations))
+        (route.sni_hosts or (host,), weighted(route.destinations))
         for route in reader.tls_routes(scope, host, port)
     )
     return found or (((host,), tcp_clusters(reader, scope, host, port)),)

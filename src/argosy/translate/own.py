@@ -44,7 +44,7 @@ from argosy.translate.route import (
 class OwnPlan(Struct, frozen=True, kw_only=True):
     ports: tuple[tuple[int, Handling], ...] = ()  # workload ports
     upstreams: tuple[tuple[DeclaredUpstream, Handling], ...] = ()
-    servers: tuple[tuple[str, int], ...] = ()  # (address, port) of a gateway
+    listeners: tuple[tuple[str, int], ...] = ()  # of a gateway: (bind, workload port)
 
 
 class OwnView(ViewBuild):
@@ -97,17 +97,16 @@ class OwnView(ViewBuild):
                     _upstream_routes,
                     upstream,
                 )
-        for address, port in plan.servers:
-            found[LISTENER, f"{address}_{port}"] = (_gateway_listener, address, port)
+        for bind, number in plan.listeners:
+            name = names.gateway_listener(bind, self.proxy.bind_address, number)
+            found[LISTENER, name] = (_gateway_listener, bind, number)
         return found
 
 
 def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
     if proxy.type is ProxyType.ROUTER:
-        servers = {
-            (server.bind or proxy.bind_address, server.port) for server in reader.gateway_servers(proxy.scope)
-        }
-        return OwnPlan(servers=tuple(sorted(servers)))
+        found = reader.gateway_listeners(proxy.scope)
+        return OwnPlan(listeners=tuple(sorted((one.bind, one.port) for one in found)))
     workload = reader.workload(proxy.namespace, proxy.name)
     ports = {
         port.workload: inbound_handling(port.protocol)
@@ -303,10 +302,19 @@ def _upstream_routes(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader) -
 # --- gateways -------------------------------------------------------------------------------------------------------
 
 
-def _gateway_listener(proxy: Proxy, address: str, port: int, reader: Reader) -> Resource | None:
-    if not edge.servers(reader, proxy.scope, port):
+def _gateway_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Resource | None:
+    """None where no server of it leads anywhere."""
+    found = edge.listener(proxy.scope, bind, port, reader)
+    chains = edge.chains(proxy.scope, found, reader) if found is not None else ()
+    if found is None or not chains:
         return None
-    key = gateway.GatewayListenerKey(
-        address=address, bind=proxy.bound(port), port=port, log=_log(reader, proxy)
+    return gateway.gateway_listener(
+        gateway.GatewayListenerKey(
+            name=names.gateway_listener(bind, proxy.bind_address, port),
+            address=bind or proxy.bind_address,
+            bind=proxy.bound(port),
+            chains=chains,
+            inspects=found.kind is ir.ListenerKind.TLS,
+            log=_log(reader, proxy),
+        )
     )
-    return gateway.gateway_listener(key)

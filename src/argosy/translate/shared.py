@@ -77,7 +77,7 @@ class SharedView(ViewBuild):
             self.add(CLUSTER, names.CONNECT_HTTP, Phase.PART, _connect_http)
             self._routes(names.HTTP_PROXY)
         if not sidecar:
-            self.add(PLAN, GATEWAY_PLAN, Phase.PLAN, partial(edge.ports, self.scope))
+            self.add(PLAN, GATEWAY_PLAN, Phase.PLAN, partial(edge.route_names, self.scope))
         reader = Reader(self.graph.snapshot)
         for host in (*reader.hosts(), *reader.virtual_hosts()):
             self.join(host)
@@ -156,11 +156,11 @@ class SharedView(ViewBuild):
             self.add(LISTENER, name, Phase.PART, partial(self._captured, name))
             self.mark(LISTENER, name)
 
-    def _replan_gateways(self, old: tuple[int, ...], new: tuple[int, ...]) -> None:
-        for port in set(old) - set(new):
-            self.remove(ROUTE, names.gateway_route(port))
-        for port in new:
-            self.add(ROUTE, names.gateway_route(port), Phase.PART, partial(edge.routes, self.scope, port))
+    def _replan_gateways(self, old: tuple[str, ...], new: tuple[str, ...]) -> None:
+        for route in set(old) - set(new):
+            self.remove(ROUTE, route)
+        for route in new:
+            self.add(ROUTE, route, Phase.PART, partial(edge.routes, self.scope, route))
 
     def _follow(self, node: Node, new: Resource | None) -> None:
         """An EDS cluster has endpoints as long as it is one."""
