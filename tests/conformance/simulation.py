@@ -1,8 +1,9 @@
-"""Where a connection ends, told from what `argosy xds dump` shows: the part of Envoy that the conformance cases ask for.
+"""Where a connection ends, told from what `argosy xds dump` shows: the part of Envoy that the conformance cases ask
+for.
 
 Listener by address and port (with what a captured connection wanted), filter chain by Envoy's criteria in their order,
-TLS, then virtual host and route, or the TCP proxy's cluster. Facts: Envoy's FilterChainMatch: at each criterion only the
-chains with the most specific value that fits go on, and what says nothing fits last.
+TLS, then virtual host and route, or the TCP proxy's cluster. Facts: Envoy's FilterChainMatch: at each criterion only
+the chains with the most specific value that fits go on, and what says nothing fits last.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Call:
             path=call.get("path", "/"),
             headers=call.get("headers", {}),
             tls=tls,
-            sni=call.get("sni", host if tls == "tls" else ""),
+            sni=str(call.get("sni", host if tls == "tls" else "")),
             alpn=frozenset({call["alpn"]}) if call.get("alpn") else _alpn(tls, protocol),
             inbound=call.get("callMode") == "inbound",
             mesh_secret=call.get("mtlsSecretConfigName", MESH_SECRET),
@@ -114,7 +115,9 @@ def _run(dump: Json, call: Call, proxy_type: str, result: Result) -> None:
 
 def _is_mesh_tls(socket: Json, secret: str) -> bool:
     """Whether it takes a certificate of the mesh, and nothing else."""
-    named = [one["name"] for one in socket["common_tls_context"].get("tls_certificate_sds_secret_configs", [])]
+    named = [
+        one["name"] for one in socket["common_tls_context"].get("tls_certificate_sds_secret_configs", [])
+    ]
     return named[:1] == [secret] and socket.get("require_client_certificate", False)
 
 
@@ -167,7 +170,8 @@ def _filter_chain(listener: Json, call: Call) -> Json:
     if len(chains) > 1:
         raise Ends("ErrMultipleFilterChain")
     if chains:
-        return chains[0]
+        first: Json = chains[0]
+        return first
     if default := listener.get("default_filter_chain"):
         found: Json = default
         return found
@@ -284,12 +288,12 @@ def _header_fits(match: Json, call: Call) -> bool:
     value = {":authority": call.host, **call.headers}.get(match["name"])
     wanted = match.get("string_match", {})
     fits = value is not None and all(
-        {
-            "exact": lambda text, value=value: value == text,
-            "prefix": lambda text, value=value: value.startswith(text),
-            "safe_regex": lambda text, value=value: re.fullmatch(text["regex"], value) is not None,
-        }[kind](text)
-        for kind, text in wanted.items()
-        if kind != "ignore_case"
+        _text_fits(kind, text, value) for kind, text in wanted.items() if kind != "ignore_case"
     )
     return bool(fits) != bool(match.get("invert_match"))
+
+
+def _text_fits(kind: str, wanted: Any, value: str) -> bool:
+    if kind == "safe_regex":
+        return re.fullmatch(wanted["regex"], value) is not None
+    return value == wanted if kind == "exact" else value.startswith(wanted)

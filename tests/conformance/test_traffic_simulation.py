@@ -31,10 +31,7 @@ def cases() -> list[Any]:
         return []
     found = json.loads((SUITE / "index.json").read_text())["cases"]
     marks = {case: pytest.mark.xfail(strict=True, reason=reason) for case, reason in NOT_YET.items()}
-    return [
-        pytest.param(one, id=one["case"], marks=marks[one["case"]] if one["case"] in marks else ())
-        for one in found
-    ]
+    return [pytest.param(one, id=one["case"], marks=marks.get(one["case"], ())) for one in found]
 
 
 def described(proxy: dict[str, Any]) -> str:

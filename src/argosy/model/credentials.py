@@ -1,7 +1,8 @@
 """What a Secret holds for TLS: a certificate with its key, or the authorities that others are verified by.
 
 Facts (Istio): of a Secret the keys `tls.crt` and `tls.key` count, else `cert` and `key`; authorities are `ca.crt`, else
-`cacert`, revoked certificates `ca.crl`, else `crl`. Authorities named NAME stand in the Secret NAME-cacert, else in NAME.
+`cacert`, revoked certificates `ca.crl`, else `crl`. Authorities named NAME stand in the Secret NAME-cacert, else in
+NAME.
 Rule: what is broken is refused here with the Secret and what to do, before a proxy sees it. No message shows a value.
 """
 
@@ -116,4 +117,6 @@ def _check_pair(name: str, certificate: str, key: str, found: KeyPair) -> None:
         raise Unusable(f"Secret {name}: {key} is not a private key in PEM, without a password") from None
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     if private.public_key().public_bytes(*form) != public.public_bytes(*form):
-        raise Unusable(f"Secret {name}: {key} is not the key of {certificate}; put the two that belong together")
+        raise Unusable(
+            f"Secret {name}: {key} is not the key of {certificate}; put the two that belong together"
+        )

@@ -1,10 +1,11 @@
 """What the Gateways of one proxy come to: what listens where, and what is served of the VirtualServices bound to them.
 
 Facts (Istio): a server's host `namespace/host` takes only VirtualServices of that namespace; of the server's host and
-the VirtualService's the more specific is served. A server's port is that of a Service: where the proxy is an instance of
-one with this port, its target port is listened on. On one address and port plain HTTP servers are joined, and TLS servers
-as long as no name is twice; of all else the server of the oldest Gateway counts. (Istio tells the names of two TLS servers
-apart with their namespaces, and then makes a listener that Envoy refuses; here the older server keeps the name.)
+the VirtualService's the more specific is served. A server's port is that of a Service: where the proxy is an instance
+of one with this port, its target port is listened on. On one address and port plain HTTP servers are joined, and TLS
+servers as long as no name is twice; of all else the server of the oldest Gateway counts. (Istio tells the names of two
+TLS servers apart with their namespaces, and then makes a listener that Envoy refuses; here the older server keeps the
+name.)
 """
 
 from __future__ import annotations

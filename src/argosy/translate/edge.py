@@ -1,8 +1,8 @@
 """Gateways for the proxies of one scope: their listeners' chains, and the routes of each RouteConfiguration.
 
-Facts (Istio): plain HTTP of a port is one RouteConfiguration; each HTTPS server whose TLS ends here has its own. A server
-of TCP, or of TLS that goes on, to which no VirtualService is bound, is no chain; a listener without chains is none. Of two
-chains for one server name the first has it (Envoy refuses the second).
+Facts (Istio): plain HTTP of a port is one RouteConfiguration; each HTTPS server whose TLS ends here has its own. A
+server of TCP, or of TLS that goes on, to which no VirtualService is bound, is no chain; a listener without chains is
+none. Of two chains for one server name the first has it (Envoy refuses the second).
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _chains(
             yield Chain(
                 stat_prefix=prefix,
                 server_names=server.server_names,
-                application_protocols=(names.MESH_ALPN,),
+                application_protocols=names.ISTIO_ALPN,
                 by_sni=True,
             )
             return

@@ -19,6 +19,9 @@ ROOTS = "ROOTCA"  # SDS: the trust bundle, served by the agent
 MESH_ALPN = "istio"
 """Offered first by mesh clients, chosen by nobody: an inbound filter chain recognises mesh traffic by it."""
 
+ISTIO_ALPN = (MESH_ALPN, "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2")
+"""All that Istio's sidecars may offer."""
+
 
 def outbound(host: str, port: int, subset: str = "") -> str:
     return f"outbound|{port}|{subset}|{host}"
@@ -77,7 +80,12 @@ def gateway_route(server: GatewayServer, port: int) -> str:
 
 def credential(namespace: str, name: str) -> str:
     """A Secret with certificate and key, as a proxy of `namespace` names it."""
+    name = name.removeprefix("kubernetes://")
     return f"kubernetes://{name if '/' in name else f'{namespace}/{name}'}"
+
+
+def withheld(name: str) -> str:
+    return f"kubernetes://{name}"
 
 
 def authorities(namespace: str, name: str) -> str:

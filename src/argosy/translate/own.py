@@ -20,6 +20,7 @@ from argosy.translate import edge, extension, names, outbound
 from argosy.translate import listener_gateway as gateway
 from argosy.translate import listener_inbound as inbound
 from argosy.translate import listener_outbound as listeners
+from argosy.translate import secret as secrets
 from argosy.translate.cluster import Application, ClusterKey, Discovery
 from argosy.translate.filters import access_log, tcp_proxy
 from argosy.translate.graph import PLAN, Graph, Node, Phase, ViewBuild
@@ -65,6 +66,9 @@ class OwnView(ViewBuild):
         self._part(LISTENER, names.CONNECT_HTTP, _connect_http)
         if proxy.outbound_port:
             self._part(LISTENER, names.OUTBOUND_PROXY, _outbound_proxy)
+
+    def secret(self, name: str, reader: Reader) -> Resource | None:
+        return secrets.named(self.proxy.scope, name, reader)
 
     def _part(self, kind: str, name: str, compute: Callable[..., Resource | None], *arguments: Any) -> None:
         self.add(kind, name, Phase.PART, partial(compute, self.proxy, *arguments))

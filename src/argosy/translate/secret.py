@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from argosy.model import credentials
 from argosy.model.credentials import AUTHORITIES, Authorities, KeyPair
+from argosy.model.ir import Pairs
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.translate.generator import generator
@@ -57,7 +58,7 @@ def of_secret(namespace: str, name: str, reader: Reader) -> KeyPair | Authoritie
     if owner != namespace:
         return None
 
-    def data(one: str) -> credentials.Pairs | None:
+    def data(one: str) -> Pairs | None:
         return reader.secret(namespace, one.partition("/")[2])
 
     if data(place) is None and not (authorities and data(f"{place}{AUTHORITIES}") is not None):

@@ -12,12 +12,14 @@ from typing import Any
 
 from msgspec import Struct
 
+from argosy.model.hostnames import covers
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.translate import cluster as clusters
 from argosy.translate import domains, edge, names, outbound
 from argosy.translate import endpoint as endpoints
 from argosy.translate import listener_outbound as listeners
+from argosy.translate import secret as secrets
 from argosy.translate.cluster import Discovery
 from argosy.translate.domains import Claims, Rank
 from argosy.translate.filters import access_log
@@ -51,6 +53,7 @@ class VirtualHostPlan(Struct, frozen=True):
 
 class HostPlan(Struct, frozen=True, kw_only=True):
     clusters: tuple[tuple[int, str], ...] = ()  # (port, subset)
+    by_sni: bool = False  # whether each has a second one, for connections that are passed on by server name
     virtual_hosts: tuple[VirtualHostPlan, ...] = ()
     captured: tuple[tuple[int, str, Rank], ...] = ()  # (port, name of the listener, rank)
 
@@ -101,6 +104,9 @@ class SharedView(ViewBuild):
             if node.kind == CLUSTER:
                 self._follow(node, new)
 
+    def secret(self, name: str, reader: Reader) -> Resource | None:
+        return secrets.named(self.scope, name, reader)
+
     def slot(self, node: Node) -> tuple[str, str]:
         if node.kind == VIRTUAL_HOST:
             return ROUTE, _route_of(node.name)[0]
@@ -109,11 +115,17 @@ class SharedView(ViewBuild):
     # --- plans ------------------------------------------------------------------------------------------------------
 
     def _replan(self, host: str, old: HostPlan, new: HostPlan) -> None:
-        for port, subset in set(old.clusters) - set(new.clusters):
+        gone, kept = set(old.clusters) - set(new.clusters), set(new.clusters)
+        for port, subset in gone:
             self.remove(CLUSTER, names.outbound(host, port, subset))
         for port, subset in new.clusters:
             compute = partial(_cluster, self.scope, host, port, subset)
             self.add(CLUSTER, names.outbound(host, port, subset), Phase.PART, compute)
+        for port, subset in (gone if new.by_sni else gone | kept) if old.by_sni else ():
+            self.remove(CLUSTER, names.sni(host, port, subset))
+        for port, subset in kept if new.by_sni else ():
+            compute = partial(_sni_cluster, self.scope, host, port, subset)
+            self.add(CLUSTER, names.sni(host, port, subset), Phase.PART, compute)
         self._replan_virtual_hosts(host, old, new)
         after: dict[int, dict[str, Rank]] = {port: {} for port, _, _ in old.captured + new.captured}
         for port, name, rank in new.captured:
@@ -167,7 +179,7 @@ class SharedView(ViewBuild):
         if new is None or new.follow is None:
             self.remove(ENDPOINT, node.name)
             return
-        compute = partial(_load_assignment, self.scope, *names.of_outbound(new.follow))
+        compute = partial(_load_assignment, self.scope, new.follow)
         self.add(ENDPOINT, new.follow, Phase.PART, compute)
 
     # --- values -----------------------------------------------------------------------------------------------------
@@ -262,7 +274,8 @@ def host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
     subsets = outbound.subsets(reader.destination(scope, host))
     planned = tuple((port.number, subset) for port in ports for subset in subsets)
     if scope.type is not ProxyType.SIDECAR:
-        return HostPlan(clusters=planned)
+        passed_on = not service.external and any(covers(one, host) for one in reader.auto_passthrough(scope))
+        return HostPlan(clusters=planned, by_sni=passed_on)
     hosts = domains.hosts_of(service, scope.namespace, reader.mesh().domain_suffix)
     virtual_hosts, captured = [], []
     for port in ports:
@@ -303,8 +316,16 @@ def _cluster(scope: Scope, host: str, port: int, subset: str, reader: Reader) ->
     return clusters.cluster(key) if key is not None else None
 
 
-def _load_assignment(scope: Scope, host: str, port: int, subset: str, reader: Reader) -> Resource | None:
-    key = outbound.load_assignment(reader, scope, host, port, subset)
+def _sni_cluster(scope: Scope, host: str, port: int, subset: str, reader: Reader) -> Resource | None:
+    key = outbound.sni_cluster(reader, scope, host, port, subset)
+    return clusters.cluster(key) if key is not None else None
+
+
+def _load_assignment(scope: Scope, name: str, reader: Reader) -> Resource | None:
+    if names.is_sni(name):
+        key = outbound.sni_load_assignment(reader, scope, *names.of_sni(name))
+    else:
+        key = outbound.load_assignment(reader, scope, *names.of_outbound(name))
     return endpoints.load_assignment(key) if key is not None else None
 
 

@@ -12,6 +12,7 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tl
 from envoy.type.matcher.v3 import string_pb2
 from msgspec import Struct
 
+from argosy.model.credentials import AUTHORITIES
 from argosy.model.hostnames import is_address
 from argosy.model.ir import ClientTls, ServerTlsMode, TlsMode
 from argosy.translate import names, wire
@@ -187,7 +188,7 @@ def plaintext() -> base_pb2.TransportSocket:
 
 
 def originate(tls: ClientTls, alpn: tuple[str, ...]) -> base_pb2.TransportSocket:
-    """SIMPLE and MUTUAL of a DestinationRule.
+    """SIMPLE and MUTUAL of a DestinationRule. `credential_name` is the name of the secret.
     Istio: without caCertificates the system's roots verify; insecureSkipVerify verifies nothing."""
     common = tls_pb2.CommonTlsContext(tls_params=_TLS12, alpn_protocols=alpn)
     if tls.mode is TlsMode.MUTUAL:
@@ -204,6 +205,15 @@ def originate(tls: ClientTls, alpn: tuple[str, ...]) -> base_pb2.TransportSocket
     return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=wire.pack(context))
 
 
+def originated_secrets(tls: ClientTls) -> tuple[str, ...]:
+    """What `originate` names."""
+    name = tls.credential_name
+    if not name or tls.mode not in (TlsMode.SIMPLE, TlsMode.MUTUAL):
+        return ()
+    own = (name,) if tls.mode is TlsMode.MUTUAL else ()
+    return own if tls.insecure_skip_verify else (*own, f"{name}{AUTHORITIES}")
+
+
 def _verify(tls: ClientTls, common: tls_pb2.CommonTlsContext) -> None:
     matchers = [
         common_pb2.SubjectAltNameMatcher(
@@ -217,7 +227,7 @@ def _verify(tls: ClientTls, common: tls_pb2.CommonTlsContext) -> None:
                 default_validation_context=common_pb2.CertificateValidationContext(
                     match_typed_subject_alt_names=matchers
                 ),
-                validation_context_sds_secret_config=credential(f"{tls.credential_name}-cacert"),
+                validation_context_sds_secret_config=credential(f"{tls.credential_name}{AUTHORITIES}"),
             )
         )
         return

@@ -89,7 +89,7 @@ def test_the_fields_of_a_server() -> None:
               hosts: [a.com]
               tls: {mode: OPTIONAL_MUTUAL, tlsCertificates: [{serverCertificate: /c, privateKey: /k},
                 {serverCertificate: /d, privateKey: /l}], caCertificates: /ca, caCrl: /crl}
-            - port: {number: 445, name: on, protocol: TLS}
+            - port: {number: 445, name: further, protocol: TLS}
               hosts: [a.com]
               tls: {credentialName: cert}
             """,
@@ -189,7 +189,7 @@ def test_a_gateway_that_does_not_exist_serves_nothing() -> None:
 
 def on(*servers: str, name: str = "edge", **more: Any) -> Any:
     """Each server in YAML: `port protocol hosts…`."""
-    written = []
+    written: list[dict[str, Any]] = []
     for text in servers:
         port, protocol, *hosts = text.split()
         server: dict[str, Any] = {
@@ -321,12 +321,18 @@ def test_tls_routes_of_a_gateway_by_server_name() -> None:
             "match": [{"sniHosts": ["a.com"]}, {"port": 7, "sniHosts": ["b.com"]}],
             "route": [{"destination": {"host": "a.com"}}],
         },
-        {"match": [{"sniHosts": ["*.com"], "gateways": ["edge"]}], "route": [{"destination": {"host": "b.com"}}]},
+        {
+            "match": [{"sniHosts": ["*.com"], "gateways": ["edge"]}],
+            "route": [{"destination": {"host": "b.com"}}],
+        },
     ]
     made = snapshot(on("443 TLS *.com"), vs("v", ["a.com"], "edge", tls=tls))
     edge = scope(made, "infra", ProxyType.ROUTER)
     (server,) = servers(made, edge)
-    assert [(one.sni_hosts, one.destinations[0].destination.host) for one in Reader(made).gateway_tls(edge, server)] == [
+    assert [
+        (one.sni_hosts, one.destinations[0].destination.host)
+        for one in Reader(made).gateway_tls(edge, server)
+    ] == [
         (("a.com",), "a.com"),
         (("*.com",), "b.com"),
     ]
@@ -346,6 +352,8 @@ def test_hosts_that_are_passed_on_by_server_name() -> None:
     reader = Reader(made)
     assert reader.auto_passthrough(scope(made, "infra", ProxyType.ROUTER)) == ("*.local",)
     assert reader.auto_passthrough(scope(made, "infra")) == ()
-    before = made.put_config(obj("Gateway", "east-west", passing | {"servers": [passing["servers"][0] | {"name": "x"}]}))
+    before = made.put_config(
+        obj("Gateway", "east-west", passing | {"servers": [passing["servers"][0] | {"name": "x"}]})
+    )
     assert before.isdisjoint({Fact(FactKind.AUTO_PASSTHROUGH)})
     assert Fact(FactKind.AUTO_PASSTHROUGH) in made.remove_config("Gateway", "default", "east-west")

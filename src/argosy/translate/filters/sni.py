@@ -1,7 +1,8 @@
 """AUTO_PASSTHROUGH: connections go to the cluster that their server name is the name of.
 
 Only names of the form `outbound_.PORT_.SUBSET_.HOST` are let through: their clusters pass bytes on as they come, to
-endpoints that take mesh TLS alone. A client that names another cluster would else be let in with the gateway's identity.
+endpoints that take mesh TLS alone. A client that names another cluster would else be let in with the gateway's
+identity.
 """
 
 from __future__ import annotations
