@@ -144,8 +144,7 @@ def terminate(tls: ServerTls) -> base_pb2.TransportSocket:
             )
         )
     context = tls_pb2.DownstreamTlsContext(common_tls_context=common)
-    if in_mesh or tls.mode is ServerTlsMode.MUTUAL:
-        context.require_client_certificate.value = True
+    context.require_client_certificate.value = in_mesh or tls.mode is ServerTlsMode.MUTUAL
     return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=wire.pack(context))
 
 
