@@ -156,6 +156,12 @@ def _bytes(
     return replace(chain, clusters=clusters, connections=connections)
 
 
+def secrets(scope: Scope, server: ir.GatewayServer) -> tuple[str, ...]:
+    """The names of the mesh's Secrets that a server needs."""
+    ends = _ends(scope, server)
+    return tuple(name for name in ends.secrets if name.startswith(names.SECRETS)) if ends else ()
+
+
 def _ends(scope: Scope, server: ir.GatewayServer) -> ServerTls | None:
     """The TLS that ends at a server; None where none does."""
     written = server.tls

@@ -78,14 +78,17 @@ def gateway_route(server: GatewayServer, port: int) -> str:
     return f"https.{server.port}.{server.port_name}.{name}.{namespace}{bind}"
 
 
+SECRETS = "kubernetes://"
+
+
 def credential(namespace: str, name: str) -> str:
     """A Secret with certificate and key, as a proxy of `namespace` names it."""
-    name = name.removeprefix("kubernetes://")
-    return f"kubernetes://{name if '/' in name else f'{namespace}/{name}'}"
+    name = name.removeprefix(SECRETS)
+    return f"{SECRETS}{name if '/' in name else f'{namespace}/{name}'}"
 
 
 def withheld(name: str) -> str:
-    return f"kubernetes://{name}"
+    return f"{SECRETS}{name}"
 
 
 def authorities(namespace: str, name: str) -> str:

@@ -18,6 +18,7 @@ from argosy.model.credentials import AUTHORITIES, Authorities, KeyPair
 from argosy.model.ir import Pairs
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
+from argosy.translate import names
 from argosy.translate.generator import generator
 from argosy.translate.resource import Resource
 
@@ -50,10 +51,14 @@ def named(scope: Scope, name: str, reader: Reader) -> Resource | None:
     return secret(SecretKey(name, content)) if content is not None else None
 
 
+def place_of(name: str) -> str:
+    """The Secret (namespace/name) that a name means."""
+    return name.removeprefix(names.SECRETS).removesuffix(AUTHORITIES)
+
+
 def of_secret(namespace: str, name: str, reader: Reader) -> KeyPair | Authorities | None:
-    place = name.removeprefix("kubernetes://")
-    authorities = place.endswith(AUTHORITIES)
-    place = place.removesuffix(AUTHORITIES)
+    """None where there is none in the proxy's namespace. Raises Unusable."""
+    place, authorities = place_of(name), name.endswith(AUTHORITIES)
     owner, _, _ = place.partition("/")
     if owner != namespace:
         return None
