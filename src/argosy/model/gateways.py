@@ -10,7 +10,8 @@ name.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -18,13 +19,19 @@ from argosy.model import ir
 from argosy.model.hostnames import intersection
 from argosy.model.routing import takes_everything
 from argosy.model.rules import GatewayRule, VirtualServiceRule
-from argosy.model.scope import Scope
 
 UNTRANSLATED = "experimental.istio.io/disable-gateway-port-translation"
 """A label of Services, whatever its value: Gateways that select by labels do not look at its ports."""
 
-Target = tuple[str, int, int]
-"""(hostname, service port, workload port)."""
+
+class Instance(Struct, frozen=True):
+    """A port of a service that the proxy is an instance of."""
+
+    service: str  # hostname
+    port: int
+    target: int  # the workload port
+    namespace: str = ""
+    translated: bool = True  # whether Gateways that select by labels look at it
 
 
 class Refused(Struct, frozen=True):
@@ -37,79 +44,71 @@ class Refused(Struct, frozen=True):
 # --- listening ------------------------------------------------------------------------------------------------------
 
 
-def serves(rule: GatewayRule, scope: Scope, service: Callable[[str], ir.Service | None]) -> bool:
-    """Whether a Gateway whose selector fits is for the proxies of the scope."""
-    return rule.services is None or bool(_own_targets(rule, scope, service))
-
-
-def _own_targets(
-    rule: GatewayRule, scope: Scope, service: Callable[[str], ir.Service | None]
-) -> tuple[Target, ...]:
-    """The targets by which a Gateway's ports are translated."""
-    if rule.services is None:
-        return tuple(
-            target
-            for target in scope.targets
-            if (found := service(target[0])) is None or UNTRANSLATED not in dict(found.labels)
-        )
+@lru_cache(maxsize=256)
+def listeners(
+    groups: tuple[tuple[GatewayRule, ...], ...], instances: tuple[Instance, ...]
+) -> tuple[tuple[ir.GatewayListener, ...], tuple[Refused, ...]]:
+    """`groups`: the Gateways whose selectors fit; `instances`: what the proxy is. What listens, by the oldest Gateway
+    first, and what does not."""
+    found: dict[tuple[str, int], _Shared] = {}
+    refused: list[Refused] = []
+    for rule in sorted((rule for group in groups for rule in group), key=lambda rule: rule.age):
+        own = _instances_of(rule, instances)
+        for server in rule.servers:
+            for port in _ports(server, rule, own):
+                shared = found.setdefault((server.bind, port), _Shared())
+                if reason := shared.conflict(server):
+                    refused.append(Refused(server, reason))
+                else:
+                    shared.add(server)
     return tuple(
-        target
-        for target in scope.targets
-        if target[0] in rule.services
-        and (found := service(target[0])) is not None
-        and found.namespace == rule.namespace
-    )
+        ir.GatewayListener(bind=bind, port=port, kind=one.servers[0].kind, servers=tuple(one.servers))
+        for (bind, port), one in found.items()
+    ), tuple(refused)
 
 
-def _ports(server: ir.GatewayServer, rule: GatewayRule, targets: tuple[Target, ...]) -> tuple[int, ...]:
+def _instances_of(rule: GatewayRule, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
+    """Those by which a Gateway's ports are translated."""
+    if rule.services is None:
+        return tuple(one for one in instances if one.translated)
+    return tuple(one for one in instances if one.service in rule.services and one.namespace == rule.namespace)
+
+
+def _ports(server: ir.GatewayServer, rule: GatewayRule, own: tuple[Instance, ...]) -> tuple[int, ...]:
     """The workload ports of a server. A Gateway that is bound to services has those of all of them, and no others."""
-    found = tuple(target for _, port, target in targets if port == server.port)
+    found = tuple(one.target for one in own if one.port == server.port)
     if rule.services is None:
         return found[:1] or (server.port,)
     return tuple(sorted(set(found)))
 
 
-def listeners(
-    rules: Iterable[GatewayRule], scope: Scope, service: Callable[[str], ir.Service | None]
-) -> tuple[tuple[ir.GatewayListener, ...], tuple[Refused, ...]]:
-    """`rules`: the Gateways of the scope, the oldest first. What listens, in that order; and what does not."""
-    found: dict[tuple[str, int], list[ir.GatewayServer]] = {}
-    refused: list[Refused] = []
-    for rule in rules:
-        targets = _own_targets(rule, scope, service)
-        for server in rule.servers:
-            for port in _ports(server, rule, targets):
-                sharing = found.setdefault((server.bind, port), [])
-                reason = _conflict(server, sharing)
-                if reason:
-                    refused.append(Refused(server, reason))
-                else:
-                    sharing.append(server)
-    return tuple(
-        ir.GatewayListener(bind=bind, port=port, kind=servers[0].kind, servers=tuple(servers))
-        for (bind, port), servers in found.items()
-    ), tuple(refused)
+class _Shared:
+    """The servers of one address and port, as they come."""
 
+    def __init__(self) -> None:
+        self.servers: list[ir.GatewayServer] = []
+        self.names: dict[str, ir.GatewayServer] = {}  # TLS: who has which
 
-def _conflict(server: ir.GatewayServer, sharing: list[ir.GatewayServer]) -> str:
-    """Why a server cannot be served beside those that are there; "" where it can."""
-    if not sharing:
-        return ""
-    first = sharing[0]
-    place = f"port {server.port} is that of Gateway {first.gateway}, an older one,"
-    if server.kind is not first.kind:
-        return f"{place} for {first.kind}; choose another port"
-    if server.kind is ir.ListenerKind.TCP:
-        return f"{place} and TCP connections cannot be told apart; choose another port"
-    if server.kind is ir.ListenerKind.TLS:
-        for other in sharing:
-            twice = set(server.server_names) & set(other.server_names)
-            if twice:
-                return (
-                    f"the older Gateway {other.gateway} serves {', '.join(sorted(twice))} on port {server.port}; "
-                    "name other hosts"
-                )
-    return ""
+    def add(self, server: ir.GatewayServer) -> None:
+        self.servers.append(server)
+        for name in server.server_names if server.kind is ir.ListenerKind.TLS else ():
+            self.names[name] = server
+
+    def conflict(self, server: ir.GatewayServer) -> str:
+        """Why a server cannot be served beside those that are there; "" where it can."""
+        if not self.servers:
+            return ""
+        first = self.servers[0]
+        place = f"port {server.port} is that of Gateway {first.gateway}, an older one,"
+        if server.kind is not first.kind:
+            return f"{place} for {first.kind}; choose another port"
+        if server.kind is ir.ListenerKind.TCP:
+            return f"{place} and TCP connections cannot be told apart; choose another port"
+        twice = sorted(name for name in server.server_names if name in self.names)
+        if not twice:
+            return ""
+        older = self.names[twice[0]].gateway
+        return f"the older Gateway {older} serves {', '.join(twice)} on port {server.port}; name other hosts"
 
 
 # --- what is served -------------------------------------------------------------------------------------------------

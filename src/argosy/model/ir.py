@@ -485,7 +485,7 @@ class ListenerKind(StrEnum):
     TCP = "TCP"
 
 
-class GatewayServer(Struct, frozen=True, kw_only=True):
+class GatewayServer(Struct, frozen=True, kw_only=True, cache_hash=True):
     """One server of a Gateway. `hosts` are `namespace/host` with namespace `*` or a name ('.' resolved)."""
 
     gateway: str  # namespace/name
@@ -520,7 +520,7 @@ class GatewayServer(Struct, frozen=True, kw_only=True):
         return tuple(dict.fromkeys(host.rpartition("/")[2] for host in self.hosts))
 
 
-class GatewayListener(Struct, frozen=True, kw_only=True):
+class GatewayListener(Struct, frozen=True, kw_only=True, cache_hash=True):
     """One address and port of a gateway proxy, and the servers that share it, the oldest Gateway's first."""
 
     bind: str  # "": wherever the proxy binds; an address, or `unix://path`

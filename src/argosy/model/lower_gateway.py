@@ -7,6 +7,8 @@ annotation `internal.istio.io/gateway-service` binds a Gateway to services in pl
 
 from __future__ import annotations
 
+import base64
+
 from msgspec.structs import replace as _replace
 
 from argosy.model import ir
@@ -17,10 +19,15 @@ from argosy.model.rules import GatewayRule
 from argosy.model.scope import Selector, SelectorUse
 from argosy.resources.networking import Gateway, Server, ServerTLSSettings
 from argosy.resources.networking.gateway import TLSProtocol
+from argosy.resources.semantics import digests
 from argosy.resources.semantics.tls import CIPHER_SUITES, MAX_CERTIFICATES
 
 SERVICES_ANNOTATION = "internal.istio.io/gateway-service"
 UNIX = "unix://"
+NOBODYS_SPKI = base64.b64encode(bytes(32)).decode()
+NOBODYS_HASH = bytes(32).hex()
+"""In place of a hash that is none: Envoy would refuse the listener with all its servers, and without it everybody would
+be let in."""
 
 
 def lower(obj: Gateway) -> GatewayRule:
@@ -106,13 +113,21 @@ def _common(written: ServerTLSSettings, tls: ir.GatewayTls) -> ir.GatewayTls:
     return _replace(
         tls,
         subject_alt_names=written.subject_alt_names if looks else (),
-        certificate_spki=written.verify_certificate_spki if looks else (),
-        certificate_hash=written.verify_certificate_hash if looks else (),
+        certificate_spki=tuple(map(_spki, written.verify_certificate_spki)) if looks else (),
+        certificate_hash=tuple(map(_hash, written.verify_certificate_hash)) if looks else (),
         insecure_skip_verify=bool(written.insecure_skip_verify) and tls.mode.verifies,
         min_version=_version(written.min_protocol_version),
         max_version=_version(written.max_protocol_version),
         cipher_suites=tuple(dict.fromkeys(one for one in written.cipher_suites if _is_suite(one))),
     )
+
+
+def _spki(written: str) -> str:
+    return written if digests.is_spki(written) else NOBODYS_SPKI
+
+
+def _hash(written: str) -> str:
+    return written if digests.is_certificate_hash(written) else NOBODYS_HASH
 
 
 def _version(written: TLSProtocol) -> str:

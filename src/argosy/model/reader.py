@@ -177,34 +177,37 @@ class Reader:
 
     def gateway_listeners(self, scope: Scope) -> tuple[ir.GatewayListener, ...]:
         """What the scope's proxies listen on, by the Gateways that select them."""
-        return gateways.listeners(self._gateways(scope), scope, self.service)[0]
+        return self._edge(scope)[0]
 
     def gateways_refused(self, scope: Scope) -> tuple[gateways.Refused, ...]:
         """The servers of these Gateways that stand back behind others."""
-        return gateways.listeners(self._gateways(scope), scope, self.service)[1]
+        return self._edge(scope)[1]
 
-    def _gateways(self, scope: Scope) -> list[GatewayRule]:
-        """The oldest first."""
+    def _edge(self, scope: Scope) -> tuple[tuple[ir.GatewayListener, ...], tuple[gateways.Refused, ...]]:
         if scope.type != ProxyType.ROUTER:
-            return []
-        found = self._selecting(scope, FactKind.GATEWAY_SERVERS)
-        return sorted(
-            (rule for rule in found if gateways.serves(rule, scope, self.service)), key=lambda rule: rule.age
-        )
+            return (), ()
+        instances = []
+        for host, port, target in scope.targets:
+            service = self.service(host)
+            if service is not None:
+                translated = gateways.UNTRANSLATED not in dict(service.labels)
+                one = gateways.Instance(host, port, target, service.namespace, translated)
+                instances.append(one)
+        return gateways.listeners(self._selecting(scope, FactKind.GATEWAY_SERVERS), tuple(instances))
 
-    def _selecting(self, scope: Scope, kind: FactKind) -> list[GatewayRule]:
-        """The Gateways whose selector matches."""
+    def _selecting(self, scope: Scope, kind: FactKind) -> tuple[tuple[GatewayRule, ...], ...]:
+        """The Gateways whose selector matches, by selector."""
         by_selector = self._snapshot.gateways.by_selector
         selectors = ("", *scope.matched)
-        self.facts.update(Fact(kind, selector) for selector in selectors)
-        return [rule for selector in selectors for rule in by_selector.get(selector)]
+        self.facts.update(_fact(kind, selector) for selector in selectors)
+        return tuple(found for selector in selectors if (found := by_selector.get(selector)))
 
     def auto_passthrough(self, scope: Scope) -> tuple[str, ...]:
         """The hosts whose connections gateways of the scope pass on by the cluster that their server name is."""
         if scope.type != ProxyType.ROUTER:
             return ()
-        rules = self._selecting(scope, FactKind.AUTO_PASSTHROUGH)
-        return tuple(sorted({host for rule in rules for host in rule.auto_passthrough}))
+        groups = self._selecting(scope, FactKind.AUTO_PASSTHROUGH)
+        return tuple(sorted({host for rules in groups for rule in rules for host in rule.auto_passthrough}))
 
     def gateway_hosts(self, scope: Scope, server: ir.GatewayServer) -> tuple[ir.GatewayHost, ...]:
         """The routes of the VirtualServices bound to a server's Gateway, for the hosts that it serves, sorted by host.

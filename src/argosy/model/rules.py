@@ -149,7 +149,7 @@ class DestinationRuleRule(Struct, frozen=True, kw_only=True):
         return (self.created, self.name, self.namespace)
 
 
-class GatewayRule(Struct, frozen=True, kw_only=True):
+class GatewayRule(Struct, frozen=True, kw_only=True, cache_hash=True):
     namespace: str
     name: str
     created: str = ""

@@ -31,25 +31,21 @@ ANY_NAME = "*"
 # --- routes ---------------------------------------------------------------------------------------------------------
 
 
-def route_names(scope: Scope, reader: Reader) -> tuple[str, ...]:
-    """The RouteConfigurations of the scope's gateways, sorted."""
-    return tuple(sorted(_by_route(reader.gateway_listeners(scope))))
+Routed = tuple[tuple[str, tuple[ir.GatewayServer, ...]], ...]
+"""The RouteConfigurations of a scope's gateways, sorted, with the servers that each is of."""
 
 
-def _by_route(listeners: Iterable[ir.GatewayListener]) -> dict[str, list[ir.GatewayServer]]:
+def routed(scope: Scope, reader: Reader) -> Routed:
     found: dict[str, list[ir.GatewayServer]] = {}
-    for listener in listeners:
+    for listener in reader.gateway_listeners(scope):
         for server in listener.servers:
             if server.routes_http:
                 found.setdefault(names.gateway_route(server, listener.port), []).append(server)
-    return found
+    return tuple((name, tuple(servers)) for name, servers in sorted(found.items()))
 
 
-def routes(scope: Scope, name: str, reader: Reader) -> Resource | None:
-    """Of one host at several servers the routes are joined in the order of their Gateways. None where none is left."""
-    servers = _by_route(reader.gateway_listeners(scope)).get(name)
-    if not servers:
-        return None
+def routes(scope: Scope, name: str, servers: tuple[ir.GatewayServer, ...], reader: Reader) -> Resource:
+    """Of one host at several servers the routes are joined in the order of their Gateways."""
     joined: dict[str, list[ir.Route]] = {}
     ports: dict[str, int] = {}
     secure: set[str] = set()

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from argosy.model import ir
 from argosy.model.hostnames import covers
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
@@ -66,6 +67,7 @@ class SharedView(ViewBuild):
         self.fragments: dict[str, dict[Owner, Fragment]] = {}  # of each RouteConfiguration
         self.order: dict[str, tuple[Owner, ...] | None] = {}  # their order; None: to be sorted anew
         self.addresses: Claims[Owner] = Claims()  # captured listeners
+        self.routed: dict[str, tuple[ir.GatewayServer, ...]] = {}  # of each RouteConfiguration of a gateway
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
@@ -80,7 +82,7 @@ class SharedView(ViewBuild):
             self.add(CLUSTER, names.CONNECT_HTTP, Phase.PART, _connect_http)
             self._routes(names.HTTP_PROXY)
         if not sidecar:
-            self.add(PLAN, GATEWAY_PLAN, Phase.PLAN, partial(edge.route_names, self.scope))
+            self.add(PLAN, GATEWAY_PLAN, Phase.PLAN, partial(edge.routed, self.scope))
         reader = Reader(self.graph.snapshot)
         for host in (*reader.hosts(), *reader.virtual_hosts()):
             self.join(host)
@@ -168,11 +170,19 @@ class SharedView(ViewBuild):
             self.add(LISTENER, name, Phase.PART, partial(self._captured, name))
             self.mark(LISTENER, name)
 
-    def _replan_gateways(self, old: tuple[str, ...], new: tuple[str, ...]) -> None:
-        for route in set(old) - set(new):
+    def _replan_gateways(self, old: edge.Routed, new: edge.Routed) -> None:
+        before, after = dict(old), dict(new)
+        for route in before.keys() - after.keys():
+            del self.routed[route]
             self.remove(ROUTE, route)
-        for route in new:
-            self.add(ROUTE, route, Phase.PART, partial(edge.routes, self.scope, route))
+        for route, servers in new:
+            self.routed[route] = servers
+            self.add(ROUTE, route, Phase.PART, partial(self._gateway_routes, route))
+            if before.get(route) != servers:
+                self.mark(ROUTE, route)
+
+    def _gateway_routes(self, route: str, reader: Reader) -> Resource:
+        return edge.routes(self.scope, route, self.routed[route], reader)
 
     def _follow(self, node: Node, new: Resource | None) -> None:
         """An EDS cluster has endpoints as long as it is one."""

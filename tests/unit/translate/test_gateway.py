@@ -22,6 +22,8 @@ from tests.unit.translate.mesh import SUFFIX, decoded, put
 
 ROOT = Authority()
 ONE, OTHER = ROOT.issue("shop.example"), ROOT.issue("shop.example")
+SPKI = "NvqYIYSbgK2vCJpQhObf77vv+bQWtc5ek5RIOwPiC9A="
+HASH = "df6ff72fe9116521268f6f2dd4966f51df479883fe7037b39f75916ac3049d1a"
 Json = dict[str, Any]
 
 
@@ -161,13 +163,15 @@ def test_the_modes_of_tls_that_ends_here(
 
 def test_what_a_server_says_of_clients_versions_and_ciphers(edge: Edge) -> None:
     edge.apply(
-        gateway("""
+        gateway(
+            """
 - port: {number: 443, name: tls, protocol: HTTPS}
   hosts: ["*"]
   tls: {mode: MUTUAL, serverCertificate: /c, privateKey: /k, caCertificates: /ca, caCrl: /crl, subjectAltNames:
-    ["spiffe://a", a.example, 10.0.0.1, a@example.com], verifyCertificateSpki: [s], verifyCertificateHash: [h],
-    minProtocolVersion: TLSV1_3, cipherSuites: [AES128-SHA], insecureSkipVerify: true}
-""")
+    ["spiffe://a", a.example, 10.0.0.1, a@example.com], verifyCertificateSpki: [SPKI, s],
+    verifyCertificateHash: [HASH, h], minProtocolVersion: TLSV1_3, cipherSuites: [AES128-SHA], insecureSkipVerify: true}
+""".replace("SPKI", SPKI).replace("HASH", HASH)
+        )
     )
     common = edge.listener()["filter_chains"][0]["transport_socket"]["typed_config"]["common_tls_context"]
     assert [one["name"] for one in common["tls_certificate_sds_secret_configs"]] == ["file-cert:/c~/k"]
@@ -176,8 +180,8 @@ def test_what_a_server_says_of_clients_versions_and_ciphers(edge: Edge) -> None:
     validation = combined["default_validation_context"]
     kinds = [one["san_type"] for one in validation["match_typed_subject_alt_names"]]
     assert kinds == ["URI", "DNS", "IP_ADDRESS", "EMAIL"]
-    assert validation["verify_certificate_spki"] == ["s"]
-    assert validation["verify_certificate_hash"] == ["h"]
+    assert validation["verify_certificate_spki"] == [SPKI, "A" * 43 + "="], "what is no hash is nobody's"
+    assert validation["verify_certificate_hash"] == [HASH, "0" * 64]
     assert validation["trust_chain_verification"] == "ACCEPT_UNTRUSTED"
     assert common["tls_params"] == {
         "tls_minimum_protocol_version": "TLSv1_3",
@@ -273,6 +277,18 @@ def test_auto_passthrough_leads_to_clusters_of_endpoints_that_take_mesh_tls(edge
     edge.compiler.apply(edge.snapshot.remove_config("Gateway", "default", "edge"))
     assert name not in edge.shared.resources[CLUSTER]
     assert name not in edge.shared.resources[ENDPOINT]
+
+
+def test_a_gateway_that_changes_rebuilds_its_own_routes_alone(edge: Edge) -> None:
+    tls = "tls: {credentialName: a, mode: SIMPLE}"
+    server = f"[{{port: {{number: 443, name: https, protocol: HTTPS}}, hosts: [HOST], {tls}}}]"
+    for number in range(20):
+        edge.apply(gateway(server.replace("HOST", f"a{number}.example"), f"edge-{number}"))
+    assert len(edge.listener()["filter_chains"]) == 20
+    before = edge.compiler.rebuilt
+    edge.apply(gateway(server.replace("HOST", "b.example"), "edge-7"))
+    after = edge.compiler.rebuilt
+    assert (after[ROUTE] - before[ROUTE], after[LISTENER] - before[LISTENER]) == (1, 1)
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------
