@@ -28,7 +28,6 @@ NOT_YET = {
     "gateway-conflicts/duplicate-tls-gateway": (
         "by choice: Istio sends Envoy a listener that it refuses as a whole; here the older server keeps the name"
     ),
-    "ingress/ingress-shared-tls-cert-conflict-alpha-first": "Ingress is not read",
     "peer-authentication-passthrough/global-disable-and-port-9000-strict": PASSTHROUGH_POLICY,
     "peer-authentication-passthrough/global-plaintext-and-port-9000-permissive-not-in-service": PASSTHROUGH_POLICY,
     "peer-authentication-with-sidecar/no-service-no-sidecar": PASSTHROUGH_POLICY,

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from argosy.model import ir
 from argosy.model.hostnames import intersection
+from argosy.model.lower_ingress import by_path
 from argosy.model.routing import takes_everything
 from argosy.model.rules import GatewayRule, VirtualServiceRule
 
@@ -124,8 +125,17 @@ def served_hosts(server: ir.GatewayServer, bound: VirtualServiceRule) -> tuple[s
     return intersection(offered, bound.hosts)
 
 
-def ordered(routes: Iterable[ir.Route]) -> tuple[ir.Route, ...]:
-    """The same order, but what takes everything last: there behind the first of them nothing is reached."""
+def ordered(routes: Iterable[ir.Route], server: ir.GatewayServer) -> tuple[ir.Route, ...]:
+    """The same order, but what takes everything last: there behind the first of them nothing is reached. Of Ingresses
+    the exact path comes first, then the longest."""
+    routes = tuple(routes)
+    if server.binding:
+        routes = tuple(sorted(routes, key=lambda route: by_path(route.match.uri)))
+    return joined(routes)
+
+
+def joined(routes: Iterable[ir.Route]) -> tuple[ir.Route, ...]:
+    """Of several servers, in their order; what takes everything last."""
     routes = tuple(routes)
     narrow = [route for route in routes if not takes_everything(route.match)]
     wide = [route for route in routes if takes_everything(route.match)]

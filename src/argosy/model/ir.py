@@ -496,6 +496,11 @@ class GatewayServer(Struct, frozen=True, kw_only=True, cache_hash=True):
     bind: str = ""
     tls: GatewayTls | None = None
     port_name: str = ""
+    binding: str = ""  # what VirtualServices name to be served here; "": the Gateway
+
+    @property
+    def bound_by(self) -> str:
+        return self.binding or self.gateway
 
     @property
     def kind(self) -> ListenerKind:

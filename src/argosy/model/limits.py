@@ -112,6 +112,8 @@ TABLE: tuple[Limit, ...] = (
         "is not in force: connections go straight to the destination",
     ),
     Limit("Gateway", "spec.servers[*].defaultEndpoint", "has no effect, as in Istio; remove it"),
+    Limit("Ingress", "spec.defaultBackend", "has no effect, as in Istio; give a rule without a host"),
+    Limit("Ingress", "spec.rules[*].http.paths[*].backend.resource", "has no effect; name a service"),
     Limit(
         "ServiceEntry",
         "spec.resolution",
@@ -249,7 +251,11 @@ TABLE: tuple[Limit, ...] = (
         _unless("0.1s", "100ms"),
     ),
     Limit("MeshConfig", "accessLogFormat", "is not in force: the fields are Istio's, in its order"),
-    Limit("MeshConfig", "{ingressSelector,ingressService}", "is not in force: Ingress is not read"),
+    Limit(
+        "MeshConfig",
+        "{ingressSelector,ingressService}",
+        "is not in force: Ingresses are served by the gateways with the label istio=ingressgateway",
+    ),
     Limit(
         "MeshConfig",
         "defaultInboundHttpRetryPolicy",

@@ -215,7 +215,7 @@ class Reader:
         Facts (Istio): VirtualServices that share a host at a gateway are joined, the oldest first, and what takes
         everything comes last.
         """
-        place = Place(scope, server.gateway, server.port)
+        place = Place(scope, server.bound_by, server.port)
         found: dict[str, list[ir.Route]] = {}
         for bound, hosts in self._bound(scope, server):
             routes = routing.http_routes(self._http_rules(bound), place, self)
@@ -223,7 +223,7 @@ class Reader:
                 if routes:
                     found.setdefault(host, []).extend(routes)
         return tuple(
-            ir.GatewayHost(host, ir.RouteTable(gateways.ordered(routes)))
+            ir.GatewayHost(host, ir.RouteTable(gateways.ordered(routes, server)))
             for host, routes in sorted(found.items())
         )
 
@@ -231,7 +231,7 @@ class Reader:
         self, scope: Scope, server: ir.GatewayServer
     ) -> tuple[ir.WeightedDestination, ...] | None:
         """Where connections to a server that are not HTTP go: the first tcp route that holds; None: nowhere."""
-        place = Place(scope, server.gateway, server.port)
+        place = Place(scope, server.bound_by, server.port)
         for bound, _ in self._bound(scope, server):
             for found, _ in routing.l4_matches(bound.tcp, place, lambda match: True):
                 return routing.resolved(found.targets, server.port, self)
@@ -239,7 +239,7 @@ class Reader:
 
     def gateway_tls(self, scope: Scope, server: ir.GatewayServer) -> tuple[ir.TlsRoute, ...]:
         """Where TLS connections go that a server passes on, by server name, in order."""
-        place = Place(scope, server.gateway, server.port)
+        place = Place(scope, server.bound_by, server.port)
         return tuple(
             ir.TlsRoute(match.sni_hosts, routing.resolved(tls.targets, server.port, self))
             for bound, _ in self._bound(scope, server)
@@ -250,8 +250,8 @@ class Reader:
         self, scope: Scope, server: ir.GatewayServer
     ) -> Iterator[tuple[VirtualServiceRule, tuple[str, ...]]]:
         """The VirtualServices bound to a server's Gateway of which it serves hosts, and these; the oldest first."""
-        self.facts.add(_fact(FactKind.GATEWAYS, server.gateway))
-        for bound in self._snapshot.virtual_services.by_gateway.get(server.gateway):
+        self.facts.update(_fact(FactKind.GATEWAYS, name) for name in (server.gateway, server.bound_by))
+        for bound in self._snapshot.virtual_services.by_gateway.get(server.bound_by):
             if visible_from(bound.export_to, scope.namespace):
                 hosts = gateways.served_hosts(server, bound)
                 if hosts:

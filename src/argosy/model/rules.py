@@ -19,6 +19,7 @@ class Target(Struct, frozen=True, gc=False):
     host: str
     port: int | None = None
     subset: str = ""
+    port_name: str = ""  # in place of the number
 
 
 class WeightedTarget(Struct, frozen=True):

@@ -21,6 +21,7 @@ from argosy.model.selectors import SelectorIndex
 from argosy.model.tables.base import SELECTORS, Name, Table, named, split
 from argosy.model.tables.destination_rules import DestinationRules
 from argosy.model.tables.gateways import Gateways
+from argosy.model.tables.ingresses import Ingresses
 from argosy.model.tables.mesh_settings import MESH, MeshSettings
 from argosy.model.tables.peer_authentications import PeerAuthentications
 from argosy.model.tables.secrets import Secrets
@@ -45,6 +46,9 @@ class Snapshot:
         self.virtual_services = VirtualServices(self.selectors, defaults.domain_suffix, self._stands_alone)
         self.destination_rules = DestinationRules(self.selectors, defaults.domain_suffix)
         self.gateways = Gateways(self.selectors)
+        self.ingresses = Ingresses(
+            self.selectors, self.gateways, self.virtual_services, defaults.domain_suffix
+        )
         self.peer_authentications = PeerAuthentications(self.selectors)
         self.settings = MeshSettings(self.selectors, defaults)
         self.secrets = Secrets(self.selectors)
@@ -52,6 +56,7 @@ class Snapshot:
             self.virtual_services,
             self.destination_rules,
             self.gateways,
+            self.ingresses,
             self.peer_authentications,
             self.settings,
             self.secrets,

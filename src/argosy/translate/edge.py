@@ -56,8 +56,8 @@ def routes(scope: Scope, name: str, servers: tuple[ir.GatewayServer, ...], reade
             ports.setdefault(served.host, server.port)
             if redirects:
                 secure.add(served.host)
-            if (served.host, server.gateway, server.port) not in seen:
-                seen.add((served.host, server.gateway, server.port))
+            if (served.host, server.bound_by, server.port) not in seen:
+                seen.add((served.host, server.bound_by, server.port))
                 joined.setdefault(served.host, []).extend(served.table.routes)
         # A host that must be reached by https is redirected even where no VirtualService routes it.
         for host in server.server_names if redirects else ():
@@ -71,7 +71,7 @@ def routes(scope: Scope, name: str, servers: tuple[ir.GatewayServer, ...], reade
             VirtualHostKey(
                 name=f"{host if found or host in secure else 'blackhole'}:{ports[host]}",
                 domains=(host,),
-                routes=gateways.ordered(found),
+                routes=gateways.joined(found),
                 port=ports[host],
                 require_tls="ALL" if host in secure else "",
             )

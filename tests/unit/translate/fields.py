@@ -224,7 +224,7 @@ def _altered(parent: Any, key: Any) -> None:
     parent[key] = _other(parent[key])
 
 
-_OTHERS = {"HTTP": "TCP", "TCP": "HTTP"}
+_OTHERS = {"HTTP": "TCP", "TCP": "HTTP", "Exact": "Prefix"}
 
 
 def _other(value: Any) -> Any:
