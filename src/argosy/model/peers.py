@@ -30,6 +30,12 @@ def mode(
     return by_port or found
 
 
+def ports(own: Iterable[PeerAuthenticationRule], labels: frozenset[tuple[str, str]]) -> tuple[int, ...]:
+    """The ports that have a mode of their own, sorted. `own`: as in `mode`."""
+    selecting = _selecting(own, labels)
+    return tuple(sorted(port for port, said in selecting.ports if said)) if selecting is not None else ()
+
+
 def _whole(rules: Iterable[PeerAuthenticationRule]) -> PeerAuthenticationRule | None:
     return next((rule for rule in rules if rule.labels is None), None)
 
