@@ -114,7 +114,7 @@ def chains(key: InboundPort) -> list[listener_components_pb2.FilterChain]:
     mesh.filter_chain_match.transport_protocol = "tls"
     if key.mode is MtlsMode.STRICT:
         return [mesh]
-    mesh.filter_chain_match.application_protocols.append(names.MESH_ALPN)
+    mesh.filter_chain_match.application_protocols.extend(names.ISTIO_ALPN)
     plaintext = listener_components_pb2.FilterChain(name="plaintext", filters=[handler])
     plaintext.filter_chain_match.transport_protocol = "raw_buffer"
     if key.handling is Handling.HTTP:

@@ -11,6 +11,7 @@ from argosy.model.ir import MtlsMode, ServerTlsMode
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.snapshot import Snapshot
 from argosy.translate.connection_manager import ConnectionManager, Place
+from argosy.translate import names
 from argosy.translate.dump import dump
 from argosy.translate.filters import order
 from argosy.translate.http_or_tcp import Handling
@@ -41,7 +42,7 @@ def inbound(mode: MtlsMode, handling: Handling = Handling.HTTP) -> dict[str, Any
         (
             MtlsMode.PERMISSIVE,
             {
-                "mtls": {"transport_protocol": "tls", "application_protocols": ["istio"]},
+                "mtls": {"transport_protocol": "tls", "application_protocols": list(names.ISTIO_ALPN)},
                 "plaintext": {"transport_protocol": "raw_buffer"},
                 "tls": {"transport_protocol": "tls"},
             },
