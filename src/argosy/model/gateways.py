@@ -6,7 +6,7 @@ the VirtualService's the more specific is served.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from argosy.model import ir
 from argosy.model.hostnames import intersection
@@ -30,6 +30,11 @@ def served_hosts(gateway: GatewayRule, port: int, bound: VirtualServiceRule) -> 
 def ordered(routes: Iterable[ir.Route]) -> tuple[ir.Route, ...]:
     """The same order, but what takes everything last: there behind the first of them nothing is reached."""
     routes = tuple(routes)
-    narrow = [route for route in routes if not takes_everything(route.match)]
-    wide = [route for route in routes if takes_everything(route.match)]
-    return (*narrow, *wide[:1])
+    return tuple(routes[position] for position in order([route.match for route in routes]))
+
+
+def order(matches: Sequence[ir.RouteMatch]) -> tuple[int, ...]:
+    """The positions of those that `ordered` leaves, in its order."""
+    wide = [position for position, match in enumerate(matches) if takes_everything(match)]
+    last = frozenset(wide)
+    return (*(position for position in range(len(matches)) if position not in last), *wide[:1])
