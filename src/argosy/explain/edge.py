@@ -11,7 +11,7 @@ from argosy.explain import http
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
 from argosy.explain.outcome import Miss, Origin, Redirected, Step, Unrouted
-from argosy.explain.request import Request, Spoken, host_of, seen
+from argosy.explain.request import Request, Spoken, Trust, host_of, seen
 from argosy.explain.view import View
 from argosy.model import ir
 from argosy.model.updates import Ref
@@ -49,7 +49,7 @@ class Edge:
         return self._http(request, step, plain)
 
     def _http(self, request: Request, step: Step, servers: tuple[ir.GatewayServer, ...]) -> Routed:
-        view, found = self.view, seen(request, trusts=False)
+        view, found = self.view, seen(request, Trust.NOTHING)
         named = self._hosts(request.port).find(found.authority)
         passed = tuple(
             view.miss("gateway", one)

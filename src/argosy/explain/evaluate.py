@@ -88,10 +88,10 @@ class Evaluator:
         self.sender = sender
         self.view = View(snapshot, sender.scope, locate)
         router = sender.scope.type is ProxyType.ROUTER
-        self._side: Edge | Outbound = Edge(self.view) if router else Outbound(self.view)
+        self.side: Edge | Outbound = Edge(self.view) if router else Outbound(self.view)
 
     def evaluate(self, request: Request) -> Routed:
-        return self._side.evaluate(request)
+        return self.side.evaluate(request)
 
     def outcome(self, request: Request) -> Outcome:
         routed = self.evaluate(request)

@@ -81,7 +81,7 @@ def _taken(
     except regex.Undetermined as unknown:
         verdict = Undecided(str(unknown))
     fault = fault_of(one.fault)
-    preflight = _preflight(one.cors, seen)
+    preflight = _preflight(one.cors, seen) if isinstance(one.action, ir.Forward) else None
     if preflight is not None:
         verdict, fault = preflight, None
     elif fault is not None and fault.abort_percent >= 100:
@@ -152,32 +152,27 @@ def sent_on(cluster: ClusterState, request: Request, seen: Seen) -> Forwarded:
 
 # --- faults and cross-origin requests -------------------------------------------------------------------------------
 
-_HTTP_OF_GRPC = {0: 200, 1: 499, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 10: 409, 11: 400, 12: 501,
-                 14: 503, 16: 401}  # fmt: skip
-"""Facts (Envoy): what a client that does not speak gRPC gets for a gRPC status; 500 for the others."""
-
 
 def fault_of(fault: ir.Fault | None) -> FaultState | None:
+    """Facts (Envoy): an abort with a gRPC status is HTTP 200 to everybody; only who speaks gRPC reads the status."""
     if fault is None:
         return None
     status = 0
     if fault.abort is not None:
-        if fault.abort.grpc_status is not None:
-            status = _HTTP_OF_GRPC.get(fault.abort.grpc_status, 500)
-        else:
-            status = fault.abort.http_status or 503
+        status = 200 if fault.abort.grpc_status is not None else fault.abort.http_status or 503
     return FaultState(
         delay_ms=fault.delay.duration if fault.delay is not None else 0,
         delay_percent=fault.delay.percent if fault.delay is not None else 0.0,
         abort_status=status,
+        abort_grpc_status=fault.abort.grpc_status if fault.abort is not None else None,
         abort_percent=fault.abort.percent if fault.abort is not None else 0.0,
     )
 
 
 def _preflight(cors: ir.Cors | None, seen: Seen) -> Answered | None:
-    """The proxy answers a browser's question whether it may ask. Facts (Envoy): one whose origin is not allowed is
-    passed on, unless that is to be ignored."""
-    origin = seen.headers.get("origin", "")
+    """The proxy answers a browser's question whether it may ask. Facts (Envoy): only where it would be forwarded;
+    one whose origin is not allowed is passed on, unless that is to be ignored."""
+    origin = "".join(seen.headers.get("origin", ()))
     if cors is None or seen.method != "OPTIONS" or not origin:
         return None
     if not seen.headers.get("access-control-request-method"):

@@ -64,21 +64,24 @@ def lower(text: str) -> str:
 
 
 def _header(wanted: NamedMatch, request: Seen) -> str:
-    """Facts (Envoy): several values are one, with commas; a header that is missing fails, but where its absence is
-    asked for it counts as empty."""
+    """Facts (Envoy, since 1.39): ANY of several values; a header that is missing fails, but where its absence is asked
+    for it counts as empty."""
     name = wanted.name.lower()
-    value = request.authority if name == "host" else request.headers.get(name)
+    values = (request.authority,) if name == "host" else request.headers.get(name, ())
+    shown = ", ".join(values)
     if wanted.match.kind is MatchKind.PRESENT:
         if wanted.invert:
-            return f"header {name} is there ({value})" if value is not None else ""
-        return f"header {name} is not there" if value is None else ""
-    if value is None and not wanted.invert:
-        return f"header {name} is not there"
-    matches = string_matches(wanted.match, value or "")
+            return f"header {name} is there ({shown})" if values else ""
+        return "" if values else f"header {name} is not there"
     if wanted.invert:
-        shown = value if value else "is empty or not there, and"
-        return f"header {name} {shown} {_is(wanted.match)}" if matches else ""
-    return "" if matches else f"header {name} {value} {_is_not(wanted.match)}"
+        if any(string_matches(wanted.match, value) for value in values or ("",)):
+            return f"header {name} {shown or 'is empty or not there, and'} {_is(wanted.match)}"
+        return ""
+    if not values:
+        return f"header {name} is not there"
+    if any(string_matches(wanted.match, value) for value in values):
+        return ""
+    return f"header {name} {shown} {_is_not(wanted.match)}"
 
 
 def query_parameters(path: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from argosy.explain import http
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
 from argosy.explain.outcome import Forwarded, Miss, Step, Target, Unrouted
-from argosy.explain.request import Request, Spoken, host_of, port_of, seen
+from argosy.explain.request import Request, Seen, Spoken, Trust, host_of, port_of, seen
 from argosy.explain.view import View
 from argosy.model import ir
 from argosy.model.hostnames import covers
@@ -57,7 +57,7 @@ class Outbound:
         if request.spoken is not Spoken.HTTP:
             return self._by_tunnel(request)
         step = Step("listener", "outbound_proxy", "the application's HTTP proxy")
-        return _after((step,), self._http(request, 0))
+        return _after((step,), self.by_routes(request, 0))
 
     def _by_tunnel(self, request: Request) -> Routed:
         authority = f"{host_of(request.authority)}:{port_of(request.authority) or request.port}"
@@ -95,16 +95,16 @@ class Outbound:
         ):
             if request.spoken is not Spoken.HTTP:
                 return Routed(Unrouted(400, "the port speaks HTTP, and this does not"), (step,))
-            return _after((step,), self._http(request, request.port))
+            return _after((step,), self.by_routes(request, request.port))
         if port is not None and port.protocol.is_tls:
             return _after((step,), self._by_name(request, listener))
         return _after((step,), self._connection(owner, owner.host))
 
     # --- HTTP -------------------------------------------------------------------------------------------------------
 
-    def _http(self, request: Request, port: int) -> Routed:
-        """`port` 0: of all ports."""
-        view, found = self.view, seen(request)
+    def by_routes(self, request: Request, port: int) -> Routed:
+        """HTTP, by the virtual hosts of a port; 0: of all ports."""
+        view, found = self.view, self._seen(request)
         named = self.domains(port).find(found.authority)
         if named is None:
             near = self._near(found.authority, port)
@@ -133,12 +133,15 @@ class Outbound:
             routed.notes,
         )
 
+    def _seen(self, request: Request) -> Seen:
+        return seen(request, Trust.BESIDE_URL if self.explicit else Trust.ALL)
+
     def _passed_through(self, request: Request, near: tuple[Miss, ...]) -> Routed:
         step = Step("virtual host", "allow_any", "no service has this host, and the mesh says ALLOW_ANY")
         notes = (
             "the name is looked up by the proxy; it must not be the loopback or the proxy's own address",
         )
-        verdict = http.sent_on(destinations.passthrough(), request, seen(request))
+        verdict = http.sent_on(destinations.passthrough(), request, self._seen(request))
         return Routed(verdict, (step,), near, notes=notes if self.explicit else ())
 
     def _virtual_host_step(self, virtual_host: VirtualHost, domain: str) -> Step:

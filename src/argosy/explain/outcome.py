@@ -146,6 +146,7 @@ class FaultState(Struct, frozen=True, omit_defaults=True, rename="camel"):
     delay_ms: int = 0
     delay_percent: float = 0.0
     abort_status: int = 0
+    abort_grpc_status: int | None = None
     abort_percent: float = 0.0
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-_ESCAPED = re.compile('[\x00-\x20"#<>^`{}\x7f-\uffff\U00010000-\U0010ffff]')
+_ESCAPED = re.compile('[\x00-\x20"#<>^`{|}\x7f-\uffff\U00010000-\U0010ffff]')
 """What is written as `%XX`."""
 _UNESCAPED = re.compile(r"%(2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])")
 """Escapes of letters, digits, `-`, `.`, `_` and `~`, which need none."""
@@ -18,7 +18,7 @@ def without_query(path: str) -> str:
 
 
 def normalised(path: str) -> str:
-    """A path that does not begin with a slash (`*` of OPTIONS) gets one."""
+    """Of a path that begins with a slash."""
     bare, mark, query = path.partition("?")
     bare = bare.replace("\\", "/")
     bare = _UNESCAPED.sub(lambda found: chr(int(found[1], 16)), bare)
@@ -27,14 +27,16 @@ def normalised(path: str) -> str:
 
 
 def _without_dots(path: str) -> str:
+    """Facts (Envoy 1.40, tried): parameters (`..;x`) do not make a dot segment another."""
     segments: list[str] = []
     parts = path.removeprefix("/").split("/")
     for index, part in enumerate(parts):
         last = index == len(parts) - 1
-        if part == "..":
+        name = part.partition(";")[0]
+        if name == "..":
             if segments:
                 segments.pop()
-        elif part != ".":
+        elif name != ".":
             segments.append(part)
             continue
         if last:

@@ -1,6 +1,6 @@
 """A request as its sender writes it, and as a proxy sees it before it looks for a route.
 
-# Envoy: HttpConnectionManager (normalize_path), HeaderMapImpl (several values of one name are joined by commas)
+# Envoy: HttpConnectionManager (normalize_path), HeaderMapImpl (which names hold one value, joined by commas)
 """
 
 from __future__ import annotations
@@ -39,14 +39,23 @@ class BadRequest(ValueError):
     """What cannot be a request; the message says why."""
 
 
+class Trust(StrEnum):
+    """What a proxy believes of x-forwarded-proto."""
+
+    ALL = "all"  # a captured request says by it how it began
+    BESIDE_URL = "beside-url"  # the request's own URL says its scheme; the header is kept
+    NOTHING = "nothing"  # a gateway's own connection is what counts
+
+
 class Seen(Struct, frozen=True):
     """What routes are compared with."""
 
     method: str
     scheme: str
+    forwarded: str  # x-forwarded-proto
     authority: str
     path: str  # normalised, with its query
-    headers: dict[str, str]  # names in lower case, values joined
+    headers: dict[str, tuple[str, ...]]  # names in lower case
 
     @property
     def path_only(self) -> str:
@@ -59,26 +68,39 @@ HOP_BY_HOP = frozenset(
 """Headers that a proxy takes for itself."""
 
 
-def seen(request: Request, trusts: bool = True) -> Seen:
-    """`trusts`: whether the proxy believes its client's x-forwarded-proto (a sidecar does, a gateway does not)."""
-    headers = joined(request.headers)
-    told = headers.get("x-forwarded-proto", "").lower()
+JOINED = frozenset(
+    (
+        "accept", "accept-encoding", "authorization", "cache-control", "content-type", "expect", "grpc-timeout",
+        "if-match", "origin", "referer", "user-agent", "via", "x-client-trace-id", "x-envoy-decorator-operation",
+        "x-envoy-external-address", "x-envoy-original-path", "x-forwarded-for", "x-forwarded-host",
+        "x-forwarded-proto", "x-request-id",
+    )
+)  # fmt: skip
+"""Headers of which Envoy keeps one value, further ones joined to it by commas (1.40, tried). Of the others each line is
+a value."""
+
+
+def seen(request: Request, trust: Trust) -> Seen:
+    headers = by_name(request.headers)
+    told = "".join(headers.get("x-forwarded-proto", ())).lower()
+    forwarded = told if trust is not Trust.NOTHING and told in ("http", "https") else "http"
     return Seen(
         method=request.method,
-        scheme=told if trusts and told in ("http", "https") else "http",
+        scheme=forwarded if trust is Trust.ALL else "http",
+        forwarded=forwarded,
         authority=request.authority,
         path=paths.normalised(request.path),
         headers=headers,
     )
 
 
-def joined(headers: Pairs) -> dict[str, str]:
-    found: dict[str, str] = {}
+def by_name(headers: Pairs) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
     for name, value in headers:
         key = name.lower()
         if key not in HOP_BY_HOP:
-            found[key] = f"{found[key]},{value}" if key in found else value
-    return found
+            found.setdefault(key, []).append(value)
+    return {key: (",".join(values),) if key in JOINED else tuple(values) for key, values in found.items()}
 
 
 def host_of(authority: str) -> str:

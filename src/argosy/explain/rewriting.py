@@ -129,6 +129,6 @@ def _redirected_host(request: Seen, scheme: str, new_port: int | None) -> str:
     at = port_start(request.authority)
     if at is None:
         return request.authority
-    default = {"http": ":80", "https": ":443"}[request.scheme]
-    gone = new_port is not None or (scheme != request.scheme and request.authority[at:] == default)
+    default = {"http": ":80", "https": ":443"}[request.forwarded]
+    gone = new_port is not None or (scheme != request.forwarded and request.authority[at:] == default)
     return request.authority[:at] if gone else request.authority
