@@ -480,13 +480,13 @@ def _structure(envoy: Lab, seed: int, evaluators: dict[str, Evaluator]) -> Itera
     if expected := envoy.captured.keys() ^ {f"{address}_{port}" for address, port in captured.captured()}:
         yield _difference(seed, "captured", f"listeners {sorted(expected)} are only on one side")
     for name, listener in envoy.captured.items():
-        address, _, port = name.rpartition("_")
+        address, _, number = name.rpartition("_")
         for spoken, authority, chain in _chains(listener):
             request = Request(
-                authority=f"{authority or 'nobody.invalid'}:{port}",
+                authority=f"{authority or 'nobody.invalid'}:{number}",
                 spoken=spoken,
                 address=address,
-                port=int(port),
+                port=int(number),
             )
             verdict = captured.evaluate(request).verdict
             said = (

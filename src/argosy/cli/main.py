@@ -65,6 +65,12 @@ COMMANDS: dict[str, Entry] = {
     ),
     "delete": Entry("argosy.cli.delete:delete", "Delete resources", CONFIGURATION, connects=True),
     "validate": Entry("argosy.cli.validate:validate", "Check files without a server", CONFIGURATION),
+    "explain": Entry(
+        "argosy.cli.explain:explain",
+        "Show where a request would go, and why not elsewhere",
+        CONFIGURATION,
+        connects=True,
+    ),
     "explain-kind": Entry(
         "argosy.cli.explain_kind:explain_kind", "Show what a kind and its fields are for", CONFIGURATION
     ),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Generic, TypeVar
 
 from argosy.explain.matching import lower
@@ -55,4 +56,10 @@ class Domains(Generic[V]):
             found
             for key, found in sorted(self._exact.items())
             if host_of(key) == host or (label and host_of(key).partition(".")[0] == label)
+        )
+
+    def alike(self, authority: str) -> tuple[tuple[str, V], ...]:
+        """Domains that are spelt much like it, the most alike first."""
+        return tuple(
+            self._exact[key] for key in get_close_matches(lower(authority), self._exact, n=5, cutoff=0.8)
         )

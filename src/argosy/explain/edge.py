@@ -48,6 +48,17 @@ class Edge:
             return Routed(Unrouted(400, "the port speaks HTTP, and this does not"), (step,))
         return self._http(request, step, plain)
 
+    def spoken_at(self, request: Request) -> Spoken:
+        return request.spoken
+
+    def everywhere(self) -> tuple[tuple[str, int], ...]:
+        """(authority, port) of what it serves."""
+        servers = self.view.reader.gateway_servers(self.view.scope)
+        ports = sorted({one.port for one in servers if one.protocol.is_http})
+        return tuple(
+            (host.host.replace("*", "any", 1), port) for port in ports for host in self._served(port)
+        )
+
     def _http(self, request: Request, step: Step, servers: tuple[ir.GatewayServer, ...]) -> Routed:
         view, found = self.view, seen(request, Trust.NOTHING)
         named = self._hosts(request.port).find(found.authority)

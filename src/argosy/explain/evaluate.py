@@ -7,6 +7,7 @@ Evaluator(snapshot, sender).outcome(Request(authority="reviews:9080"))
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from argosy.explain.edge import Edge
 from argosy.explain.http import Routed
@@ -92,6 +93,17 @@ class Evaluator:
 
     def evaluate(self, request: Request) -> Routed:
         return self.side.evaluate(request)
+
+    def as_spoken(self, request: Request) -> Request:
+        """What `host:port` alone means: a request where the port speaks HTTP, else a connection."""
+        return replace(request, spoken=self.side.spoken_at(request))
+
+    def everywhere(self, method: str = "GET", headers: ir.Pairs = ()) -> tuple[Request, ...]:
+        """A request for each host and port that the sender knows."""
+        return tuple(
+            self.as_spoken(Request(authority=authority, method=method, headers=headers, port=port))
+            for authority, port in self.side.everywhere()
+        )
 
     def outcome(self, request: Request) -> Outcome:
         routed = self.evaluate(request)

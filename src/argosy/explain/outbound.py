@@ -53,6 +53,36 @@ class Outbound:
             return self._by_proxy(request)
         return self._captured_request(request)
 
+    def spoken_at(self, request: Request) -> Spoken:
+        number = port_of(request.authority) or request.port
+        authority = f"{host_of(request.authority)}:{number}"
+        found = self._meant(authority)
+        port = found.port(number) if found is not None else None
+        if port is None or _by_routes(port):
+            return Spoken.HTTP
+        return Spoken.TLS if port.protocol.is_tls else Spoken.TCP
+
+    def everywhere(self) -> tuple[tuple[str, int], ...]:
+        """(authority, port) of what the sender knows."""
+        found = [(f"{service.hostname}:{port.number}", port.number) for service, port in self._served()]
+        reader = self.view.reader
+        found += [
+            (host, VIRTUAL_HOST_PORT)
+            for host in reader.virtual_hosts()
+            if host != "*" and reader.route_table(self.view.scope, host, VIRTUAL_HOST_PORT) is not None
+        ]
+        return tuple((authority.replace("*", "any", 1), port) for authority, port in found)
+
+    def _meant(self, authority: str) -> ir.Service | None:
+        """The service that an authority names."""
+        host = host_of(authority)
+        reader, scope = self.view.reader, self.view.scope
+        suffix = reader.mesh().domain_suffix
+        services = {service.hostname: service for service, _ in self._served()}
+        exact = (one for one in services.values() if host in names_of(one, scope.namespace, suffix))
+        wildcards = (one for name, one in services.items() if "*" in name and covers(name, host))
+        return next(exact, None) or next(wildcards, None)
+
     def _by_proxy(self, request: Request) -> Routed:
         if request.spoken is not Spoken.HTTP:
             return self._by_tunnel(request)
@@ -334,12 +364,10 @@ class Outbound:
         """Where a client that looks up the name connects to, as far as the model knows."""
         if request.address:
             return request.address
-        host = host_of(request.authority)
-        suffix = self.view.reader.mesh().domain_suffix
-        for service, _ in self._served():
-            if host in names_of(service, self.view.scope.namespace, suffix):
-                return next(iter(_single(service.addresses)), "")
-        return host
+        service = self._meant(request.authority)
+        if service is not None and "*" not in service.hostname:
+            return next(iter(_single(service.addresses)), "")
+        return host_of(request.authority)
 
     def _near(self, authority: str, port: int) -> tuple[Miss, ...]:
         """Virtual hosts that are almost meant, and services that are not seen from here."""
@@ -365,6 +393,10 @@ class Outbound:
                 numbers = ", ".join(str(one.number) for one in service.ports)
                 why = f"its ports are {numbers}"
             found[hostname] = Miss("service", hostname, why, refs)
+        if not found:
+            for domain, owner in self.domains(port).alike(authority):
+                refs = tuple(self.view.origin(ref) for ref in reader.service_origins(owner.host))
+                found.setdefault(owner.name, Miss("virtual host", owner.name, f"its name is {domain}", refs))
         return tuple(found.values())
 
 
