@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -200,6 +201,7 @@ class Lab:
             for entry, port in self.bound.items()
         }
         self.mutate: Mutation | None = None
+        self.tally: Counter[str] = Counter()  # of verdicts that were compared, and of answers of upstreams
         self.entries: tuple[str, ...] = ()  # that the configuration in force has routes for
         self.clusters: dict[str, frozenset[str]] = {}  # entry -> names of those that translate makes for it
         self.captured: dict[str, listener_pb2.Listener] = {}  # by name
@@ -440,6 +442,10 @@ async def none_differs(envoy: Lab, first: int, configurations: int) -> None:
     for seed in range(first, first + configurations):
         found += await compared(envoy, seed, REQUESTS)
     assert not found, f"{len(found)} differences, the first:\n" + "\n".join(map(str, found[:3]))
+    seen = sum(envoy.tally[one.__name__] for one in (Forwarded, Redirected, Answered, Unrouted))
+    assert envoy.tally["answered upstream"] > seen / 10, f"the requests hit little: {envoy.tally}"
+    if seen > 10_000:
+        assert min(envoy.tally["Redirected"], envoy.tally["Answered"]) > seen / 100, envoy.tally
 
 
 async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
@@ -458,6 +464,8 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
     ]
     for (entry, request), answer in zip(requests, answers, strict=True):
         expected = _expected(evaluators[entry], request)
+        envoy.tally[type(expected.verdict).__name__] += 1
+        envoy.tally["answered upstream"] += answer.got is not None
         if what := difference(expected, answer):
             found.append(Difference(seed, entry, request, expected, answer, what))
     return found
