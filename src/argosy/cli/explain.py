@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from argosy.explain.evaluate import Evaluator, Sender
     from argosy.explain.outcome import Outcome
     from argosy.model.ir import Pairs
+    from argosy.model.reader import Reader
     from argosy.model.snapshot import Snapshot
+    from argosy.resources.meta import Object
 
 FORMS = ("text", "json", "yaml")
 
@@ -115,7 +117,7 @@ def explain(
             asked = requests.to(to, method=method, headers=given)
         except requests.BadRequest as error:
             raise Failure(f"--to {error}", "argosy explain --help has examples", code=2) from error
-    evaluator = evaluator_of(
+    evaluator, found = evaluator_of(
         sender, gateway, labels, interception, namespace, filename, mesh_config, state_dir
     )
     if asked is None:
@@ -123,8 +125,8 @@ def explain(
         return
     request = asked[0] if asked[1] else evaluator.as_spoken(asked[0])
     outcome = evaluator.outcome(request)
-    if jwt:
-        outcome = replace(outcome, notes=(*outcome.notes, *claims(jwt)))
+    more = (*not_enforced(found, evaluator.view.reader, outcome), *(claims(jwt) if jwt else ()))
+    outcome = replace(outcome, notes=(*outcome.notes, *more))
     if not documents.show(form, builtins(outcome)):
         show(outcome)
     if not outcome.arrives:
@@ -134,8 +136,8 @@ def explain(
 def evaluator_of(
     sender: str, gateway: str, labels: str, interception: str, namespace: str,
     filename: Sequence[str] | None, mesh_config: str, state_dir: str,
-) -> Evaluator:  # fmt: skip
-    """Raises Failure."""
+) -> tuple[Evaluator, list[Object]]:  # fmt: skip
+    """With the objects that it answers from. Raises Failure."""
     from argosy.cli.mesh_model import modelled, of_files, of_server
     from argosy.cli.xds import mesh_settings
     from argosy.explain.evaluate import Evaluator
@@ -151,10 +153,11 @@ def evaluator_of(
         snapshot = modelled(found, mesh_settings(mesh_config))
         locate: Any = places
     else:
-        snapshot, locate = modelled(of_server(state_dir), Mesh()), nowhere
+        found, locate = of_server(state_dir), nowhere
+        snapshot = modelled(found, Mesh())
         namespace = namespace or namespace_of_context(state_dir)
     who = sender_of(snapshot, sender, gateway, labels, interception, namespace or "default")
-    return Evaluator(snapshot, who, locate)
+    return Evaluator(snapshot, who, locate), found
 
 
 def sender_of(
@@ -180,6 +183,33 @@ def sender_of(
                 Interception(interception),
             )
         raise Failure(str(error), "or describe it: --from NAME --labels app=web", code=2) from error
+
+
+def not_enforced(found: Sequence[Object], reader: Reader, outcome: Outcome) -> Iterator[str]:
+    """Policies of the receiving side that this version accepts and does not enforce."""
+    import msgspec
+
+    from argosy.explain.outcome import Forwarded
+    from argosy.model.limits import not_in_force
+
+    if not isinstance(outcome.verdict, Forwarded):
+        return
+    served = [
+        (endpoint.namespace or service.namespace, dict(endpoint.labels))
+        for host in dict.fromkeys(one.cluster.host for one in outcome.verdict.targets)
+        if (service := reader.service(host)) is not None
+        for endpoint in reader.endpoints(host)
+    ]
+    root = reader.mesh().root_namespace
+    for one in found:
+        if one.kind not in ("AuthorizationPolicy", "RequestAuthentication"):
+            continue
+        spec = msgspec.to_builtins(one).get("spec") or {}
+        wanted = ((spec.get("selector") or {}).get("matchLabels") or {}).items()
+        namespace = one.metadata.namespace
+        selects = any(namespace in (space, root) and wanted <= labels.items() for space, labels in served)
+        if selects:
+            yield from (f"{one.label} {message}" for field, message in not_in_force(one) if not field)
 
 
 def namespace_of_context(state_dir: str) -> str:

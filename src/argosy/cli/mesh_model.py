@@ -16,13 +16,9 @@ if TYPE_CHECKING:
     from argosy.resources.positions import Positions
 
 KINDS = (
-    "Service",
-    "ServiceEntry",
-    "WorkloadEntry",
-    "VirtualService",
-    "DestinationRule",
-    "PeerAuthentication",
-)
+    "Service", "ServiceEntry", "WorkloadEntry", "VirtualService", "DestinationRule", "PeerAuthentication",
+    "AuthorizationPolicy", "RequestAuthentication",
+)  # fmt: skip
 GROUPS_WITH_GATEWAY = "networking.istio.io"
 
 
@@ -57,6 +53,7 @@ class Objects(NamedTuple):
 def of_files(names: Sequence[str]) -> Objects:
     """The mesh's objects of files, namespaces settled. Raises Failure with everything that is invalid."""
     from argosy.cli.files import texts
+    from argosy.cli.terminal import warn
     from argosy.resources.kinds import decode, kind_of_group
     from argosy.resources.loading import LoadError, load_documents
     from argosy.resources.validation import validate
@@ -71,13 +68,16 @@ def of_files(names: Sequence[str]) -> Objects:
             continue
         for document in documents:
             body = document.object
-            if (
+            named = (
                 isinstance(body, dict)
-                and kind_of_group(str(body.get("apiVersion")), str(body.get("kind"))) is None
-            ):
-                continue  # another's: nothing of it is in the model
+                and isinstance(body.get("apiVersion"), str)
+                and isinstance(body.get("kind"), str)
+            )
+            if named and kind_of_group(body["apiVersion"], body["kind"]) is None:
+                warn(f"{source}: {body['kind']} of {body['apiVersion']} is not the mesh's: left out")
+                continue
             verdict = validate(body)
-            wrong += [f"{source}:{document.line}: {problem}" for problem in verdict.errors]
+            wrong += [f"{source}[{document.index}]: {problem}" for problem in verdict.errors]
             if not verdict.valid or verdict.kind is None:
                 continue
             if verdict.kind.namespaced:

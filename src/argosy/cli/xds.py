@@ -95,34 +95,9 @@ def dump(
 
 def objects(names: Sequence[str]) -> list[Object]:
     """The mesh's objects of the files, namespaces settled. Raises Failure with everything that is invalid."""
-    from argosy.cli.files import documents
-    from argosy.cli.terminal import warn
-    from argosy.resources.kinds import decode, kind_of_group
-    from argosy.resources.validation import validate
+    from argosy.cli.mesh_model import of_files
 
-    found, unreadable = documents(names)
-    wrong = [str(error) for error in unreadable]
-    accepted = []
-    for document in found:
-        body = document.object
-        named = (
-            isinstance(body, dict)
-            and isinstance(body.get("apiVersion"), str)
-            and isinstance(body.get("kind"), str)
-        )
-        if named and kind_of_group(body["apiVersion"], body["kind"]) is None:
-            warn(f"{document.source}: {body['kind']} of {body['apiVersion']} is not the mesh's: left out")
-            continue
-        verdict = validate(body)
-        if verdict.kind is not None and verdict.kind.namespaced and verdict.valid:
-            metadata = {**body["metadata"], "namespace": body["metadata"].get("namespace") or "default"}
-            body = {**body, "metadata": metadata}
-        wrong += [f"{document.source}[{document.index}]: {problem}" for problem in verdict.errors]
-        if verdict.valid:
-            accepted.append(decode(body))
-    if wrong:
-        raise Failure("\n  ".join(("the files are not valid:", *wrong)), "see argosy validate")
-    return accepted
+    return of_files(names).found
 
 
 def mesh_settings(file: str) -> Mesh:

@@ -15,11 +15,12 @@ from argosy.explain import destination as destinations
 from argosy.explain import http
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
+from argosy.explain.matching import lower
 from argosy.explain.outcome import Forwarded, Miss, Step, Target, Unrouted
 from argosy.explain.request import Request, Seen, Spoken, Trust, host_of, port_of, seen
 from argosy.explain.view import View
 from argosy.model import ir
-from argosy.model.hostnames import covers
+from argosy.model.hostnames import covers, patterns
 from argosy.model.scope import Interception
 
 VIRTUAL_HOST_PORT = 80
@@ -44,6 +45,8 @@ class Outbound:
         self.view = view
         self.explicit = view.scope.interception is Interception.EXPLICIT
         self._domains: dict[int, Domains[VirtualHost]] = {}
+        self._named: dict[str, ir.Service] | None = None
+        self._close: dict[tuple[str, int], tuple[Miss, ...]] = {}
         self._captured: dict[tuple[str, int], list[VirtualHost]] | None = None
 
     # --- a request --------------------------------------------------------------------------------------------------
@@ -75,13 +78,14 @@ class Outbound:
 
     def _meant(self, authority: str) -> ir.Service | None:
         """The service that an authority names."""
-        host = host_of(authority)
-        reader, scope = self.view.reader, self.view.scope
-        suffix = reader.mesh().domain_suffix
-        services = {service.hostname: service for service, _ in self._served()}
-        exact = (one for one in services.values() if host in names_of(one, scope.namespace, suffix))
-        wildcards = (one for name, one in services.items() if "*" in name and covers(name, host))
-        return next(exact, None) or next(wildcards, None)
+        host = lower(host_of(authority))
+        if self._named is None:
+            self._named = {}
+            suffix = self.view.reader.mesh().domain_suffix
+            for service, _ in sorted(self._served(), key=lambda item: (item[0].created, item[0].hostname)):
+                for name in names_of(service, self.view.scope.namespace, suffix):
+                    self._named.setdefault(lower(name), service)
+        return next((self._named[name] for name in patterns(host) if name in self._named), None)
 
     def _by_proxy(self, request: Request) -> Routed:
         if request.spoken is not Spoken.HTTP:
@@ -371,6 +375,12 @@ class Outbound:
 
     def _near(self, authority: str, port: int) -> tuple[Miss, ...]:
         """Virtual hosts that are almost meant, and services that are not seen from here."""
+        key = (authority, port)
+        if key not in self._close:
+            self._close[key] = self._almost(authority, port)
+        return self._close[key]
+
+    def _almost(self, authority: str, port: int) -> tuple[Miss, ...]:
         reader, scope = self.view.reader, self.view.scope
         found: dict[str, Miss] = {}
         for domain, owner in self.domains(port).near(authority):

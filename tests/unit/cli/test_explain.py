@@ -73,7 +73,7 @@ def test_a_sender_is_a_workload_or_any_of_a_service(file: Path, name: str) -> No
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_for_programs(file: Path, form: str) -> None:
     done = explain(file, "--from", "shop/reviews", "--to", "http://reviews:9080/api", "-o", form)
-    told = yaml.safe_load(done.output)
+    told = yaml.safe_load(done.stdout)
     assert (told["arrives"], told["verdict"]["is"]) == (True, "forwarded")
     (target,) = told["verdict"]["targets"]
     assert target["cluster"]["endpoints"][0]["address"] == "10.0.0.1:9080"
@@ -101,6 +101,25 @@ def test_a_token_is_shown_and_said_to_be_unchecked(file: Path) -> None:
     )
     assert 'sub: "ada"' in done.output
     assert "not checked" in done.output
+
+
+def test_a_policy_that_is_not_enforced_is_said_where_it_would_have_its_say(file: Path) -> None:
+    policy = """---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: %s, namespace: %s}
+spec: {selector: {matchLabels: {app: %s}}}
+"""
+    others = policy % ("of-others", "shop", "else") + policy % ("elsewhere", "else", "reviews")
+    file.write_text(
+        SHOP + policy % ("own", "shop", "reviews") + policy % ("root", "istio-system", "reviews") + others
+    )
+    done = explain(file, "--from", "shop/reviews", "--to", "http://reviews:9080/api", "-o", "json")
+    notes = yaml.safe_load(done.stdout)["notes"]
+    assert [note.split(" IS NOT")[0] for note in notes] == [
+        "AuthorizationPolicy shop/own",
+        "AuthorizationPolicy istio-system/root",
+    ]
 
 
 @pytest.mark.parametrize(
