@@ -115,7 +115,7 @@ class Generator:
                 ir.ServicePort(name=f"p{number}", number=number, protocol=kind)
                 for number, kind in sorted(ports.items())
             ),
-            addresses=(f"10.1.0.{SERVICES.index(name)}",) if self.chance(30) else (),
+            addresses=(f"127.1.0.{SERVICES.index(name)}",) if self.chance(30) else (),
             export_to=("other",) if elsewhere else ("*",),
             kubernetes=hostname.endswith(SUFFIX),
             created=f"2026-01-0{self.random.randint(1, 9)}T00:00:00Z",
@@ -507,7 +507,7 @@ class Generator:
         if self.chance(5):
             host = host.upper()
         if self.chance(4):
-            host = str(self.one("unknown.invalid", "127.0.0.1", "10.1.0.0"))
+            host = str(self.one("unknown.invalid", "127.0.0.1", "127.1.0.0"))
         with_port = {"proxy": 85, "captured": 25, "gateway": 25}[entry]
         return f"{host}:{port}" if self.chance(with_port) else host
 
