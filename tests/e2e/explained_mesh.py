@@ -84,6 +84,8 @@ class Generator:
             self._put(mesh, self._destination_rule(f"dr-{number}"))
         for number in range(self.random.randint(0, 2)):
             self._put(mesh, self._gateway(f"gw-{number}"))
+        if self.chance(25):
+            self._put(mesh, self._sidecar())
         return mesh
 
     def _put(self, mesh: Mesh, obj: dict[str, Any]) -> None:
@@ -404,6 +406,27 @@ class Generator:
                 server["tls"] = {"httpsRedirect": True}
             servers.append(server)
         return _object("Gateway", name, "default", {"selector": dict(GATEWAY_LABELS), "servers": servers})
+
+    def _sidecar(self) -> dict[str, Any]:
+        """It holds for the sender, or for everybody in its namespace."""
+        egress = [{"hosts": self._imported()}]
+        if self.chance(40):
+            port = {"number": self.one(*PORTS, TCP_PORT), "name": "p", "protocol": self.one("HTTP", "TCP")}
+            egress.append({"port": port, "hosts": self._imported()})
+        spec: dict[str, Any] = {"egress": egress}
+        if self.chance(50):
+            spec["workloadSelector"] = {"labels": {"app": self.one("client", "client", "other")}}
+        if self.chance(40):
+            spec["outboundTrafficPolicy"] = {"mode": self.one("REGISTRY_ONLY", "ALLOW_ANY")}
+        return _object("Sidecar", "sidecar", "default", spec)
+
+    def _imported(self) -> list[str]:
+        return [
+            str(one)
+            for one in self.some(
+                ("./*", "*/*", "other/*", f"default/alpha.default.{SUFFIX}", f"*/beta.default.{SUFFIX}", "./only.test",
+                 "*/*.example.test", f"~default/alpha.default.{SUFFIX}", "~*/*"), 1, 3)
+        ]  # fmt: skip
 
     # --- requests ---------------------------------------------------------------------------------------------------
 

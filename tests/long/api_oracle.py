@@ -22,6 +22,7 @@ from argosy.resources.kinds import Kind
 from tests.long import known_good
 from tests.long.api_state import Name, State
 from tests.long.openapi_cases import ANSWER_WITHIN, Request, collection, creation
+from tests.long.taken import Codes
 
 Json = dict[str, Any]
 
@@ -34,8 +35,8 @@ class Api:
 
     def __init__(self, url: str, session: requests.Session, state: State) -> None:
         self.url, self.session, self.state = url, session, state
-        self.codes = Counter[tuple[str, int]]()
-        """(method, code) of what was fuzzed: what is asked beside it does not count."""
+        self.codes: Codes = Counter()
+        """Of what was fuzzed: what is asked beside it does not count."""
         self.history: deque[str] = deque(maxlen=SHOWN)
 
     def fuzzed(self, request: Request, dice: random.Random) -> None:
@@ -58,7 +59,7 @@ class Api:
         elif request.dry:
             if before is not None:
                 unchanged(before, self._read(request))
-            elif code == 201 and not kind.virtual and (answer := whole(response)):
+            elif code == 201 and not kind.virtual and (answer := whole(response.json())):
                 assert self._read(_named(request, answer["metadata"]["name"])) is None, (
                     "a dry run makes nothing"
                 )
@@ -125,7 +126,7 @@ class Api:
         return response.json() if response.status_code == 200 else None
 
     def _written(self, request: Request, response: requests.Response, dice: random.Random) -> None:
-        kind, answer = request.kind, whole(response)
+        kind, answer = request.kind, whole(response.json())
         assert kind is not None
         name = request.name or (answer or {}).get("metadata", {}).get("name", "")
         if not name:
@@ -153,7 +154,7 @@ class Api:
         if applied and answer is not None and b"resourceVersion" not in request.body and dice.random() < 0.5:
             again = self.sent(request)
             assert again.status_code == 200, "the same apply again is taken"
-            if (twice := whole(again)) is not None:
+            if (twice := whole(again.json())) is not None:
                 unchanged(answer, twice, managed=True)
 
     def _may_be_gone(self, answer: Json | None, before: Json | None, namespace: str) -> bool:
@@ -197,7 +198,7 @@ class Api:
     def _refresh(self, kind: Kind, namespace: str) -> None:
         response = self.get(collection(kind, namespace))
         if response.status_code == 200:
-            self.state.listed(kind, namespace, _items(response.json()))
+            self.state.listed(kind, namespace, items_of(response.json()))
 
     def _listed(self, request: Request, response: requests.Response) -> None:
         if request.name or request.query.get("watch") is not None:
@@ -236,7 +237,7 @@ class Api:
         if kind.virtual:
             return
         if selector == {}:
-            self.state.listed(kind, namespace, _items(later.json()))
+            self.state.listed(kind, namespace, items_of(later.json()))
         since = first["metadata"]["resourceVersion"]
         if dice.random() < 0.5 and self.state.revisions:
             since = dice.choice(self.state.revisions)
@@ -284,9 +285,8 @@ class Api:
         return False
 
 
-def whole(response: requests.Response) -> Json | None:
+def whole(body: Any) -> Json | None:
     """The object of an answer; None where it has another form."""
-    body = response.json()
     named = isinstance(body, dict) and body.get("metadata", {}).get("uid")
     return body if named and body.get("kind") != "PartialObjectMetadata" else None
 
@@ -359,7 +359,7 @@ def _named(request: Request, name: str) -> Request:
     )
 
 
-def _items(listing: Json) -> list[Json]:
+def items_of(listing: Json) -> list[Json]:
     """Items of a list, which say what they are."""
     said = {"apiVersion": listing["apiVersion"], "kind": listing["kind"].removesuffix("List")}
     return [said | obj for obj in listing["items"]]

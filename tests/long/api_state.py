@@ -38,7 +38,8 @@ class State:
         metadata = obj["metadata"]
         self._of(kind)[metadata.get("namespace", ""), metadata["name"]] = obj
         self.revisions.append(metadata["resourceVersion"])
-        self.uids.append(metadata["uid"])
+        if "uid" in metadata:  # what was written past the API has none
+            self.uids.append(metadata["uid"])
 
     def gone(self, kind: Kind, name: Name) -> None:
         self._of(kind).pop(name, None)
@@ -77,7 +78,7 @@ class State:
             }
             for objects in self._objects.values()
             for (where, _), obj in list(objects.items())[:2]
-            if where in ("", namespace)
+            if where in ("", namespace) and "uid" in obj["metadata"]
         ]
 
     def free(self, dice: random.Random, kind: Kind, namespace: str) -> str:

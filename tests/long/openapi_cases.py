@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -38,6 +38,7 @@ CASES = count(full=4, short=1)
 BY_SCHEMA = 0.04
 """Which part of the requests schemathesis makes: one costs as much time as ten others."""
 KINDS = {(kind.group, kind.kind): kind for kind in SERVED}
+METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 MANAGERS = ("fuzz", "ann", "kubectl", "x" * 129, "")
 QUERIES: dict[str, tuple[dict[str, str], ...]] = {
     "write": (
@@ -137,7 +138,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     path: str  # with `{namespace}`, `{name}`
     kind: Kind | None
     version: str
-    described: Any  # schemathesis' own operation
+    described: Any = None  # schemathesis' own operation
 
     @property
     def of_object(self) -> bool:
@@ -150,22 +151,34 @@ class Operation(Struct, frozen=True, kw_only=True):
         )
 
 
-def operations(url: str, session: requests.Session) -> Iterator[Operation]:
-    """Of every document, in their order."""
-    index = session.get(f"{url}/openapi/v3", timeout=ANSWER_WITHIN).json()
-    for name in sorted(index["paths"]):
-        document = session.get(f"{url}/openapi/v3/{name}", timeout=ANSWER_WITHIN).json()
-        schema = schemathesis.openapi.from_dict(document)
-        for result in schema.get_all_operations():
-            found: Any = result.ok()  # type: ignore[union-attr]  # raises where our document is wrong
-            gvk = (found.definition.raw or {}).get("x-kubernetes-group-version-kind")
-            yield Operation(
-                method=found.method.upper(),
-                path=found.path,
-                kind=KINDS[gvk["group"], gvk["kind"]] if gvk else None,
-                version=gvk["version"] if gvk else "",
-                described=found,
-            )
+def operations(read: Callable[[str], Json], *, by_schema: bool = True) -> Iterator[Operation]:
+    """Of every document, in their order. `read`: what is answered to a GET of that path.
+
+    `by_schema`: schemathesis is to make requests for them, too; it takes its time to read the documents.
+    """
+    for name in sorted(read("/openapi/v3")["paths"]):
+        document = read(f"/openapi/v3/{name}")
+        described = _described(document) if by_schema else {}
+        for path, item in document["paths"].items():
+            for method in (each for each in item if each in METHODS):
+                gvk = item[method].get("x-kubernetes-group-version-kind")
+                yield Operation(
+                    method=method.upper(),
+                    path=path,
+                    kind=KINDS[gvk["group"], gvk["kind"]] if gvk else None,
+                    version=gvk["version"] if gvk else "",
+                    described=described[method, path] if by_schema else None,
+                )
+
+
+def _described(document: Json) -> dict[tuple[str, str], Any]:
+    """(method, path) -> schemathesis' own operation."""
+    schema = schemathesis.openapi.from_dict(document)
+    every: list[Any] = [
+        result.ok()  # type: ignore[union-attr]  # raises where our document is wrong
+        for result in schema.get_all_operations()
+    ]
+    return {(each.method.lower(), each.path): each for each in every}
 
 
 def collection(kind: Kind, namespace: str = "", version: str = "") -> str:
@@ -190,14 +203,15 @@ def creation(kind: Kind, body: Json, namespace: str, version: str = "") -> Reque
 class Maker:
     """Makes requests for operations, by the dice and by what is known. A run with the same dice makes the same ones."""
 
-    def __init__(self, dice: random.Random, state: State) -> None:
+    def __init__(self, dice: random.Random, state: State, odd: mutations.Odd | None = None) -> None:
         self.dice, self.state = dice, state
+        self._odd = odd or odd_values(dice)
         self._drawn: dict[str, list[Any]] = {}
         self._bodies: dict[str, list[Any]] = {}
         """Of which parts are put in others: unique name of a kind -> what schemathesis has made for it."""
 
     def request(self, operation: Operation) -> Request:
-        if self.dice.random() < BY_SCHEMA:
+        if operation.described is not None and self.dice.random() < BY_SCHEMA:
             return self._by_schema(operation, self._case(operation))
         namespace, name = self._place(operation)
         headers = {"accept": self.dice.choice(MEDIA)}
@@ -402,9 +416,6 @@ class Maker:
                 pass
         return "application/json", _json(body)
 
-    def _odd(self) -> Any:
-        return self._draw("anything", ANYTHING, 200)
-
     def _by_schema(self, operation: Operation, case: Case) -> Request:
         """As schemathesis made it, at what is there."""
         namespace, name = self._place(operation)
@@ -418,6 +429,18 @@ class Maker:
         sent = dict(parse_qsl(urlsplit(prepared.url or "").query, keep_blank_values=True))
         headers = {k: v for k, v in prepared.headers.items() if k.lower() in ("content-type", "accept")}
         return self._made(operation, namespace, name, sent, headers, bytes(body))
+
+
+def odd_values(dice: random.Random) -> mutations.Odd:
+    """JSON values of any kind, of which many are made at once."""
+    stock: list[Any] = []
+
+    def odd() -> Any:
+        if not stock:
+            stock.extend(drawn(ANYTHING, 200, dice.getrandbits(32)))
+        return stock.pop()
+
+    return odd
 
 
 def drawn(strategy: st.SearchStrategy[Any], number: int, seed: int) -> list[Any]:

@@ -13,7 +13,7 @@ import pytest
 from argosy.xds.registration import Announce, Announced, Withdraw, Withdrawn
 from argosy.xds.types import ENDPOINT, ROUTE
 from tests.servers.server_process import Server, running_server
-from tests.unit.server.test_process import REVIEWS, Attendance, FakeEnvoy, identity, register, until
+from tests.unit.server.whole_server import REVIEWS, Attendance, FakeEnvoy, identity, register, until
 
 ROUNDS = 3
 PROMISED = 1.0

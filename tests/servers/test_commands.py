@@ -92,6 +92,38 @@ def test_what_comes_in_the_same_files_is_not_missed(server: Server) -> None:
         assert done.stderr.count("no service has this host") == 1, command
 
 
+def test_apply_warns_of_what_analyze_finds(server: Server) -> None:
+    insecure = (
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: out}\n"
+        "spec: {host: out, trafficPolicy: {tls: {mode: SIMPLE}}}\n"
+    )
+    done = server.argosy("apply", "--dry-run=server", "-f", "-", stdin=insecure)
+    for part in ("no service has this host", "(IST0174)", "(IST0128)"):
+        assert done.stderr.count(part) == 1, done.stderr
+    found = json.loads(server.argosy("analyze", "--live", "-f", "-", "-o", "json", stdin=insecure).stdout)
+    assert {("IST0174", "DestinationRule out"), ("IST0128", "DestinationRule out")} <= {
+        (each["code"], each["origin"]) for each in found
+    }
+
+
+def test_analyze_of_what_the_server_has_and_of_files_laid_over_it(server: Server) -> None:
+    service = "apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: analysed}\n"
+    service += "spec: {ports: [{name: http, port: 80}]}\n"
+    text = NAMESPACE % "analysed" + "---" + route("held", namespace="analysed")
+    server.ok("apply", "-f", "-", stdin=text)
+
+    def found(*arguments: str, stdin: str = "") -> tuple[int, list[tuple[str, str]]]:
+        done = server.argosy("analyze", *arguments, "-o", "json", stdin=stdin)
+        return done.returncode, [(each["code"], each["origin"]) for each in json.loads(done.stdout)]
+
+    missing = ("IST0101", "VirtualService analysed/held")
+    assert found("-n", "analysed") == (1, [missing])
+    assert missing in found("-A")[1]
+    assert found("-n", "default", "--failure-threshold", "Error")[1].count(missing) == 0
+    assert found("-n", "analysed", "--live", "-f", "-", stdin=service % "held") == (0, [])
+    assert missing in found("-n", "analysed", "--live", "-f", "-", stdin=service % "other")[1]
+
+
 def test_diff_shows_that_a_secret_differs_and_not_what_it_is(server: Server) -> None:
     server.ok("apply", "-f", "-", stdin=SECRET % "swordfish")
     for form in ("text", "json", "yaml"):

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import msgspec
 
-from argosy.agent import certificates, probe, registration, spec
+from argosy.agent import certificates, probe, registration, spec, statements
 from argosy.agent.admin import AdminError
 from argosy.agent.client import start_time
 from argosy.agent.metrics import Rewriter, Scrape
@@ -29,7 +29,6 @@ from argosy.agent.protocol import (
     Gone,
     Health,
     Progress,
-    Ready,
     Started,
     StopApp,
     Warned,
@@ -99,7 +98,7 @@ class Workload:
         if self.record.identity:
             await self.tell(self.started())
         if self.record.state is not State.STARTING:
-            await self.tell(self._is_ready())
+            await self.tell(statements.ready(self.sidecar))
             await self.tell(self.health)
         if self.record.state is State.STOPPING and self._app_lives():
             await self.tell(StopApp(self._reason))
@@ -151,28 +150,7 @@ class Workload:
     # --- what it says ---
 
     def started(self) -> Started:
-        record = self.record
-        return Started(
-            name=record.name,
-            token=record.token,
-            identity=record.identity,
-            outbound_proxy_port=record.outbound_proxy_port,
-            ports=record.ports,
-            upstreams=record.upstreams,
-            port_map=record.spec.port_map,
-            admin_socket=self.sidecar.envoy.admin.socket,
-            metrics_url=self.metrics_url,
-            envoy_log=str(self.folder.envoy_log),
-            app_log=str(self.folder.app_log),
-        )
-
-    def _is_ready(self) -> Ready:
-        delivery = self.sidecar.delivery
-        return Ready(stale=delivery is not None and delivery.relay.stale)
-
-    @property
-    def metrics_url(self) -> str:
-        return f"{self.place.metrics_address}/workloads/{self.record.name}/metrics"
+        return statements.started(self.sidecar)
 
     async def scrape(self, pattern: str = "") -> Scrape:
         """`pattern`: of Envoy's names; "" for all. Raises AdminError."""
@@ -187,46 +165,7 @@ class Workload:
         return UNCOUNTED
 
     def status(self, seen: Totals = UNCOUNTED) -> WorkloadStatus:
-        record, sidecar = self.record, self.sidecar
-        delivery, certificate, attending = sidecar.delivery, sidecar.certificate, sidecar.registration
-        connected = delivery is not None and delivery.connection.connected
-        return WorkloadStatus(
-            name=record.name,
-            namespace=record.spec.namespace,
-            service=record.spec.service,
-            service_account=record.spec.service_account,
-            identity=record.identity,
-            type=record.spec.type,
-            labels=record.spec.labels,
-            state=record.state,
-            command=record.spec.command,
-            started_at=record.started_at,
-            client_pid=record.client.pid,
-            app_pid=record.app.pid if record.app else 0,
-            envoy_pid=sidecar.envoy.pid,
-            restarts=record.restarts,
-            ports=record.ports,
-            upstreams=record.upstreams,
-            port_map=record.spec.port_map,
-            outbound_proxy_port=record.outbound_proxy_port,
-            connected=connected,
-            server=sidecar.link.address if sidecar.link else "",
-            synced_at=time.time() if connected else delivery.heard_at if delivery else 0.0,
-            rejected=delivery.refused() if delivery else (),
-            registered=attending is not None and attending.registered.is_set(),
-            announced=self.health.announced,
-            healthy=self.health.healthy,
-            health=self.health.detail,
-            certificate_expires_at=certificate.svid.not_after if certificate else 0.0,
-            certificate_problem=certificate.problem if certificate else "",
-            inbound=seen.inbound,
-            outbound=seen.outbound,
-            plaintext=seen.plaintext,
-            admin_socket=sidecar.envoy.admin.socket,
-            metrics_url=self.metrics_url,
-            envoy_log=str(self.folder.envoy_log),
-            app_log=str(self.folder.app_log),
-        )
+        return statements.status(self.sidecar, self.health, seen)
 
     # --- the machine ---
 
@@ -338,26 +277,14 @@ class Workload:
             async with asyncio.timeout(READY_PATIENCE):
                 await self.sidecar.until_serving()
         except TimeoutError:
-            what = f"the sidecar of {self.record.name} is not ready after {READY_PATIENCE:.0f} s: {self._obstacle()}"
+            obstacle = statements.obstacle(self.sidecar, self._refusals)
+            what = f"the sidecar of {self.record.name} is not ready after {READY_PATIENCE:.0f} s: {obstacle}"
             raise Failure(what, f"see {self.folder.envoy_log}") from None
         self.sidecar.watch()
         self._events.put_nowait(Event.SERVES)
 
     async def _progress(self, what: str) -> None:
         await self.tell(Progress(what))
-
-    def _obstacle(self) -> str:
-        """What keeps it from being ready."""
-        delivery, attending = self.sidecar.delivery, self.sidecar.registration
-        if delivery is None or attending is None:
-            return "it has no certificate"
-        if not delivery.connection.connected:
-            return f"no connection to the control plane ({delivery.connection.error or 'no answer'})"
-        if not attending.registered.is_set():
-            return "; ".join(sorted(self._refusals)) or "the control plane has not registered it"
-        if refused := delivery.refused():
-            return "; ".join(refused)
-        return "its configuration has not arrived"
 
     def refused(self, refusal: wire.Refused) -> None:
         """Of the registration. An empty field is a passing trouble of the server."""
@@ -375,7 +302,7 @@ class Workload:
             self._soon(self.tell(Warned(what=what)))
 
     async def _ready(self) -> None:
-        await self.tell(self._is_ready())
+        await self.tell(statements.ready(self.sidecar))
         if self._app_lives():
             self._events.put_nowait(Event.APP_STARTED)
         elif self.health.announced or self.health.healthy:

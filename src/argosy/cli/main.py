@@ -65,6 +65,12 @@ COMMANDS: dict[str, Entry] = {
     ),
     "delete": Entry("argosy.cli.delete:delete", "Delete resources", CONFIGURATION, connects=True),
     "validate": Entry("argosy.cli.validate:validate", "Check files without a server", CONFIGURATION),
+    "analyze": Entry(
+        "argosy.cli.analyze:analyze",
+        "Find what is wrong, in files or in the mesh",
+        CONFIGURATION,
+        connects=True,
+    ),
     "explain": Entry(
         "argosy.cli.explain:explain",
         "Show where a request would go, and why not elsewhere",

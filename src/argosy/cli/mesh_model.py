@@ -4,20 +4,21 @@ files."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from argosy.runtime.errors import Failure
 
 if TYPE_CHECKING:
+    from argosy.cli.lines import Lines
     from argosy.model.ir import Mesh
     from argosy.model.snapshot import Snapshot
     from argosy.model.updates import Ref
+    from argosy.resources.kinds import Kind
     from argosy.resources.meta import Object
-    from argosy.resources.positions import Positions
 
 KINDS = (
     "Service", "ServiceEntry", "WorkloadEntry", "VirtualService", "DestinationRule", "PeerAuthentication",
-    "AuthorizationPolicy", "RequestAuthentication",
+    "AuthorizationPolicy", "RequestAuthentication", "Sidecar",
 )  # fmt: skip
 GROUPS_WITH_GATEWAY = "networking.istio.io"
 
@@ -28,21 +29,21 @@ class Places:
     def __init__(self) -> None:
         self._objects: dict[Ref, tuple[str, int, int]] = {}  # (file, position in it, line)
         self._texts: dict[str, str] = {}
-        self._positions: dict[str, Positions] = {}
+        self._lines: dict[str, Lines] = {}
 
     def note(self, ref: Ref, file: str, index: int, line: int, text: str) -> None:
         self._objects[ref] = (file, index, line)
         self._texts[file] = text
 
     def __call__(self, ref: Ref, field: str) -> tuple[str, int] | None:
-        from argosy.resources.positions import Positions
+        from argosy.cli.lines import Lines
 
         if ref not in self._objects:
             return None
         file, index, line = self._objects[ref]
-        if file not in self._positions:
-            self._positions[file] = Positions(self._texts[file])
-        return file, self._positions[file].line(index, field) or line
+        if file not in self._lines:
+            self._lines[file] = Lines(self._texts[file])
+        return file, self._lines[file].of(index, field) or line
 
 
 class Objects(NamedTuple):
@@ -54,7 +55,7 @@ def of_files(names: Sequence[str]) -> Objects:
     """The mesh's objects of files, namespaces settled. Raises Failure with everything that is invalid."""
     from argosy.cli.files import texts
     from argosy.cli.terminal import warn
-    from argosy.resources.kinds import decode, kind_of_group
+    from argosy.resources.kinds import kind_of_group
     from argosy.resources.loading import LoadError, load_documents
     from argosy.resources.validation import validate
 
@@ -77,19 +78,39 @@ def of_files(names: Sequence[str]) -> Objects:
                 warn(f"{source}: {body['kind']} of {body['apiVersion']} is not the mesh's: left out")
                 continue
             verdict = validate(body)
-            wrong += [f"{source}[{document.index}]: {problem}" for problem in verdict.errors]
-            if not verdict.valid or verdict.kind is None:
+            problems = [f"{source}[{document.index}]: {problem}" for problem in verdict.errors]
+            one = _decoded(verdict.kind, body) if verdict.valid else None
+            if one is None and verdict.kind is not None and verdict.kind.group == "":
+                # Kubernetes judges its own kinds where they are served; here it is asked what proxies make of them.
+                one = _decoded(verdict.kind, body)
+            if one is None:
+                wrong += problems
                 continue
-            if verdict.kind.namespaced:
-                metadata = {**body["metadata"], "namespace": body["metadata"].get("namespace") or "default"}
-                body = {**body, "metadata": metadata}
-            one = decode(body)
+            for problem in problems:
+                warn(problem)
             found.append(one)
             ref = (one.kind, one.metadata.namespace, one.metadata.name)
             places.note(ref, source, document.index, document.line, text)
     if wrong:
         raise Failure("\n  ".join(("the files are not valid:", *wrong)), "see argosy validate")
     return Objects(found, places)
+
+
+def _decoded(kind: Kind | None, body: Any) -> Object | None:
+    """The object, if it has its kind's form at all, in the namespace in which it is."""
+    from msgspec import ValidationError
+
+    from argosy.resources.kinds import decode
+
+    if kind is None:
+        return None
+    try:
+        if kind.namespaced:
+            metadata = {**body["metadata"], "namespace": body["metadata"].get("namespace") or "default"}
+            body = {**body, "metadata": metadata}
+        return decode(body)
+    except (ValidationError, ValueError):
+        return None
 
 
 def of_server(state_dir: str) -> list[Object]:

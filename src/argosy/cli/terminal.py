@@ -43,13 +43,14 @@ def plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 GOOD = ("ready", "synced", "connected", "yes", "live", "running")
-BAD = ("rejected", "lost", "failed", "no", "disconnected", "expired", "stale")
+BAD = ("rejected", "lost", "failed", "no", "disconnected", "expired", "stale", "error")
+DOUBTFUL = ("warning",)
 
 
 def mood(cell: str) -> str:
     """The colour of a word that says how something is."""
     word = cell.lower().split(" ", 1)[0].rstrip(":,")
-    return "green" if word in GOOD else "red" if word in BAD else ""
+    return "green" if word in GOOD else "red" if word in BAD else "yellow" if word in DOUBTFUL else ""
 
 
 def say(text: str, style: str = "") -> None:

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 if TYPE_CHECKING:
     from argosy.cli.apply import Tried
     from argosy.model.snapshot import Snapshot
-    from argosy.resources.meta import Object
 
 Json = dict[str, Any]
 
@@ -26,13 +25,13 @@ def without_what_comes(tried: Sequence[Tried]) -> list[Tried]:
     objects = [decode(one.object) for one in tried]
     nothing, all_of_them = (modelled(found, Mesh())[0] for found in ((), objects))
     left = []
-    for one, obj in zip(tried, objects, strict=True):
-        settled = set(_said(nothing, obj)) - set(_said(all_of_them, obj))
+    for one in tried:
+        settled = set(_said(nothing, one.object)) - set(_said(all_of_them, one.object))
         left.append(replace(one, warnings=tuple(each for each in one.warnings if each not in settled)))
     return left
 
 
-def _said(snapshot: Snapshot, obj: Object) -> list[str]:
-    from argosy.model.warnings import cross_check
+def _said(snapshot: Snapshot, body: Json) -> list[str]:
+    from argosy.explain.analysis.applied import warnings
 
-    return [f"{field}: {message}" for field, message in cross_check(snapshot, obj)]
+    return [f"{field}: {message}" for field, message in warnings(snapshot, body)]

@@ -1,5 +1,5 @@
-"""What the model answers by itself: where a request would go and why, and what a change would do.
+"""Answers from what is configured, without changing anything: evaluate, analyse, what-if. Pure: no I/O, no clock.
 
-Rule: nothing is taken from `translate`. What is said here is worked out a second time, from the model and from what
-Envoy does with it, so that the two can be held against each other (`tests/e2e/test_explain_envoy.py`).
+It reads resources and the model, and never what was translated for Envoy: where a request goes is worked out a second
+time, so that the two can be held against each other (`tests/e2e/test_explain_envoy.py`).
 """

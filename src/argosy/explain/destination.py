@@ -79,9 +79,8 @@ def _missing(view: View, destination: ir.Destination) -> str:
     service = view.reader.service(destination.host)
     if service is None:
         return f"no service has the host {destination.host}"
-    if not view.reader.visible(view.scope, destination.host):
-        exported = ", ".join(service.export_to)
-        return f"{destination.host} is exported to {exported}, not to {view.scope.namespace}"
+    if not view.reader.reachable(view.scope, destination.host):
+        return f"{destination.host} {view.unseen(service)}"
     port = service.port(destination.port)
     if port is None or not proxied(port):
         ports = ", ".join(str(one.number) for one in service.ports if proxied(one)) or "none"

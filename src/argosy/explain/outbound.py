@@ -68,12 +68,7 @@ class Outbound:
     def everywhere(self) -> tuple[tuple[str, int], ...]:
         """(authority, port) of what the sender knows."""
         found = [(f"{service.hostname}:{port.number}", port.number) for service, port in self._served()]
-        reader = self.view.reader
-        found += [
-            (host, VIRTUAL_HOST_PORT)
-            for host in reader.virtual_hosts()
-            if host != "*" and reader.route_table(self.view.scope, host, VIRTUAL_HOST_PORT) is not None
-        ]
+        found += [(host, VIRTUAL_HOST_PORT) for host in self._alone()]
         return tuple((authority.replace("*", "any", 1), port) for authority, port in found)
 
     def _meant(self, authority: str) -> ir.Service | None:
@@ -98,10 +93,7 @@ class Outbound:
         step = Step("listener", "outbound_proxy", f"CONNECT {authority}")
         found = self.domains(0).find(authority)
         if found is None:
-            if not self.view.reader.mesh().outbound_allow_any:
-                why = "no service has this host and port, and the mesh says REGISTRY_ONLY"
-                return _after((step,), Routed(Unrouted(502, why), misses=self._near(authority, 0)))
-            return _after((step,), self._passed_through(request, self._near(authority, 0)))
+            return _after((step,), self._unknown(request, self._near(authority, 0), 502))
         domain, virtual_host = found
         steps = (step, self._virtual_host_step(virtual_host, domain))
         port = self._port(virtual_host)
@@ -116,11 +108,7 @@ class Outbound:
         owner, listener = self._listener(request)
         if owner is None:
             step = Step("listener", "virtualOutbound", "no service has this address and port")
-            near = self._near(request.authority, request.port)
-            if not self.view.reader.mesh().outbound_allow_any:
-                why = "no service has this address and port, and the mesh says REGISTRY_ONLY"
-                return Routed(Unrouted(0, why), (step,), near)
-            return _after((step,), self._passed_through(request, near))
+            return _after((step,), self._unknown(request, self._near(request.authority, request.port), 0))
         port = self._port(owner)
         step = Step("listener", listener, f"its port is {port.protocol if port else '?'} ({owner.name})")
         if port is not None and (
@@ -141,13 +129,7 @@ class Outbound:
         view, found = self.view, self._seen(request)
         named = self.domains(port).find(found.authority)
         if named is None:
-            near = self._near(found.authority, port)
-            if not view.reader.mesh().outbound_allow_any:
-                step = Step(
-                    "virtual host", "block_all", "no service has this host, and the mesh says REGISTRY_ONLY"
-                )
-                return Routed(Unrouted(502, "the mesh says REGISTRY_ONLY"), (step,), near)
-            return self._passed_through(request, near)
+            return self._unknown(request, self._near(found.authority, port), 502)
         domain, virtual_host = named
         service_port = self._port(virtual_host)
         if service_port is not None and not _by_routes(service_port):
@@ -170,13 +152,30 @@ class Outbound:
     def _seen(self, request: Request) -> Seen:
         return seen(request, Trust.BESIDE_URL if self.explicit else Trust.ALL)
 
-    def _passed_through(self, request: Request, near: tuple[Miss, ...]) -> Routed:
-        step = Step("virtual host", "allow_any", "no service has this host, and the mesh says ALLOW_ANY")
+    def _unknown(self, request: Request, near: tuple[Miss, ...], refusal: int) -> Routed:
+        """What is for no host that is seen. `refusal`: the status where it is not let through; 0: closed."""
+        allowed, proxy = self.view.reader.outbound(self.view.scope)
+        said = f"Sidecar {self.view.scope.sidecar}" if self._own_policy() else "the mesh"
+        if proxy is not None:
+            step = Step(
+                "virtual host", "allow_any", f"no service has this host, and {said} has an egressProxy for it"
+            )
+            cluster = destinations.cluster(self.view, proxy)
+        elif allowed:
+            step = Step("virtual host", "allow_any", f"no service has this host, and {said} says ALLOW_ANY")
+            cluster = destinations.passthrough()
+        else:
+            why = f"no service has this host, and {said} says REGISTRY_ONLY"
+            return Routed(Unrouted(refusal, why), (Step("virtual host", "block_all", why),), near)
         notes = (
             "the name is looked up by the proxy; it must not be the loopback or the proxy's own address",
         )
-        verdict = http.sent_on(destinations.passthrough(), request, self._seen(request))
-        return Routed(verdict, (step,), near, notes=notes if self.explicit else ())
+        verdict = http.sent_on(cluster, request, self._seen(request))
+        return Routed(verdict, (step,), near, notes=notes if self.explicit and proxy is None else ())
+
+    def _own_policy(self) -> bool:
+        sidecar = self.view.reader.sidecar(self.view.scope)
+        return sidecar is not None and sidecar.allow_any is not None
 
     def _virtual_host_step(self, virtual_host: VirtualHost, domain: str) -> Step:
         refs = self.view.reader.service_origins(virtual_host.host)
@@ -246,11 +245,7 @@ class Outbound:
             for patterns, *_ in chains
         )
         if chains and address == "0.0.0.0":  # noqa: S104  a listener's name
-            if not reader.mesh().outbound_allow_any:
-                return Routed(
-                    Unrouted(0, "no service has this name, and the mesh says REGISTRY_ONLY"), (), misses
-                )
-            return _after((), self._passed_through(request, misses))
+            return self._unknown(request, misses, 0)
         return _after((), self._connection(owners[0], owners[0].host))
 
     def _connection(self, virtual_host: VirtualHost, name: str) -> Routed:
@@ -325,20 +320,29 @@ class Outbound:
                 full = name in (service.hostname, f"{service.hostname}:{port.number}")
                 yield name, (0 if full else 1, service.created, service.hostname), owner
         if wanted in (0, VIRTUAL_HOST_PORT):
-            for host in reader.virtual_hosts():
-                if host != "*" and reader.route_table(scope, host, VIRTUAL_HOST_PORT) is not None:
-                    owner = VirtualHost(host, VIRTUAL_HOST_PORT, alone=True)
-                    for name in (host, f"{host}:{VIRTUAL_HOST_PORT}"):
-                        yield name, (0, "", host), owner
+            for host in self._alone():
+                owner = VirtualHost(host, VIRTUAL_HOST_PORT, alone=True)
+                for name in (host, f"{host}:{VIRTUAL_HOST_PORT}"):
+                    yield name, (0, "", host), owner
+
+    def _alone(self) -> Iterator[str]:
+        """Hosts that only VirtualServices name, or whose service is not seen."""
+        reader, scope = self.view.reader, self.view.scope
+        for host in sorted({*reader.virtual_hosts(), *(reader.hosts() if scope.sidecar else ())}):
+            alone = host != "*" and reader.stands_alone(scope, host)
+            if alone and reader.route_table(scope, host, VIRTUAL_HOST_PORT) is not None:
+                yield host
 
     def _served(self) -> Iterator[tuple[ir.Service, ir.ServicePort]]:
         """Ports of services that the sender sees and a proxy handles."""
         reader = self.view.reader
         for hostname in reader.hosts():
             service = reader.service(hostname)
-            if service is not None and reader.visible(self.view.scope, hostname):
+            if service is not None:
                 for port in service.ports:
-                    if destinations.proxied(port):
+                    if destinations.proxied(port) and reader.visible_at(
+                        self.view.scope, hostname, port.number
+                    ):
                         yield service, port
 
     def captured(self) -> dict[tuple[str, int], list[VirtualHost]]:
@@ -347,6 +351,8 @@ class Outbound:
             ranked: dict[tuple[str, int], list[tuple[tuple[str, str, str], VirtualHost]]] = {}
             for service, port in self._served():
                 addresses = () if port.protocol.is_http else _single(service.addresses)
+                if at := self._captured_at(port.number):
+                    addresses = (at,)
                 owner = VirtualHost(service.hostname, port.number)
                 rank = (service.created, service.hostname, str((owner.host, owner.port)))
                 for address in addresses or ("0.0.0.0",):  # noqa: S104  a listener's name
@@ -356,6 +362,12 @@ class Outbound:
                 for key, wanting in ranked.items()
             }
         return self._captured
+
+    def _captured_at(self, port: int) -> str:
+        """The one address at which a Sidecar lets a port be taken; "": those of the services."""
+        sidecar = self.view.reader.sidecar(self.view.scope)
+        listener = sidecar.listener(port) if sidecar is not None else None
+        return listener.bind if listener is not None and listener.captured and listener.port == port else ""
 
     def _listener(self, request: Request) -> tuple[VirtualHost | None, str]:
         for address in (self._address(request), "0.0.0.0"):  # noqa: S104  a listener's name
@@ -398,7 +410,7 @@ class Outbound:
                 continue
             refs = tuple(self.view.origin(ref) for ref in reader.service_origins(hostname))
             if not reader.visible(scope, hostname):
-                why = f"it is exported to {', '.join(service.export_to)}, not to {scope.namespace}"
+                why = f"it {self.view.unseen(service)}"
             else:
                 numbers = ", ".join(str(one.number) for one in service.ports)
                 why = f"its ports are {numbers}"

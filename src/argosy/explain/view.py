@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from argosy.explain.outcome import Miss, Origin
+from argosy.model import ir
+from argosy.model.hostnames import visible_from
 from argosy.model.provenance import PassedOver, Provenance, Written
 from argosy.model.scope import Scope
 from argosy.model.snapshot import Snapshot
@@ -35,6 +37,12 @@ class View:
             return ()
         own = self.origin(written.ref, written.field)
         return (own,) if written.root is None else (own, self.origin(written.root, written.root_field))
+
+    def unseen(self, service: ir.Service) -> str:
+        """Why the sender does not see a service."""
+        if not visible_from(service.export_to, self.scope.namespace):
+            return f"is exported to {', '.join(service.export_to) or 'nobody'}, not to {self.scope.namespace}"
+        return f"is not imported by Sidecar {self.scope.sidecar}"
 
     def miss(self, stage: str, passed: PassedOver) -> Miss:
         _, namespace, name = passed.written.ref

@@ -28,6 +28,8 @@ class FactKind(StrEnum):
     )
     SELECTORS = "selectors"  # name "": the selectors that decide scopes (sourceLabels, workloadSelector)
     SECRET = "secret"  # name: namespace/name  # noqa: S105
+    SIDECAR = "sidecar"  # namespace/name: what that Sidecar says
+    TARGETS = "targets"  # name: hostname; the VirtualServices that lead to it
     MESH = "mesh"  # name "": mesh settings
 
 

@@ -107,7 +107,8 @@ class WorkloadPort(Struct, frozen=True, gc=False, kw_only=True):
     name: str
     workload: int  # what policies and metrics speak of
     bind: int  # what its sidecar listens on
-    application: int  # what the application listens on
+    application: int  # what the application listens on; 0 for a Unix socket
+    application_address: str = "127.0.0.1"  # where it does: an IP, or `unix://path`
     protocol: Protocol
     service_hosts: tuple[str, ...] = ()  # hostnames of services that reach this port, sorted
     service_ports: tuple[int, ...] = ()  # their port numbers, in the order of service_hosts

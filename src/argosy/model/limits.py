@@ -165,9 +165,8 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "Sidecar",
-        "",
-        "IS NOT ENFORCED: this version applies no Sidecar; its workloads reach every host of the mesh and, as "
-        "MeshConfig says, every other, and listen as if this object did not exist",
+        "spec.ingress[*].tls",
+        "is not in force: no TLS but the mesh's ends at a sidecar yet",
     ),
     Limit(
         "EnvoyFilter",

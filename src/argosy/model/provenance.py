@@ -43,7 +43,7 @@ class Provenance(Reader):
     def route_origins(self, scope: Scope, hostname: str, port: int) -> tuple[Written, ...]:
         """In the order of `route_table`'s routes."""
         place = Place(scope, MESH_GATEWAY, port)
-        for rule in self._virtual_services(scope, hostname):
+        for rule in self._virtual_services(scope, hostname, port):
             if found := tuple(written for written, _ in self._open(rule, place)):
                 return found
         return ()
@@ -53,6 +53,7 @@ class Provenance(Reader):
         place = Place(scope, MESH_GATEWAY, port)
         found: list[PassedOver] = []
         decided: VirtualServiceRule | None = None
+        sidecar = self.sidecar(scope)
         for pattern in patterns(hostname):
             for rule in self._snapshot.virtual_services.by_host.get(pattern):
                 if not visible_from(rule.export_to, scope.namespace):
@@ -60,6 +61,8 @@ class Provenance(Reader):
                     found.append(
                         PassedOver(whole(rule), f"it is exported to {seen}, not to {scope.namespace}")
                     )
+                elif sidecar is not None and not sidecar.imports_rule(rule, port):
+                    found.append(PassedOver(whole(rule), f"Sidecar {sidecar.id} does not import it"))
                 elif decided is not None:
                     why = "is older" if pattern in decided.hosts else "names the host more exactly"
                     found.append(PassedOver(whole(rule), f"VirtualService {label(decided)} {why}"))
@@ -124,7 +127,7 @@ class Provenance(Reader):
         place = Place(scope, MESH_GATEWAY, port)
         service = self.service(hostname)
         addresses = service.addresses if service is not None else ()
-        for rule in self._virtual_services(scope, hostname):
+        for rule in self._virtual_services(scope, hostname, port):
             for found, _ in routing.l4_matches(
                 rule.tcp, place, lambda match: routing.reaches(match, addresses)
             ):
@@ -134,7 +137,7 @@ class Provenance(Reader):
     def tls_origins(self, scope: Scope, hostname: str, port: int) -> tuple[Written, ...]:
         """In the order of `tls_routes`."""
         place = Place(scope, MESH_GATEWAY, port)
-        for rule in self._virtual_services(scope, hostname):
+        for rule in self._virtual_services(scope, hostname, port):
             found = tuple(
                 Written(whole(rule).ref, f"spec.tls[{_position(rule.tls, tls)}]")
                 for tls, _ in routing.l4_matches(rule.tls, place, lambda match: True)

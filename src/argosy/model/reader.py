@@ -7,13 +7,13 @@ wildcard), so that a rule that comes later is noticed too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from argosy.model import destinations, gateways, ir, peers, routing
 from argosy.model.delegates import numbered
 from argosy.model.facts import Fact, FactKind
-from argosy.model.hostnames import MESH_GATEWAY, patterns, visible_from
+from argosy.model.hostnames import MESH_GATEWAY, covers, patterns, visible_from
 from argosy.model.routing import Place
 from argosy.model.rules import (
     DestinationRuleRule,
@@ -24,7 +24,9 @@ from argosy.model.rules import (
     policy_groups,
 )
 from argosy.model.scope import ProxyType, Scope, Selector
+from argosy.model.sidecars import SidecarRule
 from argosy.model.snapshot import HOSTS, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
+from argosy.model.tables.base import split
 
 
 @lru_cache(maxsize=65536)
@@ -55,8 +57,8 @@ class Reader:
         return self._snapshot.sorted_hosts()
 
     def virtual_hosts(self) -> tuple[str, ...]:
-        """Hosts that VirtualServices for sidecars name and no service has, sorted: names, and wildcards that cover no
-        service."""
+        """Hosts that VirtualServices for sidecars name and no service has, sorted: names, and wildcards; whether a
+        wildcard is a host of its own is said by `stands_alone`."""
         self.facts.add(VIRTUAL_HOSTS)
         return self._snapshot.virtual_hosts()
 
@@ -87,16 +89,84 @@ class Reader:
         self.facts.add(SELECTORS)
         return self._snapshot.selectors.matching(namespace, labels)
 
+    # --- what a scope sees ------------------------------------------------------------------------------------------
+
+    def chosen_sidecar(self, namespace: str, selectors: Iterable[Selector]) -> str:
+        """`namespace/name` of the Sidecar of a workload which the selectors match; "" where it has none."""
+        self.facts.add(SELECTORS)
+        return self._snapshot.sidecars.chosen(namespace, self.mesh().root_namespace, selectors)
+
+    def sidecar(self, scope: Scope) -> SidecarRule | None:
+        if not scope.sidecar:
+            return None
+        self.facts.add(_fact(FactKind.SIDECAR, scope.sidecar))
+        return self._snapshot.sidecars.rules.get(split(scope.sidecar))
+
     def visible(self, scope: Scope, hostname: str) -> bool:
+        """Whether a service is seen under its own name, at any of its ports."""
         service = self.service(hostname)
-        return service is not None and visible_from(service.export_to, scope.namespace)
+        if service is None or not visible_from(service.export_to, scope.namespace):
+            return False
+        sidecar = self.sidecar(scope)
+        return sidecar is None or sidecar.imports_service(service)
+
+    def visible_at(self, scope: Scope, hostname: str, port: int) -> bool:
+        """Whether a service is seen under its own name at one port."""
+        service = self.service(hostname)
+        if service is None or not visible_from(service.export_to, scope.namespace):
+            return False
+        sidecar = self.sidecar(scope)
+        return sidecar is None or sidecar.lists(service, port)
+
+    def reachable(self, scope: Scope, hostname: str) -> bool:
+        """Whether a service is seen, or something that is imported leads to it."""
+        service = self.service(hostname)
+        if service is None or not visible_from(service.export_to, scope.namespace):
+            return False
+        sidecar = self.sidecar(scope)
+        if sidecar is None or sidecar.imports_service(service):
+            return True
+        if sidecar.egress_proxy is not None and sidecar.egress_proxy.host == hostname:
+            return True
+        self.facts.add(_fact(FactKind.TARGETS, hostname))
+        return any(
+            MESH_GATEWAY in rule.gateways
+            and visible_from(rule.export_to, scope.namespace)
+            and sidecar.imports_rule(rule)
+            for rule in self._snapshot.virtual_services.leading_to(hostname)
+        )
+
+    def stands_alone(self, scope: Scope, host: str) -> bool:
+        """Whether a VirtualService's host means no service that the scope sees, and so is a host of its own."""
+        if not scope.sidecar:
+            self.facts.update((_fact(FactKind.SERVICE, host), _fact(FactKind.ROUTES, host)))
+            return self._snapshot.stands_alone(host)
+        if not host.startswith("*"):
+            return not self.visible(scope, host)
+        return not any(self.visible(scope, one) for one in self.hosts() if covers(host, one))
+
+    def inbound_ports(self, scope: Scope, namespace: str, name: str) -> tuple[ir.WorkloadPort, ...]:
+        """The ports of a workload in the order of their numbers: those of its Sidecar, else those of its entry."""
+        workload = self.workload(namespace, name)
+        sidecar = self.sidecar(scope)
+        return (sidecar or SidecarRule(namespace="", name="")).ports(workload)
+
+    def outbound(self, scope: Scope) -> tuple[bool, ir.Destination | None]:
+        """Whether requests to hosts that are not seen are let through, and the service through which they go."""
+        sidecar = self.sidecar(scope)
+        if sidecar is None or sidecar.allow_any is None:
+            return self.mesh().outbound_allow_any, None
+        proxy = sidecar.egress_proxy
+        if proxy is None:
+            return sidecar.allow_any, None
+        return sidecar.allow_any, routing.destination(proxy, 0, self)
 
     # --- routes -----------------------------------------------------------------------------------------------------
 
     def route_table(self, scope: Scope, hostname: str, port: int) -> ir.RouteTable | None:
         """The HTTP routes of sidecars for a host and service port; None where no VirtualService has any."""
         place = Place(scope, MESH_GATEWAY, port)
-        for rule in self._virtual_services(scope, hostname):
+        for rule in self._virtual_services(scope, hostname, port):
             routes = routing.http_routes(self._http_rules(rule), place, self)
             if routes:
                 return ir.RouteTable(routes)
@@ -114,7 +184,7 @@ class Reader:
             service = self.service(hostname)
             return service is not None and routing.reaches(match, service.addresses)
 
-        for rule in self._virtual_services(scope, hostname):
+        for rule in self._virtual_services(scope, hostname, port):
             for found, _ in routing.l4_matches(rule.tcp, place, reaches):
                 return routing.resolved(found.targets, port, self)
         return None
@@ -123,7 +193,7 @@ class Reader:
         """Where TLS connections of sidecars to a host and service port go, by server name; () where no VirtualService
         says. Matches by destination subnets hold for every address."""
         place = Place(scope, MESH_GATEWAY, port)
-        for rule in self._virtual_services(scope, hostname):
+        for rule in self._virtual_services(scope, hostname, port):
             found = tuple(
                 ir.TlsRoute(match.sni_hosts, routing.resolved(tls.targets, port, self))
                 for tls, match in routing.l4_matches(rule.tls, place, lambda match: True)
@@ -132,12 +202,15 @@ class Reader:
                 return found
         return ()
 
-    def _virtual_services(self, scope: Scope, hostname: str) -> Iterator[VirtualServiceRule]:
-        """Those for a host that the scope sees: the most specific host first, then the oldest."""
+    def _virtual_services(self, scope: Scope, hostname: str, port: int) -> Iterator[VirtualServiceRule]:
+        """Those for a host that the scope sees at a port: the most specific host first, then the oldest."""
         self.facts.update(_host_facts(FactKind.ROUTES, hostname))
+        sidecar = self.sidecar(scope)
         for pattern in patterns(hostname):
             for rule in self._snapshot.virtual_services.by_host.get(pattern):
-                if visible_from(rule.export_to, scope.namespace):
+                if visible_from(rule.export_to, scope.namespace) and (
+                    sidecar is None or sidecar.imports_rule(rule, port)
+                ):
                     yield rule
 
     def _http_rules(self, rule: VirtualServiceRule) -> Iterator[HttpRule]:

@@ -137,7 +137,7 @@ def _action(
         retry=_retry(rule.retry, hashes, model),
         rewrite=rule.rewrite,
         mirrors=tuple(
-            ir.Mirror(_destination(mirror.target, place.port, model), mirror.percent)
+            ir.Mirror(destination(mirror.target, place.port, model), mirror.percent)
             for mirror in rule.mirrors
         ),
         hash=hashes,
@@ -177,12 +177,12 @@ def resolved(
     targets: Iterable[WeightedTarget], port: int, model: Surroundings
 ) -> tuple[ir.WeightedDestination, ...]:
     return tuple(
-        ir.WeightedDestination(_destination(item.target, port, model), item.weight, item.headers)
+        ir.WeightedDestination(destination(item.target, port, model), item.weight, item.headers)
         for item in targets
     )
 
 
-def _destination(target: Target, port: int, model: Surroundings) -> ir.Destination:
+def destination(target: Target, port: int, model: Surroundings) -> ir.Destination:
     if target.port is not None:
         return ir.Destination(target.host, target.port, target.subset)
     service = model.service(target.host)

@@ -3,7 +3,7 @@
 Rule: selectors decide, never raw labels. A proxy's labels are looked up once among the selectors that configuration
 really uses (`sourceLabels`, a DestinationRule's `workloadSelector`, a Gateway's `selector`); what comes out is the set
 of selectors that matched, and two proxies with the same set share their views. Facts (Istio): a workloadSelector
-holds in its own namespace only, the others everywhere.
+holds in its own namespace only, the others everywhere. Of Sidecars one is in force, and that one is part of the scope.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class SelectorUse(StrEnum):
     SOURCE = "source"  # VirtualService match.sourceLabels
     DESTINATION = "destination"  # DestinationRule workloadSelector
     GATEWAY = "gateway"  # Gateway selector
+    SIDECAR = "sidecar"  # Sidecar workloadSelector
 
 
 class Selector(Struct, frozen=True):
@@ -56,6 +57,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     interception: Interception = Interception.EXPLICIT
     namespace: str = "default"
     matched: tuple[str, ...] = ()  # ids of the selectors that match, sorted
+    sidecar: str = ""  # namespace/name of the Sidecar in force; "": none
 
 
 def scope_of(
@@ -68,14 +70,17 @@ def scope_of(
 ) -> Scope:
     """The scope of a proxy; it stays valid until the fact SELECTORS (recorded by the reader) changes."""
     kind = ProxyType(type)
+    selectors = reader.selectors(namespace, labels)
     matched = (
         selector.id
-        for selector in reader.selectors(namespace, labels)
-        if selector.use is not SelectorUse.GATEWAY or kind is ProxyType.ROUTER
+        for selector in selectors
+        if selector.use is not SelectorUse.SIDECAR
+        and (selector.use is not SelectorUse.GATEWAY or kind is ProxyType.ROUTER)
     )
     return Scope(
         type=kind,
         interception=Interception(interception),
         namespace=namespace,
         matched=tuple(sorted(matched)),
+        sidecar=reader.chosen_sidecar(namespace, selectors) if kind is ProxyType.SIDECAR else "",
     )

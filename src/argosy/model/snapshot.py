@@ -24,6 +24,7 @@ from argosy.model.tables.gateways import Gateways
 from argosy.model.tables.mesh_settings import MESH, MeshSettings
 from argosy.model.tables.peer_authentications import PeerAuthentications
 from argosy.model.tables.secrets import Secrets
+from argosy.model.tables.sidecars import Sidecars
 from argosy.model.tables.virtual_services import VIRTUAL_HOSTS, VirtualServices
 from argosy.model.updates import Ref, RegistryUpdate
 from argosy.resources.meta import Object
@@ -42,9 +43,10 @@ class Snapshot:
         self.endpoints: dict[str, tuple[ir.Endpoint, ...]] = {}
         self.workloads: dict[Name, ir.Workload] = {}
         self.selectors = SelectorIndex()
-        self.virtual_services = VirtualServices(self.selectors, defaults.domain_suffix, self._stands_alone)
+        self.virtual_services = VirtualServices(self.selectors, defaults.domain_suffix, self._no_service)
         self.destination_rules = DestinationRules(self.selectors, defaults.domain_suffix)
         self.gateways = Gateways(self.selectors)
+        self.sidecars = Sidecars(self.selectors, defaults.domain_suffix)
         self.peer_authentications = PeerAuthentications(self.selectors)
         self.settings = MeshSettings(self.selectors, defaults)
         self.secrets = Secrets(self.selectors)
@@ -52,6 +54,7 @@ class Snapshot:
             self.virtual_services,
             self.destination_rules,
             self.gateways,
+            self.sidecars,
             self.peer_authentications,
             self.settings,
             self.secrets,
@@ -129,16 +132,20 @@ class Snapshot:
                 del self._services_under[wildcard]
             turned = before == 0 or before + change == 0
             if turned and self.virtual_services.by_host.get(wildcard):
-                facts |= {VIRTUAL_HOSTS, Fact(FactKind.ROUTES, wildcard)}
+                facts.add(Fact(FactKind.ROUTES, wildcard))
         return facts
 
     def virtual_hosts(self) -> tuple[str, ...]:
-        return tuple(sorted(host for host in self.virtual_services.by_host if self._stands_alone(host)))
+        """Hosts of VirtualServices that are no services: names, and all wildcards."""
+        return tuple(sorted(host for host in self.virtual_services.by_host if host not in self.services))
 
-    def _stands_alone(self, host: str) -> bool:
-        """Whether no service is meant by a VirtualService's host. Facts (Istio): a wildcard that covers services is
+    def stands_alone(self, host: str) -> bool:
+        """Whether a VirtualService's host means no service at all. Facts (Istio): a wildcard that covers services is
         for these; only one that covers none is a host of its own."""
         return host not in self.services and host not in self._services_under
+
+    def _no_service(self, host: str) -> bool:
+        return host not in self.services
 
     def put_endpoints(self, hostname: str, endpoints: tuple[ir.Endpoint, ...]) -> set[Fact]:
         if self.endpoints.get(hostname, ()) == endpoints:

@@ -19,9 +19,9 @@ from starlette.routing import BaseRoute, Route
 from argosy.apiserver import queries
 from argosy.apiserver.status import bad_request
 from argosy.apiserver.writing import Admission
+from argosy.explain.analysis.applied import warnings
 from argosy.model.limits import not_in_force
 from argosy.model.snapshot import Snapshot
-from argosy.model.warnings import cross_check
 from argosy.resources.kinds import KINDS, Kind, decode_as
 from argosy.resources.problem import Problem
 from argosy.server.fleet import Operations
@@ -76,20 +76,20 @@ def object_key(text: str) -> Key:
 
 
 def admission(snapshot: Snapshot, caught_up: Callable[[], Awaitable[None]]) -> Admission:
-    """Warnings about what an object refers to and the mesh does not have, and what of it is not in force. It refuses
-    nothing.
+    """Warnings: what the analysis finds about an object, as what it refers to and the mesh does not have, and what of
+    it is not in force. It refuses nothing.
 
     `caught_up` returns when the snapshot holds what is stored by now: what an object refers to was often written a
     moment before, by the same hand.
     """
 
     async def warn(kind: Kind, obj: dict[str, Any]) -> Sequence[Problem]:
-        typed = decode_as(kind, obj)
-        missing = cross_check(snapshot, typed)
-        if missing:
+        told = warnings(snapshot, obj)
+        if told:
             await caught_up()
-            missing = cross_check(snapshot, typed)
-        return tuple(Problem(field, message) for field, message in (*missing, *not_in_force(typed)))
+            told = warnings(snapshot, obj)
+        limits = not_in_force(decode_as(kind, obj))
+        return tuple(Problem(field, message) for field, message in (*told, *limits))
 
     return warn
 

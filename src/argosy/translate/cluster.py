@@ -19,7 +19,16 @@ from envoy.type.v3 import percent_pb2
 from google.protobuf import any_pb2, struct_pb2
 from msgspec import Struct
 
-from argosy.model.ir import ClientTls, LoadBalancer, OutlierDetection, RetryBudget, TrafficPolicy, Warmup
+from argosy.model.ir import (
+    ClientTls,
+    ConnectionPool,
+    LoadBalancer,
+    OutlierDetection,
+    RetryBudget,
+    TrafficPolicy,
+    Warmup,
+    WorkloadPort,
+)
 from argosy.translate import names, tls, wire
 from argosy.translate.endpoint import EndpointKey, LocalityKey, locality
 from argosy.translate.filters import forward_proxy
@@ -379,11 +388,14 @@ def connect_http(connect_timeout: int) -> ClusterKey:
     )
 
 
-def inbound(port: int, application: Application, local_port: int, connect_timeout: int) -> ClusterKey:
-    """From a sidecar to its application, over the loopback."""
-    endpoint = EndpointKey(address="127.0.0.1", port=local_port)
+def inbound(
+    port: WorkloadPort, application: Application, connect_timeout: int, pool: ConnectionPool | None = None
+) -> ClusterKey:
+    """From a sidecar to its application."""
+    endpoint = EndpointKey(address=port.application_address, port=port.application)
     return ClusterKey(
-        name=names.inbound(port),
+        name=names.inbound(port.workload),
+        policy=TrafficPolicy(connection_pool=pool) if pool is not None else TrafficPolicy(),
         discovery=Discovery.STATIC,
         application=application,
         connect_timeout=connect_timeout,

@@ -281,6 +281,14 @@ def _reachable(address: str) -> bool:
     return True
 
 
+def to_unknown_hosts(reader: Reader, scope: Scope) -> str:
+    """The cluster to which goes what is for no host that the scope sees."""
+    allowed, proxy = reader.outbound(scope)
+    if proxy is not None:
+        return names.outbound(proxy.host, proxy.port, proxy.subset)
+    return names.PASSTHROUGH if allowed else names.BLACK_HOLE
+
+
 # --- virtual hosts --------------------------------------------------------------------------------------------------
 
 

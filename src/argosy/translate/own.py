@@ -43,6 +43,7 @@ from argosy.translate.route import (
 
 class OwnPlan(Struct, frozen=True, kw_only=True):
     ports: tuple[tuple[int, Handling], ...] = ()  # workload ports
+    bound: tuple[int, ...] = ()  # of them, those that listen by themselves where the others are captured
     upstreams: tuple[tuple[DeclaredUpstream, Handling], ...] = ()
     servers: tuple[tuple[str, int], ...] = ()  # (address, port) of a gateway
 
@@ -84,7 +85,7 @@ class OwnView(ViewBuild):
         redirect = self.proxy.scope.interception is Interception.REDIRECT
         for port, handling in plan.ports:
             found[CLUSTER, names.inbound(port)] = (_inbound_cluster, port)
-            if not redirect:
+            if not redirect or port in plan.bound:
                 found[LISTENER, names.inbound_listener(port)] = (_inbound_listener, port)
             if handling is Handling.HTTP:
                 found[ROUTE, names.inbound(port)] = (_inbound_routes, port)
@@ -108,15 +109,16 @@ def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
             (server.bind or proxy.bind_address, server.port) for server in reader.gateway_servers(proxy.scope)
         }
         return OwnPlan(servers=tuple(sorted(servers)))
-    workload = reader.workload(proxy.namespace, proxy.name)
-    ports = {
-        port.workload: inbound_handling(port.protocol)
-        for port in (workload.ports if workload else ())
+    ports = tuple(
+        (port.workload, inbound_handling(port.protocol))
+        for port in reader.inbound_ports(proxy.scope, proxy.namespace, proxy.name)
         if inbound_handling(port.protocol) is not Handling.NONE
-    }
+    )
+    sidecar = reader.sidecar(proxy.scope)
     upstreams = () if proxy.scope.interception is Interception.REDIRECT else proxy.upstreams
     return OwnPlan(
-        ports=tuple(sorted(ports.items())),
+        ports=ports,
+        bound=tuple(one.port for one in sidecar.ingress if not one.captured) if sidecar else (),
         upstreams=tuple((one, _upstream_handling(reader, proxy, one)) for one in upstreams),
     )
 
@@ -129,8 +131,7 @@ def _log(reader: Reader, proxy: Proxy) -> access_log.AccessLog:
 
 
 def _port(reader: Reader, proxy: Proxy, number: int) -> ir.WorkloadPort | None:
-    workload = reader.workload(proxy.namespace, proxy.name)
-    ports = workload.ports if workload else ()
+    ports = reader.inbound_ports(proxy.scope, proxy.namespace, proxy.name)
     return next((port for port in ports if port.workload == number), None)
 
 
@@ -154,21 +155,25 @@ def _inbound_listener(proxy: Proxy, number: int, reader: Reader) -> Resource | N
     port = _port(reader, proxy, number)
     if port is None:
         return None
+    sidecar = reader.sidecar(proxy.scope)
+    written = sidecar.at(number) if sidecar else None
     return inbound.inbound_listener(
         inbound.InboundListenerKey(
-            address=proxy.bind_address, bind=port.bind, inbound=_inbound_port(reader, proxy, port)
+            address=(written.bind if written else "") or proxy.bind_address,
+            bind=port.bind,
+            inbound=_inbound_port(reader, proxy, port),
         )
     )
 
 
 def _virtual_inbound(proxy: Proxy, reader: Reader) -> Resource:
-    workload = reader.workload(proxy.namespace, proxy.name)
-    ports = {port.workload: port for port in (workload.ports if workload else ())}
+    sidecar = reader.sidecar(proxy.scope)
+    bound = {one.port for one in sidecar.ingress if not one.captured} if sidecar else set()
     key = inbound.VirtualInboundKey(
         ports=tuple(
             _inbound_port(reader, proxy, port)
-            for _, port in sorted(ports.items())
-            if inbound_handling(port.protocol) is not Handling.NONE
+            for port in reader.inbound_ports(proxy.scope, proxy.namespace, proxy.name)
+            if inbound_handling(port.protocol) is not Handling.NONE and port.workload not in bound
         ),
         log=_log(reader, proxy),
     )
@@ -180,9 +185,9 @@ def _inbound_cluster(proxy: Proxy, number: int, reader: Reader) -> Resource | No
     if port is None:
         return None
     application = inbound_application(port.protocol)
-    return clusters.cluster(
-        clusters.inbound(number, application, port.application, reader.mesh().connect_timeout)
-    )
+    sidecar = reader.sidecar(proxy.scope)
+    pool = sidecar.inbound_pool(number) if sidecar else None
+    return clusters.cluster(clusters.inbound(port, application, reader.mesh().connect_timeout, pool))
 
 
 def _inbound_passthrough(proxy: Proxy, reader: Reader) -> Resource:
@@ -229,7 +234,7 @@ def _connect_http(proxy: Proxy, reader: Reader) -> Resource:
 
 
 def _virtual_outbound(proxy: Proxy, reader: Reader) -> Resource:
-    cluster = names.PASSTHROUGH if reader.mesh().outbound_allow_any else names.BLACK_HOLE
+    cluster = outbound.to_unknown_hosts(reader, proxy.scope)
     key = listeners.VirtualOutboundKey(cluster=cluster, log=_log(reader, proxy))
     return listeners.virtual_outbound(key)
 

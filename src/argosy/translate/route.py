@@ -148,20 +148,15 @@ def route_configuration(key: RouteConfigurationKey) -> Encoded:
     return Encoded(route_pb2.RouteConfiguration.DESCRIPTOR.full_name, data)
 
 
-class CatchAll(StrEnum):
+class CatchAllKey(Struct, frozen=True, kw_only=True):
     """What becomes of requests to hosts that no virtual host names."""
 
-    ALLOW_ANY = "ALLOW_ANY"
-    BLOCK_ALL = "BLOCK_ALL"
-
-
-class CatchAllKey(Struct, frozen=True, kw_only=True):
-    kind: CatchAll
+    cluster: str  # where they go; the black hole refuses them
     tunnel: Tunnel  # whether it answers CONNECT too
 
     @property
     def name(self) -> str:
-        return "allow_any" if self.kind is CatchAll.ALLOW_ANY else "block_all"
+        return "block_all" if self.cluster == names.BLACK_HOLE else "allow_any"
 
 
 @fragment(2)
@@ -170,10 +165,10 @@ def catch_all(key: CatchAllKey) -> route_components_pb2.VirtualHost:
     out = route_components_pb2.VirtualHost(name=key.name, domains=["*"], include_request_attempt_count=True)
     rest = route_components_pb2.Route(name=key.name)
     rest.match.prefix = "/"
-    if key.kind is CatchAll.ALLOW_ANY:
+    if key.cluster != names.BLACK_HOLE:
         if key.tunnel is not Tunnel.NONE:
-            out.routes.append(connect(((names.PASSTHROUGH, 1),)))
-        rest.route.cluster = names.PASSTHROUGH
+            out.routes.append(connect(((key.cluster, 1),)))
+        rest.route.cluster = key.cluster
         no_timeout(rest.route)
     else:
         if key.tunnel is not Tunnel.NONE:

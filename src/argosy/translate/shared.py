@@ -7,15 +7,18 @@ fragments that its virtual hosts keep.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
+from argosy.model.sidecars import EgressListener
 from argosy.translate import cluster as clusters
-from argosy.translate import domains, edge, names, outbound
+from argosy.translate import domains, edge, egress, names, outbound
 from argosy.translate import endpoint as endpoints
 from argosy.translate import listener_outbound as listeners
 from argosy.translate.cluster import Discovery
@@ -26,7 +29,6 @@ from argosy.translate.graph import PLAN, VIRTUAL_HOST, Graph, Node, Phase, ViewB
 from argosy.translate.http_or_tcp import Handling, outbound_handling
 from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
 from argosy.translate.route import (
-    CatchAll,
     CatchAllKey,
     RouteConfigurationKey,
     Tunnel,
@@ -36,6 +38,7 @@ from argosy.translate.route import (
 )
 
 GATEWAY_PLAN = "gateways"
+EGRESS_PLAN = "egress"
 VIRTUAL_HOST_PORT = 80
 """Istio: a host that only a VirtualService names is served on port 80."""
 
@@ -63,6 +66,7 @@ class SharedView(ViewBuild):
         self.fragments: dict[str, dict[Owner, Fragment]] = {}  # of each RouteConfiguration
         self.order: dict[str, tuple[Owner, ...] | None] = {}  # their order; None: to be sorted anew
         self.addresses: Claims[Owner] = Claims()  # captured listeners
+        self.listening: Counter[str] = Counter()  # how many of them a port has
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
@@ -76,6 +80,8 @@ class SharedView(ViewBuild):
         if sidecar and explicit:
             self.add(CLUSTER, names.CONNECT_HTTP, Phase.PART, _connect_http)
             self._routes(names.HTTP_PROXY)
+        if self.scope.sidecar:
+            self.add(PLAN, EGRESS_PLAN, Phase.PLAN, partial(_bound_egress, self.scope))
         if not sidecar:
             self.add(PLAN, GATEWAY_PLAN, Phase.PLAN, partial(edge.ports, self.scope))
         reader = Reader(self.graph.snapshot)
@@ -92,6 +98,8 @@ class SharedView(ViewBuild):
     def settled(self, node: Node, old: Any, new: Any) -> None:
         if isinstance(old, HostPlan) or isinstance(new, HostPlan):
             self._replan(node.name.removeprefix("host/"), old or HostPlan(), new or HostPlan())
+        elif node.kind == PLAN and node.name == EGRESS_PLAN:
+            self._replan_egress(old or (), new or ())
         elif node.kind == PLAN:
             self._replan_gateways(old or (), new or ())
         elif node.kind == VIRTUAL_HOST:
@@ -150,17 +158,35 @@ class SharedView(ViewBuild):
         self.add(ROUTE, route, Phase.ASSEMBLY, partial(self._assemble, route))
 
     def _capture(self, name: str) -> None:
-        if self.addresses.holder(name) is None:
-            self.remove(LISTENER, name)
-        else:
+        held, wanted = (LISTENER, name) in self.nodes, self.addresses.holder(name) is not None
+        if wanted:
             self.add(LISTENER, name, Phase.PART, partial(self._captured, name))
             self.mark(LISTENER, name)
+        else:
+            self.remove(LISTENER, name)
+        if held != wanted:
+            port = name.rpartition("_")[2]
+            self.listening[port] += 1 if wanted else -1
+            self.mark(ROUTE, port)
 
     def _replan_gateways(self, old: tuple[int, ...], new: tuple[int, ...]) -> None:
         for port in set(old) - set(new):
             self.remove(ROUTE, names.gateway_route(port))
         for port in new:
             self.add(ROUTE, names.gateway_route(port), Phase.PART, partial(edge.routes, self.scope, port))
+
+    def _replan_egress(self, old: tuple[EgressListener, ...], new: tuple[EgressListener, ...]) -> None:
+        """A listener that says something else is another one."""
+        for written in old:
+            if written not in new:
+                self.remove(LISTENER, egress.name(written))
+                self.remove(ROUTE, egress.name(written))
+        for written in new:
+            of = partial(egress.bound_listener, self.scope, written)
+            self.add(LISTENER, egress.name(written), Phase.PART, of)
+            if outbound_handling(written.protocol) is not Handling.TCP:
+                routes = partial(egress.bound_routes, self.scope, written)
+                self.add(ROUTE, egress.name(written), Phase.PART, routes)
 
     def _follow(self, node: Node, new: Resource | None) -> None:
         """An EDS cluster has endpoints as long as it is one."""
@@ -189,7 +215,10 @@ class SharedView(ViewBuild):
             held[owner] = new
         self.mark(ROUTE, route)
 
-    def _assemble(self, route: str, reader: Reader) -> Resource:
+    def _assemble(self, route: str, reader: Reader) -> Resource | None:
+        """None where nothing listens for it: a host that is no service brings no port with it."""
+        if self.scope.interception is Interception.REDIRECT and not self.listening[route]:
+            return None
         held = self.fragments[route]
         order = self.order[route]
         if order is None:
@@ -197,7 +226,7 @@ class SharedView(ViewBuild):
         explicit = self.scope.interception is Interception.EXPLICIT
         rest = catch_all(
             CatchAllKey(
-                kind=CatchAll.ALLOW_ANY if reader.mesh().outbound_allow_any else CatchAll.BLOCK_ALL,
+                cluster=outbound.to_unknown_hosts(reader, self.scope),
                 tunnel=Tunnel.TCP if explicit else Tunnel.NONE,
             )
         )
@@ -218,7 +247,7 @@ class SharedView(ViewBuild):
             to: tuple[tuple[str, int], ...] = ()
         elif by_name and address == listeners.WILDCARD:
             # Of all services of the port none is meant: what no name says goes where it wanted to go.
-            to = ((names.PASSTHROUGH if reader.mesh().outbound_allow_any else names.BLACK_HOLE, 1),)
+            to = ((outbound.to_unknown_hosts(reader, self.scope), 1),)
         else:
             to = outbound.tcp_clusters(reader, self.scope, host, port)
         return listeners.captured_listener(
@@ -256,13 +285,17 @@ def host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
     service = reader.service(host)
     if service is None:
         return _virtual_host_plan(scope, host, reader)
-    if not reader.visible(scope, host):
-        return HostPlan()
+    if not reader.reachable(scope, host):
+        return _virtual_host_plan(scope, host, reader) if scope.sidecar else HostPlan()
     ports = tuple(port for port in service.ports if outbound_handling(port.protocol) is not Handling.NONE)
     subsets = outbound.subsets(reader.destination(scope, host))
     planned = tuple((port.number, subset) for port in ports for subset in subsets)
     if scope.type is not ProxyType.SIDECAR:
         return HostPlan(clusters=planned)
+    if scope.sidecar:
+        if not reader.visible(scope, host):
+            return replace(_virtual_host_plan(scope, host, reader) or HostPlan(), clusters=planned)
+        ports = tuple(port for port in ports if reader.visible_at(scope, host, port.number))
     hosts = domains.hosts_of(service, scope.namespace, reader.mesh().domain_suffix)
     virtual_hosts, captured = [], []
     for port in ports:
@@ -276,9 +309,13 @@ def host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
             wanted = hosts + domains.with_port(hosts, port.number)
             ranked = tuple(domains.ranks(service, wanted).items())
             virtual_hosts.append(VirtualHostPlan(str(port.number), port.number, ranked))
-        addresses = (
-            () if handling is Handling.HTTP else tuple(one for one in service.addresses if "/" not in one)
-        )
+        at = egress.captured_address(reader, scope, port.number) if scope.sidecar else ""
+        if at:
+            addresses: tuple[str, ...] = (at,)
+        elif handling is Handling.HTTP:
+            addresses = ()
+        else:
+            addresses = tuple(one for one in service.addresses if "/" not in one)
         rank = (0, service.created, service.hostname)
         captured += [
             (port.number, f"{address}_{port.number}", rank) for address in addresses or (listeners.WILDCARD,)
@@ -288,7 +325,7 @@ def host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
 
 def _virtual_host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
     """A host that only VirtualServices name."""
-    if scope.type is not ProxyType.SIDECAR or host == "*":
+    if scope.type is not ProxyType.SIDECAR or host == "*" or not reader.stands_alone(scope, host):
         return None
     if reader.route_table(scope, host, VIRTUAL_HOST_PORT) is None:
         return None
@@ -296,6 +333,10 @@ def _virtual_host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | No
     rank = (0, "", host)
     wanted = ((host, rank), (f"{host}:{VIRTUAL_HOST_PORT}", rank))
     return HostPlan(virtual_hosts=(VirtualHostPlan(route, VIRTUAL_HOST_PORT, wanted),))
+
+
+def _bound_egress(scope: Scope, reader: Reader) -> tuple[EgressListener, ...]:
+    return egress.bound(reader, scope)
 
 
 def _cluster(scope: Scope, host: str, port: int, subset: str, reader: Reader) -> Resource | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import msgspec
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 
 from argosy.apiserver.access import builtin_roles
 from argosy.apiserver.access.audit_log import AuditLog
@@ -23,7 +23,7 @@ from argosy.apiserver.access.reviews import answers
 from argosy.apiserver.app import create_app
 from argosy.apiserver.writing import admit_all
 from argosy.runtime.log import logger
-from argosy.store.base import Key
+from argosy.store.base import Key, Store
 from argosy.store.memory import MemoryStore
 
 Json = dict[str, Any]
@@ -35,7 +35,7 @@ SHOP = "/apis/networking.istio.io/v1/namespaces/shop/virtualservices"
 
 
 class Guarded:
-    def __init__(self, app: ASGIApp, store: MemoryStore, audit: Path) -> None:
+    def __init__(self, app: Starlette, store: Store, audit: Path) -> None:
         self.app = app
         self.store = store
         self._audit = audit
@@ -130,8 +130,8 @@ def secret(name: str, **metadata: Any) -> Json:
 
 
 @contextlib.asynccontextmanager
-async def guarded(folder: Path) -> AsyncIterator[Guarded]:
-    store = MemoryStore()
+async def guarded(folder: Path, store: Store | None = None) -> AsyncIterator[Guarded]:
+    store = store or MemoryStore()
     for name in ("default", "istio-system", "shop", "bank"):
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         await store.create(Key("/namespaces", "", name), msgspec.json.encode(body))

@@ -17,6 +17,7 @@ API = {
     "VirtualService": "networking.istio.io/v1",
     "DestinationRule": "networking.istio.io/v1",
     "Gateway": "networking.istio.io/v1",
+    "Sidecar": "networking.istio.io/v1",
     "PeerAuthentication": "security.istio.io/v1",
 }
 REVIEWS = "reviews.default.svc.cluster.local"

@@ -148,6 +148,11 @@ def test_events_about_the_cluster_stand_in_default(judge: Judge) -> None:
     assert judge("Event", body, namespace="default").errors == ()
 
 
+def test_an_event_may_leave_its_namespace_to_the_command(judge: Judge) -> None:
+    body = {"involvedObject": {"kind": "Service", "namespace": "shop", "name": "a"}}
+    assert judge("Event", body, namespace="").errors == ()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "fields"),
     [

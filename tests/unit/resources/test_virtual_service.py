@@ -440,7 +440,17 @@ def test_invalid(judge: Judge, spec: dict[str, Any], field: str, says: str) -> N
             "spec.http[0] before it",
         ),
         (
-            vs(http=[{"match": [{"uri": {"prefix": "/a"}, "name": n}], "route": TO} for n in "xy"]),
+            vs(http=[{"match": [{"uri": {"prefix": p}, "port": 1}], "route": TO} for p in ("/a", "/a/b")]),
+            "spec.http[1].match[0]",
+            "spec.http[0].match[0] before it",
+        ),
+        (
+            vs(
+                http=[
+                    {"match": [{"uri": {"prefix": "/a"}}], "route": TO},
+                    {"match": [{"uri": {"prefix": "/ab"}, "method": {"exact": "GET"}}], "route": TO},
+                ]
+            ),
             "spec.http[1].match[0]",
             "spec.http[0].match[0] before it",
         ),
@@ -467,6 +477,14 @@ def test_warned_of(judge: Judge, spec: dict[str, Any], field: str, says: str) ->
     assert verdict.errors == ()
     assert [problem.field for problem in verdict.warnings] == [field]
     assert says in verdict.warnings[0].message
+
+
+def test_a_route_all_of_whose_matches_are_repeated_is_warned_of_as_a_whole(judge: Judge) -> None:
+    spec = vs(http=[{"match": [{"uri": {"prefix": "/a"}, "name": n}], "route": TO} for n in "xy"])
+    told = {problem.field: problem.message for problem in judge("VirtualService", spec).warnings}
+    assert list(told) == ["spec.http[1].match[0]", "spec.http[1]"]
+    assert "spec.http[0].match[0] before it" in told["spec.http[1].match[0]"]
+    assert "routes before it have all its matches" in told["spec.http[1]"]
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from argosy.apiserver.access import audit
 from argosy.server.process import ControlPlane
-from tests.unit.server.test_access import RBAC, SECRETS, SHOP, USERS, admin, binding, made, user, web_of
-from tests.unit.server.test_access import plane as plane  # the fixture
-from tests.unit.server.test_process import until
+from tests.unit.server.people import RBAC, SECRETS, SHOP, USERS, admin, binding, made, user, web_of
+from tests.unit.server.people import plane as plane  # the fixture
+from tests.unit.server.whole_server import until
 
 Json = dict[str, Any]
 CONFIG = "/api/v1/namespaces/shop/configmaps"
@@ -141,6 +141,11 @@ async def test_failures_that_anybody_can_make_do_not_push_the_rest_out(
     assert len(listed) + line["unlisted"] == 230
 
 
+def _told(logs: list[Any]) -> list[Any]:
+    """Lines about the audit log: a busy machine may have others."""
+    return [line for line in logs if "audit log cannot be written" in line["event"]]
+
+
 async def test_a_full_disk_of_the_audit_log_is_loud_and_the_write_is_kept(
     plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,10 +159,9 @@ async def test_a_full_disk_of_the_audit_log_is_loud_and_the_write_is_kept(
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}}
         async with admin(plane) as web:
             assert (await web.post(CONFIG, json=body)).status_code == 201
-            await until(lambda: logs, "it is told")
+            await until(lambda: _told(logs), "it is told")
             assert (await web.get(f"{CONFIG}/kept")).status_code == 200
-    assert logs[0]["log_level"] == "error"
-    assert "audit log cannot be written" in logs[0]["event"]
+    assert all(line["log_level"] == "error" for line in _told(logs))
     async with httpx.AsyncClient(base_url=plane.info.status, trust_env=False) as web:
         metrics = (await web.get("/metrics")).text
     assert "argosy_audit_lost_total 0" in metrics
@@ -224,8 +228,8 @@ def test_no_value_of_a_secret_is_ever_in_the_audit_log_or_the_log(
 async def _hushed(
     folder: Path, sequence: list[tuple[str, str, str, str]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from tests.unit.server.test_access import with_shop
-    from tests.unit.server.test_process import settings as of_server
+    from tests.unit.server.people import with_shop
+    from tests.unit.server.whole_server import settings as of_server
 
     hush = Hush()
     with structlog.testing.capture_logs() as logs:

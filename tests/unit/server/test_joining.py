@@ -22,7 +22,7 @@ from argosy.server import join_tokens
 from argosy.server.membership import MESH, fingerprint
 from argosy.server.process import ControlPlane
 from argosy.server.settings import Address, Role, Settings, address
-from tests.unit.server.test_process import api, serving, settings
+from tests.unit.server.whole_server import api, serving, settings
 
 TOKENS = "/apis/operations.argosy.dev/v1/jointokens"
 API = frozenset((Role.API,))

@@ -1,18 +1,9 @@
 """The whole server in this process, on free ports: a workload proves itself, gets its certificate, registers, and sees
-over mutual TLS what is applied through the API. And what does not start, or is not let in."""
+over mutual TLS what is applied through the API. And who is not let in."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
-import socket
-import ssl
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,193 +12,40 @@ import grpc
 import httpx
 import msgspec
 import pytest
-from google.protobuf.struct_pb2 import Struct as PbStruct
 
 from argosy.apiserver.kubeconfig import load as connection
-from argosy.identity.client import Refused, Svid, attest, channel, new_key_and_csr, sign, svid
-from argosy.identity.protocol import SignRequest
-from argosy.runtime.errors import Failure
-from argosy.runtime.log import logger
-from argosy.runtime.paths import ServerInfo
+from argosy.identity.client import Refused, attest, channel
 from argosy.server.advertise import own_address
 from argosy.server.process import ControlPlane
-from argosy.server.settings import Address, Role, Settings
-from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
-from argosy.xds.client import Client
-from argosy.xds.connection import Connection
-from argosy.xds.node import METADATA_KEY, ProxyNode
+from argosy.server.settings import Address
+from argosy.translate.resource import ENDPOINT, ROUTE
 from argosy.xds.registration import (
     ATTEND,
-    AgentMessage,
     Announce,
     Announced,
     Leave,
     Left,
-    Port,
-    Register,
     Registered,
-    ServerMessage,
     Withdraw,
     Withdrawn,
 )
-from argosy.xds.wire import Node, Received, Request
+from tests.unit.server.whole_server import (
+    OPERATIONS,
+    REVIEWS,
+    VIRTUAL_SERVICES,
+    Attendance,
+    FakeEnvoy,
+    api,
+    identity,
+    register,
+    serving,
+    settings,
+    until,
+    virtual_service,
+)
+from tests.unit.server.whole_server import plane as plane  # the fixture
 
-ANY = Address("127.0.0.1", 0)
-REVIEWS = "outbound|9080||reviews.default.svc.cluster.local"
-
-
-def settings(state: Path, **changes: Any) -> Settings:
-    chosen = Settings(state=state, api=ANY, xds=ANY, ca=ANY, status=ANY, attest_socket=state / "a.sock")
-    return msgspec.structs.replace(chosen, **changes)
-
-
-async def until(condition: Callable[[], object], what: str, timeout: float = 10) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
-        await asyncio.sleep(0.005)
-
-
-@contextlib.asynccontextmanager
-async def serving(chosen: Settings) -> AsyncIterator[ControlPlane]:
-    plane = ControlPlane(chosen)
-    await plane.start()
-    try:
-        yield plane
-    finally:
-        await plane.stop()
-
-
-@pytest.fixture
-async def plane(tmp_path: Path) -> AsyncIterator[ControlPlane]:
-    async with serving(settings(tmp_path / "state")) as running:
-        yield running
-
-
-async def identity(plane: ControlPlane, workload: str, service_account: str = "") -> Svid:
-    proof = await attest(plane.info.attest_socket)
-    key, csr = new_key_and_csr()
-    request = SignRequest(
-        csr=csr,
-        namespace="default",
-        service_account=service_account or workload.partition("-")[0],
-        workload=workload,
-        app=workload.partition("-")[0],
-        version="v1",
-    )
-    async with channel(proof.ca_address, proof.bundle) as connection:
-        return svid(await sign(connection, request, proof.token), key)
-
-
-class FakeEnvoy:
-    """A sidecar's side of ADS over the real connection; acknowledges what it gets."""
-
-    def __init__(self, address: str, held: Svid) -> None:
-        metadata = PbStruct()
-        metadata.update({METADATA_KEY: msgspec.to_builtins(ProxyNode(outbound_port=15001), str_keys=True)})
-        self.resources: dict[str, dict[str, bytes]] = {}
-        self.versions: dict[str, dict[str, str]] = {}
-        self.received = 0
-        self.client = Client(
-            Node(id=held.peer().identity.workload, metadata=metadata),
-            lambda kind: self.versions.get(kind, {}),
-        )
-        self.client.subscribe(CLUSTER, {"*"})
-        self.client.subscribe(LISTENER, {"*"})
-        self.client.subscribe(ROUTE, {"http_proxy"})
-        self.address = address
-        self.connection = Connection(
-            self, lambda: channel(self.address, held.bundle, held.chain, held.key), logger("test")
-        )
-        self.wake: Callable[[], None] = lambda: None
-        self.task = asyncio.create_task(self.connection.run())
-
-    def upstream_connected(self, wake: Callable[[], None]) -> None:
-        self.client.connected()
-
-    def upstream_disconnected(self) -> None:
-        self.client.disconnected()
-
-    def next_request(self) -> Request | None:
-        return self.client.next_request()
-
-    def on_response(self, received: Received, now: float) -> None:
-        self.client.on_response(received)
-        self.received += len(received.resources) + len(received.removed)
-        table = self.resources.setdefault(received.type_url, {})
-        versions = self.versions.setdefault(received.type_url, {})
-        for one in received.resources:
-            table[one.name], versions[one.name] = one.frame, one.version
-        for name in received.removed:
-            table.pop(name, None)
-            versions.pop(name, None)
-        if received.type_url == CLUSTER:
-            self.client.subscribe(ENDPOINT, {name for name in table if name.startswith("outbound|")})
-            self.client.unsubscribe(ENDPOINT, received.removed)
-        self.client.ack(received.type_url, received.nonce)
-
-    def has(self, kind: str, name: str, content: bytes = b"") -> bool:
-        return content in self.resources.get(kind, {}).get(name, b"") and name in self.resources.get(kind, {})
-
-    async def close(self) -> None:
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
-
-
-class Attendance:
-    """An agent's side of ATTEND for one workload."""
-
-    def __init__(self, address: str, held: Svid) -> None:
-        self.channel = channel(address, held.bundle, held.chain, held.key)
-        method: Any = self.channel.stream_stream
-        self.call = method(ATTEND)()
-
-    async def ask(self, message: AgentMessage) -> ServerMessage:
-        await self.call.write(msgspec.json.encode(message))
-        answer = await asyncio.wait_for(self.call.read(), 10)
-        decoded: ServerMessage = msgspec.json.decode(answer, type=ServerMessage)
-        return decoded
-
-    async def close(self) -> None:
-        self.call.cancel()
-        await self.channel.close(None)
-
-
-def register(workload: str, service: str, bind: int = 21001) -> Register:
-    return Register(
-        workload=workload,
-        namespace="default",
-        service_account=service,
-        service=service,
-        address="127.0.0.1",
-        ports=(Port(workload=9080, bind=bind, application=40001),) if bind else (),
-    )
-
-
-def api(plane: ControlPlane) -> httpx.AsyncClient:
-    context = ssl.create_default_context(cadata=plane.authority.bundle)
-    token = (plane.settings.state / "token").read_text().strip()
-    return httpx.AsyncClient(
-        base_url=plane.info.api, verify=context, headers={"authorization": f"Bearer {token}"}, trust_env=False
-    )
-
-
-def virtual_service(timeout: str, subset: str = "") -> dict[str, Any]:
-    destination = {"host": "reviews", **({"subset": subset} if subset else {})}
-    return {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "VirtualService",
-        "metadata": {"name": "reviews", "namespace": "default"},
-        "spec": {
-            "hosts": ["reviews"],
-            "http": [{"route": [{"destination": destination}], "timeout": timeout}],
-        },
-    }
-
-
-VIRTUAL_SERVICES = "/apis/networking.istio.io/v1/namespaces/default/virtualservices"
 DESTINATION_RULES = "/apis/networking.istio.io/v1/namespaces/default/destinationrules"
-OPERATIONS = "/apis/operations.argosy.dev/v1"
 
 
 async def test_from_a_proof_of_identity_to_a_steered_proxy(plane: ControlPlane) -> None:
@@ -404,107 +242,6 @@ async def test_a_stream_ends_with_its_certificate(
     await until(lambda: "certificate" in envoy.connection.error, "the stream was ended")
     assert "UNAUTHENTICATED" in envoy.connection.error
     await envoy.close()
-
-
-async def test_a_second_server_on_the_same_state_is_refused(plane: ControlPlane) -> None:
-    with pytest.raises(Failure, match=rf"another server runs on .* \(pid {os.getpid()}\)"):
-        await ControlPlane(settings(plane.settings.state)).start()
-    async with httpx.AsyncClient(trust_env=False) as web:
-        assert (await web.get(f"{plane.info.status}/readyz")).status_code == 200
-
-
-@pytest.mark.parametrize("role", ["api", "xds", "ca", "status"])
-async def test_a_port_that_is_taken_is_named_with_its_option(tmp_path: Path, role: str) -> None:
-    state = tmp_path / "state"
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(Failure, match=f"port {port} on 127.0.0.1 is taken") as failure:
-            await ControlPlane(settings(state, **{role: Address("127.0.0.1", port)})).start()
-    assert f"--{role}-address" in failure.value.remedy
-    async with serving(settings(state)):
-        pass  # what had started was stopped again, so the next start finds all free
-
-
-@pytest.mark.parametrize("roles", [{"api"}, {"ca"}, {"xds"}, {"api", "ca"}, {"xds", "ca"}])
-async def test_each_role_starts_alone(tmp_path: Path, roles: set[str]) -> None:
-    chosen = settings(tmp_path / "state", roles=frozenset(Role(role) for role in roles))
-    async with serving(chosen) as plane:
-        info = msgspec.json.decode((tmp_path / "state" / "server.json").read_bytes(), type=ServerInfo)
-        assert info == plane.info
-        assert set(info.roles) == roles
-        assert bool(info.api) == ("api" in roles)
-        assert bool(info.xds) == ("xds" in roles)
-        assert bool(info.ca) == bool(info.attest_socket) == ("ca" in roles)
-
-
-async def test_what_was_deleted_does_not_come_back(tmp_path: Path) -> None:
-    chosen = settings(tmp_path / "state")
-    path = "/apis/security.istio.io/v1/namespaces/istio-system/peerauthentications/default"
-    async with serving(chosen) as plane, api(plane) as web:
-        found = await web.get(path)
-        assert found.json()["spec"] == {"mtls": {"mode": "STRICT"}}
-        assert (await web.delete(path)).status_code == 200
-    async with serving(chosen) as plane, api(plane) as web:
-        assert (await web.get(path)).status_code == 404
-        assert (await web.get("/api/v1/namespaces/default")).status_code == 200
-
-
-@pytest.mark.parametrize("broken", ["argosy.db", "ca/root.key", "token"])
-async def test_a_broken_file_is_named(tmp_path: Path, broken: str) -> None:
-    state = tmp_path / "state"
-    async with serving(settings(state)):
-        pass
-    (state / broken).write_bytes(b"garbage" * 100 if broken != "token" else b"")
-    with pytest.raises(Failure, match=broken.rpartition("/")[2]):
-        await ControlPlane(settings(state)).start()
-
-
-async def test_a_first_start_that_was_cut_off_is_finished(tmp_path: Path) -> None:
-    from argosy.server.defaults import first_objects, write_first_objects
-    from argosy.store.base import Unavailable
-    from argosy.store.memory import MemoryStore
-
-    class Dying(MemoryStore):
-        async def create(self, key: Any, body: bytes, given: Any = None) -> Any:
-            if len(self._objects) == 2:
-                raise Unavailable("killed")
-            return await super().create(key, body, given)
-
-    store: MemoryStore = Dying()
-    with pytest.raises(Unavailable):
-        await write_first_objects(store, 0)
-    store.__class__ = MemoryStore
-    assert await write_first_objects(store, 0)
-    keys = {item.key for item in (await store.list()).items if not item.key.resource.startswith("/internal/")}
-    assert keys == {key for key, _ in first_objects(0, "")}
-    assert not await write_first_objects(store, 0)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_the_process_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
-    state = tmp_path / "state"
-    options = [f"--{name}-address=127.0.0.1:0" for name in ("api", "xds", "ca", "status")]
-    process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).parent / "argosy"),
-        "server",
-        f"--state-dir={state}",
-        *options,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    try:
-        await until((state / "server.json").exists, "the server is ready", 30)
-        process.send_signal(number)
-        out, err = await asyncio.wait_for(process.communicate(), 20)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert (process.returncode, out) == (0, b"")
-    assert b"Traceback" not in err
-    lines = [msgspec.json.decode(line) for line in err.splitlines()]
-    assert [line["event"] for line in lines][-2:] == ["stopping", "stopped"]
-    assert not (state / "server.json").exists()
 
 
 async def test_a_server_that_is_cut_off_from_the_store_sends_its_agents_to_the_others(

@@ -14,7 +14,7 @@ from argosy.server.process import ControlPlane
 from argosy.server.settings import Role
 from argosy.xds.registration import Announce, Announced, Withdraw, Withdrawn
 from argosy.xds.types import ENDPOINT, ROUTE
-from tests.unit.server.test_process import (
+from tests.unit.server.whole_server import (
     OPERATIONS,
     REVIEWS,
     VIRTUAL_SERVICES,

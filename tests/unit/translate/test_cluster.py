@@ -274,7 +274,10 @@ def test_special_clusters() -> None:
     assert endpoint["endpoint"]["address"]["envoy_internal_address"] == {
         "server_listener_name": "connect_http"
     }
-    own = decoded(cluster(inbound(9080, Application.HTTP1, 8080, 1000)))
+    port = ir.WorkloadPort(
+        name="http", workload=9080, bind=21000, application=8080, protocol=ir.Protocol.HTTP
+    )
+    own = decoded(cluster(inbound(port, Application.HTTP1, 1000)))
     assert own["name"] == "inbound|9080||"
     (endpoint,) = own["load_assignment"]["endpoints"][0]["lb_endpoints"]
     assert endpoint["endpoint"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 8080}

@@ -30,6 +30,7 @@ TOLD = written("fields_told.yaml")
 NAMES_ONLY = {
     "gateway.Server.name": "in messages",
     "gateway.Port.name": "in messages, where the server has no name",
+    "sidecar.SidecarPort.name": "in messages",
 }
 BY_THE_API = {"core.ConfigMap.immutable": "an update is refused: tests/unit/resources/test_core.py"}
 REFUSED: dict[str, tuple[str, Json]] = {
@@ -45,6 +46,13 @@ REFUSED: dict[str, tuple[str, Json]] = {
         {
             "kind": "VirtualService",
             "spec": {"hosts": ["a"], "http": [{"fault": {"abort": {"http2Error": "x"}}}]},
+        },
+    ),
+    "sidecar.SidecarPort.targetPort": (
+        "spec.egress[0].port.targetPort",
+        {
+            "kind": "Sidecar",
+            "spec": {"egress": [{"hosts": ["./*"], "port": {"number": 1, "targetPort": 2}}]},
         },
     ),
     "gateway.Port.targetPort": (

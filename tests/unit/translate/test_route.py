@@ -10,9 +10,9 @@ from google.protobuf import json_format
 
 from argosy.model import ir
 from argosy.model.ir import HeaderOps, MatchKind, NamedMatch, RouteMatch, StringMatch
+from argosy.translate import names
 from argosy.translate.match import route_match
 from argosy.translate.route import (
-    CatchAll,
     CatchAllKey,
     RouteConfigurationKey,
     Tunnel,
@@ -310,7 +310,7 @@ def test_connect_comes_first(tunnel: Tunnel, clusters: tuple[tuple[str, int], ..
 
 def test_a_route_configuration_joins_fragments() -> None:
     hosts = tuple(virtual_host(VirtualHostKey(name=name, domains=(name,))) for name in ("a", "b"))
-    rest = catch_all(CatchAllKey(kind=CatchAll.BLOCK_ALL, tunnel=Tunnel.TCP))
+    rest = catch_all(CatchAllKey(cluster=names.BLACK_HOLE, tunnel=Tunnel.TCP))
     key = RouteConfigurationKey(name="r", virtual_hosts=(*hosts, rest))
     found = decoded(route_configuration(key))
     assert found["name"] == "r"
@@ -320,10 +320,10 @@ def test_a_route_configuration_joins_fragments() -> None:
 
 
 def test_allow_any_passes_through() -> None:
-    found = json(catch_all.build(CatchAllKey(kind=CatchAll.ALLOW_ANY, tunnel=Tunnel.NONE)))
+    found = json(catch_all.build(CatchAllKey(cluster=names.PASSTHROUGH, tunnel=Tunnel.NONE)))
     assert found["domains"] == ["*"]
     assert [one["route"]["cluster"] for one in found["routes"]] == ["PassthroughCluster"]
     assert isinstance(
-        catch_all.build(CatchAllKey(kind=CatchAll.ALLOW_ANY, tunnel=Tunnel.TCP)),
+        catch_all.build(CatchAllKey(cluster=names.PASSTHROUGH, tunnel=Tunnel.TCP)),
         (route_components_pb2.VirtualHost),
     )

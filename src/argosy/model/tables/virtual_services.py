@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from argosy.model import lower_virtual_service
@@ -22,17 +22,18 @@ VIRTUAL_HOSTS = Fact(FactKind.HOSTS, "virtual")
 class VirtualServices(Table[VirtualServiceRule]):
     kind = "VirtualService"
     resource = VirtualService
-    makes = frozenset((FactKind.ROUTES, FactKind.GATEWAYS))
+    makes = frozenset((FactKind.ROUTES, FactKind.GATEWAYS, FactKind.TARGETS))
 
     def __init__(
-        self, selectors: SelectorIndex, domain_suffix: str, stands_alone: Callable[[str], bool]
+        self, selectors: SelectorIndex, domain_suffix: str, no_service: Callable[[str], bool]
     ) -> None:
-        """`stands_alone`: whether no service is meant by a host."""
+        """`no_service`: whether no service has the name."""
         super().__init__(selectors)
         self.by_host: Groups[str, VirtualServiceRule] = Groups()  # of those bound to `mesh`
         self.by_gateway: Groups[str, VirtualServiceRule] = Groups()
+        self.by_target: Groups[str, VirtualServiceRule] = Groups()  # with delegates
         self._domain_suffix = domain_suffix
-        self._stands_alone = stands_alone
+        self._no_service = no_service
         self._roots: dict[Name, set[Name]] = {}  # delegate -> the VirtualServices that name it
 
     def lower(self, obj: Any) -> VirtualServiceRule:
@@ -41,17 +42,33 @@ class VirtualServices(Table[VirtualServiceRule]):
     def changed(self, key: Name, old: VirtualServiceRule | None, new: VirtualServiceRule | None) -> set[Fact]:
         before, after = _mesh_hosts(old), _mesh_hosts(new)
         facts = {Fact(FactKind.ROUTES, host) for host in _changed(old, new, before, after)}
-        if any(self._stands_alone(host) for host in self.by_host.replace(old, before, new, after)):
+        if any(self._no_service(host) for host in self.by_host.replace(old, before, new, after)):
             facts.add(VIRTUAL_HOSTS)
         before, after = _edge_gateways(old), _edge_gateways(new)
         self.by_gateway.replace(old, before, new, after)
         same_hosts = old is not None and new is not None and old.hosts == new.hosts
         gateways = _changed(old, new, before, after) if same_hosts else before | after
         facts |= {Fact(FactKind.GATEWAYS, gateway) for gateway in gateways}
+        before, after = _targets(old), _targets(new)
+        self.by_target.replace(old, before, new, after)
+        if old is not None and new is not None and _place(old) == _place(new):
+            led = before ^ after
+        else:
+            named = _delegates(old) | _delegates(new)
+            led = before.union(after, *(_targets(self.rules.get(delegate)) for delegate in named))
+        facts |= {Fact(FactKind.TARGETS, host) for host in led}
         self._set_delegates(key, _delegates(old), _delegates(new))
         for root in self._roots.get(key, ()):
             facts |= _facts_of_routes(self.rules[root])
         return facts
+
+    def leading_to(self, host: str) -> Iterator[VirtualServiceRule]:
+        """Those with a route to a host, themselves or by a delegate."""
+        for rule in self.by_target.get(host):
+            if rule.hosts:
+                yield rule
+            for root in self._roots.get((rule.namespace, rule.name), ()):
+                yield self.rules[root]
 
     def _set_delegates(self, root: Name, old: frozenset[Name], new: frozenset[Name]) -> None:
         for delegate in new - old:
@@ -63,12 +80,14 @@ class VirtualServices(Table[VirtualServiceRule]):
 
     def facts(self, key: Name, rule: VirtualServiceRule) -> set[Fact]:
         """With those of the VirtualServices that it is a part of."""
-        facts = _facts_of_routes(rule)
+        facts = _facts_of_routes(rule) | {Fact(FactKind.TARGETS, host) for host in _targets(rule)}
         for root in self._roots.get(key, ()):
             facts |= _facts_of_routes(self.rules[root])
         return facts
 
     def contributors(self, fact: Fact) -> frozenset[Ref]:
+        if fact.kind is FactKind.TARGETS:
+            return self.refs(self.by_target.get(fact.name))
         by = self.by_host if fact.kind is FactKind.ROUTES else self.by_gateway
         return self._with_delegates(by.get(fact.name))
 
@@ -119,6 +138,20 @@ def _edge_gateways(rule: VirtualServiceRule | None) -> frozenset[str]:
 def _facts_of_routes(rule: VirtualServiceRule) -> set[Fact]:
     facts = {Fact(FactKind.ROUTES, host) for host in _mesh_hosts(rule)}
     return facts | {Fact(FactKind.GATEWAYS, gateway) for gateway in _edge_gateways(rule)}
+
+
+def _targets(rule: VirtualServiceRule | None) -> frozenset[str]:
+    if rule is None:
+        return frozenset()
+    targets = [item.target for http in rule.http for item in http.targets]
+    targets += [item.target for l4 in rule.tcp + rule.tls for item in l4.targets]
+    targets += [mirror.target for http in rule.http for mirror in http.mirrors]
+    return frozenset(target.host for target in targets)
+
+
+def _place(rule: VirtualServiceRule) -> tuple[object, ...]:
+    """What decides who imports it."""
+    return (rule.hosts, rule.export_to, rule.gateways, _delegates(rule))
 
 
 def _delegates(rule: VirtualServiceRule | None) -> frozenset[Name]:

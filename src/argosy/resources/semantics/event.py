@@ -1,5 +1,7 @@
 """Event: it is where its object is.
 
+Where its own namespace is still empty, in a file, that is for the command to say (`argosy apply -n shop`).
+
 # Kubernetes: core/v1 legacyValidateEvent
 """
 
@@ -14,7 +16,7 @@ _OF_THE_CLUSTER = ("", "default", "kube-system")
 
 def check(obj: Event, findings: Findings) -> None:
     namespace, about = obj.metadata.namespace, obj.involved_object.namespace
-    if about and about != namespace:
+    if about and namespace and about != namespace:
         findings.error(
             "involvedObject.namespace",
             f"{names.shown(about)} is not the namespace of the event ({names.shown(namespace)}); use the same",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from argosy.resources.problem import Problem
+from argosy.resources.problem import Code, Problem
 
 MOST = 1000
 """Problems of a sort that are kept: whoever makes more of them reads no more."""
@@ -23,9 +23,9 @@ class Findings:
         if message is not None:
             _add(self.errors, Problem(field, message))
 
-    def warn(self, field: str, message: str | None) -> None:
+    def warn(self, field: str, message: str | None, code: Code | None = None) -> None:
         if message is not None:
-            _add(self.warnings, Problem(field, message))
+            _add(self.warnings, Problem(field, message, code))
 
     def at_most_one(self, field: str, values: Mapping[str, object]) -> list[str]:
         """Of the parts of a oneof (name -> value or None) those that are there; more than one is an error."""

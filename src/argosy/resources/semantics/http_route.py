@@ -23,6 +23,7 @@ from argosy.resources.networking.virtual_service import (
     Percent,
     StringMatch,
 )
+from argosy.resources.problem import Code
 from argosy.resources.semantics import destinations, headers, names, regex
 from argosy.resources.semantics.findings import Findings
 
@@ -314,7 +315,7 @@ def _fault(path: str, fault: HTTPFaultInjection, findings: Findings) -> None:
 def _delay(path: str, delay: Delay, findings: Findings) -> None:
     findings.error(f"{path}.percent", names.percent(delay.percent))
     if delay.percent:
-        findings.warn(f"{path}.percent", "is deprecated; use percentage.value")
+        findings.warn(f"{path}.percent", "is deprecated; use percentage.value", Code.DEPRECATED)
     findings.error(f"{path}.percentage.value", _percentage(delay.percentage))
     findings.error(f"{path}.fixedDelay", names.duration(delay.fixed_delay))
     if delay.exponential_delay is not None:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from argosy.model.warnings import cross_check
+from argosy.explain.analysis import applied
+from argosy.explain.analysis.applied import Warned
+from argosy.model.snapshot import Snapshot
+from argosy.resources.meta import Object
 from tests.unit.model.written import mesh_config, obj, service, snapshot
+
+
+def warnings(made: Snapshot, written: Object) -> tuple[Warned, ...]:
+    return applied.warnings(made, msgspec.json.decode(msgspec.json.encode(written)))
+
 
 MESH = (
     service("reviews", 9080),
@@ -58,7 +67,7 @@ def to(host: str, **more: Any) -> list[dict[str, Any]]:
         (
             vs(http=to("reviews", port={"number": 1})),
             "spec.http[0].route[0].destination.port.number",
-            ["1 is not a port of reviews.default.svc.cluster.local", "9080"],
+            ["1: not a port of reviews.default.svc.cluster.local", "9080", "(IST0101)"],
         ),
         (
             vs(http=[{"route": [{"destination": {"host": "reviews"}}], "mirror": {"host": "no.org"}}]),
@@ -91,7 +100,7 @@ def to(host: str, **more: Any) -> list[dict[str, Any]]:
         (
             vs(http=[{"delegate": {"name": "owner", "namespace": "team"}}]),
             "spec.http[0].delegate.name",
-            ["team/owner has hosts"],
+            ["team/owner: has hosts"],
         ),
         (
             vs(gateways=["edge"], http=to("reviews")),
@@ -121,7 +130,7 @@ def to(host: str, **more: Any) -> list[dict[str, Any]]:
     ],
 )
 def test_a_reference_that_fits_nothing(written: Any, field: str, says: list[str]) -> None:
-    ((found, message),) = cross_check(snapshot(*MESH), written)
+    ((found, message),) = warnings(snapshot(*MESH), written)
     assert found == field
     for part in says:
         assert part in message
@@ -148,22 +157,22 @@ def test_a_reference_that_fits_nothing(written: Any, field: str, says: list[str]
     ],
 )
 def test_what_fits_is_not_warned_of(written: Any) -> None:
-    assert cross_check(snapshot(*MESH), written) == ()
+    assert warnings(snapshot(*MESH), written) == ()
 
 
 def test_two_that_nobody_sees_together_do_not_conflict() -> None:
     http = to("reviews.default.svc.cluster.local")
     mine = obj("VirtualService", "a/v", {"hosts": ["x.com"], "exportTo": ["."], "http": http})
     other = obj("VirtualService", "b/v", {"hosts": ["x.com"], "exportTo": ["."], "http": http})
-    assert cross_check(snapshot(service("reviews", 9080), other), mine) == ()
+    assert warnings(snapshot(service("reviews", 9080), other), mine) == ()
 
 
 def test_a_trust_domain_that_is_not_the_certificates_is_told() -> None:
     made = snapshot()
-    ((field, message),) = cross_check(made, mesh_config("trustDomain: example.org"))
+    ((field, message),) = warnings(made, mesh_config("trustDomain: example.org"))
     assert field == "data.mesh.trustDomain"
     assert "example.org: this server certifies workloads of cluster.local" in message
     assert "--trust-domain example.org" in message
     for text in ("trustDomain: cluster.local", "connectTimeout: 1s", "{"):
-        assert cross_check(made, mesh_config(text)) == ()
-    assert cross_check(made, mesh_config("trustDomain: example.org", name="other")) == ()
+        assert warnings(made, mesh_config(text)) == ()
+    assert warnings(made, mesh_config("trustDomain: example.org", name="other")) == ()

@@ -1,0 +1,147 @@
+"""Egress listeners of a Sidecar that the application connects to by itself: at an address or a Unix socket.
+
+Each has a RouteConfiguration of its own, of the same name: the hosts that it imports, whatever else the proxy sees.
+"""
+
+from __future__ import annotations
+
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from msgspec import Struct
+
+from argosy.model.ir import Service
+from argosy.model.reader import Reader
+from argosy.model.scope import Interception, Scope
+from argosy.model.sidecars import EVERY_PORT, EgressListener
+from argosy.translate import connection_manager, domains, outbound, wire
+from argosy.translate.connection_manager import ConnectionManager, Place
+from argosy.translate.filters import access_log, stats, tcp_proxy
+from argosy.translate.generator import generator
+from argosy.translate.http_or_tcp import Handling, outbound_handling
+from argosy.translate.resource import Resource
+from argosy.translate.route import (
+    CatchAllKey,
+    RouteConfigurationKey,
+    Tunnel,
+    VirtualHostKey,
+    catch_all,
+    route_configuration,
+    virtual_host,
+)
+
+LOOPBACK = "127.0.0.1"
+
+
+def name(listener: EgressListener) -> str:
+    """Facts (Istio): `ADDRESS_PORT`; of a Unix socket its address."""
+    address = listener.bind or LOOPBACK
+    return address if address.startswith("unix://") else f"{address}_{listener.port}"
+
+
+def bound(reader: Reader, scope: Scope) -> tuple[EgressListener, ...]:
+    """Those that listen by themselves: where nothing is captured, an address that is written is listened on."""
+    sidecar = reader.sidecar(scope)
+    explicit = scope.interception is Interception.EXPLICIT
+    return tuple(
+        listener
+        for listener in (sidecar.egress if sidecar else ())
+        if (listener.port != EVERY_PORT or listener.bind.startswith("unix://"))
+        and (not listener.captured or (explicit and listener.bind))
+    )
+
+
+def captured_address(reader: Reader, scope: Scope, port: int) -> str:
+    """The address at which captured traffic of a port is taken; "": those of the services."""
+    sidecar = reader.sidecar(scope)
+    listener = sidecar.listener(port) if sidecar else None
+    return listener.bind if listener is not None and listener.captured and listener.port == port else ""
+
+
+class BoundEgressKey(Struct, frozen=True, kw_only=True):
+    listener: str
+    address: str
+    port: int
+    http: bool
+    clusters: tcp_proxy.Clusters = ()
+    log: access_log.AccessLog = access_log.OFF
+
+    @property
+    def name(self) -> str:
+        return self.listener
+
+
+@generator
+def bound_egress(key: BoundEgressKey) -> listener_pb2.Listener:
+    prefix = f"outbound_{key.name}"
+    if key.http:
+        manager = ConnectionManager(place=Place.OUTBOUND, route=key.name, stat_prefix=prefix, log=key.log)
+        handler = connection_manager.network_filter(manager)
+    else:
+        handler = tcp_proxy.network_filter(
+            tcp_proxy.TcpProxy(stat_prefix=prefix, clusters=key.clusters, reporter=stats.SOURCE, log=key.log)
+        )
+    return listener_pb2.Listener(
+        name=key.name,
+        address=wire.address(key.address, key.port),
+        traffic_direction=wire.OUTBOUND,
+        enable_reuse_port=wire.false(),
+        filter_chains=[listener_components_pb2.FilterChain(filters=[handler])],
+    )
+
+
+def bound_listener(scope: Scope, written: EgressListener, reader: Reader) -> Resource:
+    handling = outbound_handling(written.protocol)
+    http = handling is not Handling.TCP
+    return bound_egress(
+        BoundEgressKey(
+            listener=name(written),
+            address=written.bind or LOOPBACK,
+            port=written.port,
+            http=http,
+            clusters=() if http else _clusters(reader, scope, written),
+            log=access_log.of_mesh(reader.mesh()),
+        )
+    )
+
+
+def _imported(reader: Reader, scope: Scope, written: EgressListener) -> list[tuple[Service, int]]:
+    """The services of a listener and their ports; the oldest first."""
+    found = []
+    for host in reader.hosts():
+        service = reader.service(host)
+        if service is None or not reader.visible(scope, host) or not written.imports.service(service):
+            continue
+        found += [
+            (service, port.number) for port in service.ports if written.port in (EVERY_PORT, port.number)
+        ]
+    return sorted(found, key=lambda one: (one[0].created, one[0].hostname, one[1]))
+
+
+def _clusters(reader: Reader, scope: Scope, written: EgressListener) -> tcp_proxy.Clusters:
+    """Of several services nothing tells the connections apart: the oldest has them."""
+    for service, port in _imported(reader, scope, written):
+        return outbound.tcp_clusters(reader, scope, service.hostname, port)
+    return ((outbound.to_unknown_hosts(reader, scope), 1),)
+
+
+def bound_routes(scope: Scope, written: EgressListener, reader: Reader) -> Resource:
+    suffix = reader.mesh().domain_suffix
+    claims: domains.Claims[tuple[str, int]] = domains.Claims()
+    imported = _imported(reader, scope, written)
+    for service, port in imported:
+        hosts = domains.hosts_of(service, scope.namespace, suffix)
+        bare = hosts if written.port == port or port == 80 or len(service.ports) == 1 else ()
+        claims.update((service.hostname, port), domains.ranks(service, bare + domains.with_port(hosts, port)))
+    served = tuple(
+        virtual_host(
+            VirtualHostKey(
+                name=f"{service.hostname}:{port}",
+                domains=held,
+                routes=outbound.routes(reader, scope, service.hostname, port),
+                port=port,
+            )
+        )
+        for service, port in imported
+        if (held := claims.held((service.hostname, port)))
+    )
+    rest = catch_all(CatchAllKey(cluster=outbound.to_unknown_hosts(reader, scope), tunnel=Tunnel.NONE))
+    return route_configuration(RouteConfigurationKey(name=name(written), virtual_hosts=(*served, rest)))
