@@ -409,7 +409,7 @@ class Generator:
 
     def _sidecar(self) -> dict[str, Any]:
         """It holds for the sender, or for everybody in its namespace."""
-        egress = [{"hosts": self._imported()}]
+        egress: list[dict[str, Any]] = [{"hosts": self._imported()}]
         if self.chance(40):
             port = {"number": self.one(*PORTS, TCP_PORT), "name": "p", "protocol": self.one("HTTP", "TCP")}
             egress.append({"port": port, "hosts": self._imported()})

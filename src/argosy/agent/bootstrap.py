@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from argosy.runtime.errors import Failure
 from argosy.runtime.preflight import REINSTALL_ENVOY
-from argosy.xds.node import METADATA_KEY, ProxyNode
+from argosy.xds.node import ISTIO_VERSION, METADATA_KEY, ProxyNode
 
 AGENT_CLUSTER = "agent"
 DRAIN_SECONDS = 45  # how long a replaced listener finishes its connections; Istio's default
@@ -70,6 +70,7 @@ def bootstrap(of: Bootstrap) -> dict[str, Any]:
             "cluster": f"{app}.{of.namespace}",
             "metadata": {
                 METADATA_KEY: msgspec.to_builtins(of.proxy, str_keys=True),
+                "ISTIO_VERSION": ISTIO_VERSION,
                 "NAME": of.name,
                 "NAMESPACE": of.namespace,
                 "SERVICE_ACCOUNT": of.service_account,

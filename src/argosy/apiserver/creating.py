@@ -132,7 +132,8 @@ async def _answered(api: Api, request: Request, target: Target, options: WriteOp
     body, size = await documents.read_object(request, target.kind, duplicates)
     sent = writing.fitted(target, writing.titled(target, body))
     obj, unknown = await writing.known(target, sent, options, size)
-    nameless = obj | {"metadata": obj["metadata"] | {"name": obj["metadata"].get("name") or "review"}}
-    warnings = await writing.check(target, nameless, size=size, admission=writing.admit_all)
+    name = obj["metadata"].get("name")
+    named = obj | {"metadata": obj["metadata"] | {"name": "review" if name in (None, "") else name}}
+    warnings = await writing.check(target, named, size=size, admission=writing.admit_all)
     told = (*(duplicates or ()), *unknown) if options.validation == "Warn" else ()
     return responses.of_json(encoding.encode(await answer(request, obj)), 201, (*told, *warnings))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 KINDS = (
     "Service", "ServiceEntry", "WorkloadEntry", "VirtualService", "DestinationRule", "PeerAuthentication",
-    "AuthorizationPolicy", "RequestAuthentication", "Sidecar",
+    "AuthorizationPolicy", "RequestAuthentication", "Sidecar", "EnvoyFilter",
 )  # fmt: skip
 GROUPS_WITH_GATEWAY = "networking.istio.io"
 

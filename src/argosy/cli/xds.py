@@ -86,11 +86,12 @@ def dump(
     """
     import json
 
+    from argosy.cli.terminal import warn
     from argosy.translate.dump import dump as dumped
 
     described = Described(proxy)
     snapshot = snapshot_of(objects(filename), mesh_settings(mesh_config), described)
-    print(json.dumps(dumped(snapshot, proxy_of(snapshot, described)), indent=1))
+    print(json.dumps(dumped(snapshot, proxy_of(snapshot, described), warn), indent=1))
 
 
 def objects(names: Sequence[str]) -> list[Object]:
@@ -183,6 +184,7 @@ def proxy_of(snapshot: Snapshot, described: Described) -> Proxy:
     from argosy.model.reader import Reader
     from argosy.model.scope import Interception, scope_of
     from argosy.translate.proxy import Proxy
+    from argosy.xds.node import ISTIO_VERSION
 
     own = next(
         w
@@ -195,6 +197,7 @@ def proxy_of(snapshot: Snapshot, described: Described) -> Proxy:
         interception=Interception.REDIRECT,
         namespace=described.namespace,
         labels=own.labels,
+        metadata=(("ISTIO_VERSION", ISTIO_VERSION), ("NAME", own.name), ("NAMESPACE", described.namespace)),
     )
     everywhere = "0.0.0.0"  # noqa: S104  # where Istio's gateways listen
     return Proxy(

@@ -114,8 +114,14 @@ class Evaluator:
             steps=routed.steps,
             misses=routed.misses,
             fault=routed.fault,
-            notes=routed.notes,
+            notes=(*routed.notes, *self._patches()),
         )
+
+    def _patches(self) -> tuple[str, ...]:
+        """EnvoyFilters change what Envoy is told, and what becomes of requests may change with it."""
+        patches = self.view.reader.envoy_filters(self.view.scope)
+        named = ", ".join(dict.fromkeys(f"{one.namespace}/{one.name}" for one in patches))
+        return (f"what EnvoyFilters do to this proxy is not told here: {named}",) if named else ()
 
 
 def described(request: Request) -> str:

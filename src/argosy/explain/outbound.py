@@ -295,6 +295,8 @@ class Outbound:
     # --- who has which name and address -----------------------------------------------------------------------------
 
     def _port(self, virtual_host: VirtualHost) -> ir.ServicePort | None:
+        if virtual_host.alone:
+            return None
         service = self.view.reader.service(virtual_host.host)
         return service.port(virtual_host.port) if service is not None else None
 

@@ -26,6 +26,8 @@ class FactKind(StrEnum):
     PEER_AUTHENTICATION = (
         "peer-authentication"  # name: of a group of policies, see `rules.PeerAuthenticationRule.group`
     )
+    ENVOY_FILTERS = "envoy-filters"  # name: of a group of EnvoyFilters, see `rules.EnvoyFilterRule.groups`
+    ENVOY_FILTER = "envoy-filter"  # namespace/name: what that EnvoyFilter says
     SELECTORS = "selectors"  # name "": the selectors that decide scopes (sourceLabels, workloadSelector)
     SECRET = "secret"  # name: namespace/name  # noqa: S105
     SIDECAR = "sidecar"  # namespace/name: what that Sidecar says

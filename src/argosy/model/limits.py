@@ -170,10 +170,26 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "EnvoyFilter",
-        "",
-        "IS NOT ENFORCED: this version applies no EnvoyFilter; the configuration of proxies is not changed, so that a "
-        "filter that is to check or to limit requests IS NOT THERE",
+        "spec.targetRefs[*].kind",
+        "is not in force: it means waypoints, which are not served; name a Gateway of the Gateway API, or use "
+        "workloadSelector",
+        _unless("Gateway"),
     ),
+    Limit(
+        "EnvoyFilter",
+        "spec.configPatches[*].applyTo",
+        "is not in force: agents write the bootstrap as they start a proxy, and no EnvoyFilter changes it; patch "
+        "what proxies get from the control plane",
+        _if("BOOTSTRAP"),
+    ),
+    Limit(
+        "EnvoyFilter",
+        "spec.configPatches[*].match.context",
+        "is not in force: waypoints are not served, and the patch is for nobody else",
+        _if("WAYPOINT"),
+    ),
+    Limit("EnvoyFilter", "spec.configPatches[*].match.waypoint", "is not in force: waypoints are not served"),
+    Limit("EnvoyFilter", "spec.configPatches[*].match.listener.portName", "has no effect, as in Istio"),
     Limit("ProxyConfig", "", "is not in force: proxies are started as the agent that runs them is told"),
     Limit(
         "Service",

@@ -12,11 +12,13 @@ from functools import lru_cache
 
 from argosy.model import destinations, gateways, ir, peers, routing
 from argosy.model.delegates import numbered
+from argosy.model.envoy_patches import PlacedPatch
 from argosy.model.facts import Fact, FactKind
 from argosy.model.hostnames import MESH_GATEWAY, covers, patterns, visible_from
 from argosy.model.routing import Place
 from argosy.model.rules import (
     DestinationRuleRule,
+    EnvoyFilterRule,
     HttpRule,
     L4Match,
     PeerAuthenticationRule,
@@ -84,10 +86,10 @@ class Reader:
         self.facts.add(_fact(FactKind.SECRET, f"{namespace}/{name}"))
         return self._snapshot.secrets.rules.get((namespace, name))
 
-    def selectors(self, namespace: str, labels: ir.Pairs) -> tuple[Selector, ...]:
-        """The selectors in use that match a proxy of these labels."""
+    def selectors(self, namespace: str, labels: ir.Pairs, metadata: ir.Pairs = ()) -> tuple[Selector, ...]:
+        """The selectors in use that match a proxy of these labels, with this metadata of its node."""
         self.facts.add(SELECTORS)
-        return self._snapshot.selectors.matching(namespace, labels)
+        return self._snapshot.selectors.matching(namespace, labels, metadata, self.mesh().root_namespace)
 
     # --- what a scope sees ------------------------------------------------------------------------------------------
 
@@ -311,6 +313,39 @@ class Reader:
                 hosts = gateways.served_hosts(rule, port, bound)
                 if hosts:
                     yield bound, hosts
+
+    # --- patches ----------------------------------------------------------------------------------------------------
+
+    def envoy_filters(self, scope: Scope) -> tuple[PlacedPatch, ...]:
+        """The patches of all EnvoyFilters that hold for the scope's proxies, in the order in which they are made.
+
+        Facts (Istio): the lowest priority first, then those of the root namespace, then the oldest, then by name.
+        """
+        root = self.mesh().root_namespace
+        groups = dict.fromkeys((root, scope.namespace, *scope.matched))
+        self.facts.update(_fact(FactKind.ENVOY_FILTERS, group) for group in groups)
+        by_group = self._snapshot.envoy_filters.by_group
+        rules = {(rule.namespace, rule.name): rule for group in groups for rule in by_group.get(group)}
+        ordered = sorted(
+            rules.values(),
+            key=lambda rule: (
+                rule.priority,
+                rule.namespace != root,
+                rule.created,
+                f"{rule.name}.{rule.namespace}",
+            ),
+        )
+        return tuple(
+            PlacedPatch(rule.namespace, rule.name, one.index, one.patch)
+            for rule in ordered
+            for one in rule.patches
+            if one.node is None or one.node.id in scope.matched
+        )
+
+    def envoy_filter(self, namespace: str, name: str) -> EnvoyFilterRule | None:
+        """One of them: whoever takes a patch of it has looked at it."""
+        self.facts.add(_fact(FactKind.ENVOY_FILTER, f"{namespace}/{name}"))
+        return self._snapshot.envoy_filters.rules.get((namespace, name))
 
     # --- policy -----------------------------------------------------------------------------------------------------
 

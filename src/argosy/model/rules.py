@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from argosy.model import ir
+from argosy.model.envoy_patches import EnvoyPatch
 from argosy.model.scope import Selector, SelectorUse
 
 
@@ -189,3 +190,31 @@ def policy_groups(namespace: str, labels: ir.Pairs) -> tuple[str, ...]:
 
 def _policy_group(namespace: str, label: tuple[str, str] | None) -> str:
     return namespace if label is None else f"{namespace}|{label[0]}={label[1]}"
+
+
+class ProxyPatch(Struct, frozen=True):
+    """One of an EnvoyFilter's configPatches."""
+
+    index: int  # in spec.configPatches
+    patch: EnvoyPatch
+    node: Selector | None = None  # None: every proxy
+
+
+class EnvoyFilterRule(Struct, frozen=True, kw_only=True):
+    namespace: str
+    name: str
+    created: str = ""
+    priority: int = 0
+    selectors: tuple[Selector, ...] | None = None  # ANY; None: every proxy of the namespace
+    patches: tuple[ProxyPatch, ...] = ()
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        return (self.created, self.name, self.namespace)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Of the EnvoyFilters that the same proxies look at: those of a whole namespace, or of a selector."""
+        if self.selectors is None:
+            return frozenset((self.namespace,))
+        return frozenset(selector.id for selector in self.selectors)

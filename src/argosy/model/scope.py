@@ -3,11 +3,13 @@
 Rule: selectors decide, never raw labels. A proxy's labels are looked up once among the selectors that configuration
 really uses (`sourceLabels`, a DestinationRule's `workloadSelector`, a Gateway's `selector`); what comes out is the set
 of selectors that matched, and two proxies with the same set share their views. Facts (Istio): a workloadSelector
-holds in its own namespace only, the others everywhere. Of Sidecars one is in force, and that one is part of the scope.
+holds in its own namespace only (an EnvoyFilter's in the root namespace: everywhere), the others everywhere.
+Of Sidecars one is in force, and that one is part of the scope.
 """
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -34,22 +36,40 @@ class SelectorUse(StrEnum):
     DESTINATION = "destination"  # DestinationRule workloadSelector
     GATEWAY = "gateway"  # Gateway selector
     SIDECAR = "sidecar"  # Sidecar workloadSelector
+    ENVOY_FILTER = "envoy-filter"  # EnvoyFilter workloadSelector
+    NODE = "node"  # EnvoyFilter match.proxy: what the proxy says of itself
+
+
+VERSION = "ISTIO_VERSION"
+"""Under which name a proxy says its version."""
 
 
 class Selector(Struct, frozen=True):
-    """`namespace` "" holds in every namespace."""
+    """`namespace` "" holds in every namespace. Of NODE, `labels` are the node's metadata, and `version` is a regular
+    expression for its version."""
 
     use: SelectorUse
     labels: Pairs
     namespace: str = ""
+    version: str = ""
 
     @property
     def id(self) -> str:
         pairs = ",".join(f"{key}={value}" for key, value in self.labels)
-        return f"{self.use}:{self.namespace}:{pairs}"
+        version = f":{self.version}" if self.version else ""
+        return f"{self.use}:{self.namespace}:{pairs}{version}"
 
-    def matches(self, namespace: str, labels: frozenset[tuple[str, str]]) -> bool:
-        return self.namespace in ("", namespace) and labels.issuperset(self.labels)
+    def matches(self, namespaces: frozenset[str], has: frozenset[tuple[str, str]]) -> bool:
+        """`namespaces`: those whose selectors count for the proxy; `has`: its labels (of NODE: its metadata)."""
+        if self.namespace and self.namespace not in namespaces:
+            return False
+        return has.issuperset(self.labels) and (not self.version or _of_version(self.version, has))
+
+
+def _of_version(expression: str, metadata: frozenset[tuple[str, str]]) -> bool:
+    """Facts (Istio): a part of the version is enough; a proxy that says none has none that fits."""
+    said = next((value for key, value in metadata if key == VERSION), "")
+    return bool(said) and re.search(expression, said) is not None
 
 
 class Scope(Struct, frozen=True, kw_only=True):
@@ -67,10 +87,12 @@ def scope_of(
     interception: Interception | str = Interception.EXPLICIT,
     namespace: str,
     labels: Pairs = (),
+    metadata: Pairs = (),
 ) -> Scope:
-    """The scope of a proxy; it stays valid until the fact SELECTORS (recorded by the reader) changes."""
+    """The scope of a proxy, of these labels and with this metadata of its node; it stays valid until one of the facts
+    SELECTORS and MESH (recorded by the reader) changes."""
     kind = ProxyType(type)
-    selectors = reader.selectors(namespace, labels)
+    selectors = reader.selectors(namespace, labels, metadata)
     matched = (
         selector.id
         for selector in selectors

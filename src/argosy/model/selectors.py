@@ -1,22 +1,24 @@
-"""The selectors that configuration uses, indexed so that a proxy's labels find theirs without a walk over all."""
+"""The selectors that configuration uses, indexed so that a proxy's labels find theirs without a walk over all; those
+by what a proxy says of itself are few, and are walked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from argosy.model.ir import Pairs
-from argosy.model.scope import Selector
+from argosy.model.scope import Selector, SelectorUse
 from argosy.model.updates import Ref
 
 
 class SelectorIndex:
-    """Selectors and the objects that use them. A selector lies in the bucket of its first label."""
+    """Selectors and the objects that use them. A selector lies in the bucket of its first label, one of NODE apart."""
 
-    __slots__ = ("_buckets", "_users")
+    __slots__ = ("_buckets", "_of_nodes", "_users")
 
     def __init__(self) -> None:
         self._users: dict[Selector, set[Ref]] = {}
         self._buckets: dict[tuple[str, str], set[Selector]] = {}
+        self._of_nodes: set[Selector] = set()
 
     def replace(self, user: Ref, old: frozenset[Selector], new: frozenset[Selector]) -> bool:
         """Whether the set of selectors in use changed."""
@@ -25,7 +27,7 @@ class SelectorIndex:
             users = self._users.get(selector)
             if users is None:
                 users = self._users[selector] = set()
-                self._buckets.setdefault(selector.labels[0], set()).add(selector)
+                self._bucket(selector).add(selector)
                 changed = True
             users.add(user)
         for selector in old - new:
@@ -34,22 +36,30 @@ class SelectorIndex:
             if users:
                 continue
             del self._users[selector]
-            bucket = self._buckets[selector.labels[0]]
+            bucket = self._bucket(selector)
             bucket.discard(selector)
-            if not bucket:
+            if not bucket and bucket is not self._of_nodes:
                 del self._buckets[selector.labels[0]]
             changed = True
         return changed
 
-    def matching(self, namespace: str, labels: Pairs) -> tuple[Selector, ...]:
-        """Those that match the labels of a proxy in `namespace`, sorted by id."""
-        have = frozenset(labels)
+    def _bucket(self, selector: Selector) -> set[Selector]:
+        if selector.use is SelectorUse.NODE:
+            return self._of_nodes
+        return self._buckets.setdefault(selector.labels[0], set())
+
+    def matching(self, namespace: str, labels: Pairs, metadata: Pairs, root: str) -> tuple[Selector, ...]:
+        """Those that match a proxy in `namespace`, by its labels and the metadata of its node, sorted by id. `root`:
+        the namespace whose EnvoyFilters hold everywhere."""
+        have, said = frozenset(labels), frozenset(metadata)
+        own, everywhere = frozenset((namespace,)), frozenset((namespace, root))
         found = {
             selector
             for pair in labels
             for selector in self._buckets.get(pair, ())
-            if selector.matches(namespace, have)
+            if selector.matches(everywhere if selector.use is SelectorUse.ENVOY_FILTER else own, have)
         }
+        found |= {selector for selector in self._of_nodes if selector.matches(own, said)}
         return tuple(sorted(found, key=lambda selector: selector.id))
 
     def users(self) -> Iterable[Ref]:

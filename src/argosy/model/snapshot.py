@@ -20,6 +20,7 @@ from argosy.model.origins import Origins
 from argosy.model.selectors import SelectorIndex
 from argosy.model.tables.base import SELECTORS, Name, Table, named, split
 from argosy.model.tables.destination_rules import DestinationRules
+from argosy.model.tables.envoy_filters import EnvoyFilters
 from argosy.model.tables.gateways import Gateways
 from argosy.model.tables.mesh_settings import MESH, MeshSettings
 from argosy.model.tables.peer_authentications import PeerAuthentications
@@ -48,6 +49,7 @@ class Snapshot:
         self.gateways = Gateways(self.selectors)
         self.sidecars = Sidecars(self.selectors, defaults.domain_suffix)
         self.peer_authentications = PeerAuthentications(self.selectors)
+        self.envoy_filters = EnvoyFilters(self.selectors)
         self.settings = MeshSettings(self.selectors, defaults)
         self.secrets = Secrets(self.selectors)
         tables: tuple[Table[Any], ...] = (
@@ -56,6 +58,7 @@ class Snapshot:
             self.gateways,
             self.sidecars,
             self.peer_authentications,
+            self.envoy_filters,
             self.settings,
             self.secrets,
         )

@@ -274,7 +274,7 @@ def _plain(text: str) -> Any:
     if len(text) > 64 or text[0] not in "-+.0123456789":
         return text
     if _INTEGER.fullmatch(text):
-        return int(text)
+        return int(text.replace("_", ""))
     based = _BASED.fullmatch(text)
     if based:
         for digits, base in ((based[2], 16), (based[3], 8), (based[4], 2)):
@@ -284,7 +284,7 @@ def _plain(text: str) -> Any:
         return text  # JSON has no such number
     if _FLOAT.fullmatch(text) and text.strip("+-._"):
         try:
-            number = float(text)
+            number = float(text.replace("_", ""))
         except ValueError:
             return text
         return number if math.isfinite(number) else text

@@ -1,8 +1,9 @@
 """The proxies that are connected: who each is, which views it sees, how it stands.
 
 Who a proxy is comes from its certificate alone; its labels from the WorkloadEntry of that name; its node metadata only
-lays out its own listeners. Its layers are its own view and the shared view of its scope. When its entry or the
-selectors in use change, it gets the layers of what it is now; only what differs is sent.
+lays out its own listeners, and is what EnvoyFilters may ask for (`match.proxy`). Its layers are its own view and the
+shared view of its scope. When its entry or the selectors in use change, it gets the layers of what it is now; only what
+differs is sent.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from msgspec import Struct
 
 from argosy.identity.names import Peer
 from argosy.model.facts import Fact, FactKind
+from argosy.model.ir import Pairs
 from argosy.model.reader import Reader
 from argosy.model.scope import scope_of
 from argosy.model.snapshot import Snapshot
@@ -29,6 +31,8 @@ from argosy.xds.server import Refused
 from argosy.xds.stream import Stream
 from argosy.xds.types import short
 from argosy.xds.wire import Node, Request, Response
+
+LONGEST_TEXT = 256  # of a node's metadata that EnvoyFilters may ask for
 
 log = logger("xds")
 
@@ -61,10 +65,12 @@ class ProxyState(Struct, frozen=True, kw_only=True):
 class ProxySession:
     """The machine of one stream, as `xds.server` drives it."""
 
-    def __init__(self, proxies: Proxies, peer: Peer, node: ProxyNode, held: Held) -> None:
+    def __init__(self, proxies: Proxies, peer: Peer, node: ProxyNode, said: Pairs, held: Held) -> None:
+        """`said`: the texts of its node's metadata."""
         self.proxies = proxies
         self.peer = peer
         self.node = node
+        self.said = said
         self.held = held
         self.stream = Stream(held.layers)
         self.connected_since = proxies.clock()
@@ -160,10 +166,10 @@ class Proxies:
 
     def session(self, node: Node, peer: Peer) -> ProxySession:
         """The session of a new stream. Raises Refused for metadata that is broken."""
-        described = proxy_node(node)
-        return ProxySession(self, peer, described, self.views.hold(self._proxy(peer, described)))
+        described, said = proxy_node(node), texts(node)
+        return ProxySession(self, peer, described, said, self.views.hold(self._proxy(peer, described, said)))
 
-    def _proxy(self, peer: Peer, node: ProxyNode) -> Proxy:
+    def _proxy(self, peer: Peer, node: ProxyNode, said: Pairs) -> Proxy:
         """What the proxy is now, by its certificate, its entry and the selectors in use."""
         identity = peer.identity
         workload = self.snapshot.workloads.get((identity.namespace, identity.workload))
@@ -179,6 +185,7 @@ class Proxies:
                 interception=node.interception,
                 namespace=identity.namespace,
                 labels=labels,
+                metadata=said,
             ),
             labels=labels,
             outbound_port=node.outbound_port,
@@ -223,7 +230,7 @@ class Proxies:
         """Gives other layers to the proxies that are something else since these facts changed."""
         names = set()
         for fact in facts:
-            if fact.kind is FactKind.SELECTORS:
+            if fact.kind in (FactKind.SELECTORS, FactKind.MESH):
                 affected: Iterable[ProxySession] = tuple(self.sessions)
                 break
             if fact.kind is FactKind.WORKLOAD:
@@ -231,7 +238,7 @@ class Proxies:
         else:
             affected = [s for s in self.sessions if names and _entry_name(s) in names]
         for session in affected:
-            proxy = self._proxy(session.peer, session.node)
+            proxy = self._proxy(session.peer, session.node, session.said)
             if proxy != session.held.proxy:
                 before, session.held = session.held, self.views.hold(proxy)
                 session.stream.set_layers(session.held.layers)
@@ -280,6 +287,17 @@ def proxy_node(node: Node) -> ProxyNode:
         raise Refused(
             f"node.metadata[{METADATA_KEY!r}]: {error}; agent and server differ in version?"
         ) from error
+
+
+def texts(node: Node) -> Pairs:
+    """What its metadata says in plain texts (NAME, NAMESPACE, ISTIO_VERSION), sorted."""
+    return tuple(
+        sorted(
+            (key, value.string_value)
+            for key, value in node.metadata.fields.items()
+            if value.HasField("string_value") and len(value.string_value) <= LONGEST_TEXT
+        )
+    )
 
 
 def _whole(value: Any) -> Any:

@@ -210,10 +210,11 @@ class Reconciler:
             log.warning("accepted and not in force", object=obj.label, fields=list(limits))
 
     def unusable(self, key: Key) -> str:
-        """Why the object, as it is stored, is not in force; "" where it is."""
+        """Why the object, as it is stored, is not in force, or not as a whole; "" where it is."""
         kind = by_resource(key.resource)
         ref = (kind.unique_name, key.namespace, key.name) if kind else ("", "", "")
-        return self.snapshot.rejected.get(ref) or self.registry.rejected.get(ref) or ""
+        rejected = self.snapshot.rejected.get(ref) or self.registry.rejected.get(ref)
+        return rejected or self.compiler.faults.of(ref)
 
     def _remember(self, latest: dict[Key, Event], by_key: dict[Key, set[Fact]]) -> None:
         """Before the compiler goes on: what an object's facts are in now is what goes with them."""
@@ -244,6 +245,12 @@ class Reconciler:
     def _report_failures(self) -> None:
         for (kind, name), error in self.compiler.errors.items():
             log.error("resource not built", type=kind, resource=name, error=error)
+        for kind, namespace, name in self.compiler.faults:
+            log.error(
+                "object not wholly in force",
+                object=f"{kind} {namespace}/{name}",
+                error=self.compiler.faults.of((kind, namespace, name)),
+            )
 
     # --- for who waits ---
 

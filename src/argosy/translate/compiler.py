@@ -17,8 +17,10 @@ from argosy.model.facts import Fact, FactKind
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.model.snapshot import Snapshot
+from argosy.translate.faults import Faults
 from argosy.translate.graph import PLAN, Changes, Graph, ViewBuild
 from argosy.translate.own import OwnView
+from argosy.translate.patches.view import PATCHES
 from argosy.translate.proxy import Proxy
 from argosy.translate.shared import SharedView
 
@@ -65,6 +67,7 @@ class Compiler:
         for node in build.nodes.values():
             self.graph.forget(node)
         build.nodes.clear()
+        self.graph.faults.forget(build)
 
     def _start(self, view: ViewBuild) -> None:
         view.start()
@@ -102,7 +105,7 @@ class Compiler:
             (node.view, *node.view.slot(node))
             for fact in facts
             for node in self.graph.index.get(fact, ())
-            if node.kind != PLAN
+            if node.kind not in (PLAN, PATCHES)
         }
 
     # --- what is seen of it -----------------------------------------------------------------------------------------
@@ -111,6 +114,11 @@ class Compiler:
     def errors(self) -> dict[tuple[str, str], str]:
         """(type URL, name) -> why it could not be made; its last good value is in force."""
         return {node.view.slot(node): error for node, error in self.graph.failed.items()}
+
+    @property
+    def faults(self) -> Faults:
+        """What objects ask for and cannot have, though everything could be made."""
+        return self.graph.faults
 
     @property
     def rebuilt(self) -> Counter[str]:

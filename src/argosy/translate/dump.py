@@ -5,6 +5,7 @@ ECDS filters are shown inline, in place of the reference to them, so that the li
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from envoy.config.cluster.v3 import cluster_pb2
@@ -31,9 +32,17 @@ _MESSAGES: dict[str, tuple[str, type[Message]]] = {
 }
 
 
-def dump(snapshot: Snapshot, proxy: Proxy) -> dict[str, list[dict[str, Any]]]:
-    """`{"listeners", "routes", "clusters", "endpoints"}`, each sorted by name; field names as in the .proto."""
-    messages = resources(snapshot, proxy)
+Tell = Callable[[str], None]
+
+
+def nobody(_: str) -> None:
+    pass
+
+
+def dump(snapshot: Snapshot, proxy: Proxy, tell: Tell = nobody) -> dict[str, list[dict[str, Any]]]:
+    """`{"listeners", "routes", "clusters", "endpoints"}`, each sorted by name; field names as in the .proto. `tell`
+    hears what could not be made."""
+    messages = resources(snapshot, proxy, tell)
     asked = _asked_routes(messages.get(LISTENER, {}))
     messages[ROUTE] = {name: held for name, held in messages.get(ROUTE, {}).items() if name in asked}
     extensions = {name: _any(resource) for name, resource in messages.pop(EXTENSION, {}).items()}
@@ -48,13 +57,17 @@ def dump(snapshot: Snapshot, proxy: Proxy) -> dict[str, list[dict[str, Any]]]:
     return out
 
 
-def resources(snapshot: Snapshot, proxy: Proxy) -> dict[str, dict[str, Resource]]:
+def resources(snapshot: Snapshot, proxy: Proxy, tell: Tell = nobody) -> dict[str, dict[str, Resource]]:
     """Type URL -> name -> resource: the shared view of the proxy's scope, and its own over it."""
     compiler = Compiler(snapshot)
     found: dict[str, dict[str, Resource]] = {}
     for view in (compiler.shared(proxy.scope), compiler.own(proxy)):
         for type_url, held in view.resources.items():
             found.setdefault(type_url, {}).update(held)
+    for (_, name), error in compiler.errors.items():
+        tell(f"{name}: {error}")
+    for kind, namespace, name in compiler.faults:
+        tell(f"{kind} {namespace}/{name}: {compiler.faults.of((kind, namespace, name))}")
     return found
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
@@ -87,6 +87,27 @@ class FragmentGenerator(Generic[K]):
             _calls[self.__name__] += 1
             data = self.build(key).SerializeToString(deterministic=True)
             found = self.memo[key] = Fragment(field(self.number, data))
+        return found
+
+
+D = TypeVar("D", bound=Hashable)
+V = TypeVar("V")
+
+
+class Derivation(Generic[D, V]):
+    """A memoised `make` of what is no resource or fragment itself; `V` takes weak references."""
+
+    def __init__(self, make: Callable[[D], V]) -> None:
+        self.make = make
+        self.__name__ = make.__name__
+        self.__doc__ = make.__doc__
+        self.memo: WeakValueDictionary[D, V] = WeakValueDictionary()
+
+    def __call__(self, key: D) -> V:
+        found = self.memo.get(key)
+        if found is None:
+            _calls[self.__name__] += 1
+            found = self.memo[key] = self.make(key)
         return found
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from argosy.model.facts import Fact
 from argosy.model.reader import Reader
 from argosy.model.snapshot import Snapshot
+from argosy.translate.faults import Faults
 from argosy.translate.resource import Resource
 
 Compute = Callable[[Reader], Any]
@@ -115,6 +116,7 @@ class Graph:
         self.snapshot = snapshot
         self.index: dict[Fact, set[Node]] = {}
         self.failed: dict[Node, str] = {}
+        self.faults = Faults()
         self.rebuilt: Counter[str] = Counter()  # how often nodes of each kind computed
         self._dirty: tuple[dict[Node, None], ...] = ({}, {}, {})
 

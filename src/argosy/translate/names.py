@@ -10,6 +10,7 @@ OUTBOUND_PROXY = "outbound_proxy"
 CONNECT_HTTP = "connect_http"  # internal listener, and the cluster that leads to it
 VIRTUAL_OUTBOUND = "virtualOutbound"
 VIRTUAL_INBOUND = "virtualInbound"
+PEER_AUTHENTICATION = "peer-authentication/"  # beginning of the names of its filters
 
 CERTIFICATE = "default"  # SDS: own key and chain, served by the agent
 ROOTS = "ROOTCA"  # SDS: the trust bundle, served by the agent
@@ -54,7 +55,7 @@ def gateway_route(port: int) -> str:
 
 
 def peer_authentication(port: int) -> str:
-    return f"peer-authentication/{port}"
+    return f"{PEER_AUTHENTICATION}{port}"
 
 
 def spiffe(trust_domain: str, namespace: str, service_account: str) -> str:

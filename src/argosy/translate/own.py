@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from argosy.model import ir
+from argosy.model.envoy_patches import Side
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType
 from argosy.translate import cluster as clusters
@@ -22,13 +23,16 @@ from argosy.translate import listener_inbound as inbound
 from argosy.translate import listener_outbound as listeners
 from argosy.translate.cluster import Application, ClusterKey, Discovery
 from argosy.translate.filters import access_log, tcp_proxy
-from argosy.translate.graph import PLAN, Graph, Node, Phase, ViewBuild
+from argosy.translate.graph import PLAN, Graph, Node, Phase
 from argosy.translate.http_or_tcp import (
     Handling,
     inbound_application,
     inbound_handling,
     outbound_handling,
 )
+from argosy.translate.patches import subject as subjects
+from argosy.translate.patches.subject import Subject
+from argosy.translate.patches.view import PatchedView
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from argosy.translate.resource import CLUSTER, EXTENSION, LISTENER, ROUTE, Resource
 from argosy.translate.route import (
@@ -48,12 +52,13 @@ class OwnPlan(Struct, frozen=True, kw_only=True):
     servers: tuple[tuple[str, int], ...] = ()  # (address, port) of a gateway
 
 
-class OwnView(ViewBuild):
+class OwnView(PatchedView):
     def __init__(self, graph: Graph, proxy: Proxy) -> None:
-        super().__init__(graph)
+        super().__init__(graph, proxy.scope)
         self.proxy = proxy
 
     def start(self) -> None:
+        super().start()
         proxy = self.proxy
         self.add(PLAN, "own", Phase.PLAN, partial(own_plan, proxy))
         if proxy.type is not ProxyType.SIDECAR:
@@ -69,6 +74,19 @@ class OwnView(ViewBuild):
 
     def _part(self, kind: str, name: str, compute: Callable[..., Resource | None], *arguments: Any) -> None:
         self.add(kind, name, Phase.PART, partial(compute, self.proxy, *arguments))
+
+    def subject(self, kind: str, name: str, reader: Reader) -> Subject:
+        router = self.proxy.type is ProxyType.ROUTER
+        if kind == CLUSTER:
+            port = _port_of(reader, self.proxy, name)
+            return subjects.cluster(Side.INBOUND, name, port.service_hosts if port else ())
+        inbound_names = ("inbound_", "inbound|", names.VIRTUAL_INBOUND)
+        side = Side.INBOUND if not router and name.startswith(inbound_names) else self.side
+        if kind == ROUTE:
+            return subjects.routes(side, name, _virtual_hosts(reader, self.proxy, name))
+        number = name.rpartition("_")[2]
+        bound = (self.proxy.bound(int(number)),) if router and number.isdigit() else ()
+        return subjects.listener(side, name, *bound)
 
     def settled(self, node: Node, old: Any, new: Any) -> None:
         if node.kind != PLAN:
@@ -133,6 +151,24 @@ def _log(reader: Reader, proxy: Proxy) -> access_log.AccessLog:
 def _port(reader: Reader, proxy: Proxy, number: int) -> ir.WorkloadPort | None:
     ports = reader.inbound_ports(proxy.scope, proxy.namespace, proxy.name)
     return next((port for port in ports if port.workload == number), None)
+
+
+def _port_of(reader: Reader, proxy: Proxy, inbound_name: str) -> ir.WorkloadPort | None:
+    """The workload port of an inbound cluster or RouteConfiguration."""
+    number = inbound_name.removeprefix("inbound|").partition("|")[0]
+    return _port(reader, proxy, int(number)) if number.isdigit() else None
+
+
+def _virtual_hosts(reader: Reader, proxy: Proxy, route: str) -> tuple[str, ...]:
+    """What Istio calls the virtual host of a RouteConfiguration: an inbound one by the services' ports, a declared
+    upstream by the service that it means."""
+    if (port := _port_of(reader, proxy, route)) is not None:
+        return tuple(f"inbound|http|{number}" for number in port.service_ports)
+    for upstream in proxy.upstreams:
+        if route == names.upstream_route(upstream.host, upstream.port):
+            service = resolve(reader, proxy, upstream)
+            return (f"{service.hostname}:{upstream.port}",) if service is not None else ()
+    return ()
 
 
 def _mode(reader: Reader, proxy: Proxy, number: int) -> ir.MtlsMode:

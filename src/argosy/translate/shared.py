@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from argosy.model.envoy_patches import PlacedPatch, Side
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.sidecars import EgressListener
@@ -25,8 +26,12 @@ from argosy.translate.cluster import Discovery
 from argosy.translate.domains import Claims, Rank
 from argosy.translate.filters import access_log
 from argosy.translate.generator import Fragment
-from argosy.translate.graph import PLAN, VIRTUAL_HOST, Graph, Node, Phase, ViewBuild
+from argosy.translate.graph import PLAN, VIRTUAL_HOST, Graph, Node, Phase
 from argosy.translate.http_or_tcp import Handling, outbound_handling
+from argosy.translate.patches import additions
+from argosy.translate.patches import subject as subjects
+from argosy.translate.patches.subject import Subject
+from argosy.translate.patches.view import PatchedView, Patches, of_configurations, of_hosts
 from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
 from argosy.translate.route import (
     CatchAllKey,
@@ -39,6 +44,7 @@ from argosy.translate.route import (
 
 GATEWAY_PLAN = "gateways"
 EGRESS_PLAN = "egress"
+ADDED = "added"
 VIRTUAL_HOST_PORT = 80
 """Istio: a host that only a VirtualService names is served on port 80."""
 
@@ -58,19 +64,23 @@ class HostPlan(Struct, frozen=True, kw_only=True):
     captured: tuple[tuple[int, str, Rank], ...] = ()  # (port, name of the listener, rank)
 
 
-class SharedView(ViewBuild):
+class SharedView(PatchedView):
     def __init__(self, graph: Graph, scope: Scope) -> None:
-        super().__init__(graph)
-        self.scope = scope
+        super().__init__(graph, scope)
         self.domains: dict[str, Claims[Owner]] = {}  # of each RouteConfiguration
         self.fragments: dict[str, dict[Owner, Fragment]] = {}  # of each RouteConfiguration
         self.order: dict[str, tuple[Owner, ...] | None] = {}  # their order; None: to be sorted anew
         self.addresses: Claims[Owner] = Claims()  # captured listeners
         self.listening: Counter[str] = Counter()  # how many of them a port has
+        self.of_hosts: Patches = ()  # patches of virtual hosts that are joined
+        self.of_joined: Patches = ()  # and of what they are joined in
+        self.additions: dict[additions.Place, tuple[PlacedPatch, additions.AdditionKey]] = {}
+        self.added: dict[additions.Place, Resource] = {}  # by patches; what is generated goes before it
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
+        super().start()
         explicit = self.scope.interception is Interception.EXPLICIT
         sidecar = self.scope.type is ProxyType.SIDECAR
         self.add(CLUSTER, names.BLACK_HOLE, Phase.PART, _black_hole)
@@ -104,6 +114,8 @@ class SharedView(ViewBuild):
             self._replan_gateways(old or (), new or ())
         elif node.kind == VIRTUAL_HOST:
             self._place(node, new)
+        elif node.kind == ADDED:
+            self._add(_place_of(node.name), new)
         else:
             super().settled(node, old, new)
             if node.kind == CLUSTER:
@@ -112,7 +124,50 @@ class SharedView(ViewBuild):
     def slot(self, node: Node) -> tuple[str, str]:
         if node.kind == VIRTUAL_HOST:
             return ROUTE, _route_of(node.name)[0]
+        if node.kind == ADDED:
+            return _place_of(node.name)
         return super().slot(node)
+
+    def publish(self, type_url: str, name: str, resource: Resource | None) -> None:
+        super().publish(type_url, name, resource or self.added.get((type_url, name)))
+
+    # --- patches ----------------------------------------------------------------------------------------------------
+
+    def subject(self, kind: str, name: str, reader: Reader) -> Subject:
+        if kind == CLUSTER:
+            return subjects.cluster(self.side, name)
+        return subjects.routes(self.side, name) if kind == ROUTE else subjects.listener(self.side, name)
+
+    def patches_of(self, kind: str, name: str) -> Patches:
+        return self.of_joined if kind == ROUTE and name in self.fragments else super().patches_of(kind, name)
+
+    def patches_changed(self, patches: Patches) -> None:
+        of_routes = self.patches.get(ROUTE, ())
+        self.of_hosts, self.of_joined = of_hosts(of_routes), of_configurations(of_routes)
+        sides = (Side.INBOUND, Side.OUTBOUND) if self.scope.type is ProxyType.SIDECAR else (Side.GATEWAY,)
+        before = self.additions
+        self.additions, failed = additions.of(patches, sides)
+        self.fault(ADDED, "", failed)
+        for type_url, name in before.keys() - self.additions.keys():
+            self.remove(ADDED, f"{type_url} {name}")
+        for type_url, name in self.additions:
+            compute = partial(self._addition, (type_url, name))
+            self.add(ADDED, f"{type_url} {name}", Phase.PART, compute)
+            self.mark(ADDED, f"{type_url} {name}")
+
+    def _addition(self, place: additions.Place, reader: Reader) -> Resource:
+        patch, key = self.additions[place]
+        reader.envoy_filter(patch.namespace, patch.name)
+        return additions.addition(key)
+
+    def _add(self, place: additions.Place, new: Resource | None) -> None:
+        if new is None:
+            self.added.pop(place, None)
+        else:
+            self.added[place] = new
+        generated = self.nodes.get(place)
+        if generated is None or generated.value is None:
+            self.publish(*place, new)
 
     # --- plans ------------------------------------------------------------------------------------------------------
 
@@ -140,6 +195,7 @@ class SharedView(ViewBuild):
             self.remove(VIRTUAL_HOST, f"{route} {host} {port}")
             if not self.domains[route].wants and route != names.HTTP_PROXY:
                 self.remove(ROUTE, route)
+                self.forget_patches(VIRTUAL_HOST, _last(route))
         for (route, port), plan in after.items():
             self._routes(route)
             self._claim(route, (host, port), dict(plan.domains))
@@ -201,7 +257,28 @@ class SharedView(ViewBuild):
     def _virtual_host(self, route: str, host: str, port: int, reader: Reader) -> Fragment | None:
         held = self.domains[route].held((host, port))
         key = outbound.virtual_host(reader, self.scope, host, port, held)
-        return virtual_host(key) if key is not None else None
+        made = virtual_host(key) if key is not None else None
+        # One for all ports: patches for a port mean the hosts of that port.
+        own_port = port if route == names.HTTP_PROXY else 0
+        at = f"{route} {host} {port}"
+        if not self.of_hosts:
+            self.forget_patches(VIRTUAL_HOST, at)
+            return made
+        subject = subjects.virtual_host(self.side, route, f"{host}:{port}", own_port)
+        return self.patched_host(at, made, subject, self.of_hosts, reader)
+
+    def _last_host(self, route: str, reader: Reader) -> Fragment | None:
+        """For hosts that no other names."""
+        key = CatchAllKey(
+            cluster=outbound.to_unknown_hosts(reader, self.scope),
+            tunnel=Tunnel.TCP if self.scope.interception is Interception.EXPLICIT else Tunnel.NONE,
+        )
+        at = _last(route)
+        if not self.of_hosts:
+            self.forget_patches(VIRTUAL_HOST, at)
+            return catch_all(key)
+        subject = subjects.virtual_host(self.side, route, key.name)
+        return self.patched_host(at, catch_all(key), subject, self.of_hosts, reader)
 
     def _place(self, node: Node, new: Fragment | None) -> None:
         route, owner = _route_of(node.name)
@@ -223,14 +300,9 @@ class SharedView(ViewBuild):
         order = self.order[route]
         if order is None:
             order = self.order[route] = tuple(sorted(held))
-        explicit = self.scope.interception is Interception.EXPLICIT
-        rest = catch_all(
-            CatchAllKey(
-                cluster=outbound.to_unknown_hosts(reader, self.scope),
-                tunnel=Tunnel.TCP if explicit else Tunnel.NONE,
-            )
-        )
-        hosts = (*(held[owner] for owner in order), rest)
+        rest = self._last_host(route, reader)
+        last = (rest,) if rest is not None else ()
+        hosts = (*(held[owner] for owner in order), *last)
         return route_configuration(RouteConfigurationKey(name=route, virtual_hosts=hosts))
 
     def _captured(self, name: str, reader: Reader) -> Resource | None:
@@ -273,6 +345,16 @@ class SharedView(ViewBuild):
             if service_port is not None and service_port.protocol.is_tls:
                 found += outbound.tls_chains(reader, self.scope, host, port)
         return tuple(found)
+
+
+def _place_of(added_name: str) -> additions.Place:
+    type_url, _, name = added_name.partition(" ")
+    return type_url, name
+
+
+def _last(route: str) -> str:
+    """Under which its virtual host for all other hosts is patched."""
+    return f"{route} *"
 
 
 def _route_of(virtual_host_name: str) -> tuple[str, Owner]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 METADATA_KEY = "ARGOSY"
+ISTIO_VERSION = "1.31.0"
+"""What a proxy says its version is (metadata `ISTIO_VERSION`): the release of Istio whose configuration it understands,
+as EnvoyFilters ask for it (`match.proxy.proxyVersion`)."""
 
 
 class Upstream(Struct, frozen=True, kw_only=True):

@@ -326,3 +326,44 @@ def test_captured_tls_goes_by_the_name_in_its_hello() -> None:
     other = asked(shop(TCP), "https://other.test:8443/", interception=REDIRECT)
     assert clusters(other) == ["PassthroughCluster"]
     assert reasons(other) == ["the name in the TLS hello is other.test"]
+
+
+# --- what a Sidecar lets its workloads see --------------------------------------------------------------------------
+
+SIDECAR = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: narrow}
+spec:
+  egress: [{hosts: [%s]}]
+  %s
+"""
+
+
+def test_what_a_sidecar_does_not_import_is_not_there() -> None:
+    found = asked(shop(SIDECAR % ("./cache.shop.svc.cluster.local", "")), REVIEWS)
+    assert clusters(found) == ["PassthroughCluster"], "the mesh says ALLOW_ANY"
+    assert "it is not imported by Sidecar shop/narrow" in reasons(found)
+    policy = "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"
+    closed = asked(shop(SIDECAR % ("./cache.shop.svc.cluster.local", policy)), REVIEWS)
+    assert isinstance(closed.verdict, Unrouted)
+    assert "Sidecar shop/narrow says REGISTRY_ONLY" in closed.verdict.because
+
+
+def test_a_virtual_service_that_is_not_imported_is_told() -> None:
+    rule = virtual_service("[{directResponse: {status: 418}}]").replace(
+        "name: vs", "name: vs, namespace: other"
+    )
+    rule = rule.replace("hosts: [reviews]", f"hosts: [reviews.{SHOP}]")
+    found = asked(shop(SIDECAR % ("./*", ""), rule), REVIEWS)
+    assert clusters(found) == [ITSELF]
+    assert reasons(found) == ["Sidecar shop/narrow does not import it"]
+
+
+def test_the_host_of_a_service_that_is_not_seen_is_that_of_its_virtual_service() -> None:
+    """On port 80, whatever the ports of the service are."""
+    rule = virtual_service("[{redirect: {authority: else.test}}]", hosts=f"[reviews.{SHOP}, only.test]")
+    narrow = SIDECAR % ("./only.test", "")
+    assert asked(shop(narrow, rule), f"http://reviews.{SHOP}/").verdict == Redirected(
+        301, "http://else.test/"
+    )

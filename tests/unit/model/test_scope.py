@@ -52,7 +52,7 @@ def test_type_and_interception_are_part_of_it_and_may_be_given_as_text() -> None
     reader = Reader(Snapshot())
     made = scope_of(reader, type="router", interception="redirect", namespace="x", labels=())
     assert made == Scope(type=ProxyType.ROUTER, interception=Interception.REDIRECT, namespace="x")
-    assert reader.facts == {SELECTORS}
+    assert reader.facts == {SELECTORS, Fact(FactKind.MESH)}
 
 
 def test_the_set_of_selectors_changes_with_the_first_and_the_last_that_uses_one() -> None:

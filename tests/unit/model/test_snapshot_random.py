@@ -42,6 +42,7 @@ PLACES = {
     "Gateway": (("default", "a"), ("shop", "b")),
     "PeerAuthentication": (("default", "a"), ("shop", "a"), ("shop", "b"), ("istio-system", "a")),
     "Sidecar": (("default", "a"), ("default", "b"), ("istio-system", "a")),
+    "EnvoyFilter": (("default", "a"), ("shop", "b"), ("istio-system", "a")),
 }
 """Few, so that changes meet."""
 
@@ -134,12 +135,32 @@ sidecar = some(
         ({"mode": "REGISTRY_ONLY"}, {"mode": "ALLOW_ANY", "egressProxy": {"host": FULL[0]}})
     ),
 )
+envoy_filter = some(
+    workloadSelector=labels.map(lambda found: {"labels": found}),
+    priority=st.sampled_from((-1, 1)),
+    configPatches=st.lists(
+        st.builds(
+            lambda match, seconds: {
+                "applyTo": "CLUSTER",
+                "match": match,
+                "patch": {"operation": "MERGE", "value": {"connect_timeout": f"{seconds}s"}},
+            },
+            some(
+                proxy=st.sampled_from(({"proxyVersion": "^1"}, {"metadata": {"a": "b"}})),
+                context=st.sampled_from(("GATEWAY", "WAYPOINT")),
+            ),
+            st.sampled_from((1, 2)),
+        ),
+        max_size=2,
+    ),
+)
 SPECS = {
     "Sidecar": sidecar,
     "VirtualService": virtual_service,
     "DestinationRule": destination_rule,
     "Gateway": gateway,
     "PeerAuthentication": peer_authentication,
+    "EnvoyFilter": envoy_filter,
 }
 
 Change = Callable[["World"], set[Fact]]
@@ -306,8 +327,9 @@ def answers(made: Snapshot, seen: list[Scope]) -> Answers:
     for scope in dict.fromkeys(seen):
         ask("gateway_servers", scope)
         ask("outbound", scope)
-        for host in HOSTS:
+        for host in Reader(made).virtual_hosts():
             ask("stands_alone", scope, host)
+        ask("envoy_filters", scope)
         for edge in ("default/a", "shop/a", "shop/b"):
             ask("gateway_hosts", scope, edge, 80)
         for host in FULL:

@@ -149,6 +149,17 @@ WARNED: list[tuple[Json, str]] = [
         adding("CLUSTER", load_assignment={"endpoints": [{"odd": 1}]}),
         f"{VALUE}.load_assignment.endpoints[0].odd",
     ),
+    (adding("CLUSTER", type="NEW_KIND"), f"{VALUE}.type"),
+    (patch("ROUTE_CONFIGURATION", operation="ADD", value={"name": "a"}), f"{AT}.patch.operation"),
+    (patch("HTTP_ROUTE", operation="REPLACE", value={"name": "a"}), f"{AT}.patch.operation"),
+    (patch("CLUSTER", operation="REMOVE", filterClass="AUTHZ"), f"{AT}.patch.filterClass"),
+    (patch("HTTP_FILTER", within()), f"{AT}.match.listener.filterChain.filter.subFilter"),
+    (patch("NETWORK_FILTER"), f"{AT}.match.listener.filterChain.filter"),
+    (patch("LISTENER_FILTER"), f"{AT}.match.listener.listenerFilter"),
+    (
+        patch("HTTP_FILTER", within(name="istio.stats")),
+        f"{AT}.match.listener.filterChain.filter.subFilter.name",
+    ),
     (adding("HTTP_FILTER", name="envoy.filters.http.lua"), f"{VALUE}.typed_config"),
     (
         adding("HTTP_FILTER", name="a", typed_config={"@type": "a/envoy.extensions.filters.http.new.v3.New"}),

@@ -46,13 +46,15 @@ NOT_OF_TRAFFIC = {
     "ClientCertificate": "of the API alone",
 }
 TOLD_AS_A_WHOLE = frozenset(limit.kind for limit in TABLE if limit.field == "")
+GATEWAY = {"gateway.networking.k8s.io/gateway-name": "edge"}
+METADATA = (("ISTIO_VERSION", "1.31.0"), ("NAME", "reviews-v1"))
 PROXIES: tuple[tuple[ProxyType, Interception, str, dict[str, str]], ...] = (
     # type, interception, namespace, labels
     (ProxyType.SIDECAR, Interception.EXPLICIT, "default", {"app": "reviews"}),
     (ProxyType.SIDECAR, Interception.REDIRECT, "default", {"app": "reviews"}),
     (ProxyType.SIDECAR, Interception.REDIRECT, "default", {}),
     (ProxyType.SIDECAR, Interception.REDIRECT, "other", {"app": "reviews"}),
-    (ProxyType.ROUTER, Interception.REDIRECT, "default", {"istio": "ingressgateway"}),
+    (ProxyType.ROUTER, Interception.REDIRECT, "default", {"istio": "ingressgateway"} | GATEWAY),
 )
 
 
@@ -109,6 +111,7 @@ class Mesh:
                 interception=interception,
                 namespace=namespace,
                 labels=tuple(sorted(labels.items())),
+                metadata=METADATA,
             )
             for type_, interception, namespace, labels in PROXIES
         )
@@ -224,7 +227,7 @@ def _altered(parent: Any, key: Any) -> None:
     parent[key] = _other(parent[key])
 
 
-_OTHERS = {"HTTP": "TCP", "TCP": "HTTP"}
+_OTHERS = {"HTTP": "TCP", "TCP": "HTTP", "CLUSTER": "LISTENER", "MERGE": "REMOVE", "AUTHN": "STATS"}
 
 
 def _other(value: Any) -> Any:

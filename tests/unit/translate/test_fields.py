@@ -55,6 +55,14 @@ REFUSED: dict[str, tuple[str, Json]] = {
             "spec": {"egress": [{"hosts": ["./*"], "port": {"number": 1, "targetPort": 2}}]},
         },
     ),
+    "selector.PolicyTargetReference.namespace": (
+        "spec.targetRefs[0].namespace",
+        {
+            "apiVersion": "networking.istio.io/v1alpha3",
+            "kind": "EnvoyFilter",
+            "spec": {"targetRefs": [{"group": "", "kind": "Service", "name": "a", "namespace": "c"}]},
+        },
+    ),
     "gateway.Port.targetPort": (
         "spec.servers[0].port.targetPort",
         {"kind": "Gateway", "spec": {"servers": [{"hosts": ["*"], "port": {"number": 1, "targetPort": 2}}]}},

@@ -80,14 +80,16 @@ class VirtualServices(Table[VirtualServiceRule]):
 
     def facts(self, key: Name, rule: VirtualServiceRule) -> set[Fact]:
         """With those of the VirtualServices that it is a part of."""
-        facts = _facts_of_routes(rule) | {Fact(FactKind.TARGETS, host) for host in _targets(rule)}
+        delegates = (_targets(self.rules.get(delegate)) for delegate in _delegates(rule))
+        led = _targets(rule).union(*delegates)
+        facts = _facts_of_routes(rule) | {Fact(FactKind.TARGETS, host) for host in led}
         for root in self._roots.get(key, ()):
             facts |= _facts_of_routes(self.rules[root])
         return facts
 
     def contributors(self, fact: Fact) -> frozenset[Ref]:
         if fact.kind is FactKind.TARGETS:
-            return self.refs(self.by_target.get(fact.name))
+            return self.refs(self.by_target.get(fact.name)) | self.refs(self.leading_to(fact.name))
         by = self.by_host if fact.kind is FactKind.ROUTES else self.by_gateway
         return self._with_delegates(by.get(fact.name))
 

@@ -10,8 +10,10 @@ from argosy.resources.networking.envoy_filter import (
     EnvoyConfigObjectMatch,
     EnvoyConfigObjectPatch,
     EnvoyFilter,
+    FilterClass,
     FilterMatch,
     Operation,
+    Patch,
     PatchContext,
     WaypointMatch,
 )
@@ -26,6 +28,22 @@ _FITS = (
     | {part: "routeConfiguration" for part in _ROUTES}
     | {ApplyTo.CLUSTER: "cluster"}
 )
+_INSERT = (Operation.INSERT_BEFORE, Operation.INSERT_AFTER, Operation.INSERT_FIRST)
+_ADD = (Operation.ADD, *_INSERT)  # without an order, what is inserted is added
+_OPERATIONS = {
+    ApplyTo.LISTENER: (*_ADD, Operation.MERGE, Operation.REMOVE),
+    ApplyTo.LISTENER_FILTER: (*_ADD, Operation.REPLACE, Operation.REMOVE),
+    ApplyTo.FILTER_CHAIN: (*_ADD, Operation.MERGE, Operation.REMOVE),
+    ApplyTo.NETWORK_FILTER: tuple(Operation),
+    ApplyTo.HTTP_FILTER: tuple(Operation),
+    ApplyTo.ROUTE_CONFIGURATION: (Operation.MERGE,),
+    ApplyTo.VIRTUAL_HOST: (*_ADD, Operation.MERGE, Operation.REPLACE, Operation.REMOVE),
+    ApplyTo.HTTP_ROUTE: (*_ADD, Operation.MERGE, Operation.REMOVE),
+    ApplyTo.CLUSTER: (*_ADD, Operation.MERGE, Operation.REMOVE),
+    ApplyTo.EXTENSION_CONFIG: _ADD,
+}
+"""Those that change something."""
+_NOT_HERE = ("istio.", "istio_")
 _NOT_OF_WAYPOINTS = (ApplyTo.LISTENER, ApplyTo.LISTENER_FILTER, ApplyTo.BOOTSTRAP, ApplyTo.EXTENSION_CONFIG)
 
 
@@ -53,8 +71,53 @@ def _patch(path: str, one: EnvoyConfigObjectPatch, findings: Findings) -> None:
         findings.error(f"{path}.patch.operation", "is missing; say how the part is changed")
     elif one.patch.value is None and one.patch.operation != Operation.REMOVE:
         findings.error(f"{path}.patch.value", f"is missing, which {one.patch.operation} needs; give it")
+    else:
+        _effect(path, one, one.patch, findings)
     if one.patch.value is not None:
         envoy_parts.check(f"{path}.patch.value", one.apply_to, one.patch.value, findings)
+
+
+def _effect(path: str, one: EnvoyConfigObjectPatch, patch: Patch, findings: Findings) -> None:
+    """Warns of a patch that can change nothing."""
+    part, operation = one.apply_to, patch.operation
+    does = _OPERATIONS.get(part)
+    if does is not None and operation not in does:
+        can = ", ".join(sorted(does))
+        findings.warn(
+            f"{path}.patch.operation", f"{operation} changes nothing with applyTo {part}; use {can}"
+        )
+    if (
+        patch.filter_class != FilterClass.UNSPECIFIED
+        and (part, operation) != (ApplyTo.HTTP_FILTER, Operation.ADD)
+        and does is not None
+    ):
+        findings.warn(
+            f"{path}.patch.filterClass",
+            "has no effect but with applyTo HTTP_FILTER and operation ADD; remove it",
+        )
+    if operation in (Operation.REPLACE, Operation.REMOVE, Operation.MERGE):
+        _names_a_filter(path, one, findings)
+
+
+def _names_a_filter(path: str, one: EnvoyConfigObjectPatch, findings: Findings) -> None:
+    """Facts (Istio): a filter is replaced, removed or (of HTTP) merged only where it is named."""
+    match = one.match or EnvoyConfigObjectMatch()
+    operation = one.patch.operation if one.patch is not None else Operation.INVALID
+    listener = match.listener
+    if match.context == PatchContext.WAYPOINT:
+        return
+    chain = listener.filter_chain if listener is not None else None
+    named = chain.filter if chain is not None else None
+    missing = ""
+    if one.apply_to == ApplyTo.LISTENER_FILTER and operation != Operation.MERGE:
+        missing = "" if listener is not None and listener.listener_filter else "listener.listenerFilter"
+    elif one.apply_to == ApplyTo.NETWORK_FILTER and operation != Operation.MERGE:
+        missing = "" if named is not None else "listener.filterChain.filter"
+    elif one.apply_to == ApplyTo.HTTP_FILTER:
+        found = named is not None and named.sub_filter is not None
+        missing = "" if found else "listener.filterChain.filter.subFilter"
+    if missing:
+        findings.warn(f"{path}.match.{missing}", f"is missing: {operation} changes nothing; name the filter")
 
 
 def _match(path: str, part: ApplyTo, match: EnvoyConfigObjectMatch, findings: Findings) -> None:
@@ -104,6 +167,7 @@ def _filter(path: str, part: ApplyTo, match: FilterMatch, findings: Findings) ->
     if not match.name:
         findings.error(f"{path}.name", "is missing; name the filter")
     findings.warn(f"{path}.name", envoy_parts.renamed(match.name))
+    _is_here(f"{path}.name", match.name, findings)
     sub = match.sub_filter
     if sub is None:
         return
@@ -117,3 +181,12 @@ def _filter(path: str, part: ApplyTo, match: FilterMatch, findings: Findings) ->
     if not sub.name:
         findings.error(f"{path}.subFilter.name", "is missing; name the filter")
     findings.warn(f"{path}.subFilter.name", envoy_parts.renamed(sub.name))
+    _is_here(f"{path}.subFilter.name", sub.name, findings)
+
+
+def _is_here(path: str, name: str, findings: Findings) -> None:
+    if name.startswith(_NOT_HERE):
+        findings.warn(
+            path,
+            f"{names.shown(name)} is of Istio's own Envoy, and in no proxy here: the patch finds nothing",
+        )

@@ -16,7 +16,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from google.protobuf import descriptor_pool, json_format, message_factory
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
 
 from argosy.resources.duration import parse_duration
 from argosy.resources.networking.envoy_filter import ApplyTo
@@ -81,12 +82,39 @@ def check(path: str, part: ApplyTo, value: dict[str, Any], findings: Findings) -
         findings.error(path, f"is not a {descriptor.name} of Envoy's: {said[:_MESSAGE]}")
 
 
+def read(path: str, part: ApplyTo, value: dict[str, Any]) -> Message:
+    """The value as that part of Envoy's configuration; fields that the classes do not know are left out. Raises
+    ValueError for what cannot be read, a type that is not known among it."""
+    findings = Findings()
+    walk = _Walk(path, findings)
+    descriptor = _descriptor(_TYPES[part])
+    prepared = walk.prepare(value, descriptor, [])
+    if walk.lost:
+        raise ValueError(walk.lost[0])
+    if findings.errors:
+        raise ValueError("; ".join(str(one) for one in findings.errors))
+    message: Message = message_factory.GetMessageClass(descriptor)()
+    try:
+        json_format.ParseDict(prepared, message, ignore_unknown_fields=True)
+    except Exception as error:
+        raise ValueError(f"{path}: is not a {descriptor.name} of Envoy's: {str(error)[:_MESSAGE]}") from error
+    return message
+
+
+def message_class(name: str) -> type[Message] | None:
+    """The class of a type by its full name; None for one that is not known here."""
+    descriptor = _descriptor_or_none(name)
+    return message_factory.GetMessageClass(descriptor) if descriptor is not None else None
+
+
 class _Walk:
     """Goes through a value along the fields of a message, as JSON of protobuf has it, and says what it meets."""
 
     def __init__(self, root: str, findings: Findings) -> None:
         self.root = root
         self.findings = findings
+        self.lost: list[str] = []
+        """What is not known here, and would not be in the message."""
 
     def prepare(self, value: Any, descriptor: Descriptor, path: Path) -> Any:
         """The value as the reader of protobuf takes it: durations in seconds, and no types that are not known here."""
@@ -108,6 +136,8 @@ class _Walk:
             self._warn(path, "is no field that this version knows; look for it in Envoy's documentation")
             return value
         inner = field.message_type
+        if field.enum_type is not None:
+            self._words(value if isinstance(value, list) else [value], field.enum_type, path)
         if inner is None or value is None:
             return value
         if inner.GetOptions().map_entry:
@@ -118,6 +148,14 @@ class _Walk:
         if field.is_repeated and isinstance(value, list):
             return [self.prepare(item, inner, [*path, index]) for index, item in enumerate(value)]
         return value if field.is_repeated else self.prepare(value, inner, path)
+
+    def _words(self, values: list[Any], of: EnumDescriptor, path: Path) -> None:
+        """The reader of protobuf passes over words that it does not know."""
+        for value in values:
+            if isinstance(value, str) and value not in of.values_by_name and not value.lstrip("-").isdigit():
+                message = f"{names.shown(value)} is no {of.name} that this version knows"
+                self.lost.append(f"{self._at(path)}: {message}")
+                self._warn(path, f"{message}; look for it in Envoy's documentation")
 
     def _any(self, value: dict[str, Any], path: Path) -> Any:
         if not value:
@@ -138,6 +176,9 @@ class _Walk:
                 at, f"{names.shown(str(url))} is no type of Envoy's{hint}; name one that it has"
             )
         else:
+            self.lost.append(
+                f"{at}: {names.shown(name)} is no type that this version knows; write it as a xds.type.v3.TypedStruct"
+            )
             self.findings.warn(
                 at, f"{names.shown(name)} is no type that this version knows: it is not looked into"
             )
