@@ -35,12 +35,12 @@ from argosy.model import ir
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
-from argosy.translate import names
+from argosy.translate import edge, names
 from argosy.translate.compiler import Compiler
 from argosy.translate.filters.access_log import AccessLog
 from argosy.translate.generator import resource
 from argosy.translate.http_or_tcp import Handling
-from argosy.translate.listener_gateway import GatewayListenerKey, gateway_listener
+from argosy.translate.listener_gateway import Chain, GatewayListenerKey, gateway_listener
 from argosy.translate.listener_outbound import (
     CapturedListenerKey,
     ConnectHttpKey,
@@ -65,6 +65,7 @@ from tests.e2e.explained_mesh import (
 from tests.e2e.translate_envoy import ENVOY, Ads, bootstrap
 from tests.ports import free_ports
 
+GATEWAY_ROUTE = f"http.{GATEWAY_PORT}"
 MARKER = "marker.argosy.test"
 ENTRIES = ("proxy", *(f"captured {port}" for port in PORTS), "gateway")
 CONNECTIONS = 3  # of each entry
@@ -213,7 +214,13 @@ class Lab:
         yield outbound_proxy(OutboundProxyKey(port=self.bound["proxy"], log=log))
         yield connect_http(ConnectHttpKey(log=log))
         yield gateway_listener(
-            GatewayListenerKey(address="127.0.0.1", bind=self.bound["gateway"], port=GATEWAY_PORT, log=log)
+            GatewayListenerKey(
+                name="gateway",
+                address="127.0.0.1",
+                bind=self.bound["gateway"],
+                chains=(Chain(stat_prefix="gateway", route=GATEWAY_ROUTE),),
+                log=log,
+            )
         )
         for port in PORTS:
             made = captured_listener(
@@ -292,7 +299,7 @@ class Lab:
                 }
         assert not compiler.errors, compiler.errors
         routes = found[ROUTE]
-        expected = (names.HTTP_PROXY, *map(str, PORTS), names.gateway_route(GATEWAY_PORT))
+        expected = (names.HTTP_PROXY, *map(str, PORTS), GATEWAY_ROUTE)
         self.entries = tuple(entry for entry, name in zip(ENTRIES, expected, strict=True) if name in routes)
         found[ROUTE] = {name: self._marked(name, routes.get(name)) for name in expected}
         return found
@@ -483,6 +490,7 @@ def _structure(envoy: Lab, seed: int, evaluators: dict[str, Evaluator]) -> Itera
                     yield _difference(
                         seed, entry, f"cluster {name} is there: {name in made}; said: {state.missing}"
                     )
+    yield from _edges(seed, evaluators["gateway"])
     captured = evaluators[ENTRIES[1]].side
     assert isinstance(captured, Outbound)
     if expected := envoy.captured.keys() ^ {f"{address}_{port}" for address, port in captured.captured()}:
@@ -506,6 +514,26 @@ def _structure(envoy: Lab, seed: int, evaluators: dict[str, Evaluator]) -> Itera
                 yield Difference(
                     seed, name, request, captured.evaluate(request), Answer(0), f"leads to {chain}"
                 )
+
+
+def _edges(seed: int, evaluator: Evaluator) -> Iterable[Difference]:
+    """Where the chains of a gateway's listeners lead that are not plain HTTP."""
+    reader, scope = evaluator.view.reader, evaluator.view.scope
+    for listener in reader.gateway_listeners(scope):
+        for chain in (
+            edge.chains(scope, listener, reader) if listener.kind is not ir.ListenerKind.HTTP else ()
+        ):
+            spoken = Spoken.TLS if listener.kind is ir.ListenerKind.TLS else Spoken.TCP
+            for name in chain.server_names or ("nobody.invalid",):
+                request = Request(authority=name.replace("*", "any", 1), spoken=spoken, port=listener.port)
+                expected = evaluator.evaluate(request)
+                said: set[str] = set()
+                if isinstance(expected.verdict, Forwarded):
+                    said = {one.cluster.name for one in expected.verdict.targets}
+                if said != {cluster for cluster, _ in chain.clusters}:
+                    yield Difference(
+                        seed, "gateway", request, expected, Answer(0), f"leads to {chain.clusters}"
+                    )
 
 
 def _chains(listener: listener_pb2.Listener) -> Iterable[tuple[Spoken, str, set[str]]]:

@@ -163,7 +163,7 @@ class Generator:
             spec["tcp"] = [self._l4({"port": self.one(TCP_PORT, TLS_PORT)} if self.chance(50) else None)]
         if self.chance(20):
             spec["tls"] = [
-                self._l4({"sniHosts": [self.one(*spec["hosts"])], "port": TLS_PORT})
+                self._l4({"sniHosts": [self.one(*spec["hosts"])]} | self.one({}, {"port": TLS_PORT}))
                 for _ in range(self.one(1, 2))
             ]
         if gateways := self._gateways():
@@ -405,6 +405,15 @@ class Generator:
             if self.chance(10):
                 server["tls"] = {"httpsRedirect": True}
             servers.append(server)
+        for port, protocol in ((8443, "TLS"), (9000, "TCP")):
+            if self.chance(40):
+                other: dict[str, Any] = {
+                    "port": {"number": port, "name": f"{protocol.lower()}-{name}", "protocol": protocol},
+                    "hosts": self.one(["*"], ["*.test"], [f"*.{SUFFIX}"], ["default/*"]),
+                }
+                if protocol == "TLS":
+                    other["tls"] = {"mode": "PASSTHROUGH"}
+                servers.append(other)
         return _object("Gateway", name, "default", {"selector": dict(GATEWAY_LABELS), "servers": servers})
 
     def _sidecar(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a change sends to whom: the resources that become others, of how many proxies, in how many bytes.
 
 The same path as in the server: objects -> registry and model -> facts -> compiler; so it costs what the change changes.
-The proxies are the sidecars of the model's workloads, and one gateway for each selector of a Gateway.
+The proxies are those of the model's workloads, and one gateway for each selector of a Gateway that no workload has.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from argosy.model.reader import Reader
-from argosy.model.scope import Interception, ProxyType, Scope, scope_of
+from argosy.model.scope import Interception, ProxyType, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.registry.objects import ObjectRegistry
 from argosy.translate.compiler import Compiler
@@ -122,26 +122,34 @@ class World:
         return replace(one, metadata=replace(one.metadata, creation_timestamp=created))
 
     def _proxies(self) -> dict[str, Proxy]:
+        """Workloads that a Gateway selects are gateways; where none is, one is thought of."""
         reader = Reader(self.snapshot)
+        selectors = {
+            rule.selector.labels if rule.selector is not None else (): rule.namespace
+            for rule in self.snapshot.gateways.rules.values()
+        }
         found: dict[str, Proxy] = {}
+        served: set[tuple[tuple[str, str], ...]] = set()
         for (namespace, name), workload in sorted(self.snapshot.workloads.items()):
+            by = {labels for labels in selectors if labels and frozenset(labels).issubset(workload.labels)}
+            served |= by
             scope = scope_of(
-                reader, interception=self.interception, namespace=namespace, labels=workload.labels
+                reader,
+                type=ProxyType.ROUTER if by else ProxyType.SIDECAR,
+                interception=self.interception,
+                namespace=namespace,
+                labels=workload.labels,
+                workload=workload,
             )
             found[f"{namespace}/{name}"] = Proxy(
                 namespace=namespace, name=name, scope=scope, labels=workload.labels
             )
-        for rule in self.snapshot.gateways.rules.values():
-            labels = rule.selector.labels if rule.selector is not None else ()
-            words = ",".join(f"{key}={value}" for key, value in labels) or "any"
-            scope = self._router(reader, rule.namespace, labels)
-            found[f"gateway {words}"] = Proxy(
-                namespace=rule.namespace, name=words, scope=scope, labels=labels
-            )
+        for labels, namespace in selectors.items():
+            if labels not in served:
+                words = ",".join(f"{key}={value}" for key, value in labels) or "any"
+                scope = scope_of(reader, type=ProxyType.ROUTER, namespace=namespace, labels=labels)
+                found[f"gateway {words}"] = Proxy(namespace=namespace, name=words, scope=scope, labels=labels)
         return found
-
-    def _router(self, reader: Reader, namespace: str, labels: tuple[tuple[str, str], ...]) -> Scope:
-        return scope_of(reader, type=ProxyType.ROUTER, namespace=namespace, labels=labels)
 
 
 def _differences(before: Held, after: Held) -> Iterator[tuple[str, str, str, int]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 KINDS = (
     "Service", "ServiceEntry", "WorkloadEntry", "VirtualService", "DestinationRule", "PeerAuthentication",
-    "AuthorizationPolicy", "RequestAuthentication", "Sidecar", "EnvoyFilter",
+    "AuthorizationPolicy", "RequestAuthentication", "Sidecar", "EnvoyFilter", "Ingress",
 )  # fmt: skip
 GROUPS_WITH_GATEWAY = "networking.istio.io"
 

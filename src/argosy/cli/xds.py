@@ -163,19 +163,25 @@ def own_workload(found: Sequence[Object], snapshot: Snapshot, described: Describ
     for hostname, endpoints in sorted(snapshot.endpoints.items()):
         service = snapshot.services.get(hostname)
         for endpoint in endpoints if service else ():
-            if service is None or endpoint.address not in described.addresses or endpoint.port in ports:
+            if service is None or endpoint.address not in described.addresses:
                 continue
             served = next((p for p in service.ports if p.name == endpoint.port_name), None)
-            if served is not None and service.namespace == described.namespace:
-                ports[endpoint.port] = WorkloadPort(
-                    name=served.name,
-                    workload=endpoint.port,
-                    bind=endpoint.port,
-                    application=endpoint.port,
-                    protocol=served.protocol,
-                    service_hosts=(hostname,),
-                    service_ports=(served.number,),
+            if served is None or service.namespace != described.namespace:
+                continue
+            port = ports.get(endpoint.port) or WorkloadPort(
+                name=served.name,
+                workload=endpoint.port,
+                bind=endpoint.port,
+                application=endpoint.port,
+                protocol=served.protocol,
+            )
+            if (hostname, served.number) not in zip(port.service_hosts, port.service_ports, strict=True):
+                port = replace(
+                    port,
+                    service_hosts=(*port.service_hosts, hostname),
+                    service_ports=(*port.service_ports, served.number),
                 )
+            ports[endpoint.port] = port
     labels = tuple(sorted(described.labels.items())) or workload.labels
     return replace(workload, labels=labels, ports=tuple(ports[number] for number in sorted(ports)))
 
@@ -198,6 +204,7 @@ def proxy_of(snapshot: Snapshot, described: Described) -> Proxy:
         namespace=described.namespace,
         labels=own.labels,
         metadata=(("ISTIO_VERSION", ISTIO_VERSION), ("NAME", own.name), ("NAMESPACE", described.namespace)),
+        workload=own,
     )
     everywhere = "0.0.0.0"  # noqa: S104  # where Istio's gateways listen
     return Proxy(

@@ -7,12 +7,12 @@ subset's cluster is there where a DestinationRule that the sender sees names it,
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
 from argosy.explain.inbound import received
-from argosy.explain.outcome import ClusterState, EndpointState, Origin
+from argosy.explain.outcome import ClusterState, EndpointState, Forwarded, Origin, Target
 from argosy.explain.view import View
 from argosy.model import ir
 from argosy.model.scope import Interception, ProxyType
@@ -27,6 +27,21 @@ def name_of(destination: ir.Destination) -> str:
 
 def passthrough() -> ClusterState:
     return ClusterState(name=PASSTHROUGH, load_balancer="where the request wanted to go")
+
+
+def dealt(view: View, to: Sequence[ir.WeightedDestination]) -> Forwarded:
+    """A connection among clusters."""
+    total = sum(one.weight for one in to)
+    return Forwarded(
+        targets=tuple(
+            Target(
+                cluster=cluster(view, one.destination),
+                weight=one.weight,
+                percent=100.0 * one.weight / total if total else 0.0,
+            )
+            for one in to
+        )
+    )
 
 
 def proxied(port: ir.ServicePort) -> bool:

@@ -42,9 +42,20 @@ def sidecar(
 
 
 def gateway(snapshot: Snapshot, namespace: str, labels: ir.Pairs) -> Sender:
-    scope = scope_of(Reader(snapshot), type=ProxyType.ROUTER, namespace=namespace, labels=labels)
+    """A gateway with these labels: the workload that has them, where there is one (its services tell which ports are
+    listened on), else one that is thought of."""
+    wanted = frozenset(labels)
+    running = (one for _, one in sorted(snapshot.workloads.items()) if wanted.issubset(one.labels))
+    workload = next(running, None)
+    scope = scope_of(
+        Reader(snapshot),
+        type=ProxyType.ROUTER,
+        namespace=workload.namespace if workload is not None else namespace,
+        labels=workload.labels if workload is not None else labels,
+        workload=workload,
+    )
     words = ",".join(f"{key}={value}" for key, value in labels)
-    return Sender(f"gateway {namespace} {words}".rstrip(), scope)
+    return Sender(f"gateway {scope.namespace} {words}".rstrip(), scope)
 
 
 def named(snapshot: Snapshot, name: str, namespace: str, interception: Interception) -> Sender:

@@ -16,7 +16,7 @@ from argosy.explain import http
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
 from argosy.explain.matching import lower
-from argosy.explain.outcome import Forwarded, Miss, Step, Target, Unrouted
+from argosy.explain.outcome import Miss, Step, Unrouted
 from argosy.explain.request import Request, Seen, Spoken, Trust, host_of, port_of, seen
 from argosy.explain.view import View
 from argosy.model import ir
@@ -239,7 +239,7 @@ class Outbound:
                 "filter chain", found[0], f"by the name in the TLS hello, {name}",
                 self.view.origins(origins[position]) if origins else (),
             )  # fmt: skip
-            return Routed(self._dealt(to), (step,))
+            return Routed(destinations.dealt(self.view, to), (step,))
         misses = tuple(
             Miss("filter chain", ", ".join(patterns), f"the name in the TLS hello is {name or 'not there'}")
             for patterns, *_ in chains
@@ -265,7 +265,7 @@ class Outbound:
             written = self.view.reader.tcp_origin(self.view.scope, virtual_host.host, virtual_host.port)
         because = "" if written is not None else "no VirtualService says otherwise"
         step = Step("route", "tcp", because, self.view.origins(written))
-        return Routed(self._dealt(to), (step,))
+        return Routed(destinations.dealt(self.view, to), (step,))
 
     def _tcp(self, virtual_host: VirtualHost, name: str) -> tuple[ir.WeightedDestination, ...]:
         """Of connections that nothing is known of but the service that they are for."""
@@ -278,19 +278,6 @@ class Outbound:
                     return route.destinations
         found = reader.tcp_destinations(scope, host, number)
         return found or (ir.WeightedDestination(ir.Destination(host, number)),)
-
-    def _dealt(self, to: tuple[ir.WeightedDestination, ...]) -> Forwarded:
-        total = sum(one.weight for one in to)
-        return Forwarded(
-            targets=tuple(
-                Target(
-                    cluster=destinations.cluster(self.view, one.destination),
-                    weight=one.weight,
-                    percent=100.0 * one.weight / total if total else 0.0,
-                )
-                for one in to
-            )
-        )
 
     # --- who has which name and address -----------------------------------------------------------------------------
 

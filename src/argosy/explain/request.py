@@ -81,7 +81,11 @@ a value."""
 
 
 def seen(request: Request, trust: Trust) -> Seen:
+    """TLS that is looked into has ended here: its scheme is https, whatever the request says."""
     headers = by_name(request.headers)
+    if request.spoken is Spoken.TLS:
+        path = paths.normalised(request.path)
+        return Seen(request.method, "https", "https", request.authority, path, headers)
     told = "".join(headers.get("x-forwarded-proto", ())).lower()
     forwarded = told if trust is not Trust.NOTHING and told in ("http", "https") else "http"
     return Seen(

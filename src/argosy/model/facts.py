@@ -22,6 +22,7 @@ class FactKind(StrEnum):
     GATEWAY_SERVERS = (
         "gateway-servers"  # id of a selector, or "" for none: servers of the Gateways that have it
     )
+    AUTO_PASSTHROUGH = "auto-passthrough"  # as GATEWAY_SERVERS; the hosts that are passed on by server name
     WORKLOAD = "workload"  # name: namespace/name; its own entry (ports, labels)
     PEER_AUTHENTICATION = (
         "peer-authentication"  # name: of a group of policies, see `rules.PeerAuthenticationRule.group`

@@ -15,16 +15,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from argosy.model.hostnames import MESH_GATEWAY
 from argosy.model.lower_mesh import FIELD as MESH_FIELD
 from argosy.model.lower_mesh import NAME as MESH_NAME
 from argosy.model.lower_mesh import NAMESPACE as MESH_NAMESPACE
-from argosy.model.protocols import parse_protocol
 from argosy.resources import loading, meshconfig
 from argosy.resources.core import ConfigMap
 from argosy.resources.kinds import kind_of_group
 from argosy.resources.meta import Object, ObjectMeta
-from argosy.resources.networking import VirtualService
+from argosy.resources.networking import DestinationRule
 from argosy.resources.schema import join
 
 Finding = tuple[str, str]
@@ -52,20 +50,12 @@ def _shown(value: Any) -> str:
     )
 
 
-def _at_gateway(value: Any, obj: Object) -> bool:
-    """Of a TLS or TCP route: whether it is for a gateway, too."""
-    if not isinstance(obj, VirtualService):
-        return False
-    matches = value.get("match", ()) if isinstance(value, dict) else ()
-    named = [match.get("gateways") or obj.spec.gateways for match in matches] or [obj.spec.gateways]
-    return any(gateway != MESH_GATEWAY for gateways in named for gateway in gateways)
-
-
 _ALWAYS = When("", lambda value, obj: True)
-_NOT_HTTP = When("other than HTTP's", lambda value, obj: not parse_protocol(str(value)).is_http)
 _BLOCK = When("a CIDR block", lambda value, obj: "/" in str(value))
-_UNIX = When("unix://", lambda value, obj: str(value).startswith("unix://"))
-_AT_GATEWAY = When("for a gateway", _at_gateway)
+_UNSELECTED = When(
+    "without workloadSelector",
+    lambda value, obj: isinstance(obj, DestinationRule) and obj.spec.workload_selector is None,
+)
 
 
 class Limit(Struct, frozen=True):
@@ -79,9 +69,7 @@ class Limit(Struct, frozen=True):
 
 
 _NOT_LOCALITY = "is not in force: endpoints of every locality get traffic alike"
-_NOT_GIVEN = "is not in force: no Secret is given to proxies yet"
 _EXPORT = "is not in force: what has no exportTo is seen everywhere; write exportTo in the objects"
-_SIDECARS_ONLY = "holds for sidecars alone: gateways pass on HTTP, and no TLS or TCP connections yet"
 _NETWORK = "is not in force: the address is connected to directly, whatever the network"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
 _STATISTICS = "is not in force: clusters are counted under their own names"
@@ -93,7 +81,6 @@ _TELEMETRY = "is not in force yet: proxies report as MeshConfig says, as if this
 _CODE = "is not in force yet: proxies run none of its code: traffic passes as if this object did not exist"
 
 TABLE: tuple[Limit, ...] = (
-    Limit("VirtualService", "spec.{tls,tcp}[*]", _SIDECARS_ONLY, _AT_GATEWAY),
     Limit(
         "VirtualService",
         "spec.tls[*].match[*].destinationSubnets",
@@ -115,34 +102,18 @@ TABLE: tuple[Limit, ...] = (
     Limit(
         "DestinationRule",
         "spec.**.tls.credentialName",
-        f"{_NOT_GIVEN}, and TLS connections to this host fail; name files in clientCertificate, privateKey and "
-        "caCertificates",
+        "is given to gateways alone, as in Istio; without it the TLS connections of sidecars to this host fail: select "
+        "those that are to have it with a workloadSelector",
+        _UNSELECTED,
     ),
     Limit(
         "DestinationRule",
         "spec.**.tunnel",
         "is not in force: connections go straight to the destination",
     ),
-    Limit(
-        "Gateway",
-        "spec.servers[*].port.protocol",
-        "is not served yet: nothing listens for this server; use HTTP, HTTP2 or GRPC",
-        _NOT_HTTP,
-    ),
-    Limit(
-        "Gateway",
-        "spec.servers[*].bind",
-        "is a Unix socket, which is not served yet: the object is not in force; bind an IP address",
-        _UNIX,
-    ),
-    Limit(
-        "Gateway",
-        "spec.servers[*].tls.{mode,serverCertificate,privateKey,caCertificates,caCrl,credentialName,credentialNames,"
-        "caCertCredentialName,tlsCertificates,subjectAltNames,verifyCertificateSpki,verifyCertificateHash,"
-        "minProtocolVersion,maxProtocolVersion,cipherSuites,insecureSkipVerify}",
-        "is not in force: no TLS ends at a gateway yet",
-    ),
     Limit("Gateway", "spec.servers[*].defaultEndpoint", "has no effect, as in Istio; remove it"),
+    Limit("Ingress", "spec.defaultBackend", "has no effect, as in Istio; give a rule without a host"),
+    Limit("Ingress", "spec.rules[*].http.paths[*].backend.resource", "has no effect; name a service"),
     Limit(
         "ServiceEntry",
         "spec.resolution",
@@ -275,7 +246,6 @@ TABLE: tuple[Limit, ...] = (
         "IS NOT ENFORCED: the Gateway API is not served yet; connections to these backends are NOT ENCRYPTED by it and "
         "nothing is verified: use a DestinationRule with tls",
     ),
-    Limit("Secret", "{data,stringData}", _NOT_GIVEN),
     Limit("ConfigMap", "binaryData", "is not read: mesh settings are text, in data"),
     Limit("ConfigMap", "data.meshNetworks", _NETWORK),
     Limit(
@@ -296,7 +266,11 @@ TABLE: tuple[Limit, ...] = (
         _unless("0.1s", "100ms"),
     ),
     Limit("MeshConfig", "accessLogFormat", "is not in force: the fields are Istio's, in its order"),
-    Limit("MeshConfig", "{ingressSelector,ingressService}", "is not in force: Ingress is not read"),
+    Limit(
+        "MeshConfig",
+        "{ingressSelector,ingressService}",
+        "is not in force: Ingresses are served by the gateways with the label istio=ingressgateway",
+    ),
     Limit(
         "MeshConfig",
         "defaultInboundHttpRetryPolicy",

@@ -1,7 +1,8 @@
 """DestinationRule to `DestinationRuleRule`: each part as written, nothing inherited yet (see `destinations`).
 
 Facts (Istio): an unspecified load balancer is LEAST_REQUEST, LEAST_CONN is its old name; the deprecated
-`consecutiveErrors` counts gateway errors; no `tls` means automatic mutual TLS.
+`consecutiveErrors` counts gateway errors; no `tls` means automatic mutual TLS; the Secret of a `credentialName` is for
+gateways, and for sidecars that a `workloadSelector` selects.
 """
 
 from __future__ import annotations
@@ -203,6 +204,18 @@ def _policy(written: TrafficPolicy | None, field: str) -> PolicyParts | None:
     )
 
 
+def _given(policy: PolicyParts | None, to_sidecars: bool) -> PolicyParts | None:
+    """With who is given the Secrets that it names."""
+    if policy is None or not to_sidecars:
+        return policy
+    tls = policy.tls
+    return msgspec.structs.replace(
+        policy,
+        tls=msgspec.structs.replace(tls, for_sidecars=True) if tls and tls.credential_name else tls,
+        ports=tuple((port, _given(parts, to_sidecars) or parts) for port, parts in policy.ports),
+    )
+
+
 def lower(obj: DestinationRule, domain_suffix: str) -> DestinationRuleRule:
     """Raises LoweringError with the field."""
     meta, spec = obj.metadata, obj.spec
@@ -215,7 +228,9 @@ def lower(obj: DestinationRule, domain_suffix: str) -> DestinationRuleRule:
     subsets: dict[str, SubsetRule] = {}
     for index, item in enumerate(spec.subsets):
         policy = _policy(item.traffic_policy, f"spec.subsets[{index}].trafficPolicy")
-        subsets.setdefault(item.name, SubsetRule(item.name, pairs(item.labels), policy))
+        subsets.setdefault(
+            item.name, SubsetRule(item.name, pairs(item.labels), _given(policy, selector is not None))
+        )
     return DestinationRuleRule(
         namespace=meta.namespace,
         name=meta.name,
@@ -223,6 +238,6 @@ def lower(obj: DestinationRule, domain_suffix: str) -> DestinationRuleRule:
         created=meta.creation_timestamp,
         export_to=resolved_export(spec.export_to, meta.namespace),
         selector=selector,
-        policy=_policy(spec.traffic_policy, "spec.trafficPolicy"),
+        policy=_given(_policy(spec.traffic_policy, "spec.trafficPolicy"), selector is not None),
         subsets=tuple(subsets.values()),
     )

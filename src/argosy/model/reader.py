@@ -19,6 +19,7 @@ from argosy.model.routing import Place
 from argosy.model.rules import (
     DestinationRuleRule,
     EnvoyFilterRule,
+    GatewayRule,
     HttpRule,
     L4Match,
     PeerAuthenticationRule,
@@ -269,48 +270,85 @@ class Reader:
 
     # --- edge -------------------------------------------------------------------------------------------------------
 
-    def gateway_servers(self, scope: Scope) -> tuple[ir.GatewayServer, ...]:
-        """The servers of the Gateways that select the scope's proxies: the oldest Gateway first, as written."""
+    def gateway_listeners(self, scope: Scope) -> tuple[ir.GatewayListener, ...]:
+        """What the scope's proxies listen on, by the Gateways that select them."""
+        return self._edge(scope)[0]
+
+    def gateways_refused(self, scope: Scope) -> tuple[gateways.Refused, ...]:
+        """The servers of these Gateways that stand back behind others."""
+        return self._edge(scope)[1]
+
+    def _edge(self, scope: Scope) -> tuple[tuple[ir.GatewayListener, ...], tuple[gateways.Refused, ...]]:
         if scope.type != ProxyType.ROUTER:
-            return ()
+            return (), ()
+        instances = []
+        for host, port, target in scope.targets:
+            service = self.service(host)
+            if service is not None:
+                translated = gateways.UNTRANSLATED not in dict(service.labels)
+                one = gateways.Instance(host, port, target, service.namespace, translated)
+                instances.append(one)
+        return gateways.listeners(self._selecting(scope, FactKind.GATEWAY_SERVERS), tuple(instances))
+
+    def _selecting(self, scope: Scope, kind: FactKind) -> tuple[tuple[GatewayRule, ...], ...]:
+        """The Gateways whose selector matches, by selector."""
         by_selector = self._snapshot.gateways.by_selector
         selectors = ("", *scope.matched)
-        self.facts.update(Fact(FactKind.GATEWAY_SERVERS, selector) for selector in selectors)
-        rules = [rule for selector in selectors for rule in by_selector.get(selector)]
-        return tuple(server for rule in sorted(rules, key=lambda rule: rule.age) for server in rule.servers)
+        self.facts.update(_fact(kind, selector) for selector in selectors)
+        return tuple(found for selector in selectors if (found := by_selector.get(selector)))
 
-    def gateway_hosts(self, scope: Scope, gateway: str, port: int) -> tuple[ir.GatewayHost, ...]:
-        """The routes of the VirtualServices bound to a Gateway (`namespace/name`), for the hosts that its servers on
-        this port serve, sorted by host.
+    def auto_passthrough(self, scope: Scope) -> tuple[str, ...]:
+        """The hosts whose connections gateways of the scope pass on by the cluster that their server name is."""
+        if scope.type != ProxyType.ROUTER:
+            return ()
+        groups = self._selecting(scope, FactKind.AUTO_PASSTHROUGH)
+        return tuple(sorted({host for rules in groups for rule in rules for host in rule.auto_passthrough}))
+
+    def gateway_hosts(self, scope: Scope, server: ir.GatewayServer) -> tuple[ir.GatewayHost, ...]:
+        """The routes of the VirtualServices bound to a server's Gateway, for the hosts that it serves, sorted by host.
 
         Facts (Istio): VirtualServices that share a host at a gateway are joined, the oldest first, and what takes
         everything comes last.
         """
-        place = Place(scope, gateway, port)
+        place = Place(scope, server.bound_by, server.port)
         found: dict[str, list[ir.Route]] = {}
-        for bound, hosts in self._bound(scope, gateway, port):
+        for bound, hosts in self._bound(scope, server):
             routes = routing.http_routes(self._http_rules(bound), place, self)
             for host in hosts:
                 if routes:
                     found.setdefault(host, []).extend(routes)
         return tuple(
-            ir.GatewayHost(host, ir.RouteTable(gateways.ordered(routes)))
+            ir.GatewayHost(host, ir.RouteTable(gateways.ordered(routes, server)))
             for host, routes in sorted(found.items())
         )
 
+    def gateway_tcp(
+        self, scope: Scope, server: ir.GatewayServer
+    ) -> tuple[ir.WeightedDestination, ...] | None:
+        """Where connections to a server that are not HTTP go: the first tcp route that holds; None: nowhere."""
+        place = Place(scope, server.bound_by, server.port)
+        for bound, _ in self._bound(scope, server):
+            for found, _ in routing.l4_matches(bound.tcp, place, lambda match: True):
+                return routing.resolved(found.targets, server.port, self)
+        return None
+
+    def gateway_tls(self, scope: Scope, server: ir.GatewayServer) -> tuple[ir.TlsRoute, ...]:
+        """Where TLS connections go that a server passes on, by server name, in order."""
+        place = Place(scope, server.bound_by, server.port)
+        return tuple(
+            ir.TlsRoute(match.sni_hosts, routing.resolved(tls.targets, server.port, self))
+            for bound, _ in self._bound(scope, server)
+            for tls, match in routing.l4_matches(bound.tls, place, lambda match: bool(match.sni_hosts))
+        )
+
     def _bound(
-        self, scope: Scope, gateway: str, port: int
+        self, scope: Scope, server: ir.GatewayServer
     ) -> Iterator[tuple[VirtualServiceRule, tuple[str, ...]]]:
-        """The VirtualServices bound to a Gateway that the scope sees, the oldest first, and which of their hosts its
-        servers on this port serve; those of which they serve none are left out."""
-        self.facts.add(_fact(FactKind.GATEWAYS, gateway))
-        namespace, _, name = gateway.partition("/")
-        rule = self._snapshot.gateways.rules.get((namespace, name))
-        if rule is None:
-            return
-        for bound in self._snapshot.virtual_services.by_gateway.get(gateway):
+        """The VirtualServices bound to a server's Gateway of which it serves hosts, and these; the oldest first."""
+        self.facts.update(_fact(FactKind.GATEWAYS, name) for name in (server.gateway, server.bound_by))
+        for bound in self._snapshot.virtual_services.by_gateway.get(server.bound_by):
             if visible_from(bound.export_to, scope.namespace):
-                hosts = gateways.served_hosts(rule, port, bound)
+                hosts = gateways.served_hosts(server, bound)
                 if hosts:
                     yield bound, hosts
 

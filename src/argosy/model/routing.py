@@ -186,6 +186,9 @@ def destination(target: Target, port: int, model: Surroundings) -> ir.Destinatio
     if target.port is not None:
         return ir.Destination(target.host, target.port, target.subset)
     service = model.service(target.host)
+    if target.port_name and service is not None:
+        named = next((one.number for one in service.ports if one.name == target.port_name), None)
+        return ir.Destination(target.host, named or port, target.subset)
     if service is not None and len(service.ports) == 1:
         port = service.ports[0].number
     return ir.Destination(target.host, port, target.subset)

@@ -20,6 +20,7 @@ class Target(Struct, frozen=True, gc=False):
     host: str
     port: int | None = None
     subset: str = ""
+    port_name: str = ""  # in place of the number
 
 
 class WeightedTarget(Struct, frozen=True):
@@ -150,16 +151,25 @@ class DestinationRuleRule(Struct, frozen=True, kw_only=True):
         return (self.created, self.name, self.namespace)
 
 
-class GatewayRule(Struct, frozen=True, kw_only=True):
+class GatewayRule(Struct, frozen=True, kw_only=True, cache_hash=True):
     namespace: str
     name: str
     created: str = ""
     selector: Selector | None = None  # None: every gateway proxy
     servers: tuple[ir.GatewayServer, ...] = ()
+    services: tuple[str, ...] | None = None  # of which the proxy must be an instance; None: no matter
 
     @property
     def age(self) -> tuple[str, str, str]:
         return (self.created, self.name, self.namespace)
+
+    @property
+    def auto_passthrough(self) -> tuple[str, ...]:
+        """The hosts whose connections are passed on by the cluster that their server name is."""
+        passing = (
+            one for one in self.servers if one.tls and one.tls.mode is ir.ServerTlsMode.AUTO_PASSTHROUGH
+        )
+        return tuple(dict.fromkeys(name for server in passing for name in server.server_names))
 
 
 class PeerAuthenticationRule(Struct, frozen=True, kw_only=True):

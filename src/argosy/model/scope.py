@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from argosy.model.ir import Pairs
+from argosy.model.ir import Pairs, Workload
 
 if TYPE_CHECKING:
     from argosy.model.reader import Reader
@@ -78,6 +78,8 @@ class Scope(Struct, frozen=True, kw_only=True):
     namespace: str = "default"
     matched: tuple[str, ...] = ()  # ids of the selectors that match, sorted
     sidecar: str = ""  # namespace/name of the Sidecar in force; "": none
+    # Router: the services that it is an instance of: (hostname, service port, workload port), sorted.
+    targets: tuple[tuple[str, int, int], ...] = ()
 
 
 def scope_of(
@@ -88,9 +90,10 @@ def scope_of(
     namespace: str,
     labels: Pairs = (),
     metadata: Pairs = (),
+    workload: Workload | None = None,
 ) -> Scope:
     """The scope of a proxy, of these labels and with this metadata of its node; it stays valid until one of the facts
-    SELECTORS and MESH (recorded by the reader) changes."""
+    SELECTORS and MESH (recorded by the reader) changes, or `workload`."""
     kind = ProxyType(type)
     selectors = reader.selectors(namespace, labels, metadata)
     matched = (
@@ -105,4 +108,14 @@ def scope_of(
         namespace=namespace,
         matched=tuple(sorted(matched)),
         sidecar=reader.chosen_sidecar(namespace, selectors) if kind is ProxyType.SIDECAR else "",
+        targets=_targets(workload) if workload is not None and kind is ProxyType.ROUTER else (),
     )
+
+
+def _targets(workload: Workload) -> tuple[tuple[str, int, int], ...]:
+    listed = (
+        (host, number, port.workload)
+        for port in workload.ports
+        for host, number in zip(port.service_hosts, port.service_ports, strict=True)
+    )
+    return tuple(sorted({*listed, *workload.reached}))

@@ -22,6 +22,7 @@ from argosy.model.tables.base import SELECTORS, Name, Table, named, split
 from argosy.model.tables.destination_rules import DestinationRules
 from argosy.model.tables.envoy_filters import EnvoyFilters
 from argosy.model.tables.gateways import Gateways
+from argosy.model.tables.ingresses import Ingresses
 from argosy.model.tables.mesh_settings import MESH, MeshSettings
 from argosy.model.tables.peer_authentications import PeerAuthentications
 from argosy.model.tables.secrets import Secrets
@@ -48,6 +49,9 @@ class Snapshot:
         self.destination_rules = DestinationRules(self.selectors, defaults.domain_suffix)
         self.gateways = Gateways(self.selectors)
         self.sidecars = Sidecars(self.selectors, defaults.domain_suffix)
+        self.ingresses = Ingresses(
+            self.selectors, self.gateways, self.virtual_services, defaults.domain_suffix
+        )
         self.peer_authentications = PeerAuthentications(self.selectors)
         self.envoy_filters = EnvoyFilters(self.selectors)
         self.settings = MeshSettings(self.selectors, defaults)
@@ -57,6 +61,7 @@ class Snapshot:
             self.destination_rules,
             self.gateways,
             self.sidecars,
+            self.ingresses,
             self.peer_authentications,
             self.envoy_filters,
             self.settings,

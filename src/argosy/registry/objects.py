@@ -338,6 +338,7 @@ class ObjectRegistry:
             address=entry.address,
             labels=entry.labels,
             ports=tuple(_workload_port(port, reaching.get(port.workload, ()), entry) for port in bound),
+            reached=_reached(reaching, {port.workload for port in bound}),
             network=entry.network,
             locality=entry.locality,
         )
@@ -397,6 +398,20 @@ def _workload_port(
         protocol=protocol,
         service_hosts=tuple(hostname for hostname, _, _ in services),
         service_ports=tuple(number for _, number, _ in services),
+    )
+
+
+def _reached(
+    reaching: dict[int, list[tuple[str, int, ir.ServicePort]]], listed: set[int]
+) -> tuple[tuple[str, int, int], ...]:
+    """What leads to ports that the workload does not list."""
+    return tuple(
+        sorted(
+            (hostname, number, target)
+            for target, services in reaching.items()
+            if target not in listed
+            for hostname, number, _ in services
+        )
     )
 
 

@@ -57,5 +57,4 @@ KINDS = (
     _kind("apps", "StatefulSet", "statefulsets", "sts"),
     _kind("batch", "CronJob", "cronjobs", "cj"),
     _kind("batch", "Job", "jobs"),
-    _kind("networking.k8s.io", "Ingress", "ingresses", "ing"),
 )

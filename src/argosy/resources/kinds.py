@@ -21,6 +21,7 @@ from argosy.resources import (
     extensions,
     gateway_api,
     identity,
+    ingress,
     networking,
     rbac,
     reviews,
@@ -44,6 +45,7 @@ KINDS: tuple[Kind, ...] = (
     *telemetry.KINDS,
     *extensions.KINDS,
     *gateway_api.KINDS,
+    *ingress.KINDS,
     *identity.KINDS,
     *access.KINDS,
 )

@@ -2,6 +2,8 @@
 
     Accepted     True   Accepted         it is in force; the message names what of it is not (fields without effect)
                  False  Invalid          it is not: what it said before stays in force, where it said anything
+    ResolvedRefs True   ResolvedRefs     (of Gateways) the Secrets that it names can be used
+                 False  InvalidCertificateRef   a Secret is missing or broken, or serves no longer; the message names it
     Programmed   True   Programmed       every affected proxy runs it
                  True   NoSubscribers    no proxy uses anything of it: whoever comes to use it gets it
                  False  Pending          somebody has not answered yet
@@ -9,9 +11,10 @@
                  False  NotAccepted      there is nothing to run
 
 Affected are the proxies that subscribe to a resource to which the object contributed. `NoSubscribers` is True because
-whoever waits for the condition waits for nothing: `argosy apply --wait` returns then, too.
+whoever waits for the condition waits for nothing: `argosy apply --wait` returns then, too. Which Secrets a Gateway
+means depends on the proxies that serve it: ResolvedRefs is there while one is connected.
 
-# Kubernetes: meta/v1 Condition; Gateway API: the condition types Accepted and Programmed
+# Kubernetes: meta/v1 Condition; Gateway API: the condition types Accepted, Programmed and ResolvedRefs
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ from argosy.server.verdict import State, Verdict
 
 Json = dict[str, Any]
 
-ACCEPTED, PROGRAMMED = "Accepted", "Programmed"
+ACCEPTED, PROGRAMMED, RESOLVED_REFS = "Accepted", "Programmed", "ResolvedRefs"
+OURS = frozenset((ACCEPTED, PROGRAMMED, RESOLVED_REFS))
 NAMES_SHOWN = 5
 LONGEST_MESSAGE = 4096  # Kubernetes allows 32,768
 
@@ -37,6 +41,7 @@ class Figure(Struct, frozen=True, kw_only=True):
     generation: int
     invalid: str = ""  # why it is not in force
     limits: tuple[str, ...] = ()  # what of it has no effect
+    references: tuple[str, ...] | None = None  # what is wrong with the objects it names; None: it names none
     programmed: int = 0
     waiting: tuple[str, ...] = ()  # proxies
     unnamed: int = 0  # proxies that are waited for besides
@@ -50,7 +55,7 @@ class Figure(Struct, frozen=True, kw_only=True):
     @property
     def size(self) -> int:
         """About how many characters it is, in a message."""
-        texts = (self.invalid, *self.limits, *self.waiting, *self.refusals)
+        texts = (self.invalid, *self.limits, *(self.references or ()), *self.waiting, *self.refusals)
         return 300 + sum(len(text) for text in texts)
 
     @property
@@ -59,7 +64,12 @@ class Figure(Struct, frozen=True, kw_only=True):
         return bool(self.waiting or self.refusals)
 
 
-def figure_of(generation: int, verdict: Verdict, limits: Sequence[str] = ()) -> Figure:
+def figure_of(
+    generation: int,
+    verdict: Verdict,
+    limits: Sequence[str] = (),
+    references: tuple[str, ...] | None = None,
+) -> Figure:
     """`verdict`: how the connected proxies stand to the object now."""
     refusers = {one.proxy for one in verdict.rejected}
     waiting = tuple(name for name in verdict.pending if name not in refusers)
@@ -67,6 +77,7 @@ def figure_of(generation: int, verdict: Verdict, limits: Sequence[str] = ()) -> 
         generation=generation,
         invalid=verdict.reason if verdict.state is State.REJECTED and not verdict.rejected else "",
         limits=tuple(limits),
+        references=references,
         programmed=len(set(verdict.proxies) - refusers),
         waiting=waiting,
         refusals=tuple(
@@ -85,6 +96,9 @@ def brief(figure: Figure) -> Figure:
         refusals=tuple(text[:LONGEST_MESSAGE] for text in figure.refusals[:NAMES_SHOWN]),
         limits=tuple(text[:LONGEST_MESSAGE] for text in figure.limits[:NAMES_SHOWN]),
         invalid=figure.invalid[:LONGEST_MESSAGE],
+        references=None
+        if figure.references is None
+        else tuple(text[:LONGEST_MESSAGE] for text in figure.references[:NAMES_SHOWN]),
     )
 
 
@@ -101,7 +115,8 @@ def merged(figures: Iterable[Figure], missing: Sequence[str] = ()) -> Figure:
     return Figure(
         generation=newest,
         invalid=next((one.invalid for one in current if one.invalid), ""),
-        limits=current[0].limits,
+        limits=tuple(dict.fromkeys(text for one in current for text in one.limits)),
+        references=_references(current),
         programmed=sum(one.programmed for one in current),
         waiting=tuple(name for one in current for name in one.waiting) + behind,
         unnamed=sum(one.unnamed for one in current),
@@ -112,11 +127,9 @@ def merged(figures: Iterable[Figure], missing: Sequence[str] = ()) -> Figure:
 
 def conditions(figure: Figure, before: Sequence[Json], now: str) -> list[Json]:
     """All conditions of the object: those of others as they are, ours of now. `now` is RFC 3339."""
-    ours = [
-        _condition(one, figure.generation, before, now) for one in (_accepted(figure), _programmed(figure))
-    ]
-    types = {one["type"] for one in ours}
-    return [one for one in before if not (isinstance(one, dict) and one.get("type") in types)] + ours
+    wanted = (_accepted(figure), *_resolved(figure), _programmed(figure))
+    ours = [_condition(one, figure.generation, before, now) for one in wanted]
+    return [one for one in before if not (isinstance(one, dict) and one.get("type") in OURS)] + ours
 
 
 def with_conditions(body: Json, figure: Figure, now: str) -> Json:
@@ -133,6 +146,19 @@ def _accepted(figure: Figure) -> tuple[str, str, str, str]:
         return ACCEPTED, "False", "Invalid", figure.invalid
     limits = f"without effect: {'; '.join(figure.limits)}" if figure.limits else ""
     return ACCEPTED, "True", "Accepted", limits
+
+
+def _references(figures: Iterable[Figure]) -> tuple[str, ...] | None:
+    found = [one.references for one in figures if one.references is not None]
+    return tuple(dict.fromkeys(text for texts in found for text in texts)) if found else None
+
+
+def _resolved(figure: Figure) -> tuple[tuple[str, str, str, str], ...]:
+    if figure.references is None:
+        return ()
+    if not figure.references:
+        return ((RESOLVED_REFS, "True", RESOLVED_REFS, ""),)
+    return ((RESOLVED_REFS, "False", "InvalidCertificateRef", "; ".join(figure.references[:NAMES_SHOWN])),)
 
 
 def _programmed(figure: Figure) -> tuple[str, str, str, str]:

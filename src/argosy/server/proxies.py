@@ -186,6 +186,7 @@ class Proxies:
                 namespace=identity.namespace,
                 labels=labels,
                 metadata=said,
+                workload=workload if known else None,
             ),
             labels=labels,
             outbound_port=node.outbound_port,

@@ -29,7 +29,7 @@ import msgspec
 
 from argosy.resources.kind import MESH_GROUPS
 from argosy.runtime.log import logger
-from argosy.server import entries
+from argosy.server import entries, gateways
 from argosy.server.delivery import Delivery
 from argosy.server.figures import Figure, Json, brief, figure_of, with_conditions
 from argosy.server.proxies import ProxySession
@@ -45,6 +45,8 @@ TELL_EVERY = 0.2
 TOLD_AT_ONCE = 256 << 10  # characters
 PEERS_WITHIN = 10.0
 RETRY_AFTER = 1.0
+GATEWAYS = "networking.istio.io/gateways"
+SECRETS = "/secrets"
 
 log = logger("status")
 
@@ -127,7 +129,14 @@ class Reporter:
             if is_reported(key):
                 self._due[key] = None
                 self._due.move_to_end(key, last=False)
+            if key.resource in (SECRETS, GATEWAYS):
+                self._look_at_gateways()
         self._woken.set()
+
+    def _look_at_gateways(self) -> None:
+        """Those that name a Secret, or share a port with another, may stand otherwise."""
+        for namespace, name in self.reconciler.snapshot.gateways.rules:
+            self._due.setdefault(Key(GATEWAYS, namespace, name))
 
     def _moved(self, _: ProxySession) -> None:
         """A proxy spoke."""
@@ -265,7 +274,13 @@ class Reporter:
             self._figures.pop(key, None)
             self.open.discard(key)
             return None
-        figure = figure_of(noted.generation, self.delivery.verdict(key, revision), noted.limits)
+        limits, references = noted.limits, None
+        if key.resource == GATEWAYS:
+            scopes = {one.held.proxy.scope for one in self.reconciler.proxies.sessions}
+            snapshot, name = self.reconciler.snapshot, f"{key.namespace}/{key.name}"
+            limits = (*limits, *gateways.standing_back(snapshot, scopes, name))
+            references = gateways.unusable_secrets(snapshot, scopes, name, self.clock())
+        figure = figure_of(noted.generation, self.delivery.verdict(key, revision), limits, references)
         if self.leadership.leads:
             figure = self.tally.of_all(key, figure)
         (self.open.add if figure.open else self.open.discard)(key)

@@ -82,6 +82,10 @@ class ClusterKey(Struct, frozen=True, kw_only=True):
     def follow(self) -> str | None:
         return self.name if self.discovery is Discovery.EDS else None
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return tls.originated_secrets(self.tls) if isinstance(self.tls, ClientTls) else ()
+
 
 _BALANCERS = {
     LoadBalancer.LEAST_REQUEST: cluster_pb2.Cluster.LEAST_REQUEST,

@@ -1,14 +1,22 @@
-"""Gateways: the ports they listen on, and the routes of each port, for the proxies of one scope.
+"""Gateways for the proxies of one scope: their listeners' chains, and the routes of each RouteConfiguration.
 
-HTTP only: a server of another protocol is reported as an error of its listener, never left out without a word.
+Facts (Istio): plain HTTP of a port is one RouteConfiguration; each HTTPS server whose TLS ends here has its own. A
+server of TCP, or of TLS that goes on, to which no VirtualService is bound, is no chain; a listener without chains is
+none. Of two chains for one server name the first has it (Envoy refuses the second).
 """
 
 from __future__ import annotations
 
-from argosy.model import ir
+from collections.abc import Iterable, Iterator
+
+from msgspec.structs import replace
+
+from argosy.model import gateways, ir
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
-from argosy.translate import names
+from argosy.translate import names, outbound
+from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters, PerConnection
+from argosy.translate.listener_gateway import Chain
 from argosy.translate.resource import Resource
 from argosy.translate.route import (
     RouteConfigurationKey,
@@ -16,59 +24,162 @@ from argosy.translate.route import (
     route_configuration,
     virtual_host,
 )
+from argosy.translate.tls import ServerTls
+
+ANY_NAME = "*"
+
+# --- routes ---------------------------------------------------------------------------------------------------------
 
 
-class NotServed(ValueError):
-    """A Gateway asks for what is not there; the message names Gateway, field, value and remedy."""
+Routed = tuple[tuple[str, tuple[ir.GatewayServer, ...]], ...]
+"""The RouteConfigurations of a scope's gateways, sorted, with the servers that each is of."""
 
 
-def ports(scope: Scope, reader: Reader) -> tuple[int, ...]:
-    """The ports with HTTP servers."""
-    return tuple(sorted({one.port for one in reader.gateway_servers(scope) if one.protocol.is_http}))
+def routed(scope: Scope, reader: Reader) -> Routed:
+    found: dict[str, list[ir.GatewayServer]] = {}
+    for listener in reader.gateway_listeners(scope):
+        for server in listener.servers:
+            if server.routes_http:
+                found.setdefault(names.gateway_route(server, listener.port), []).append(server)
+    return tuple((name, tuple(servers)) for name, servers in sorted(found.items()))
 
 
-def servers(reader: Reader, scope: Scope, port: int) -> tuple[ir.GatewayServer, ...]:
-    """Those of a port, all of them HTTP. Raises NotServed where none is."""
-    found = tuple(one for one in reader.gateway_servers(scope) if one.port == port)
-    http = tuple(one for one in found if one.protocol.is_http)
-    if found and not http:
-        first = found[0]
-        raise NotServed(
-            f"Gateway {first.gateway}: server {first.name or first.port}: port.protocol: "
-            f"{first.protocol} is not served yet; use HTTP"
-        )
-    return http
-
-
-def routes(scope: Scope, port: int, reader: Reader) -> Resource:
-    """Of one host at several Gateways on a port, the routes are joined in the order of the Gateways."""
+def routes(scope: Scope, name: str, servers: tuple[ir.GatewayServer, ...], reader: Reader) -> Resource:
+    """Of one host at several servers the routes are joined in the order of their Gateways."""
     joined: dict[str, list[ir.Route]] = {}
+    ports: dict[str, int] = {}
     secure: set[str] = set()
-    seen: set[str] = set()
-    for server in servers(reader, scope, port):
+    seen: set[tuple[str, str, int]] = set()
+    for server in servers:
         redirects = server.tls is not None and server.tls.https_redirect
-        if redirects:
-            secure.update(host.rpartition("/")[2] for host in server.hosts)
-        if server.gateway in seen:
-            continue
-        seen.add(server.gateway)
-        for served in reader.gateway_hosts(scope, server.gateway, port):
-            joined.setdefault(served.host, []).extend(served.table.routes)
-    # A host that must be reached by https is redirected even where no VirtualService routes it.
-    for host in secure:
-        joined.setdefault(host, [])
+        for served in reader.gateway_hosts(scope, server):
+            ports.setdefault(served.host, server.port)
+            if redirects:
+                secure.add(served.host)
+            if (served.host, server.bound_by, server.port) not in seen:
+                seen.add((served.host, server.bound_by, server.port))
+                joined.setdefault(served.host, []).extend(served.table.routes)
+        # A host that must be reached by https is redirected even where no VirtualService routes it.
+        for host in server.server_names if redirects else ():
+            secure.add(host)
+            ports.setdefault(host, server.port)
+            joined.setdefault(host, [])
+    if not joined:
+        joined, ports = {ANY_NAME: []}, {ANY_NAME: servers[0].port}
     fragments = tuple(
         virtual_host(
             VirtualHostKey(
-                name=f"{host}:{port}",
+                name=f"{host if found or host in secure else 'blackhole'}:{ports[host]}",
                 domains=(host,),
-                routes=tuple(found),
-                port=port,
+                routes=gateways.joined(found),
+                port=ports[host],
                 require_tls="ALL" if host in secure else "",
             )
         )
         for host, found in sorted(joined.items())
     )
-    return route_configuration(
-        RouteConfigurationKey(name=names.gateway_route(port), virtual_hosts=fragments, ignore_port=True)
+    return route_configuration(RouteConfigurationKey(name=name, virtual_hosts=fragments, ignore_port=True))
+
+
+# --- listeners ------------------------------------------------------------------------------------------------------
+
+
+def listener(scope: Scope, bind: str, port: int, reader: Reader) -> ir.GatewayListener | None:
+    found = reader.gateway_listeners(scope)
+    return next((one for one in found if (one.bind, one.port) == (bind, port)), None)
+
+
+def chains(scope: Scope, found: ir.GatewayListener, reader: Reader) -> tuple[Chain, ...]:
+    if found.kind is ir.ListenerKind.HTTP:
+        first = found.servers[0]
+        return (Chain(stat_prefix=f"gateway_{found.port}", route=names.gateway_route(first, found.port)),)
+    made = (one for server in found.servers for one in _chains(scope, found, server, reader))
+    return tuple(_told_apart(made))
+
+
+def _told_apart(made: Iterable[Chain]) -> Iterator[Chain]:
+    taken: set[tuple[str, tuple[str, ...]]] = set()
+    for chain in made:
+        wanted = dict.fromkeys(chain.server_names or (ANY_NAME,))
+        own = [name for name in wanted if (name, chain.application_protocols) not in taken]
+        if not own:
+            continue
+        taken.update((name, chain.application_protocols) for name in own)
+        # Envoy has no name for every name: there the match is empty, and covers the others too.
+        yield replace(chain, server_names=() if ANY_NAME in own else tuple(own))
+
+
+def _chains(
+    scope: Scope, found: ir.GatewayListener, server: ir.GatewayServer, reader: Reader
+) -> Iterator[Chain]:
+    prefix = f"gateway_{server.port}_{server.gateway.replace('/', '_')}_{server.port_name}"
+    ends = _ends(scope, server)
+    if server.routes_http:
+        yield Chain(
+            stat_prefix=prefix,
+            server_names=server.server_names,
+            tls=ends,
+            route=names.gateway_route(server, found.port),
+        )
+    elif server.passes and server.tls is not None:
+        if server.tls.mode is ir.ServerTlsMode.AUTO_PASSTHROUGH:
+            yield Chain(
+                stat_prefix=prefix,
+                server_names=server.server_names,
+                application_protocols=names.ISTIO_ALPN,
+                by_sni=True,
+            )
+            return
+        for route in reader.gateway_tls(scope, server):
+            yield _bytes(
+                scope, route.destinations, Chain(stat_prefix=prefix, server_names=route.sni_hosts), reader
+            )
+    else:
+        destinations = reader.gateway_tcp(scope, server)
+        if destinations:
+            by = server.server_names if ends is not None else ()
+            yield _bytes(scope, destinations, Chain(stat_prefix=prefix, server_names=by, tls=ends), reader)
+
+
+def _bytes(
+    scope: Scope, destinations: tuple[ir.WeightedDestination, ...], chain: Chain, reader: Reader
+) -> Chain:
+    clusters: Clusters = outbound.weighted(destinations)
+    first = destinations[0].destination
+    connections: PerConnection = AS_IT_COMES
+    if len(destinations) == 1:
+        connections = outbound.per_connection(reader, scope, first.host, first.port)
+    return replace(chain, clusters=clusters, connections=connections)
+
+
+def secrets(scope: Scope, server: ir.GatewayServer) -> tuple[str, ...]:
+    """The names of the mesh's Secrets that a server needs."""
+    ends = _ends(scope, server)
+    return tuple(name for name in ends.secrets if name.startswith(names.SECRETS)) if ends else ()
+
+
+def _ends(scope: Scope, server: ir.GatewayServer) -> ServerTls | None:
+    """The TLS that ends at a server; None where none does."""
+    written = server.tls
+    if written is None or server.passes or server.kind is not ir.ListenerKind.TLS:
+        return None
+    certificates = tuple(names.credential(scope.namespace, one) for one in written.credentials)
+    certificates += tuple(names.certificate_files(*files) for files in written.certificates)
+    authorities = ""
+    if written.ca_credential:
+        authorities = names.authorities(scope.namespace, written.ca_credential)
+    elif written.ca_certificates:
+        authorities = names.authority_file(written.ca_certificates, written.ca_crl)
+    return ServerTls(
+        mode=written.mode,
+        certificates=certificates,
+        authorities=authorities,
+        alpn=("h2", "http/1.1") if server.routes_http else (),
+        subject_alt_names=written.subject_alt_names,
+        certificate_spki=written.certificate_spki,
+        certificate_hash=written.certificate_hash,
+        min_version=written.min_version,
+        max_version=written.max_version,
+        cipher_suites=written.cipher_suites,
+        insecure_skip_verify=written.insecure_skip_verify,
     )

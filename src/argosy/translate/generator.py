@@ -67,7 +67,9 @@ class Generator(Generic[K]):
         found = self.memo.get(key)
         if found is None:
             _calls[self.__name__] += 1
-            found = self.memo[key] = resource(key.name, self.build(key), getattr(key, "follow", None))
+            found = self.memo[key] = resource(
+                key.name, self.build(key), getattr(key, "follow", None), getattr(key, "secrets", ())
+            )
         return found
 
 
@@ -112,7 +114,8 @@ class Derivation(Generic[D, V]):
 
 
 def generator(build: Callable[[K], Message | Encoded]) -> Generator[K]:
-    """Makes `build(key) -> Message` a generator of resources named `key.name`, followed by `key.follow`."""
+    """Makes `build(key) -> Message` a generator of resources named `key.name`, followed by `key.follow`, with the
+    secrets of `key.secrets` in it."""
     return Generator(build)
 
 
@@ -130,7 +133,9 @@ def calls() -> Counter[str]:
     return Counter(_calls)
 
 
-def resource(name: str, message: Message | Encoded, follow: str | None = None) -> Resource:
+def resource(
+    name: str, message: Message | Encoded, follow: str | None = None, secrets: tuple[str, ...] = ()
+) -> Resource:
     """A named, versioned resource from a message."""
     if isinstance(message, Encoded):
         type_url, data = TYPE + message.type_name, message.data
@@ -150,7 +155,7 @@ def resource(name: str, message: Message | Encoded, follow: str | None = None) -
             field(3, name.encode()),
         )
     )
-    return Resource(name=name, version=version, frame=frame, follow=follow)
+    return Resource(name=name, version=version, frame=frame, follow=follow, secrets=secrets)
 
 
 def field(number: int, data: bytes) -> bytes:

@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 from argosy.model.facts import Fact
 from argosy.model.reader import Reader
 from argosy.model.snapshot import Snapshot
 from argosy.translate.faults import Faults
-from argosy.translate.resource import Resource
+from argosy.translate.resource import SECRET, Resource
 
 Compute = Callable[[Reader], Any]
 PLAN = "plan"
@@ -58,6 +59,7 @@ class ViewBuild:
         self.resources: dict[str, dict[str, Resource]] = {}
         self.nodes: dict[tuple[str, str], Node] = {}
         self.changes: Changes = {}
+        self._naming: dict[str, set[tuple[str, str]]] = {}  # secret -> the resources that name it
 
     def start(self) -> None:
         """Adds the first nodes."""
@@ -67,6 +69,25 @@ class ViewBuild:
         """`node.value` went from `old` to `new`."""
         if isinstance(new, Resource) or isinstance(old, Resource):
             self.publish(node.kind, node.name, new)
+            before = old.secrets if isinstance(old, Resource) else ()
+            after = new.secrets if isinstance(new, Resource) else ()
+            if before != after:
+                self._name_secrets((node.kind, node.name), set(before), set(after))
+
+    def secret(self, name: str, reader: Reader) -> Resource | None:
+        """What a secret that a resource of this view names is."""
+        raise NotImplementedError
+
+    def _name_secrets(self, slot: tuple[str, str], before: set[str], after: set[str]) -> None:
+        """A secret is there for as long as something names it."""
+        for name in after - before:
+            self._naming.setdefault(name, set()).add(slot)
+            self.add(SECRET, name, Phase.PART, partial(self.secret, name))
+        for name in before - after:
+            self._naming[name].discard(slot)
+            if not self._naming[name]:
+                del self._naming[name]
+                self.remove(SECRET, name)
 
     def slot(self, node: Node) -> tuple[str, str]:
         """The resource in which a node shows."""

@@ -1,41 +1,82 @@
-"""Listeners of a gateway: one a port that Gateway servers name, with the routes of that port by RDS."""
+"""Listeners of a gateway: one an address and port that Gateway servers name, and a filter chain for each of these that
+is told apart: plain HTTP is one, TLS is by the name in its hello.
+
+HTTP is routed by RDS, certificates come by SDS: so neither a route nor a renewed certificate changes a listener.
+"""
 
 from __future__ import annotations
 
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from msgspec import Struct
 
-from argosy.translate import connection_manager, names, wire
+from argosy.translate import connection_manager, names, tls, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
-from argosy.translate.filters import access_log
+from argosy.translate.filters import access_log, listener, sni, stats, tcp_proxy
 from argosy.translate.generator import generator
 
 
+class Chain(Struct, frozen=True, kw_only=True):
+    """What becomes of a connection: HTTP by the routes of `route`, by its server name (`by_sni`), or to `clusters`."""
+
+    stat_prefix: str
+    server_names: tuple[str, ...] = ()  # (): every one, and none
+    application_protocols: tuple[str, ...] = ()  # (): every one
+    tls: tls.ServerTls | None = None  # None: as it comes
+    route: str = ""
+    by_sni: bool = False
+    clusters: tcp_proxy.Clusters = ()
+    connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
+
+
 class GatewayListenerKey(Struct, frozen=True, kw_only=True):
-    address: str
+    name: str
+    address: str  # or `unix://path`
     bind: int  # the port really bound
-    port: int  # the port that Gateways speak of
+    chains: tuple[Chain, ...]
+    inspects: bool = False  # whether connections are looked at for TLS
     log: access_log.AccessLog = access_log.OFF
 
     @property
-    def name(self) -> str:
-        return f"{self.address}_{self.port}"
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for one in self.chains if one.tls for name in one.tls.secrets))
 
 
 @generator
 def gateway_listener(key: GatewayListenerKey) -> listener_pb2.Listener:
-    manager = ConnectionManager(
-        place=Place.GATEWAY,
-        route=names.gateway_route(key.port),
-        stat_prefix=f"gateway_{key.port}",
-        log=key.log,
-    )
-    return listener_pb2.Listener(
+    out = listener_pb2.Listener(
         name=key.name,
         address=wire.address(key.address, key.bind),
         traffic_direction=wire.OUTBOUND,
         enable_reuse_port=wire.false(),
-        filter_chains=[
-            listener_components_pb2.FilterChain(filters=[connection_manager.network_filter(manager)])
-        ],
+        filter_chains=[_chain(one, key.log) for one in key.chains],
     )
+    if key.inspects:
+        out.listener_filters.append(listener.tls_inspector())
+    return out
+
+
+def _chain(key: Chain, log: access_log.AccessLog) -> listener_components_pb2.FilterChain:
+    out = listener_components_pb2.FilterChain(filters=_filters(key, log))
+    out.filter_chain_match.server_names.extend(key.server_names)
+    out.filter_chain_match.application_protocols.extend(key.application_protocols)
+    if not out.filter_chain_match.ListFields():
+        out.ClearField("filter_chain_match")
+    if key.tls is not None:
+        out.transport_socket.CopyFrom(tls.terminate(key.tls))
+    return out
+
+
+def _filters(key: Chain, log: access_log.AccessLog) -> list[listener_components_pb2.Filter]:
+    if key.route:
+        manager = ConnectionManager(
+            place=Place.GATEWAY, route=key.route, stat_prefix=key.stat_prefix, log=log
+        )
+        return [connection_manager.network_filter(manager)]
+    proxy = tcp_proxy.TcpProxy(
+        stat_prefix=key.stat_prefix,
+        clusters=((names.BLACK_HOLE, 1),) if key.by_sni else key.clusters,
+        reporter=stats.SOURCE,
+        connections=key.connections,
+        log=log,
+    )
+    return [*(sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()), tcp_proxy.network_filter(proxy)]

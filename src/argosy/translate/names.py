@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argosy.model.ir import GatewayServer
+
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
 INBOUND_PASSTHROUGH = "InboundPassthroughCluster"
@@ -17,6 +19,9 @@ ROOTS = "ROOTCA"  # SDS: the trust bundle, served by the agent
 
 MESH_ALPN = "istio"
 """Offered first by mesh clients, chosen by nobody: an inbound filter chain recognises mesh traffic by it."""
+
+ISTIO_ALPN = (MESH_ALPN, "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2")
+"""All that Istio's sidecars may offer."""
 
 
 def outbound(host: str, port: int, subset: str = "") -> str:
@@ -50,8 +55,54 @@ def inbound_listener(port: int) -> str:
     return f"inbound_{port}"
 
 
-def gateway_route(port: int) -> str:
-    return f"http.{port}"
+def of_sni(name: str) -> tuple[str, int, str]:
+    """(host, port, subset) of what `sni` made."""
+    _, port, subset, host = name.split("_.", 3)
+    return host, int(port), subset
+
+
+def is_sni(name: str) -> bool:
+    return name.startswith("outbound_.")
+
+
+def gateway_listener(bind: str, address: str, port: int) -> str:
+    """`address`: what is bound where a Gateway says nothing."""
+    return bind if bind.startswith("unix://") else f"{bind or address}_{port}"
+
+
+def gateway_route(server: GatewayServer, port: int) -> str:
+    """The RouteConfiguration of a server that routes HTTP; `port` is listened on. Plain HTTP of a port is one."""
+    bind = f".{server.bind}" if server.bind else ""
+    if server.protocol.is_http:
+        return f"http.{port}{bind}"
+    namespace, _, name = server.gateway.partition("/")
+    return f"https.{server.port}.{server.port_name}.{name}.{namespace}{bind}"
+
+
+SECRETS = "kubernetes://"
+
+
+def credential(namespace: str, name: str) -> str:
+    """A Secret with certificate and key, as a proxy of `namespace` names it."""
+    name = name.removeprefix(SECRETS)
+    return f"{SECRETS}{name if '/' in name else f'{namespace}/{name}'}"
+
+
+def withheld(name: str) -> str:
+    return f"{SECRETS}{name}"
+
+
+def authorities(namespace: str, name: str) -> str:
+    """The authorities in the Secret NAME-cacert, or else NAME."""
+    return f"{credential(namespace, name)}-cacert"
+
+
+def certificate_files(certificate: str, key: str) -> str:
+    return f"file-cert:{certificate}~{key}"
+
+
+def authority_file(certificates: str, revoked: str) -> str:
+    return f"file-root:{certificates}~{revoked}" if revoked else f"file-root:{certificates}"
 
 
 def peer_authentication(port: int) -> str:

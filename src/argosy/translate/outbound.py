@@ -7,6 +7,7 @@ recorded.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from msgspec.structs import replace
@@ -46,6 +47,8 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
     mutual = mutual_tls(reader, endpoints, service_port)
     application = _application(service, service_port, policy, mesh, all(mutual))
     encryption, tls = _encryption(reader, service, port, subset, policy, application)
+    if isinstance(tls, ir.ClientTls) and tls.credential_name:
+        tls = replace(tls, credential_name=_credential(scope, tls))
     load = _load(reader, service, service_port, _of_subset(endpoints, destination, subset), discovery)
     return ClusterKey(
         name=names.outbound(host, port, subset),
@@ -157,6 +160,17 @@ def _encryption(
     return Encryption.ALWAYS, tls
 
 
+def _credential(scope: Scope, tls: ir.ClientTls) -> str:
+    """The secret's name. What a sidecar is not given it asks for without a namespace, in vain: nothing is sent that is
+    not verified."""
+    given = scope.type is ProxyType.ROUTER or tls.for_sidecars
+    return (
+        names.credential(scope.namespace, tls.credential_name)
+        if given
+        else names.withheld(tls.credential_name)
+    )
+
+
 def identities(reader: Reader, service: ir.Service) -> tuple[str, ...]:
     """Who may serve `service`: what it says itself, else the accounts of its endpoints, healthy or not (an endpoint
     that becomes healthy must not change the cluster)."""
@@ -191,6 +205,41 @@ def load_assignment(
     return LoadAssignmentKey(
         name=names.outbound(host, port, subset), localities=_localities(reader, endpoints, service_port)
     )
+
+
+def sni_cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> ClusterKey | None:
+    """Of connections that a gateway passes on by server name: their TLS is the client's and goes on as it is, so the
+    endpoints are those that take mesh TLS. None where there can be none."""
+    key = cluster(reader, scope, host, port, subset)
+    if key is None or key.discovery not in (Discovery.EDS, Discovery.STRICT_DNS):
+        return None
+    return ClusterKey(
+        name=names.sni(host, port, subset),
+        discovery=key.discovery,
+        connect_timeout=key.connect_timeout,
+        policy=replace(key.policy, proxy_protocol=""),
+        service=host,
+        load=tuple(_mutual_only(key.load)),
+        dns_refresh_rate=key.dns_refresh_rate,
+    )
+
+
+def sni_load_assignment(
+    reader: Reader, scope: Scope, host: str, port: int, subset: str
+) -> LoadAssignmentKey | None:
+    key = load_assignment(reader, scope, host, port, subset)
+    if key is None:
+        return None
+    return LoadAssignmentKey(
+        name=names.sni(host, port, subset), localities=tuple(_mutual_only(key.localities))
+    )
+
+
+def _mutual_only(groups: Iterable[LocalityKey]) -> Iterator[LocalityKey]:
+    for group in groups:
+        mutual = tuple(endpoint for endpoint in group.endpoints if endpoint.mtls)
+        if mutual:
+            yield replace(group, endpoints=mutual)
 
 
 def on_port(reader: Reader, service: ir.Service, port: ir.ServicePort) -> tuple[ir.Endpoint, ...]:
@@ -388,10 +437,10 @@ def tcp_clusters(reader: Reader, scope: Scope, host: str, port: int) -> Clusters
     destinations = destinations or reader.tcp_destinations(scope, host, port)
     if not destinations:
         return ((names.outbound(host, port), 1),)
-    return _weighted(destinations)
+    return weighted(destinations)
 
 
-def _weighted(destinations: tuple[ir.WeightedDestination, ...]) -> Clusters:
+def weighted(destinations: tuple[ir.WeightedDestination, ...]) -> Clusters:
     return tuple(
         (names.outbound(one.destination.host, one.destination.port, one.destination.subset), one.weight)
         for one in destinations
@@ -403,7 +452,7 @@ def tls_chains(
 ) -> tuple[tuple[tuple[str, ...], Clusters], ...]:
     """Where TLS connections to a port go by the name in their hello: (names, clusters), the first that fits."""
     found = tuple(
-        (route.sni_hosts or (host,), _weighted(route.destinations))
+        (route.sni_hosts or (host,), weighted(route.destinations))
         for route in reader.tls_routes(scope, host, port)
     )
     return found or (((host,), tcp_clusters(reader, scope, host, port)),)

@@ -21,6 +21,7 @@ from argosy.translate import edge, extension, names, outbound
 from argosy.translate import listener_gateway as gateway
 from argosy.translate import listener_inbound as inbound
 from argosy.translate import listener_outbound as listeners
+from argosy.translate import secret as secrets
 from argosy.translate.cluster import Application, ClusterKey, Discovery
 from argosy.translate.filters import access_log, tcp_proxy
 from argosy.translate.graph import PLAN, Graph, Node, Phase
@@ -49,7 +50,7 @@ class OwnPlan(Struct, frozen=True, kw_only=True):
     ports: tuple[tuple[int, Handling], ...] = ()  # workload ports
     bound: tuple[int, ...] = ()  # of them, those that listen by themselves where the others are captured
     upstreams: tuple[tuple[DeclaredUpstream, Handling], ...] = ()
-    servers: tuple[tuple[str, int], ...] = ()  # (address, port) of a gateway
+    listeners: tuple[tuple[str, int], ...] = ()  # of a gateway: (bind, workload port)
 
 
 class OwnView(PatchedView):
@@ -71,6 +72,9 @@ class OwnView(PatchedView):
         self._part(LISTENER, names.CONNECT_HTTP, _connect_http)
         if proxy.outbound_port:
             self._part(LISTENER, names.OUTBOUND_PROXY, _outbound_proxy)
+
+    def secret(self, name: str, reader: Reader) -> Resource | None:
+        return secrets.named(self.proxy.scope, name, reader)
 
     def _part(self, kind: str, name: str, compute: Callable[..., Resource | None], *arguments: Any) -> None:
         self.add(kind, name, Phase.PART, partial(compute, self.proxy, *arguments))
@@ -116,17 +120,16 @@ class OwnView(PatchedView):
                     _upstream_routes,
                     upstream,
                 )
-        for address, port in plan.servers:
-            found[LISTENER, f"{address}_{port}"] = (_gateway_listener, address, port)
+        for bind, number in plan.listeners:
+            name = names.gateway_listener(bind, self.proxy.bind_address, number)
+            found[LISTENER, name] = (_gateway_listener, bind, number)
         return found
 
 
 def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
     if proxy.type is ProxyType.ROUTER:
-        servers = {
-            (server.bind or proxy.bind_address, server.port) for server in reader.gateway_servers(proxy.scope)
-        }
-        return OwnPlan(servers=tuple(sorted(servers)))
+        found = reader.gateway_listeners(proxy.scope)
+        return OwnPlan(listeners=tuple(sorted((one.bind, one.port) for one in found)))
     ports = tuple(
         (port.workload, inbound_handling(port.protocol))
         for port in reader.inbound_ports(proxy.scope, proxy.namespace, proxy.name)
@@ -344,10 +347,19 @@ def _upstream_routes(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader) -
 # --- gateways -------------------------------------------------------------------------------------------------------
 
 
-def _gateway_listener(proxy: Proxy, address: str, port: int, reader: Reader) -> Resource | None:
-    if not edge.servers(reader, proxy.scope, port):
+def _gateway_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Resource | None:
+    """None where no server of it leads anywhere."""
+    found = edge.listener(proxy.scope, bind, port, reader)
+    chains = edge.chains(proxy.scope, found, reader) if found is not None else ()
+    if found is None or not chains:
         return None
-    key = gateway.GatewayListenerKey(
-        address=address, bind=proxy.bound(port), port=port, log=_log(reader, proxy)
+    return gateway.gateway_listener(
+        gateway.GatewayListenerKey(
+            name=names.gateway_listener(bind, proxy.bind_address, port),
+            address=bind or proxy.bind_address,
+            bind=proxy.bound(port),
+            chains=chains,
+            inspects=found.kind is ir.ListenerKind.TLS,
+            log=_log(reader, proxy),
+        )
     )
-    return gateway.gateway_listener(key)

@@ -20,9 +20,11 @@ TYPES = (CLUSTER, ENDPOINT, LISTENER, ROUTE, EXTENSION, SECRET)
 class Resource(Struct, frozen=True, weakref=True):
     """`frame` is a serialised `envoy.service.discovery.v3.Resource` (name, version, Any): a delta response is a join
     of frames. `follow` names the resource of the next type that Envoy will subscribe to when it takes this one (the
-    ClusterLoadAssignment of an EDS cluster), or None; delivery waits for it before it sends what uses the cluster."""
+    ClusterLoadAssignment of an EDS cluster), or None; delivery waits for it before it sends what uses the cluster.
+    `secrets` are the names of the secrets in it that the server sends (the agent's own are none of these)."""
 
     name: str
     version: str
     frame: bytes
     follow: str | None = None
+    secrets: tuple[str, ...] = ()

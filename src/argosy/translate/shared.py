@@ -14,7 +14,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from argosy.model import ir
 from argosy.model.envoy_patches import PlacedPatch, Side
+from argosy.model.hostnames import covers
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.sidecars import EgressListener
@@ -22,6 +24,7 @@ from argosy.translate import cluster as clusters
 from argosy.translate import domains, edge, egress, names, outbound
 from argosy.translate import endpoint as endpoints
 from argosy.translate import listener_outbound as listeners
+from argosy.translate import secret as secrets
 from argosy.translate.cluster import Discovery
 from argosy.translate.domains import Claims, Rank
 from argosy.translate.filters import access_log
@@ -60,6 +63,7 @@ class VirtualHostPlan(Struct, frozen=True):
 
 class HostPlan(Struct, frozen=True, kw_only=True):
     clusters: tuple[tuple[int, str], ...] = ()  # (port, subset)
+    by_sni: bool = False  # whether each has a second one, for connections that are passed on by server name
     virtual_hosts: tuple[VirtualHostPlan, ...] = ()
     captured: tuple[tuple[int, str, Rank], ...] = ()  # (port, name of the listener, rank)
 
@@ -76,6 +80,7 @@ class SharedView(PatchedView):
         self.of_joined: Patches = ()  # and of what they are joined in
         self.additions: dict[additions.Place, tuple[PlacedPatch, additions.AdditionKey]] = {}
         self.added: dict[additions.Place, Resource] = {}  # by patches; what is generated goes before it
+        self.routed: dict[str, tuple[ir.GatewayServer, ...]] = {}  # of each RouteConfiguration of a gateway
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
@@ -93,7 +98,7 @@ class SharedView(PatchedView):
         if self.scope.sidecar:
             self.add(PLAN, EGRESS_PLAN, Phase.PLAN, partial(_bound_egress, self.scope))
         if not sidecar:
-            self.add(PLAN, GATEWAY_PLAN, Phase.PLAN, partial(edge.ports, self.scope))
+            self.add(PLAN, GATEWAY_PLAN, Phase.PLAN, partial(edge.routed, self.scope))
         reader = Reader(self.graph.snapshot)
         for host in (*reader.hosts(), *reader.virtual_hosts()):
             self.join(host)
@@ -120,6 +125,9 @@ class SharedView(PatchedView):
             super().settled(node, old, new)
             if node.kind == CLUSTER:
                 self._follow(node, new)
+
+    def secret(self, name: str, reader: Reader) -> Resource | None:
+        return secrets.named(self.scope, name, reader)
 
     def slot(self, node: Node) -> tuple[str, str]:
         if node.kind == VIRTUAL_HOST:
@@ -172,11 +180,17 @@ class SharedView(PatchedView):
     # --- plans ------------------------------------------------------------------------------------------------------
 
     def _replan(self, host: str, old: HostPlan, new: HostPlan) -> None:
-        for port, subset in set(old.clusters) - set(new.clusters):
+        gone, kept = set(old.clusters) - set(new.clusters), set(new.clusters)
+        for port, subset in gone:
             self.remove(CLUSTER, names.outbound(host, port, subset))
         for port, subset in new.clusters:
             compute = partial(_cluster, self.scope, host, port, subset)
             self.add(CLUSTER, names.outbound(host, port, subset), Phase.PART, compute)
+        for port, subset in (gone if new.by_sni else gone | kept) if old.by_sni else ():
+            self.remove(CLUSTER, names.sni(host, port, subset))
+        for port, subset in kept if new.by_sni else ():
+            compute = partial(_sni_cluster, self.scope, host, port, subset)
+            self.add(CLUSTER, names.sni(host, port, subset), Phase.PART, compute)
         self._replan_virtual_hosts(host, old, new)
         after: dict[int, dict[str, Rank]] = {port: {} for port, _, _ in old.captured + new.captured}
         for port, name, rank in new.captured:
@@ -225,11 +239,19 @@ class SharedView(PatchedView):
             self.listening[port] += 1 if wanted else -1
             self.mark(ROUTE, port)
 
-    def _replan_gateways(self, old: tuple[int, ...], new: tuple[int, ...]) -> None:
-        for port in set(old) - set(new):
-            self.remove(ROUTE, names.gateway_route(port))
-        for port in new:
-            self.add(ROUTE, names.gateway_route(port), Phase.PART, partial(edge.routes, self.scope, port))
+    def _replan_gateways(self, old: edge.Routed, new: edge.Routed) -> None:
+        before, after = dict(old), dict(new)
+        for route in before.keys() - after.keys():
+            del self.routed[route]
+            self.remove(ROUTE, route)
+        for route, servers in new:
+            self.routed[route] = servers
+            self.add(ROUTE, route, Phase.PART, partial(self._gateway_routes, route))
+            if before.get(route) != servers:
+                self.mark(ROUTE, route)
+
+    def _gateway_routes(self, route: str, reader: Reader) -> Resource:
+        return edge.routes(self.scope, route, self.routed[route], reader)
 
     def _replan_egress(self, old: tuple[EgressListener, ...], new: tuple[EgressListener, ...]) -> None:
         """A listener that says something else is another one."""
@@ -249,7 +271,7 @@ class SharedView(PatchedView):
         if new is None or new.follow is None:
             self.remove(ENDPOINT, node.name)
             return
-        compute = partial(_load_assignment, self.scope, *names.of_outbound(new.follow))
+        compute = partial(_load_assignment, self.scope, new.follow)
         self.add(ENDPOINT, new.follow, Phase.PART, compute)
 
     # --- values -----------------------------------------------------------------------------------------------------
@@ -373,7 +395,8 @@ def host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
     subsets = outbound.subsets(reader.destination(scope, host))
     planned = tuple((port.number, subset) for port in ports for subset in subsets)
     if scope.type is not ProxyType.SIDECAR:
-        return HostPlan(clusters=planned)
+        passed_on = not service.external and any(covers(one, host) for one in reader.auto_passthrough(scope))
+        return HostPlan(clusters=planned, by_sni=passed_on)
     if scope.sidecar:
         if not reader.visible(scope, host):
             return replace(_virtual_host_plan(scope, host, reader) or HostPlan(), clusters=planned)
@@ -426,8 +449,16 @@ def _cluster(scope: Scope, host: str, port: int, subset: str, reader: Reader) ->
     return clusters.cluster(key) if key is not None else None
 
 
-def _load_assignment(scope: Scope, host: str, port: int, subset: str, reader: Reader) -> Resource | None:
-    key = outbound.load_assignment(reader, scope, host, port, subset)
+def _sni_cluster(scope: Scope, host: str, port: int, subset: str, reader: Reader) -> Resource | None:
+    key = outbound.sni_cluster(reader, scope, host, port, subset)
+    return clusters.cluster(key) if key is not None else None
+
+
+def _load_assignment(scope: Scope, name: str, reader: Reader) -> Resource | None:
+    if names.is_sni(name):
+        key = outbound.sni_load_assignment(reader, scope, *names.of_sni(name))
+    else:
+        key = outbound.load_assignment(reader, scope, *names.of_outbound(name))
     return endpoints.load_assignment(key) if key is not None else None
 
 

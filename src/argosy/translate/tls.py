@@ -12,7 +12,9 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tl
 from envoy.type.matcher.v3 import string_pb2
 from msgspec import Struct
 
-from argosy.model.ir import ClientTls, TlsMode
+from argosy.model.credentials import AUTHORITIES
+from argosy.model.hostnames import is_address
+from argosy.model.ir import ClientTls, ServerTlsMode, TlsMode
 from argosy.translate import names, wire
 
 SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
@@ -29,6 +31,9 @@ _TLS12 = common_pb2.TlsParameters(
     tls_minimum_protocol_version=common_pb2.TlsParameters.TLSv1_2,
     tls_maximum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
 )
+LISTENER_CREDENTIAL_WAIT = 5000
+"""The same for a listener: it serves its other chains then. A server that answers says at once that there is none."""
+
 _URI = common_pb2.SubjectAltNameMatcher.URI
 _DNS = common_pb2.SubjectAltNameMatcher.DNS
 
@@ -45,11 +50,11 @@ def secret(name: str) -> secret_pb2.SdsSecretConfig:
     return secret_pb2.SdsSecretConfig(name=name, sds_config=wire.ads())
 
 
-def credential(name: str) -> secret_pb2.SdsSecretConfig:
-    """A secret that a DestinationRule names. One that nobody sends must not hold back a proxy's start: until it is
-    there, connections that need it fail."""
-    out = secret(f"kubernetes://{name}")
-    out.sds_config.initial_fetch_timeout.CopyFrom(wire.milliseconds(CREDENTIAL_WAIT))
+def credential(name: str, wait: int = CREDENTIAL_WAIT) -> secret_pb2.SdsSecretConfig:
+    """A secret that configuration names. One that nobody sends must not hold back a proxy's start: until it is there,
+    connections that need it fail."""
+    out = secret(name)
+    out.sds_config.initial_fetch_timeout.CopyFrom(wire.milliseconds(wait))
     return out
 
 
@@ -93,6 +98,88 @@ def common_tls(
     )
 
 
+class ServerTls(Struct, frozen=True, kw_only=True):
+    """TLS that ends at a gateway. Certificates and authorities are names of secrets."""
+
+    mode: ServerTlsMode
+    certificates: tuple[str, ...] = ()
+    authorities: str = ""
+    alpn: tuple[str, ...] = ()
+    subject_alt_names: tuple[str, ...] = ()
+    certificate_spki: tuple[str, ...] = ()
+    certificate_hash: tuple[str, ...] = ()
+    min_version: str = ""
+    max_version: str = ""
+    cipher_suites: tuple[str, ...] = ()
+    insecure_skip_verify: bool = False
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Those that the server sends."""
+        return (*self.certificates, *((self.authorities,) if self.authorities else ()))
+
+
+def terminate(tls: ServerTls) -> base_pb2.TransportSocket:
+    """Istio: MUTUAL and ISTIO_MUTUAL demand a certificate, OPTIONAL_MUTUAL verifies one that is given."""
+    common = tls_pb2.CommonTlsContext(
+        tls_params=common_pb2.TlsParameters(
+            tls_minimum_protocol_version=_version(tls.min_version, "TLSV1_2"),
+            tls_maximum_protocol_version=_version(tls.max_version, "TLSV1_3"),
+            cipher_suites=tls.cipher_suites,
+        ),
+        alpn_protocols=tls.alpn,
+    )
+    in_mesh = tls.mode is ServerTlsMode.ISTIO_MUTUAL
+    if in_mesh:
+        common.tls_certificate_sds_secret_configs.append(secret(names.CERTIFICATE))
+    else:
+        common.tls_certificate_sds_secret_configs.extend(
+            credential(name, LISTENER_CREDENTIAL_WAIT) for name in tls.certificates
+        )
+    if in_mesh or tls.mode.verifies:
+        by = secret(names.ROOTS) if in_mesh else credential(tls.authorities, LISTENER_CREDENTIAL_WAIT)
+        common.combined_validation_context.CopyFrom(
+            tls_pb2.CommonTlsContext.CombinedCertificateValidationContext(
+                default_validation_context=_clients(tls), validation_context_sds_secret_config=by
+            )
+        )
+    context = tls_pb2.DownstreamTlsContext(common_tls_context=common)
+    context.require_client_certificate.value = in_mesh or tls.mode is ServerTlsMode.MUTUAL
+    return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=wire.pack(context))
+
+
+def _version(written: str, default: str) -> common_pb2.TlsParameters.TlsProtocol:
+    """Envoy writes the v of Istio's TLSV1_3 small."""
+    return common_pb2.TlsParameters.TlsProtocol.Value((written or default).replace("V", "v"))
+
+
+def _clients(tls: ServerTls) -> common_pb2.CertificateValidationContext:
+    """Who a client must be, beside verified by the authorities."""
+    out = common_pb2.CertificateValidationContext(
+        verify_certificate_spki=tls.certificate_spki,
+        verify_certificate_hash=tls.certificate_hash,
+        match_typed_subject_alt_names=[
+            common_pb2.SubjectAltNameMatcher(san_type=kind, matcher=string_pb2.StringMatcher(exact=name))
+            for name in tls.subject_alt_names
+            for kind in _kinds_of_name(name)
+        ],
+    )
+    if tls.insecure_skip_verify:
+        out.trust_chain_verification = common_pb2.CertificateValidationContext.ACCEPT_UNTRUSTED
+    return out
+
+
+def _kinds_of_name(name: str) -> tuple[common_pb2.SubjectAltNameMatcher.SanType, ...]:
+    """Istio matches a name whatever it is the name of."""
+    if "://" in name:
+        return (_URI,)
+    if is_address(name):
+        return (common_pb2.SubjectAltNameMatcher.IP_ADDRESS,)
+    if "@" in name:
+        return (common_pb2.SubjectAltNameMatcher.EMAIL,)
+    return (_DNS,)
+
+
 def plaintext() -> base_pb2.TransportSocket:
     return base_pb2.TransportSocket(
         name="envoy.transport_sockets.raw_buffer", typed_config=wire.pack(raw_buffer_pb2.RawBuffer())
@@ -100,7 +187,7 @@ def plaintext() -> base_pb2.TransportSocket:
 
 
 def originate(tls: ClientTls, alpn: tuple[str, ...]) -> base_pb2.TransportSocket:
-    """SIMPLE and MUTUAL of a DestinationRule.
+    """SIMPLE and MUTUAL of a DestinationRule. `credential_name` is the name of the secret.
     Istio: without caCertificates the system's roots verify; insecureSkipVerify verifies nothing."""
     common = tls_pb2.CommonTlsContext(tls_params=_TLS12, alpn_protocols=alpn)
     if tls.mode is TlsMode.MUTUAL:
@@ -117,6 +204,15 @@ def originate(tls: ClientTls, alpn: tuple[str, ...]) -> base_pb2.TransportSocket
     return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=wire.pack(context))
 
 
+def originated_secrets(tls: ClientTls) -> tuple[str, ...]:
+    """What `originate` names."""
+    name = tls.credential_name
+    if not name or tls.mode not in (TlsMode.SIMPLE, TlsMode.MUTUAL):
+        return ()
+    own = (name,) if tls.mode is TlsMode.MUTUAL else ()
+    return own if tls.insecure_skip_verify else (*own, f"{name}{AUTHORITIES}")
+
+
 def _verify(tls: ClientTls, common: tls_pb2.CommonTlsContext) -> None:
     matchers = [
         common_pb2.SubjectAltNameMatcher(
@@ -130,7 +226,7 @@ def _verify(tls: ClientTls, common: tls_pb2.CommonTlsContext) -> None:
                 default_validation_context=common_pb2.CertificateValidationContext(
                     match_typed_subject_alt_names=matchers
                 ),
-                validation_context_sds_secret_config=credential(f"{tls.credential_name}-cacert"),
+                validation_context_sds_secret_config=credential(f"{tls.credential_name}{AUTHORITIES}"),
             )
         )
         return

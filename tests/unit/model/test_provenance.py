@@ -9,7 +9,6 @@ from argosy.model.routing import Place, hindrance, holds
 from argosy.model.scope import ProxyType, scope_of
 from tests.e2e.explained_mesh import (
     GATEWAY_LABELS,
-    GATEWAY_PORT,
     LABELS,
     PORTS,
     SERVICES,
@@ -36,12 +35,14 @@ def test_each_route_has_its_origin(seed: int) -> None:
                 position = int(written.field.split("[")[1].split("]")[0])
                 assert rule.http[position].name in route.name, "of the rule that is named"
     router = scope_of(reader, type=ProxyType.ROUTER, namespace="default", labels=GATEWAY_LABELS)
-    for server in reader.gateway_servers(router):
-        hosts = reader.gateway_hosts(router, server.gateway, GATEWAY_PORT)
-        origins_of = dict(reader.gateway_origins(router, server.gateway, GATEWAY_PORT))
-        assert {one.host: len(one.table.routes) for one in hosts} == {
-            host: len(origins) for host, origins in origins_of.items()
-        }
+    for server in (one for listener in reader.gateway_listeners(router) for one in listener.servers):
+        hosts = reader.gateway_hosts(router, server)
+        assert [(one.host, len(one.table.routes)) for one in hosts] == [
+            (host, len(origins)) for host, origins in reader.gateway_origins(router, server)
+        ]
+        assert len(reader.gateway_tls(router, server)) == len(reader.gateway_tls_origins(router, server))
+        origin = reader.gateway_tcp_origin(router, server)
+        assert (origin is None) is (reader.gateway_tcp(router, server) is None)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -325,13 +325,19 @@ def answers(made: Snapshot, seen: list[Scope]) -> Answers:
         ask("service", host)
         ask("endpoints", host)
     for scope in dict.fromkeys(seen):
-        ask("gateway_servers", scope)
         ask("outbound", scope)
         for host in Reader(made).virtual_hosts():
             ask("stands_alone", scope, host)
         ask("envoy_filters", scope)
+        ask("gateway_listeners", scope)
+        ask("gateways_refused", scope)
+        ask("auto_passthrough", scope)
         for edge in ("default/a", "shop/a", "shop/b"):
-            ask("gateway_hosts", scope, edge, 80)
+            server = ir.GatewayServer(
+                gateway=edge, name="", port=80, protocol=ir.Protocol.TCP, hosts=("*/*",)
+            )
+            for question in ("gateway_hosts", "gateway_tcp", "gateway_tls"):
+                ask(question, scope, server)
         for host in FULL:
             ask("visible", scope, host)
             ask("reachable", scope, host)

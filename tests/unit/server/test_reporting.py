@@ -21,6 +21,7 @@ from argosy.server.tally import Tally
 from argosy.store.base import Key, Unavailable
 from argosy.store.memory import MemoryStore
 from argosy.xds.registration import Port, Register
+from tests.unit.pki import Authority, encoded
 from tests.unit.server.world import VS, FakeEnvoy, node, virtual_service
 
 Json = dict[str, Any]
@@ -145,6 +146,30 @@ async def test_a_refusal_is_told_in_envoys_words(mesh: Mesh) -> None:
     found = await mesh.becomes("Rejected")
     assert "client-1.default refused RouteConfiguration http_proxy: http_proxy is bad" in found["message"]
     assert "0 of 1 affected proxies run it" in found["message"]
+
+
+async def test_a_gateway_says_which_secret_it_lacks_and_hears_when_it_comes(mesh: Mesh) -> None:
+    await mesh.workload("gw")
+    edge = Key("networking.istio.io/gateways", "default", "edge")
+    server = {
+        "port": {"number": 443, "name": "https", "protocol": "HTTPS"},
+        "hosts": ["*"],
+        "tls": {"mode": "SIMPLE", "credentialName": "cert"},
+    }
+    metadata = {"name": "edge", "namespace": "default"}
+    body = {"apiVersion": "networking.istio.io/v1", "kind": "Gateway", "metadata": metadata}
+    await mesh.put(body | {"spec": {"servers": [server]}}, edge)
+    await mesh.seen()
+    envoy = FakeEnvoy(mesh.reconciler, "gw", node(type="router"))
+    found = await mesh.becomes("InvalidCertificateRef", edge, "ResolvedRefs")
+    assert found["message"] == "server https: there is no Secret default/cert; create it"
+    assert (await mesh.condition(edge, "Accepted"))["status"] == "True"
+    pair = Authority().issue("a.example")
+    held = encoded(tls_crt=pair.certificate, tls_key=pair.key)
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cert", "namespace": "default"}}
+    await mesh.put(secret | {"data": held}, Key("/secrets", "default", "cert"))
+    await mesh.becomes("ResolvedRefs", edge, "ResolvedRefs")
+    envoy.session.disconnected()
 
 
 async def test_an_object_written_past_the_api_that_cannot_be_read_says_so(mesh: Mesh) -> None:

@@ -30,7 +30,7 @@ REGISTRY = ("Service", "ServiceEntry", "WorkloadEntry")
 NOT_OF_TRAFFIC = {
     "Namespace": "of the API alone: what is in it is deleted with it",
     "IdentityRegistration": "of the CA: see tests/unit/identity",
-    "Secret": "a Secret is told as a whole",
+    "Secret": "what is in one: test_secret.py",
     "CustomResourceDefinition": "of the API alone",
     "ServiceAccount": "of the API alone",
     "Event": "of the API alone",
@@ -227,7 +227,14 @@ def _altered(parent: Any, key: Any) -> None:
     parent[key] = _other(parent[key])
 
 
-_OTHERS = {"HTTP": "TCP", "TCP": "HTTP", "CLUSTER": "LISTENER", "MERGE": "REMOVE", "AUTHN": "STATS"}
+_OTHERS = {
+    "HTTP": "TCP",
+    "TCP": "HTTP",
+    "CLUSTER": "LISTENER",
+    "MERGE": "REMOVE",
+    "AUTHN": "STATS",
+    "Exact": "Prefix",
+}
 
 
 def _other(value: Any) -> Any:

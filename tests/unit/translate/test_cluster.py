@@ -188,9 +188,9 @@ def test_originated_tls_verifies_unless_told_not_to() -> None:
     careless = common(insecure_skip_verify=True)
     assert "validation_context" not in careless
     assert careless["options"] == {"auto_sni": True}
-    by_secret = common(sni="a", credential_name="cred")
+    by_secret = common(sni="a", credential_name="kubernetes://n/cred")
     secret = by_secret["combined_validation_context"]["validation_context_sds_secret_config"]
-    assert secret["name"] == "kubernetes://cred-cacert"
+    assert secret["name"] == "kubernetes://n/cred-cacert"
 
 
 def test_load_balancers() -> None:

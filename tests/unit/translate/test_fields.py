@@ -28,8 +28,7 @@ IN_FORCE = written("fields_in_force.yaml")
 TOLD = written("fields_told.yaml")
 
 NAMES_ONLY = {
-    "gateway.Server.name": "in messages",
-    "gateway.Port.name": "in messages, where the server has no name",
+    "gateway.Server.name": "in messages; of two servers of one name the first counts",
     "sidecar.SidecarPort.name": "in messages",
 }
 BY_THE_API = {"core.ConfigMap.immutable": "an update is refused: tests/unit/resources/test_core.py"}
@@ -119,7 +118,7 @@ def test_every_field_is_in_force_or_told_or_refused() -> None:
     assert all_fields() - known == set(), (
         "forgotten: put them in force, or in limits.TABLE; and in the files here"
     )
-    assert known - all_fields() <= {"core.Secret.data", "core.Secret.stringData"}
+    assert known <= all_fields()
 
 
 @pytest.mark.parametrize("index", range(len(IN_FORCE)), ids=lambda i: f"{i}-{label(IN_FORCE[i])}")
@@ -193,18 +192,10 @@ def _obj(kind: str, spec: Any, **metadata: str) -> Any:
 
 
 def test_a_finding_names_the_concrete_field_and_its_value() -> None:
-    server = {
-        "port": {"number": 443, "protocol": "HTTPS"},
-        "tls": {"mode": "SIMPLE", "credentialName": "cert"},
-    }
+    server = {"port": {"number": 443, "protocol": "HTTPS"}, "defaultEndpoint": "127.0.0.1:80"}
     plain = {"port": {"number": 80, "protocol": "HTTP"}, "tls": {"httpsRedirect": True}}
     assert not_in_force(_obj("Gateway", {"servers": [plain, server]})) == (
-        (
-            "spec.servers[1].port.protocol",
-            "HTTPS: is not served yet: nothing listens for this server; use HTTP, HTTP2 or GRPC",
-        ),
-        ("spec.servers[1].tls.mode", "SIMPLE: is not in force: no TLS ends at a gateway yet"),
-        ("spec.servers[1].tls.credentialName", "cert: is not in force: no TLS ends at a gateway yet"),
+        ("spec.servers[1].defaultEndpoint", "127.0.0.1:80: has no effect, as in Istio; remove it"),
     )
 
 
@@ -220,13 +211,14 @@ def test_what_kubernetes_writes_by_itself_is_no_finding() -> None:
     assert not_in_force(_obj("Service", spec)) == ()
 
 
-def test_tls_routes_of_sidecars_are_no_finding_and_those_of_gateways_are() -> None:
-    def fields(bound: list[str], **match: Any) -> list[str]:
-        tls = {"match": [{"sniHosts": ["a"], **match}], "route": [{"destination": {"host": "a"}}]}
-        return [field for field, _ in not_in_force(_obj("VirtualService", {"gateways": bound, "tls": [tls]}))]
-
-    assert fields([]) == fields(["mesh"]) == fields(["mesh", "edge"], gateways=["mesh"]) == []
-    assert fields(["edge"]) == fields(["mesh", "edge"]) == ["spec.tls[0]"]
+def test_a_secret_for_client_tls_is_for_gateways_and_for_those_that_are_selected() -> None:
+    policy = {"tls": {"mode": "SIMPLE", "credentialName": "cert"}}
+    spec = {"host": "a", "trafficPolicy": policy}
+    assert [field for field, _ in not_in_force(_obj("DestinationRule", spec))] == [
+        "spec.trafficPolicy.tls.credentialName"
+    ]
+    selected = spec | {"workloadSelector": {"matchLabels": {"app": "a"}}}
+    assert not_in_force(_obj("DestinationRule", selected)) == ()
 
 
 def test_mesh_settings_that_no_struct_has_are_found_at_any_depth() -> None:

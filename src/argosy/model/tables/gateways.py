@@ -18,7 +18,7 @@ from argosy.resources.networking import Gateway
 class Gateways(Table[GatewayRule]):
     kind = "Gateway"
     resource = Gateway
-    makes = frozenset((FactKind.GATEWAYS, FactKind.GATEWAY_SERVERS))
+    makes = frozenset((FactKind.GATEWAYS, FactKind.GATEWAY_SERVERS, FactKind.AUTO_PASSTHROUGH))
 
     def __init__(self, selectors: SelectorIndex) -> None:
         super().__init__(selectors)
@@ -30,20 +30,32 @@ class Gateways(Table[GatewayRule]):
     def changed(self, key: Name, old: GatewayRule | None, new: GatewayRule | None) -> set[Fact]:
         before, after = one(_selector_id(old)), one(_selector_id(new))
         self.by_selector.replace(old, before, new, after)
-        servers = {Fact(FactKind.GATEWAY_SERVERS, selector) for selector in before | after}
-        return {named(FactKind.GATEWAYS, key), *servers}
+        facts = {named(FactKind.GATEWAYS, key)}
+        facts |= {Fact(FactKind.GATEWAY_SERVERS, selector) for selector in before | after}
+        if before != after or _passed(old) != _passed(new):
+            passing = _passed(old) + _passed(new)
+            facts |= {Fact(FactKind.AUTO_PASSTHROUGH, selector) for selector in before | after if passing}
+        return facts
 
     def facts(self, key: Name, rule: GatewayRule) -> set[Fact]:
-        return {named(FactKind.GATEWAYS, key), Fact(FactKind.GATEWAY_SERVERS, _selector_id(rule) or "")}
+        selector = _selector_id(rule) or ""
+        facts = {named(FactKind.GATEWAYS, key), Fact(FactKind.GATEWAY_SERVERS, selector)}
+        return facts | ({Fact(FactKind.AUTO_PASSTHROUGH, selector)} if rule.auto_passthrough else set())
 
     def contributors(self, fact: Fact) -> frozenset[Ref]:
         if fact.kind is FactKind.GATEWAY_SERVERS:
             return self.refs(self.by_selector.get(fact.name))
+        if fact.kind is FactKind.AUTO_PASSTHROUGH:
+            return self.refs(rule for rule in self.by_selector.get(fact.name) if rule.auto_passthrough)
         rule = self.rules.get(split(fact.name))
         return self.refs((rule,) if rule else ())
 
     def selectors(self, rule: GatewayRule) -> frozenset[Selector]:
         return frozenset((rule.selector,)) if rule.selector and rule.selector.labels else frozenset()
+
+
+def _passed(rule: GatewayRule | None) -> tuple[str, ...]:
+    return rule.auto_passthrough if rule is not None else ()
 
 
 def _selector_id(rule: GatewayRule | None) -> str | None:

@@ -48,6 +48,7 @@ _MODULES = {
     "telemetry.istio.io/telemetries": "telemetry",
     "extensions.istio.io/wasmplugins": "extensions",
     "extensions.istio.io/trafficextensions": "extensions",
+    "networking.k8s.io/ingresses": "ingress",
     "gateway.networking.k8s.io/gatewayclasses": "gateway_api.gateway",
     "gateway.networking.k8s.io/gateways": "gateway_api.gateway",
     "gateway.networking.k8s.io/listenersets": "gateway_api.gateway",

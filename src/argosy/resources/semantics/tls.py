@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from argosy.resources.networking.destination_rule import ClientTLSMode, ClientTLSSettings
 from argosy.resources.networking.gateway import ServerTLSMode, ServerTLSSettings, TLSProtocol
+from argosy.resources.semantics import digests
 from argosy.resources.semantics.findings import Findings
 
 _FROM_FILES = (ServerTLSMode.SIMPLE, ServerTLSMode.MUTUAL, ServerTLSMode.OPTIONAL_MUTUAL)
@@ -77,6 +78,7 @@ def check_server(path: str, tls: ServerTLSSettings | None, findings: Findings) -
         return
     _versions(path, tls, findings)
     _ciphers(path, tls, findings)
+    _digests(path, tls, findings)
     given = {
         "serverCertificate": tls.server_certificate,
         "privateKey": tls.private_key,
@@ -163,6 +165,17 @@ def _versions(path: str, tls: ServerTLSSettings, findings: Findings) -> None:
         findings.warn(
             f"{path}.minProtocolVersion", f"{low} is above maxProtocolVersion {high}; no version is left"
         )
+
+
+def _digests(path: str, tls: ServerTLSSettings, findings: Findings) -> None:
+    for i, text in enumerate(tls.verify_certificate_spki):
+        if not digests.is_spki(text):
+            wrong = "is no SHA-256 in base64, so that no client has it"
+            findings.warn(f"{path}.verifyCertificateSpki[{i}]", f"{text[:80]!r} {wrong}; correct it")
+    for i, text in enumerate(tls.verify_certificate_hash):
+        if not digests.is_certificate_hash(text):
+            wrong = "is no SHA-256 in hexadecimal, so that no client has it"
+            findings.warn(f"{path}.verifyCertificateHash[{i}]", f"{text[:80]!r} {wrong}; correct it")
 
 
 def _ciphers(path: str, tls: ServerTLSSettings, findings: Findings) -> None:

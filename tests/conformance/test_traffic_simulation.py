@@ -1,0 +1,93 @@
+"""Configuration, a proxy, calls, and where each call ends: the cluster, or the class of error.
+
+Names of listeners, chains, routes and virtual hosts are advisory; hosts are compared in full, as the suite leaves the
+mesh's domain out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance.simulation import Call, simulate
+from tests.conformance.test_accept_corpus import argosy
+
+pytestmark = pytest.mark.conformance
+
+ROOT = Path(os.environ.get("ARGOSY_CONFORMANCE", Path(__file__).parents[2].parent / "shared" / "conformance"))
+SUITE = ROOT / "traffic-simulation"
+DOMAIN = ".svc.cluster.local"
+
+PASSTHROUGH_POLICY = "what reaches no service's port has no chains of its own, by PeerAuthentication, yet"
+SIDECAR = "the Sidecar resource is not applied yet"
+NOT_YET = {
+    "gateway-conflicts/duplicate-tls-gateway": (
+        "by choice: Istio sends Envoy a listener that it refuses as a whole; here the older server keeps the name"
+    ),
+    "peer-authentication-passthrough/global-disable-and-port-9000-strict": PASSTHROUGH_POLICY,
+    "peer-authentication-passthrough/global-plaintext-and-port-9000-permissive-not-in-service": PASSTHROUGH_POLICY,
+    "peer-authentication-with-sidecar/no-service-no-sidecar": PASSTHROUGH_POLICY,
+    "peer-authentication-with-sidecar/service-no-sidecar": PASSTHROUGH_POLICY,
+    "peer-authentication-with-sidecar/no-service-full-sidecar": SIDECAR,
+    "peer-authentication-with-sidecar/service-full-sidecar": SIDECAR,
+    "peer-authentication-with-sidecar/service-partial-sidecar": SIDECAR,
+    "inbound-sidecartls-modes/sidecar-http-over-tls-simple-mode-with-peer-auth-on-port-disabled": SIDECAR,
+    "inbound-sidecartls-modes/sidecar-tcp-over-tls-simple-mode-with-peer-auth-on-port-disabled": SIDECAR,
+    "inbound-sidecartls-modes/sidecar-tcp-over-mtls-mutual-mode-with-peer-auth-on-port-disabled": SIDECAR,
+    "inbound-sidecartls-modes/sidecar-http-over-tls-simple-mode-with-peer-auth-on-port-strict": SIDECAR,
+    "inbound/mtls-permissive": "TLS of its own to an HTTP port is passed on as bytes, where Istio refuses it",
+    "service-entry/overlapping-cidr": "blocks of addresses are not told apart yet",
+    "external-name-services/case": "an ExternalName without ports is no alias of its target yet",
+    "external-name-services/case-2": "a field that the kind does not have (tcp[].name) is refused",
+}
+"""Cases that fail, and why; a case that passes must not stand here."""
+
+
+def cases() -> list[Any]:
+    if not (SUITE / "index.json").exists():
+        return []
+    found = json.loads((SUITE / "index.json").read_text())["cases"]
+    marks = {case: pytest.mark.xfail(strict=True, reason=reason) for case, reason in NOT_YET.items()}
+    return [pytest.param(one, id=one["case"], marks=marks.get(one["case"], ())) for one in found]
+
+
+def described(proxy: dict[str, Any]) -> str:
+    kind = {"gateway": "router"}.get(proxy["type"], proxy["type"])
+    addresses = proxy.get("ip", "1.1.1.1")
+    parts = [f"type={kind}", f"namespace={proxy['namespace']}"]
+    parts += [f"ip={one}" for one in ([addresses] if isinstance(addresses, str) else addresses)]
+    labels = ";".join(f"{key}={value}" for key, value in proxy.get("labels", {}).items())
+    return ",".join([*parts, f"labels={labels}"])
+
+
+def in_full(cluster: str) -> str:
+    """`outbound|80||a.default` is of the service a in default, as the suite writes it."""
+    direction, bar, rest = cluster.partition("|")
+    host = cluster.rpartition("|")[2]
+    short = direction == "outbound" and host.count(".") == 1 and not host.endswith((".io", ".bar", "domain"))
+    return f"{cluster}{DOMAIN}" if bar and rest and short else cluster
+
+
+def test_the_suite_is_there() -> None:
+    if not cases():
+        pytest.skip(f"NO CONFORMANCE CASES: {SUITE} is not there; set ARGOSY_CONFORMANCE")
+
+
+@pytest.mark.parametrize("case", cases())
+def test_each_call_ends_where_it_should(case: dict[str, Any]) -> None:
+    folder = SUITE / case["case"]
+    expected = json.loads((folder / case["expected"]).read_text())
+    files = [argument for name in case["inputs"] for argument in ("-f", str(folder / name))]
+    dump = json.loads(argosy("xds", "dump", *files, "--proxy", described(expected["proxy"])))
+    wrong = []
+    for one in expected["calls"]:
+        result = simulate(dump, Call.written(one["call"]), case["proxy_type"])
+        want = one["want"]
+        wanted = (want.get("error", ""), in_full(want.get("clusterMatched", "")))
+        if (result.error, "" if result.error else result.cluster) != wanted:
+            wrong.append((one["name"], wanted, result))
+    assert wrong == []
