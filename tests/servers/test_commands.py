@@ -453,3 +453,43 @@ def test_shells_complete(server: Server, shell: str, words: str, offered: str) -
         return offered in done.stdout
 
     until(completed, f"{shell} was not offered {offered}")
+
+
+# --- explain, what-if ---
+
+
+def test_the_model_of_a_server_is_asked(server: Server) -> None:
+    """Of what the server has: with a Service, a workload entry and mesh settings that it wrote itself (STRICT)."""
+    folder = server.folder / "asked"
+    folder.mkdir()
+    mesh = folder / "mesh.yaml"
+    mesh.write_text(
+        """
+apiVersion: v1
+kind: Namespace
+metadata: {name: asked}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: asked, namespace: asked}
+spec: {selector: {app: asked}, ports: [{name: http, port: 80}]}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: asked-1, namespace: asked}
+spec: {address: 10.0.0.1, labels: {app: asked, security.istio.io/tlsMode: istio}}
+"""
+    )
+    server.ok("apply", "-f", str(mesh))
+    told = json.loads(server.ok("explain", "--from", "asked/asked-1", "--to", "http://asked/", "-o", "json"))
+    (endpoint,) = told["verdict"]["targets"][0]["cluster"]["endpoints"]
+    assert (endpoint["address"], endpoint["tls"], endpoint["mode"]) == ("10.0.0.1:80", "mutual", "STRICT")
+    assert endpoint["policies"][0]["kind"] == "PeerAuthentication"
+    nowhere = server.argosy("explain", "--from", "asked/asked-1", "--to", "http://nobody/", "-n", "asked")
+    assert nowhere.returncode == 0, "ALLOW_ANY: it leaves the mesh"
+    change = folder / "change.yaml"
+    change.write_text(route("asked", namespace="asked"))
+    told = json.loads(server.ok("what-if", "-f", str(change), "-o", "json"))["impact"]
+    assert [(one["type"], one["what"]) for one in told["changes"]] == [("RouteConfiguration", "changed")]
+    assert told["proxies"] == 1
+    assert "asked" not in server.ok("get", "vs", "-n", "asked", "-o", "name"), "nothing was written"

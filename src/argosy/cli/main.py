@@ -71,6 +71,18 @@ COMMANDS: dict[str, Entry] = {
         CONFIGURATION,
         connects=True,
     ),
+    "explain": Entry(
+        "argosy.cli.explain:explain",
+        "Show where a request would go, and why not elsewhere",
+        CONFIGURATION,
+        connects=True,
+    ),
+    "what-if": Entry(
+        "argosy.cli.what_if:what_if",
+        "Show what a change would do, before it is made",
+        CONFIGURATION,
+        connects=True,
+    ),
     "explain-kind": Entry(
         "argosy.cli.explain_kind:explain_kind", "Show what a kind and its fields are for", CONFIGURATION
     ),

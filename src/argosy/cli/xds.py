@@ -7,7 +7,7 @@ redirect, and a proxy that is described on the command line.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -96,54 +96,9 @@ def dump(
 
 def objects(names: Sequence[str]) -> list[Object]:
     """The mesh's objects of the files, namespaces settled. Raises Failure with everything that is invalid."""
-    from argosy.cli.files import documents
-    from argosy.cli.terminal import warn
-    from argosy.resources.kinds import decode, kind_of_group
-    from argosy.resources.validation import validate
+    from argosy.cli.mesh_model import of_files
 
-    found, unreadable = documents(names)
-    wrong = [str(error) for error in unreadable]
-    accepted = []
-    for document in found:
-        body = document.object
-        named = (
-            isinstance(body, dict)
-            and isinstance(body.get("apiVersion"), str)
-            and isinstance(body.get("kind"), str)
-        )
-        if named and kind_of_group(body["apiVersion"], body["kind"]) is None:
-            warn(f"{document.source}: {body['kind']} of {body['apiVersion']} is not the mesh's: left out")
-            continue
-        verdict = validate(body)
-        if verdict.kind is not None and verdict.kind.namespaced and verdict.valid:
-            metadata = {**body["metadata"], "namespace": body["metadata"].get("namespace") or "default"}
-            body = {**body, "metadata": metadata}
-        problems = [f"{document.source}[{document.index}]: {problem}" for problem in verdict.errors]
-        if verdict.valid:
-            accepted.append(decode(body))
-        elif verdict.kind is not None and verdict.kind.group == "" and (usable := _usable(body)) is not None:
-            # Kubernetes judges its own kinds where they are served; what is asked here is what proxies make of them.
-            accepted.append(usable)
-            for problem in problems:
-                warn(problem)
-        else:
-            wrong += problems
-    if wrong:
-        raise Failure("\n  ".join(("the files are not valid:", *wrong)), "see argosy validate")
-    return accepted
-
-
-def _usable(body: dict[str, Any]) -> Object | None:
-    """The object, if it has its kind's form at all."""
-    from msgspec import ValidationError
-
-    from argosy.resources.kinds import decode
-
-    metadata = {**body["metadata"], "namespace": body["metadata"].get("namespace") or "default"}
-    try:
-        return decode({**body, "metadata": metadata})
-    except (ValidationError, ValueError):
-        return None
+    return of_files(names).found
 
 
 def mesh_settings(file: str) -> Mesh:

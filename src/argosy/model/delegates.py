@@ -6,7 +6,7 @@ the delegate's route does not set, the root's route gives; delegates do not dele
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -18,14 +18,19 @@ MatchesByName = dict[str, ir.StringMatch]
 
 def merged(root: HttpRule, delegate: Sequence[HttpRule]) -> tuple[HttpRule, ...]:
     """The rules that stand in place of `root`, in order."""
-    found = []
-    for rule in delegate:
+    return tuple(rule for _, rule in numbered(root, delegate))
+
+
+def numbered(root: HttpRule, delegate: Sequence[HttpRule]) -> Iterator[tuple[int, HttpRule]]:
+    """`merged`, each with the position of the delegate's rule that it is made of."""
+    for position, rule in enumerate(delegate):
         if rule.delegate is not None:
             continue
         matches = _matches(root.matches, rule.matches)
         if matches is None:
             continue
-        found.append(
+        yield (
+            position,
             msgspec.structs.replace(
                 rule,
                 name=_joined(root.name, rule.name),
@@ -37,9 +42,8 @@ def merged(root: HttpRule, delegate: Sequence[HttpRule]) -> tuple[HttpRule, ...]
                 mirrors=rule.mirrors or root.mirrors,
                 cors=rule.cors or root.cors,
                 headers=rule.headers or root.headers,
-            )
+            ),
         )
-    return tuple(found)
 
 
 def _joined(root: str, delegate: str) -> str:

@@ -10,7 +10,7 @@ name.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
@@ -129,14 +129,32 @@ def ordered(routes: Iterable[ir.Route], server: ir.GatewayServer) -> tuple[ir.Ro
     """The same order, but what takes everything last: there behind the first of them nothing is reached. Of Ingresses
     the exact path comes first, then the longest."""
     routes = tuple(routes)
+    return tuple(routes[at] for at in order([route.match for route in routes], server))
+
+
+def order(matches: Sequence[ir.RouteMatch], server: ir.GatewayServer) -> tuple[int, ...]:
+    """The positions of those that `ordered` leaves, in its order."""
+    positions: Iterable[int] = range(len(matches))
     if server.binding:
-        routes = tuple(sorted(routes, key=lambda route: by_path(route.match.uri)))
-    return joined(routes)
+        positions = sorted(positions, key=lambda at: by_path(matches[at].uri))
+    return _wide_last(positions, matches)
 
 
 def joined(routes: Iterable[ir.Route]) -> tuple[ir.Route, ...]:
     """Of several servers, in their order; what takes everything last."""
     routes = tuple(routes)
-    narrow = [route for route in routes if not takes_everything(route.match)]
-    wide = [route for route in routes if takes_everything(route.match)]
+    matches = [route.match for route in routes]
+    return tuple(routes[at] for at in join_order(matches))
+
+
+def join_order(matches: Sequence[ir.RouteMatch]) -> tuple[int, ...]:
+    """The positions of those that `joined` leaves, in its order."""
+    return _wide_last(range(len(matches)), matches)
+
+
+def _wide_last(positions: Iterable[int], matches: Sequence[ir.RouteMatch]) -> tuple[int, ...]:
+    narrow: list[int] = []
+    wide: list[int] = []
+    for at in positions:
+        (wide if takes_everything(matches[at]) else narrow).append(at)
     return (*narrow, *wide[:1])

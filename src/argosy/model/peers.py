@@ -21,13 +21,24 @@ def mode(
     port: int,
 ) -> ir.MtlsMode:
     """`mesh_wide`: the policies of the root namespace; `own`: of the workload's. Both the oldest first."""
-    found = ir.MtlsMode.PERMISSIVE
-    for rule in (_whole(mesh_wide), _whole(own), _selecting(own, labels)):
-        if rule is not None and rule.mode is not None:
-            found = rule.mode
+    return deciding(mesh_wide=mesh_wide, own=own, labels=labels, port=port)[0]
+
+
+def deciding(
+    *,
+    mesh_wide: Sequence[PeerAuthenticationRule],
+    own: Sequence[PeerAuthenticationRule],
+    labels: frozenset[tuple[str, str]],
+    port: int,
+) -> tuple[ir.MtlsMode, PeerAuthenticationRule | None]:
+    """`mode`, and the policy that says so; None: it is what holds without any."""
+    found, by = ir.MtlsMode.PERMISSIVE, None
     selecting = _selecting(own, labels)
+    for rule in (_whole(mesh_wide), _whole(own), selecting):
+        if rule is not None and rule.mode is not None:
+            found, by = rule.mode, rule
     by_port = dict(selecting.ports).get(port) if selecting is not None else None
-    return by_port or found
+    return (by_port, selecting) if by_port is not None else (found, by)
 
 
 def ports(own: Iterable[PeerAuthenticationRule], labels: frozenset[tuple[str, str]]) -> tuple[int, ...]:

@@ -11,16 +11,18 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from argosy.model import destinations, gateways, ir, peers, routing
-from argosy.model.delegates import merged
+from argosy.model.delegates import numbered
 from argosy.model.envoy_patches import PlacedPatch
 from argosy.model.facts import Fact, FactKind
 from argosy.model.hostnames import MESH_GATEWAY, covers, patterns, visible_from
 from argosy.model.routing import Place
 from argosy.model.rules import (
+    DestinationRuleRule,
     EnvoyFilterRule,
     GatewayRule,
     HttpRule,
     L4Match,
+    PeerAuthenticationRule,
     VirtualServiceRule,
     policy_groups,
 )
@@ -216,9 +218,15 @@ class Reader:
 
     def _http_rules(self, rule: VirtualServiceRule) -> Iterator[HttpRule]:
         """Its HTTP rules with those of its delegates in place. A delegate's change is a change of its roots."""
-        for http in rule.http:
+        return (http for _, _, _, http in self._written_rules(rule))
+
+    def _written_rules(
+        self, rule: VirtualServiceRule
+    ) -> Iterator[tuple[VirtualServiceRule, int, int, HttpRule]]:
+        """Each with the VirtualService in which it is written, its position there, and that in `rule`."""
+        for root, http in enumerate(rule.http):
             if http.delegate is None:
-                yield http
+                yield rule, root, root, http
                 continue
             delegate = self._snapshot.virtual_services.rules.get(
                 (http.delegate.namespace, http.delegate.name)
@@ -228,7 +236,8 @@ class Reader:
                 and not delegate.hosts
                 and visible_from(delegate.export_to, rule.namespace)
             ):
-                yield from merged(http, delegate.http)
+                for position, made in numbered(http, delegate.http):
+                    yield delegate, position, root, made
 
     # --- destinations -----------------------------------------------------------------------------------------------
 
@@ -239,20 +248,25 @@ class Reader:
         namespace, the first with a rule decides, there the most specific host; rules of another namespace must be
         exported to the client's.
         """
+        rules = self._destination_rules(scope, hostname)
+        return destinations.merge(hostname, rules) if rules else None
+
+    def _destination_rules(self, scope: Scope, hostname: str) -> tuple[DestinationRuleRule, ...]:
+        """Those that `destination` is merged of, in their order."""
         self.facts.update(_host_facts(FactKind.DESTINATION, hostname))
         candidates = [
             rule for p in patterns(hostname) for rule in self._snapshot.destination_rules.by_host.get(p)
         ]
         if not candidates:
-            return None
+            return ()
         service, root = self.service(hostname), self.mesh().root_namespace
         for namespace in destinations.lookup_order(scope.namespace, service, root):
             own = [rule for rule in candidates if rule.namespace == namespace]
             for pattern in dict.fromkeys(rule.host for rule in own):
                 rules = destinations.applicable((rule for rule in own if rule.host == pattern), scope)
                 if rules:
-                    return destinations.merge(hostname, rules)
-        return None
+                    return rules
+        return ()
 
     # --- edge -------------------------------------------------------------------------------------------------------
 
@@ -383,12 +397,17 @@ class Reader:
 
     def peer_mtls(self, namespace: str, labels: ir.Pairs, workload_port: int) -> ir.MtlsMode:
         """Which connections the workload takes on a port."""
+        return self._peer_policy(namespace, labels, workload_port)[0]
+
+    def _peer_policy(
+        self, namespace: str, labels: ir.Pairs, workload_port: int
+    ) -> tuple[ir.MtlsMode, PeerAuthenticationRule | None]:
         root = self.mesh().root_namespace
         by_group = self._snapshot.peer_authentications.by_group
         groups = policy_groups(namespace, labels)
         self.facts.update(_fact(FactKind.PEER_AUTHENTICATION, group) for group in (root, *groups))
         own = (rule for group in groups for rule in by_group.get(group))
-        return peers.mode(
+        return peers.deciding(
             mesh_wide=by_group.get(root),
             own=sorted(own, key=lambda rule: rule.age),
             labels=frozenset(labels),

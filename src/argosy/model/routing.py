@@ -46,6 +46,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 def holds(source: Source, place: Place) -> bool:
+    """`hindrance` says the same in words."""
     if source.port and source.port != place.port:
         return False
     if source.gateways and place.gateway not in source.gateways:
@@ -58,20 +59,40 @@ def holds(source: Source, place: Place) -> bool:
     return selector is None or selector.id in place.scope.matched
 
 
+def hindrance(source: Source, place: Place) -> str:
+    """The first condition that keeps a match from `place`; "" where it holds."""
+    if source.port and source.port != place.port:
+        return f"it is for port {source.port}, not {place.port}"
+    if source.gateways and place.gateway not in source.gateways:
+        return f"it is for {', '.join(source.gateways)}, not for {place.gateway}"
+    if place.gateway != MESH_GATEWAY and source.gateways:
+        return ""
+    if source.namespace and source.namespace != place.scope.namespace:
+        return f"it is for callers of namespace {source.namespace}, not {place.scope.namespace}"
+    selector = source.selector
+    if selector is None or selector.id in place.scope.matched:
+        return ""
+    return f"it is for callers with the labels {', '.join(f'{key}={value}' for key, value in source.labels)}"
+
+
 # --- HTTP -----------------------------------------------------------------------------------------------------------
 
 
 def http_routes(rules: Iterable[HttpRule], place: Place, model: Surroundings) -> tuple[ir.Route, ...]:
-    found: list[ir.Route] = []
-    for rule in rules:
-        for match in rule.matches or (HttpMatch(),):
+    return tuple(_route(rule, match, place, model) for _, _, rule, match in open_matches(rules, place))
+
+
+def open_matches(
+    rules: Iterable[HttpRule], place: Place
+) -> Iterator[tuple[int, int | None, HttpRule, HttpMatch]]:
+    """(position of the rule, of its match or None where it has none, both) of each route at `place`, in order."""
+    for position, rule in enumerate(rules):
+        for index, match in enumerate(rule.matches or (HttpMatch(),)):
             if not holds(match.source, place):
                 continue
-            route = _route(rule, match, place, model)
-            found.append(route)
-            if takes_everything(route.match):
-                return tuple(found)
-    return tuple(found)
+            yield position, index if rule.matches else None, rule, match
+            if takes_everything(match.match):
+                return
 
 
 def takes_everything(match: ir.RouteMatch) -> bool:

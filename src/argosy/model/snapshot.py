@@ -214,6 +214,10 @@ class Snapshot:
 
     # --- where it came from -----------------------------------------------------------------------------------------
 
+    def origins(self, hostname: str) -> tuple[Ref, ...]:
+        """The objects that the service of a host was made from, the best first."""
+        return self._origins.refs(hostname)
+
     def contributors(self, fact: Fact) -> frozenset[Ref]:
         """The objects that a fact was made from."""
         name = fact.name

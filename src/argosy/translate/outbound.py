@@ -344,11 +344,12 @@ def to_unknown_hosts(reader: Reader, scope: Scope) -> str:
 def virtual_host(
     reader: Reader, scope: Scope, host: str, port: int, domains: tuple[str, ...]
 ) -> VirtualHostKey | None:
-    """None where there is nothing to route."""
+    """None where there is nothing to route. The ports of a service that is not seen are not known either: its host is
+    that of VirtualServices alone."""
     service = reader.service(host)
     if not domains:
         return None
-    if service is None:
+    if service is None or not reader.visible(scope, host):
         return _virtual_service_host(reader, scope, host, port, domains)
     service_port = service.port(port)
     if service_port is None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from argosy.model import ir
 from argosy.model.ir import Protocol, Resolution
 from argosy.model.reader import Reader
-from argosy.model.scope import Interception, ProxyType, Scope
+from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.model.tables.mesh_settings import PLACE
 from argosy.translate import outbound
@@ -334,3 +334,26 @@ spec:
     )
     clusters = outbound.tcp_clusters(Reader(snapshot), EXPLICIT, HOST, 9080)
     assert [name for name, _ in clusters] == [f"outbound|9080|v2|{HOST}"]
+
+
+def test_the_host_of_a_service_that_is_not_seen_is_that_of_its_virtual_service() -> None:
+    """The evaluator, held against real Envoy, found it missing where the service has no port 80."""
+    snapshot = mesh()
+    put(
+        snapshot,
+        f"""
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{name: narrow, namespace: default}}
+spec: {{egress: [{{hosts: ["./only.test"]}}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: vs, namespace: default}}
+spec: {{hosts: [{HOST}, only.test], http: [{{directResponse: {{status: 418}}}}]}}
+""",
+    )
+    reader = Reader(snapshot)
+    found = outbound.virtual_host(reader, scope_of(reader, namespace="default"), HOST, 80, (HOST,))
+    assert found is not None
+    assert [type(one.action) for one in found.routes] == [ir.DirectResponse]

@@ -1,0 +1,288 @@
+"""`argosy explain`: where a request would go, and why not elsewhere; from files, or from what a server has.
+
+Exit codes: 0 it goes somewhere (or an answer was written for it), 1 it goes nowhere, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from argosy.cli.options import MaybeFiles, OfContext, StateDir, chosen_output, output
+from argosy.runtime.errors import Failure
+
+if TYPE_CHECKING:
+    from argosy.explain.evaluate import Evaluator, Sender
+    from argosy.explain.outcome import Outcome
+    from argosy.model.ir import Pairs
+    from argosy.model.reader import Reader
+    from argosy.model.snapshot import Snapshot
+    from argosy.resources.meta import Object
+
+FORMS = ("text", "json", "yaml")
+
+Labels = Annotated[
+    str, typer.Option("--labels", metavar="K=V,…", help="Of the sender, where no workload has its name.")
+]
+Intercepted = Annotated[
+    str,
+    typer.Option(
+        "--interception",
+        metavar="explicit|redirect",
+        help="How its requests come to its sidecar: explicit, as under argosy run; redirect: captured.",
+    ),
+]
+MeshConfig = Annotated[
+    str,
+    typer.Option(
+        metavar="F", help="With -f: mesh settings (MeshConfig, YAML).", show_default="Istio's defaults"
+    ),
+]
+
+
+def explain(
+    sender: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="NAME", help="The workload or service that sends: NAME or NAMESPACE/NAME."
+        ),
+    ] = "",
+    gateway: Annotated[
+        str,
+        typer.Option(
+            "--gateway",
+            metavar="K=V,…",
+            help="In place of --from: from outside, at a gateway with these labels.",
+        ),
+    ] = "",
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="URL|HOST:PORT",
+            help="Where to: http://reviews:9080/path, https://…, tcp://…; without it: everywhere.",
+        ),
+    ] = "",
+    method: Annotated[str, typer.Option("--request", "-X", metavar="METHOD", help="Its method.")] = "GET",
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", "-H", metavar="NAME: VALUE", help="A header of it; repeats."),
+    ] = None,
+    jwt: Annotated[
+        str, typer.Option("--jwt", metavar="TOKEN", help="It carries this token: its claims are shown.")
+    ] = "",
+    filename: MaybeFiles = None,
+    mesh_config: MeshConfig = "",
+    labels: Labels = "",
+    interception: Intercepted = "explicit",
+    namespace: OfContext = "",
+    form: Annotated[str, output(*FORMS)] = "text",
+    state_dir: StateDir = "",
+) -> None:
+    """Show where a request would go: listener, route, destinations and who is there; and why not elsewhere.
+
+    It is worked out from the configuration, of files (-f) or of the server: nothing is sent.
+
+    [bold]Examples[/bold]
+
+    argosy explain --from productpage --to http://reviews:9080/ -H "end-user: jason"
+
+    argosy explain --from shop/web --to reviews:9080 -f config/
+
+    argosy explain --gateway istio=ingressgateway --to http://shop.example.com/ -f config/
+
+    argosy explain --from productpage
+    """
+    from msgspec.structs import replace
+
+    from argosy.cli import documents
+    from argosy.explain import request as requests
+
+    chosen_output(form, FORMS)
+    if bool(sender) == bool(gateway):
+        raise Failure(
+            "from where?", "name the sender with --from NAME, or a gateway with --gateway K=V", code=2
+        )
+    given = headers(header or ())
+    if jwt:
+        given = (*given, ("authorization", f"Bearer {jwt}"))
+    asked = None
+    if to:
+        try:
+            asked = requests.to(to, method=method, headers=given)
+        except requests.BadRequest as error:
+            raise Failure(f"--to {error}", "argosy explain --help has examples", code=2) from error
+    evaluator, found = evaluator_of(
+        sender, gateway, labels, interception, namespace, filename, mesh_config, state_dir
+    )
+    if asked is None:
+        everywhere(evaluator, form, method, given)
+        return
+    request = asked[0] if asked[1] else evaluator.as_spoken(asked[0])
+    outcome = evaluator.outcome(request)
+    more = (*not_enforced(found, evaluator.view.reader, outcome), *(claims(jwt) if jwt else ()))
+    outcome = replace(outcome, notes=(*outcome.notes, *more))
+    if not documents.show(form, builtins(outcome)):
+        show(outcome)
+    if not outcome.arrives:
+        raise typer.Exit(1)
+
+
+def evaluator_of(
+    sender: str, gateway: str, labels: str, interception: str, namespace: str,
+    filename: Sequence[str] | None, mesh_config: str, state_dir: str,
+) -> tuple[Evaluator, list[Object]]:  # fmt: skip
+    """With the objects that it answers from. Raises Failure."""
+    from argosy.cli.mesh_model import modelled, of_files, of_server
+    from argosy.cli.xds import mesh_settings
+    from argosy.explain.evaluate import Evaluator
+    from argosy.explain.view import nowhere
+    from argosy.model.ir import Mesh
+
+    if mesh_config and not filename:
+        raise Failure(
+            "--mesh-config: a server has settings of its own", "leave it out, or name files with -f", code=2
+        )
+    if filename:
+        found, places = of_files(filename)
+        snapshot = modelled(found, mesh_settings(mesh_config))
+        locate: Any = places
+    else:
+        found, locate = of_server(state_dir), nowhere
+        snapshot = modelled(found, Mesh())
+        namespace = namespace or namespace_of_context(state_dir)
+    who = sender_of(snapshot, sender, gateway, labels, interception, namespace or "default")
+    return Evaluator(snapshot, who, locate), found
+
+
+def sender_of(
+    snapshot: Snapshot, name: str, gateway: str, labels: str, interception: str, namespace: str
+) -> Sender:
+    from argosy.explain import evaluate
+    from argosy.model.scope import Interception
+
+    if interception not in tuple(Interception):
+        raise Failure(f"--interception {interception}: not known", "explicit or redirect", code=2)
+    if gateway:
+        return evaluate.gateway(snapshot, namespace, pairs(gateway, "--gateway"))
+    try:
+        return evaluate.named(snapshot, name, namespace, Interception(interception))
+    except evaluate.NoSuchSender as error:
+        if labels:
+            space, slash, short = name.rpartition("/")
+            return evaluate.sidecar(
+                snapshot,
+                space if slash else namespace,
+                short,
+                pairs(labels, "--labels"),
+                Interception(interception),
+            )
+        raise Failure(str(error), "or describe it: --from NAME --labels app=web", code=2) from error
+
+
+def not_enforced(found: Sequence[Object], reader: Reader, outcome: Outcome) -> Iterator[str]:
+    """Policies of the receiving side that this version accepts and does not enforce."""
+    import msgspec
+
+    from argosy.explain.outcome import Forwarded
+    from argosy.model.limits import not_in_force
+
+    if not isinstance(outcome.verdict, Forwarded):
+        return
+    served = [
+        (endpoint.namespace or service.namespace, dict(endpoint.labels))
+        for host in dict.fromkeys(one.cluster.host for one in outcome.verdict.targets)
+        if (service := reader.service(host)) is not None
+        for endpoint in reader.endpoints(host)
+    ]
+    root = reader.mesh().root_namespace
+    for one in found:
+        if one.kind not in ("AuthorizationPolicy", "RequestAuthentication"):
+            continue
+        spec = msgspec.to_builtins(one).get("spec") or {}
+        wanted = ((spec.get("selector") or {}).get("matchLabels") or {}).items()
+        namespace = one.metadata.namespace
+        selects = any(namespace in (space, root) and wanted <= labels.items() for space, labels in served)
+        if selects:
+            yield from (f"{one.label} {message}" for field, message in not_in_force(one) if not field)
+
+
+def namespace_of_context(state_dir: str) -> str:
+    from argosy.cli.connect import api
+
+    with api(state_dir) as client:
+        return client.connection.namespace
+
+
+def pairs(text: str, option: str) -> Pairs:
+    found = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if not name or not equals:
+            raise Failure(f"{option} {text}: {part!r} is no label", "write key=value,key=value", code=2)
+        found[name.strip()] = value.strip()
+    return tuple(sorted(found.items()))
+
+
+def headers(written: Sequence[str]) -> Pairs:
+    found = []
+    for one in written:
+        name, colon, value = one.partition(":")
+        if not colon or not name.strip():
+            raise Failure(f"-H {one!r}: is no header", 'write -H "name: value"', code=2)
+        found.append((name.strip(), value.strip()))
+    return tuple(found)
+
+
+def claims(token: str) -> tuple[str, ...]:
+    """What a token says, and that nobody has looked whether it is true. Raises Failure."""
+    parts = token.split(".")
+    try:
+        body = parts[1] + "=" * (-len(parts[1]) % 4)
+        said = json.loads(base64.urlsafe_b64decode(body))
+        if len(parts) != 3 or not isinstance(said, dict):
+            raise ValueError("it has not three parts with claims in the second")
+    except (IndexError, ValueError, binascii.Error) as error:
+        raise Failure(
+            f"--jwt: is no JSON web token: {error}", "three parts in base64url, with dots between", code=2
+        ) from error
+    shown = ", ".join(f"{name}: {json.dumps(value)}" for name, value in sorted(said.items()))
+    return (
+        f"the token claims {shown}",
+        "the token is not checked yet: no RequestAuthentication is in force in this version; claims decide nothing",
+    )
+
+
+def builtins(outcome: Outcome) -> Any:
+    import msgspec
+
+    return msgspec.to_builtins(outcome) | {"arrives": outcome.arrives}
+
+
+def show(outcome: Outcome) -> None:
+    from argosy.cli.terminal import coloured
+    from argosy.explain.render import lines
+
+    bold, dim, off = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if coloured() else ("", "", "")
+    for line in lines(outcome):
+        heading = line and not line.startswith(" ")
+        origin = line.startswith(" " * 10)
+        print(f"{bold}{line}{off}" if heading else f"{dim}{line}{off}" if origin else line)
+
+
+def everywhere(evaluator: Evaluator, form: str, method: str, given: Pairs) -> None:
+    """Where a request for `/` of each host goes."""
+    from argosy.cli import documents
+    from argosy.cli.terminal import table
+    from argosy.explain.render import in_short
+
+    found = [evaluator.outcome(request) for request in evaluator.everywhere(method, given)]
+    if documents.show(form, [builtins(one) for one in found]):
+        return
+    rows = [(one.request, "yes" if one.arrives else "no", in_short(one)) for one in found]
+    table(("REQUEST", "ARRIVES", "GOES TO"), rows)

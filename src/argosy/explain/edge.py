@@ -1,0 +1,251 @@
+"""What a gateway does with what comes from outside: by the servers that share a port, HTTP by host, TLS by the name in
+its hello, all else by the one tcp route.
+
+Facts (Istio): plain HTTP of a port is one set of virtual hosts; each server whose TLS ends here has its own. Of two
+servers with one name the older has it.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from argosy.explain import destination as destinations
+from argosy.explain import http
+from argosy.explain.domains import Domains
+from argosy.explain.http import Routed, RoutesOf
+from argosy.explain.outcome import Miss, Origin, Redirected, Step, Unrouted
+from argosy.explain.request import Request, Spoken, Trust, host_of, seen
+from argosy.explain.view import View
+from argosy.model import gateways, ir
+from argosy.model.provenance import Written, gateway_ref
+
+Servers = tuple[ir.GatewayServer, ...]
+
+
+class Host(Struct, frozen=True):
+    """What a set of servers does for one host: the routes of all that serve it, the oldest Gateway's first."""
+
+    host: str
+    port: int
+    routes: tuple[ir.Route, ...]
+    origins: tuple[tuple[Origin, ...], ...]
+    secure: bool  # plaintext is redirected to https
+
+
+class Chain(Struct, frozen=True):
+    """What becomes of TLS with certain names."""
+
+    server: ir.GatewayServer
+    destinations: tuple[ir.WeightedDestination, ...] = ()  # (): by the server's HTTP routes
+    written: Written | None = None
+
+
+class Edge:
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self._domains: dict[Servers, Domains[Host]] = {}
+
+    # --- a request --------------------------------------------------------------------------------------------------
+
+    def evaluate(self, request: Request) -> Routed:
+        listener = self._listener(request)
+        if listener is None:
+            return Routed(
+                Unrouted(0, f"no Gateway has a server on port {request.port}"), misses=self._others()
+            )
+        step = Step(
+            "listener", f"port {request.port}", _in_words(listener.servers), self._gateways(listener.servers)
+        )
+        match listener.kind:
+            case ir.ListenerKind.HTTP if request.spoken is Spoken.HTTP:
+                return self._http(request, (step,), listener.servers)
+            case ir.ListenerKind.HTTP:
+                return Routed(Unrouted(400, "the port speaks HTTP, and this does not"), (step,))
+            case ir.ListenerKind.TCP:
+                return self._tcp((step,), listener.servers[0])
+            case _:
+                return self._tls(request, step, listener)
+
+    def _http(self, request: Request, steps: tuple[Step, ...], servers: Servers) -> Routed:
+        """`servers`: those whose virtual hosts are one set."""
+        view = self.view
+        found = seen(request, Trust.NOTHING)
+        named = self._hosts(servers).find(found.authority)
+        passed = tuple(
+            view.miss("gateway", one)
+            for server in servers
+            for one in view.reader.gateway_passed_over(view.scope, server)
+        )
+        if named is None:
+            near = self._hosts(servers).near(found.authority)
+            misses = tuple(
+                Miss("virtual host", domain, f"the authority is {found.authority}") for domain, _ in near
+            )
+            why = f"no VirtualService is for {host_of(found.authority)} at this port"
+            return Routed(Unrouted(404, why), steps, misses + passed)
+        domain, host = named
+        steps = (*steps, Step("virtual host", f"{host.host}:{host.port}", f"for the domain {domain}"))
+        if host.secure and found.forwarded != "https":
+            where = f"https://{found.authority}{found.path}"
+            because = Step("route", "https", "a server of this host says tls.httpsRedirect")
+            return Routed(Redirected(301, where), (*steps, because))
+        of = RoutesOf(host.host, host.port, host.routes, host.origins)
+        routed = http.route(view, request, found, of)
+        return Routed(
+            routed.verdict, (*steps, *routed.steps), routed.misses + passed, routed.fault, routed.notes
+        )
+
+    def _tls(self, request: Request, step: Step, listener: ir.GatewayListener) -> Routed:
+        if request.spoken is not Spoken.TLS:
+            return Routed(Unrouted(0, "the port speaks TLS, and this does not"), (step,))
+        name = host_of(request.authority)
+        chains = self.chains(listener)
+        domains: Domains[Chain] = Domains(chains)
+        found = domains.find(name)
+        if found is None:
+            misses = tuple(
+                Miss(
+                    "filter chain",
+                    names,
+                    f"the name in the TLS hello is {name}",
+                    self._gateways((one.server,)),
+                )
+                for names, one in chains
+            )
+            return Routed(Unrouted(0, f"no server is for the name {name}"), (step,), misses)
+        names, chain = found
+        because = f"by the name in the TLS hello, {name}"
+        chosen = Step("filter chain", names, because, self._gateways((chain.server,)))
+        if chain.destinations:
+            taken = Step(
+                "route", "tcp" if chain.written is None else "tls", "", self.view.origins(chain.written)
+            )
+            return Routed(destinations.dealt(self.view, chain.destinations), (step, chosen, taken))
+        secure = self._same_routes(chain.server)
+        return self._http(request, (step, chosen), secure)
+
+    def chains(self, listener: ir.GatewayListener) -> list[tuple[str, Chain]]:
+        """(name in the hello, what becomes of it), the first of each name counts; `*` is every one."""
+        reader, scope = self.view.reader, self.view.scope
+        found: list[tuple[str, Chain]] = []
+        for server in listener.servers:
+            if server.routes_http:
+                found += [(name, Chain(server)) for name in server.server_names]
+            elif server.tls is not None and server.tls.mode is ir.ServerTlsMode.AUTO_PASSTHROUGH:
+                continue  # for mesh clients alone: by the cluster that their server name is
+            elif server.passes:
+                routes = reader.gateway_tls(scope, server)
+                for route, written in zip(routes, reader.gateway_tls_origins(scope, server), strict=True):
+                    found += [(name, Chain(server, route.destinations, written)) for name in route.sni_hosts]
+            elif to := reader.gateway_tcp(scope, server):
+                written_at = reader.gateway_tcp_origin(scope, server)
+                found += [(name, Chain(server, to, written_at)) for name in server.server_names]
+        return found
+
+    def _tcp(self, steps: tuple[Step, ...], server: ir.GatewayServer) -> Routed:
+        to = self.view.reader.gateway_tcp(self.view.scope, server)
+        if to is None:
+            return Routed(Unrouted(0, "no VirtualService has a tcp route for this port"), steps)
+        written = self.view.reader.gateway_tcp_origin(self.view.scope, server)
+        taken = Step("route", "tcp", "", self.view.origins(written))
+        return Routed(destinations.dealt(self.view, to), (*steps, taken))
+
+    # --- what is asked for ------------------------------------------------------------------------------------------
+
+    def spoken_at(self, request: Request) -> Spoken:
+        listener = self._listener(request)
+        if listener is None or listener.kind is ir.ListenerKind.HTTP:
+            return request.spoken
+        return Spoken.TLS if listener.kind is ir.ListenerKind.TLS else Spoken.TCP
+
+    def everywhere(self) -> tuple[tuple[str, int], ...]:
+        """(authority, port) of what it serves."""
+        found: dict[tuple[str, int], None] = {}
+        for listener in self.view.reader.gateway_listeners(self.view.scope):
+            for server in listener.servers:
+                for name in (one.host for one in self._served((server,))) if server.routes_http else ():
+                    found[name.replace("*", "any", 1), server.port] = None
+                for name in () if server.routes_http else server.server_names:
+                    found[name.replace("*", "any", 1), server.port] = None
+        return tuple(found)
+
+    def _listener(self, request: Request) -> ir.GatewayListener | None:
+        """By the port that Gateways speak of, else by that which is really listened on."""
+        found = self.view.reader.gateway_listeners(self.view.scope)
+        if request.address:
+            found = tuple(one for one in found if one.bind in ("", request.address))
+        by_server = (one for one in found if any(server.port == request.port for server in one.servers))
+        return next(by_server, None) or next((one for one in found if one.port == request.port), None)
+
+    def _same_routes(self, wanted: ir.GatewayServer) -> Servers:
+        """The servers whose TLS ends here and that are one by Gateway and name of the port."""
+        key = (wanted.port, wanted.port_name, wanted.gateway, wanted.bind)
+        return tuple(
+            server
+            for listener in self.view.reader.gateway_listeners(self.view.scope)
+            for server in listener.servers
+            if server.routes_http
+            and not server.protocol.is_http
+            and (server.port, server.port_name, server.gateway, server.bind) == key
+        )
+
+    def _hosts(self, servers: Servers) -> Domains[Host]:
+        if servers not in self._domains:
+            served = ((host.host, host) for host in self._served(servers))
+            self._domains[servers] = Domains(served, ignores_port=True)
+        return self._domains[servers]
+
+    def _served(self, servers: Servers) -> tuple[Host, ...]:
+        reader, scope = self.view.reader, self.view.scope
+        routes: dict[str, list[tuple[ir.Route, tuple[Origin, ...]]]] = {}
+        ports: dict[str, int] = {}
+        secure: set[str] = set()
+        counted: set[tuple[str, str, int]] = set()
+        for server in servers:
+            redirects = server.tls is not None and server.tls.https_redirect
+            origins = dict(reader.gateway_origins(scope, server))
+            for served in reader.gateway_hosts(scope, server):
+                host = served.host
+                ports.setdefault(host, server.port)
+                secure |= {host} if redirects else set()
+                if (host, server.bound_by, server.port) not in counted:
+                    counted.add((host, server.bound_by, server.port))
+                    written = (self.view.origins(one) for one in origins[host])
+                    routes.setdefault(host, []).extend(zip(served.table.routes, written, strict=True))
+            for host in server.server_names if redirects else ():
+                secure.add(host)
+                ports.setdefault(host, server.port)
+        found = []
+        for host in sorted(routes.keys() | secure):
+            own = routes.get(host, [])
+            positions = gateways.join_order([route.match for route, _ in own])
+            made = tuple(own[at][0] for at in positions)
+            named = tuple(own[at][1] for at in positions)
+            found.append(Host(host, ports[host], made, named, host in secure))
+        return tuple(found)
+
+    # --- in words ---------------------------------------------------------------------------------------------------
+
+    def _gateways(self, servers: Servers) -> tuple[Origin, ...]:
+        return tuple(dict.fromkeys(self.view.origin(gateway_ref(one.gateway)) for one in servers))
+
+    def _others(self) -> tuple[Miss, ...]:
+        """Servers on other ports, and those that stand back behind older ones."""
+        found = [
+            Miss("listener", f"port {server.port}", "it is another port", self._gateways((server,)))
+            for listener in self.view.reader.gateway_listeners(self.view.scope)
+            for server in listener.servers
+        ]
+        found += [
+            Miss("listener", f"port {one.server.port}", one.reason, self._gateways((one.server,)))
+            for one in self.view.reader.gateways_refused(self.view.scope)
+        ]
+        return tuple(found)
+
+
+def _in_words(servers: Servers) -> str:
+    def one(server: ir.GatewayServer) -> str:
+        mode = f", {server.tls.mode}" if server.tls is not None and not server.protocol.is_http else ""
+        return f"{server.protocol} server for {', '.join(server.hosts)}{mode}"
+
+    return "; ".join(one(server) for server in servers)

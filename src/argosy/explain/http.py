@@ -1,0 +1,182 @@
+"""The routes of one virtual host: the first that is for the request decides, and what it does then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from argosy.explain import destination as destinations
+from argosy.explain import matching, regex, rewriting
+from argosy.explain.outcome import (
+    Answered,
+    ClusterState,
+    FaultState,
+    Forwarded,
+    Mirrored,
+    Miss,
+    Origin,
+    Redirected,
+    Retries,
+    Step,
+    Target,
+    Undecided,
+    Unrouted,
+    Verdict,
+)
+from argosy.explain.request import Request, Seen
+from argosy.explain.view import View
+from argosy.model import ir
+
+
+class RoutesOf(Struct, frozen=True):
+    """Of a virtual host, with the origin of each, and the port that its requests are for."""
+
+    name: str
+    port: int
+    routes: tuple[ir.Route, ...]
+    origins: tuple[tuple[Origin, ...], ...]
+
+
+class Routed(Struct, frozen=True):
+    verdict: Verdict
+    steps: tuple[Step, ...] = ()
+    misses: tuple[Miss, ...] = ()
+    fault: FaultState | None = None
+    notes: tuple[str, ...] = ()
+
+
+def route(view: View, request: Request, seen: Seen, of: RoutesOf) -> Routed:
+    misses: list[Miss] = []
+    for number, (one, origins) in enumerate(zip(of.routes, of.origins, strict=True)):
+        name = one.name or f"route {number + 1}"
+        try:
+            why = matching.failed(one.match, seen)
+        except regex.Undetermined as unknown:
+            return Routed(Undecided(f"{name}: {unknown}"), misses=tuple(misses))
+        if why:
+            misses.append(Miss("route", name, why, origins))
+            continue
+        says = f"for {matching.described(one.match)}" if origins else "no VirtualService says otherwise"
+        step = Step("route", name, says, origins)
+        return _taken(view, request, seen, of.port, one, step, tuple(misses))
+    return Routed(Unrouted(404, "none of the routes is for this request"), misses=tuple(misses))
+
+
+def _taken(
+    view: View, request: Request, seen: Seen, port: int, one: ir.Route, step: Step, misses: tuple[Miss, ...]
+) -> Routed:
+    notes: list[str] = []
+    verdict: Verdict
+    try:
+        match one.action:
+            case ir.Forward() as action:
+                verdict = forwarded(view, request, seen, one, action)
+            case ir.Redirect() as action:
+                verdict = Redirected(
+                    rewriting.redirect_status(action), rewriting.location(action, one.match, seen, port)
+                )
+            case ir.DirectResponse() as action:
+                verdict = Answered(action.status, action.body.decode("utf-8", "replace"))
+    except regex.Undetermined as unknown:
+        verdict = Undecided(str(unknown))
+    fault = fault_of(one.fault)
+    preflight = _preflight(one.cors, seen) if isinstance(one.action, ir.Forward) else None
+    if preflight is not None:
+        verdict, fault = preflight, None
+    elif fault is not None and fault.abort_percent >= 100:
+        notes.append("the fault answers every request: what follows never happens")
+    return Routed(verdict, (step,), misses, fault, tuple(notes))
+
+
+# --- forwarding -----------------------------------------------------------------------------------------------------
+
+
+def forwarded(view: View, request: Request, seen: Seen, one: ir.Route, action: ir.Forward) -> Forwarded:
+    """Raises regex.Undetermined."""
+    path = rewriting.rewritten_path(action.rewrite, one.match, seen.path)
+    total = sum(item.weight for item in action.destinations)
+    alone = len(action.destinations) == 1
+    written = action.rewrite.authority if action.rewrite is not None else None
+    targets = []
+    for item in action.destinations:
+        if alone:
+            # What is said for the destination counts as said for the route.
+            ops = (one.headers, item.headers)
+            headers = rewriting.changed(request.headers, ops)
+            host = rewriting.host_set_by(item.headers) or rewriting.host_set_by(one.headers)
+        else:
+            ops = (item.headers, one.headers)
+            headers = rewriting.changed(rewriting.changed(request.headers, ops[:1]), ops[1:])
+            host = rewriting.host_set_by(one.headers) or rewriting.host_set_by(item.headers)
+        if written:
+            headers = (*headers, ("x-forwarded-host", seen.authority))
+        computed = rewriting.formatted(ops)
+        targets.append(
+            Target(
+                cluster=destinations.cluster(view, item.destination),
+                weight=item.weight,
+                percent=100.0 * item.weight / total if total else 0.0,
+                authority=written or host or seen.authority,
+                path=path,
+                headers=headers,
+                notes=(f"values that the proxy computes are shown as written: {', '.join(computed)}",)
+                if computed
+                else (),
+            )
+        )
+    return Forwarded(
+        targets=tuple(targets),
+        timeout_ms=action.timeout or 0,
+        retries=retries_of(action.retry),
+        mirrors=tuple(_mirrors(view, action.mirrors)),
+        hash_on=tuple(destinations.hash_in_words(one) for one in action.hash),
+    )
+
+
+def retries_of(retry: ir.RetryPolicy | None) -> Retries | None:
+    if retry is None or retry.attempts <= 0:
+        return None
+    return Retries(attempts=retry.attempts, on=retry.retry_on, per_try_timeout_ms=retry.per_try_timeout or 0)
+
+
+def _mirrors(view: View, mirrors: Iterable[ir.Mirror]) -> Iterable[Mirrored]:
+    return (Mirrored(destinations.cluster(view, one.destination), one.percent) for one in mirrors)
+
+
+def sent_on(cluster: ClusterState, request: Request, seen: Seen) -> Forwarded:
+    """To a cluster as it is, with nothing done to it."""
+    target = Target(cluster=cluster, authority=seen.authority, path=seen.path, headers=request.headers)
+    return Forwarded(targets=(target,))
+
+
+# --- faults and cross-origin requests -------------------------------------------------------------------------------
+
+
+def fault_of(fault: ir.Fault | None) -> FaultState | None:
+    """Facts (Envoy): an abort with a gRPC status is HTTP 200 to everybody; only who speaks gRPC reads the status."""
+    if fault is None:
+        return None
+    status = 0
+    if fault.abort is not None:
+        status = 200 if fault.abort.grpc_status is not None else fault.abort.http_status or 503
+    return FaultState(
+        delay_ms=fault.delay.duration if fault.delay is not None else 0,
+        delay_percent=fault.delay.percent if fault.delay is not None else 0.0,
+        abort_status=status,
+        abort_grpc_status=fault.abort.grpc_status if fault.abort is not None else None,
+        abort_percent=fault.abort.percent if fault.abort is not None else 0.0,
+    )
+
+
+def _preflight(cors: ir.Cors | None, seen: Seen) -> Answered | None:
+    """The proxy answers a browser's question whether it may ask. Facts (Envoy): only where it would be forwarded;
+    one whose origin is not allowed is passed on, unless that is to be ignored."""
+    origin = "".join(seen.headers.get("origin", ()))
+    if cors is None or seen.method != "OPTIONS" or not origin:
+        return None
+    if not seen.headers.get("access-control-request-method"):
+        return None
+    if any(matching.string_matches(one, origin) for one in cors.allow_origins):  # ANY
+        return Answered(200, "")
+    return Answered(200, "") if cors.unmatched_preflights == "IGNORE" else None

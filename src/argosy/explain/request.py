@@ -1,0 +1,161 @@
+"""A request as its sender writes it, and as a proxy sees it before it looks for a route.
+
+# Envoy: HttpConnectionManager (normalize_path), HeaderMapImpl (which names hold one value, joined by commas)
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from argosy.explain import paths
+from argosy.model.ir import Pairs
+
+
+class Spoken(StrEnum):
+    """What the sender speaks on its connection."""
+
+    HTTP = "http"
+    TLS = "tls"  # nothing but the name in its hello can be seen
+    TCP = "tcp"
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    authority: str  # `host` or `host:port`, as in a URL
+    method: str = "GET"
+    path: str = "/"  # with its query
+    headers: Pairs = ()  # in their order, names in any case
+    spoken: Spoken = Spoken.HTTP
+    port: int = 80  # that it is sent to
+    address: str = ""  # that it is sent to, where interception sees one; "": the service's own
+
+    @property
+    def host(self) -> str:
+        return host_of(self.authority)
+
+
+class BadRequest(ValueError):
+    """What cannot be a request; the message says why."""
+
+
+class Trust(StrEnum):
+    """What a proxy believes of x-forwarded-proto."""
+
+    ALL = "all"  # a captured request says by it how it began
+    BESIDE_URL = "beside-url"  # the request's own URL says its scheme; the header is kept
+    NOTHING = "nothing"  # a gateway's own connection is what counts
+
+
+class Seen(Struct, frozen=True):
+    """What routes are compared with."""
+
+    method: str
+    scheme: str
+    forwarded: str  # x-forwarded-proto
+    authority: str
+    path: str  # normalised, with its query
+    headers: dict[str, tuple[str, ...]]  # names in lower case
+
+    @property
+    def path_only(self) -> str:
+        return paths.without_query(self.path)
+
+
+HOP_BY_HOP = frozenset(
+    ("connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade", "host")
+)
+"""Headers that a proxy takes for itself."""
+
+
+JOINED = frozenset(
+    (
+        "accept", "accept-encoding", "authorization", "cache-control", "content-type", "expect", "grpc-timeout",
+        "if-match", "origin", "referer", "user-agent", "via", "x-client-trace-id", "x-envoy-decorator-operation",
+        "x-envoy-external-address", "x-envoy-original-path", "x-forwarded-for", "x-forwarded-host",
+        "x-forwarded-proto", "x-request-id",
+    )
+)  # fmt: skip
+"""Headers of which Envoy keeps one value, further ones joined to it by commas (1.40, tried). Of the others each line is
+a value."""
+
+
+def seen(request: Request, trust: Trust) -> Seen:
+    """TLS that is looked into has ended here: its scheme is https, whatever the request says."""
+    headers = by_name(request.headers)
+    if request.spoken is Spoken.TLS:
+        path = paths.normalised(request.path)
+        return Seen(request.method, "https", "https", request.authority, path, headers)
+    told = "".join(headers.get("x-forwarded-proto", ())).lower()
+    forwarded = told if trust is not Trust.NOTHING and told in ("http", "https") else "http"
+    return Seen(
+        method=request.method,
+        scheme=forwarded if trust is Trust.ALL else "http",
+        forwarded=forwarded,
+        authority=request.authority,
+        path=paths.normalised(request.path),
+        headers=headers,
+    )
+
+
+def by_name(headers: Pairs) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for name, value in headers:
+        key = name.lower()
+        if key not in HOP_BY_HOP:
+            found.setdefault(key, []).append(value)
+    return {key: (",".join(values),) if key in JOINED else tuple(values) for key, values in found.items()}
+
+
+def host_of(authority: str) -> str:
+    """Without its port."""
+    at = port_start(authority)
+    return authority if at is None else authority[:at]
+
+
+def port_of(authority: str) -> int | None:
+    at = port_start(authority)
+    if at is None or not authority[at + 1 :].isdigit():
+        return None
+    return int(authority[at + 1 :])
+
+
+def port_start(authority: str) -> int | None:
+    """Where `:port` begins. Facts (Envoy): the last colon, but one within brackets belongs to an IPv6 address."""
+    at = authority.rfind(":")
+    return None if at < 0 or authority.rfind("]") > at else at
+
+
+DEFAULT_PORT = {"http": 80, "https": 443}
+
+
+def to(destination: str, *, method: str = "GET", headers: Pairs = ()) -> tuple[Request, bool]:
+    """The request that `http://host:port/path`, `https://…`, `tcp://…` or `host:port` means, and whether what is spoken
+    is said (else it is as the port's protocol is). A Host header stands for the authority. Raises BadRequest."""
+    scheme, separator, rest = destination.partition("://")
+    if not separator:
+        scheme, rest = "", destination
+    if scheme not in ("", "http", "https", "tcp"):
+        raise BadRequest(f"{destination}: {scheme}:// is not known; use http, https or tcp")
+    ends = [at for at in (rest.find("/"), rest.find("?")) if at >= 0]
+    cut = min(ends, default=len(rest))
+    authority, path = rest[:cut], rest[cut:]
+    if not host_of(authority) or any(char in authority for char in " @#"):
+        raise BadRequest(f"{destination}: names no host; write http://reviews:9080/path or reviews:9080")
+    if port_start(authority) is not None and port_of(authority) is None:
+        raise BadRequest(f"{destination}: {authority[(port_start(authority) or 0) + 1 :]!r} is not a port")
+    if not path.startswith("/"):
+        path = "/" + path
+    port = port_of(authority) or DEFAULT_PORT.get(scheme, 80)
+    named = next((value for name, value in headers if name.lower() in ("host", ":authority")), "")
+    spoken = {"https": Spoken.TLS, "tcp": Spoken.TCP}.get(scheme, Spoken.HTTP)
+    rest_of_headers = tuple(pair for pair in headers if pair[0].lower() not in ("host", ":authority"))
+    request = Request(
+        authority=named or authority,
+        method=method,
+        path=path.partition("#")[0],
+        headers=rest_of_headers,
+        spoken=spoken,
+        port=port,
+    )
+    return request, bool(scheme)

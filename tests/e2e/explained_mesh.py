@@ -1,0 +1,566 @@
+"""Random configuration and random requests near what it matches, for the evaluator against real Envoy."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from argosy.explain.request import Request, Spoken
+from argosy.model import ir
+from argosy.model.ir import Protocol
+from argosy.model.snapshot import Snapshot
+from argosy.resources.kinds import decode
+from argosy.resources.validation import validate
+
+PORTS = (80, 9080)
+TCP_PORT, TLS_PORT = 6379, 8443
+GATEWAY_PORT = 8080
+VERSIONS = ("v1", "v2", "v3")
+SERVICES = ("alpha", "beta", "gamma", "delta")
+SUFFIX = "svc.cluster.local"
+LABELS = (("app", "client"), ("tier", "front"))
+GATEWAY_LABELS = (("istio", "ingress"),)
+CLIENT_NAMESPACE = "default"
+
+PATHS = ("/", "/a", "/a/", "/a/b", "/A", "/ab", "/b", "/a/1", "/a/12", "/b/c/d", "/Ab/c", "/long/path/x.html")
+REGEXES = (
+    "/a.*",
+    "/[ab]",
+    "/(a|b)/.*",
+    r"/a/\d+",
+    "/a/?",
+    ".*",
+    "/.*[.]html",
+    "(?i)/A/B",
+    "/a|/b",
+    "/[^a].*",
+    r"/\w+/b",
+)
+VALUES = ("", "x", "xy", "X", "y", "a,b", "jason", "1", "2")
+VALUE_REGEXES = (".*", "x.*", "[xy]+", "jason|x", r"\d", "x,y", "(x|y)(,.*)?")
+HEADERS = ("x-a", "x-b", "x-user", "X-Mixed", "user", "accept", "Host")
+QUERIES = ("q", "r", "Q")
+SENT_BACK = ("x-a", "x-b", "x-user", "x-mixed", "user", "x-new", "x-forwarded-host")
+"""Headers that are compared where they arrive."""
+
+
+@dataclass
+class Mesh:
+    """One configuration: `texts` is what was applied."""
+
+    snapshot: Snapshot
+    objects: list[dict[str, Any]] = field(default_factory=list)
+    refused: int = 0
+
+
+class Generator:
+    def __init__(self, seed: int, endpoints: dict[tuple[str, str], int]) -> None:
+        """`endpoints`: (service, version) -> port on the loopback where it answers."""
+        self.random = random.Random(seed)
+        self.endpoints = endpoints
+
+    def one(self, *items: Any) -> Any:
+        return self.random.choice(items)
+
+    def chance(self, percent: int) -> bool:
+        return self.random.randrange(100) < percent
+
+    def some(self, items: tuple[Any, ...], least: int, most: int) -> list[Any]:
+        return self.random.sample(items, min(self.random.randint(least, most), len(items)))
+
+    # --- configuration ----------------------------------------------------------------------------------------------
+
+    def mesh(self) -> Mesh:
+        settings = ir.Mesh(outbound_allow_any=self.chance(15))
+        mesh = Mesh(Snapshot(settings))
+        for name in SERVICES:
+            self._service(mesh.snapshot, name)
+        for number in range(self.random.randint(1, 4)):
+            self._put(mesh, self._virtual_service(f"vs-{number}"))
+        if self.chance(30):
+            self._put(mesh, self._delegate())
+        for number in range(self.random.randint(1, 5)):
+            self._put(mesh, self._destination_rule(f"dr-{number}"))
+        for number in range(self.random.randint(0, 2)):
+            self._put(mesh, self._gateway(f"gw-{number}"))
+        if self.chance(25):
+            self._put(mesh, self._sidecar())
+        return mesh
+
+    def _put(self, mesh: Mesh, obj: dict[str, Any]) -> None:
+        if not validate(obj).valid:
+            mesh.refused += 1
+            return
+        mesh.objects.append(obj)
+        mesh.snapshot.put_config(decode(obj))
+        assert not mesh.snapshot.rejected, mesh.snapshot.rejected
+
+    def _service(self, snapshot: Snapshot, name: str) -> None:
+        namespace = "other" if name == "delta" else "default"
+        ports = {number: Protocol.HTTP for number in (PORTS if self.chance(70) else self.some(PORTS, 1, 2))}
+        if self.chance(20):
+            ports[self.one(*ports)] = self.one(Protocol.UNSUPPORTED, Protocol.TCP)
+        if self.chance(35):
+            ports[TCP_PORT] = Protocol.TCP
+        if self.chance(35):
+            ports[TLS_PORT] = self.one(Protocol.TLS, Protocol.HTTPS)
+        elsewhere = self.chance(6)
+        hostname = f"{name}.{namespace}.{SUFFIX}"
+        if name == "gamma" and self.chance(50):
+            hostname = self.one("gamma.example.test", "*.example.test")
+        service = ir.Service(
+            hostname=hostname,
+            name=name,
+            namespace=namespace,
+            ports=tuple(
+                ir.ServicePort(name=f"p{number}", number=number, protocol=kind)
+                for number, kind in sorted(ports.items())
+            ),
+            addresses=(f"127.1.0.{SERVICES.index(name)}",) if self.chance(30) else (),
+            export_to=("other",) if elsewhere else ("*",),
+            kubernetes=hostname.endswith(SUFFIX),
+            created=f"2026-01-0{self.random.randint(1, 9)}T00:00:00Z",
+        )
+        snapshot.put_service(service)
+        versions = self.some(VERSIONS, 0 if self.chance(8) else 2, 3)
+        snapshot.put_endpoints(
+            service.hostname,
+            tuple(
+                ir.Endpoint(
+                    address="127.0.0.1",
+                    port=self.endpoints[name, version],
+                    port_name=f"p{number}",
+                    healthy=not self.chance(10),
+                    workload=f"{name}-{version}",
+                    namespace=namespace,
+                    labels=(("app", name), ("version", version)),
+                )
+                for version in versions
+                for number in sorted(ports)
+            ),
+        )
+
+    def _name(self) -> str:
+        """A host as configuration writes it."""
+        return str(
+            self.one(
+                "alpha", "alpha", "beta", f"alpha.default.{SUFFIX}", f"gamma.default.{SUFFIX}", f"delta.other.{SUFFIX}",
+                "gamma.example.test", "*.example.test", "only.test", "*.only.test", f"*.default.{SUFFIX}",
+                f"*.{SUFFIX}", "a.example.test",
+            )
+        )  # fmt: skip
+
+    def _gateways(self) -> list[str]:
+        return list(self.one([], [], [], ["mesh", "gw-0"], ["gw-0"], ["gw-0", "gw-1"], ["mesh"]))
+
+    def _virtual_service(self, name: str) -> dict[str, Any]:
+        spec: dict[str, Any] = {
+            "hosts": sorted({self._name() for _ in range(self.random.randint(1, 2))}),
+            "http": [self._rule(number) for number in range(self.random.randint(1, 5))],
+        }
+        if self.chance(20):
+            spec["tcp"] = [self._l4({"port": self.one(TCP_PORT, TLS_PORT)} if self.chance(50) else None)]
+        if self.chance(20):
+            spec["tls"] = [
+                self._l4({"sniHosts": [self.one(*spec["hosts"])]} | self.one({}, {"port": TLS_PORT}))
+                for _ in range(self.one(1, 2))
+            ]
+        if gateways := self._gateways():
+            spec["gateways"] = gateways
+        if self.chance(10):
+            spec["exportTo"] = [self.one(".", "other", "*")]
+        namespace = self.one("default", "default", "default", "other")
+        return _object("VirtualService", name, namespace, spec)
+
+    def _l4(self, match: dict[str, Any] | None) -> dict[str, Any]:
+        if match is not None and self.chance(20):
+            match["sourceLabels"] = self.one({"app": "client"}, {"app": "other"})
+        rule: dict[str, Any] = {
+            "route": [
+                {
+                    "destination": {
+                        "host": self.one("alpha", "beta"),
+                        "port": {"number": self.one(TCP_PORT, TLS_PORT, 80)},
+                    }
+                }
+            ]
+        }
+        if match is not None:
+            rule["match"] = [match]
+        return rule
+
+    def _delegate(self) -> dict[str, Any]:
+        rules = [self._rule(number) for number in range(self.random.randint(1, 3))]
+        for rule in rules:
+            rule.pop("delegate", None)
+            rule.setdefault("route", [{"destination": {"host": "beta"}}] if "redirect" not in rule else [])
+            if not rule["route"] or "directResponse" in rule:
+                rule.pop("route")
+        return _object("VirtualService", "delegate", "default", {"http": rules})
+
+    def _rule(self, number: int) -> dict[str, Any]:
+        rule: dict[str, Any] = {"name": f"r{number}"}
+        if matches := [self._match() for _ in range(self.one(0, 1, 1, 1, 2))]:
+            rule["match"] = matches
+        kind = self.random.randrange(100)
+        if kind < 12:
+            rule["redirect"] = self._redirect()
+        elif kind < 20:
+            rule["directResponse"] = {
+                "status": self.one(200, 403, 503, 418),
+                "body": {"string": f"direct {number}"},
+            }
+        elif kind < 26:
+            rule["delegate"] = {"name": "delegate", "namespace": "default"}
+        else:
+            rule["route"] = self._destinations()
+            if self.chance(35):
+                rule["rewrite"] = self._rewrite()
+            if self.chance(20):
+                rule["retries"] = {"attempts": self.one(0, 1, 3)}
+            if self.chance(20):
+                rule["timeout"] = self.one("5s", "20s")
+            if self.chance(8):
+                rule["mirror"] = {"host": "beta", "port": {"number": 80}}
+        if self.chance(8) and "delegate" not in rule:
+            rule["fault"] = self.one(
+                {"abort": {"httpStatus": self.one(418, 500), "percentage": {"value": self.one(0, 100)}}},
+                {"delay": {"fixedDelay": "1ms", "percentage": {"value": self.one(0, 100)}}},
+                {
+                    "abort": {
+                        "grpcStatus": self.one(
+                            "UNAVAILABLE",
+                            "NOT_FOUND",
+                            "OK",
+                            "ABORTED",
+                            "UNKNOWN",
+                            "DATA_LOSS",
+                            "CANCELLED",
+                            "UNIMPLEMENTED",
+                        ),
+                        "percentage": {"value": 100},
+                    }
+                },
+            )
+        if self.chance(25):
+            rule["headers"] = self._operations()
+        if self.chance(10) and "delegate" not in rule:
+            rule["corsPolicy"] = {
+                "allowOrigins": [
+                    self.one({"exact": "https://a.test"}, {"prefix": "https://"}, {"regex": ".*b.test"})
+                ],
+                "allowMethods": ["GET"],
+                **({"unmatchedPreflights": self.one("IGNORE", "FORWARD")} if self.chance(50) else {}),
+            }
+        return rule
+
+    def _string(self, exact: tuple[str, ...], regexes: tuple[str, ...]) -> dict[str, str]:
+        kind = self.one("exact", "prefix", "prefix", "regex")
+        return {kind: str(self.one(*(regexes if kind == "regex" else exact)))}
+
+    def _match(self) -> dict[str, Any]:
+        match: dict[str, Any] = {}
+        if self.chance(75):
+            match["uri"] = self._string(PATHS, REGEXES)
+            if self.chance(15):
+                match["ignoreUriCase"] = True
+        if self.chance(20):
+            match["headers"] = {
+                name: self._string(VALUES, VALUE_REGEXES) if self.chance(80) else {}
+                for name in self.some(HEADERS, 1, 2)
+            }
+        if self.chance(12):
+            match["withoutHeaders"] = {
+                name: self._string(VALUES, VALUE_REGEXES) if self.chance(70) else {}
+                for name in self.some(HEADERS, 1, 2)
+            }
+        if self.chance(15):
+            match["queryParams"] = {
+                name: self._string(VALUES, VALUE_REGEXES) for name in self.some(QUERIES, 1, 2)
+            }
+        if self.chance(12):
+            match["method"] = self.one(
+                {"exact": "GET"}, {"exact": "POST"}, {"prefix": "P"}, {"regex": "GET|PUT"}
+            )
+        if self.chance(8):
+            match["authority"] = self.one(
+                {"prefix": "alpha"}, {"exact": "alpha"}, {"regex": ".*:80"}, {"exact": "beta:9080"}
+            )
+        if self.chance(5):
+            match["scheme"] = self.one({"exact": "http"}, {"exact": "https"})
+        if self.chance(8):
+            match["port"] = self.one(*PORTS, GATEWAY_PORT)
+        if self.chance(8):
+            match["sourceLabels"] = self.one({"app": "client"}, {"app": "other"}, {"tier": "front"})
+        if self.chance(4):
+            match["sourceNamespace"] = self.one("default", "other")
+        if self.chance(5):
+            match["gateways"] = [self.one("mesh", "gw-0")]
+        return match
+
+    def _destination(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "host": self.one(
+                *["alpha", "beta", f"delta.other.{SUFFIX}"] * 4, "gamma", "gamma.example.test", "nobody"
+            )
+        }
+        if self.chance(60):
+            found["port"] = {"number": self.one(*[80, 9080] * 8, 7)}
+        if self.chance(30):
+            found["subset"] = self.one(*["v1", "v2"] * 4, "none")
+        return found
+
+    def _destinations(self) -> list[dict[str, Any]]:
+        found = []
+        for _ in range(self.one(1, 1, 1, 2, 3)):
+            one: dict[str, Any] = {"destination": self._destination()}
+            if self.chance(20):
+                one["headers"] = self._operations()
+            found.append(one)
+        if len(found) > 1:
+            for one in found:
+                one["weight"] = self.one(0, 1, 50)
+            if not any(one["weight"] for one in found):
+                found[0]["weight"] = 1
+        return found
+
+    def _operations(self) -> dict[str, Any]:
+        request: dict[str, Any] = {}
+        if self.chance(60):
+            request["set"] = {
+                str(self.one("x-a", "x-new", "X-User", "Host")): str(self.one("x", "set.test", ""))
+            }
+        if self.chance(50):
+            request["add"] = {str(self.one("x-a", "x-new", "x-b")): str(self.one("y", "added", ""))}
+        if self.chance(40):
+            request["remove"] = [self.one("x-b", "x-a", "X-User", "user")]
+        return {"request": request} if request else {"response": {"set": {"x-r": "1"}}}
+
+    def _rewrite(self) -> dict[str, Any]:
+        kind = self.random.randrange(10)
+        found: dict[str, Any] = {}
+        if kind < 5:
+            found["uri"] = self.one("/", "/new", "/new/", "/n?w=1")
+        elif kind < 7:
+            found["uriRegexRewrite"] = self.one(
+                {"match": "^/a/(.*)$", "rewrite": "/z/\\1"},
+                {"match": "b", "rewrite": "BB"},
+                {"match": "/([^/]+)/?", "rewrite": "/\\1\\1"},
+                {"match": "x*", "rewrite": "-"},
+            )
+        if kind >= 6:
+            found["authority"] = self.one("written.test", "alpha", "written.test:81")
+        return found
+
+    def _redirect(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if self.chance(50):
+            found["uri"] = self.one("/moved", "/moved?m=1", "/")
+        if self.chance(50) or not found:
+            found["authority"] = self.one("else.test", "else.test:8443")
+        if self.chance(30):
+            found["scheme"] = self.one("https", "http")
+        if self.chance(40):
+            found["redirectCode"] = self.one(302, 303, 307, 308, 301)
+        if self.chance(20):
+            found["port"] = self.one(8443, 443, 80)
+        elif self.chance(20):
+            found["derivePort"] = self.one("FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT")
+        return found
+
+    def _destination_rule(self, name: str) -> dict[str, Any]:
+        spec: dict[str, Any] = {
+            "host": self.one("alpha", "alpha", "beta", "gamma", f"*.{SUFFIX}", f"delta.other.{SUFFIX}")
+        }
+        if self.chance(80):
+            spec["subsets"] = [
+                {"name": version, "labels": {"version": version}} for version in self.some(("v1", "v2"), 1, 2)
+            ]
+        if self.chance(40):
+            balancers = (
+                {"simple": "ROUND_ROBIN"},
+                {"simple": "RANDOM"},
+                {"consistentHash": {"httpHeaderName": "x-a"}},
+            )
+            spec["trafficPolicy"] = {"loadBalancer": self.one(*balancers)}
+        if self.chance(15):
+            spec["exportTo"] = [self.one(".", "*", "other")]
+        return _object("DestinationRule", name, self.one("default", "default", "other"), spec)
+
+    def _gateway(self, name: str) -> dict[str, Any]:
+        servers = []
+        for number in range(self.random.randint(1, 2)):
+            server: dict[str, Any] = {
+                "port": {"number": GATEWAY_PORT, "name": f"http-{number}", "protocol": "HTTP"},
+                "hosts": self.one(
+                    ["*"],
+                    ["*.test"],
+                    ["default/*"],
+                    ["other/*"],
+                    [f"*.{SUFFIX}"],
+                    ["only.test", "./*.example.test"],
+                ),
+            }
+            if self.chance(10):
+                server["tls"] = {"httpsRedirect": True}
+            servers.append(server)
+        for port, protocol in ((8443, "TLS"), (9000, "TCP")):
+            if self.chance(40):
+                other: dict[str, Any] = {
+                    "port": {"number": port, "name": f"{protocol.lower()}-{name}", "protocol": protocol},
+                    "hosts": self.one(["*"], ["*.test"], [f"*.{SUFFIX}"], ["default/*"]),
+                }
+                if protocol == "TLS":
+                    other["tls"] = {"mode": "PASSTHROUGH"}
+                servers.append(other)
+        return _object("Gateway", name, "default", {"selector": dict(GATEWAY_LABELS), "servers": servers})
+
+    def _sidecar(self) -> dict[str, Any]:
+        """It holds for the sender, or for everybody in its namespace."""
+        egress: list[dict[str, Any]] = [{"hosts": self._imported()}]
+        if self.chance(40):
+            port = {"number": self.one(*PORTS, TCP_PORT), "name": "p", "protocol": self.one("HTTP", "TCP")}
+            egress.append({"port": port, "hosts": self._imported()})
+        spec: dict[str, Any] = {"egress": egress}
+        if self.chance(50):
+            spec["workloadSelector"] = {"labels": {"app": self.one("client", "client", "other")}}
+        if self.chance(40):
+            spec["outboundTrafficPolicy"] = {"mode": self.one("REGISTRY_ONLY", "ALLOW_ANY")}
+        return _object("Sidecar", "sidecar", "default", spec)
+
+    def _imported(self) -> list[str]:
+        return [
+            str(one)
+            for one in self.some(
+                ("./*", "*/*", "other/*", f"default/alpha.default.{SUFFIX}", f"*/beta.default.{SUFFIX}", "./only.test",
+                 "*/*.example.test", f"~default/alpha.default.{SUFFIX}", "~*/*"), 1, 3)
+        ]  # fmt: skip
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    def request(self, mesh: Mesh, entry: str) -> Request:
+        """`entry`: proxy, captured or gateway. Made from a rule of the configuration, then perhaps changed a little."""
+        rules = [
+            (obj, rule)
+            for obj in mesh.objects
+            if obj["kind"] == "VirtualService"
+            for rule in obj["spec"].get("http", ())
+        ]
+        obj, rule = self.one(*rules) if rules and self.chance(85) else (None, {})
+        match = self.one(*rule["match"]) if rule.get("match") else {}
+        hosts = obj["spec"].get("hosts") if obj else None
+        port = self.one(*PORTS)
+        path = self._fitting(match.get("uri"), PATHS, REGEXES)
+        if not path.startswith("/") or self.chance(15):
+            path = str(
+                self.one(
+                    *PATHS,
+                    "/a/../b",
+                    "/a/./b",
+                    "/a//b",
+                    "/a%2Fb",
+                    "/%61",
+                    "/a/..",
+                    "/b/%2e%2e/a",
+                    "/a%20b",
+                    "/a/..;x/b",
+                    "/a|b",
+                    "/a%3fb",
+                    "/b\\c",
+                )
+            )
+        query = [
+            f"{name}={self._fitting(wanted, VALUES, ())}"
+            for name, wanted in match.get("queryParams", {}).items()
+        ]
+        if self.chance(25):
+            query.append(str(self.one("q=x", "q", "r=1", "q=1&q=2", "z=%20", "")))
+        if query:
+            path += "?" + "&".join(query)
+        headers: list[tuple[str, str]] = []
+        for name, wanted in match.get("headers", {}).items():
+            if name != "Host":
+                headers.append((name, self._fitting(wanted, VALUES, ())))
+        for name in match.get("withoutHeaders", {}):
+            if self.chance(30) and name != "Host":
+                headers.append((name, str(self.one(*VALUES))))
+        if self.chance(30):
+            headers.append((str(self.one(*HEADERS[:-1])), str(self.one(*VALUES))))
+        if self.chance(10):
+            headers.append((str(self.one("x-a", "X-A")), "y"))
+        if self.chance(6):
+            headers.append(("x-forwarded-proto", "https"))
+            port = self.one(port, 443)
+        preflight = "corsPolicy" in rule and self.chance(40)
+        if preflight or self.chance(2):
+            headers.append(("origin", str(self.one("https://a.test", "http://b.test", "http://c.test"))))
+            if self.chance(90):
+                headers.append(("access-control-request-method", "GET"))
+        method = self._fitting(match.get("method"), ("GET", "POST"), ())
+        if method not in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            method = "PUT"
+        authority = self._authority(mesh, hosts, port, entry)
+        if self.chance(60) and (wanted := match.get("authority")):
+            authority = self._fitting(wanted, (authority,), ()).partition("/")[0] or authority
+        return Request(
+            authority=authority,
+            method="OPTIONS"
+            if preflight
+            else method
+            if self.chance(90)
+            else str(self.one("GET", "POST", "PUT", "DELETE")),
+            path=path,
+            headers=tuple(headers),
+            port={"gateway": GATEWAY_PORT, "captured": port}.get(entry, 80),
+        )
+
+    def tunnel(self, mesh: Mesh) -> Request:
+        service = self.one(*mesh.snapshot.services.values())
+        port = self.one(*(one.number for one in service.ports)) if self.chance(90) else 81
+        host = service.hostname.replace("*", "any")
+        if self.chance(30):
+            host = host.removesuffix(f".{SUFFIX}")
+        return Request(authority=f"{host}:{port}", spoken=Spoken.TCP, port=port)
+
+    def _authority(self, mesh: Mesh, hosts: list[str] | None, port: int, entry: str) -> str:
+        host = str(self.one(*hosts) if hosts and self.chance(85) else self._name())
+        full = host if "." in host else f"{host}.default.{SUFFIX}"
+        if host.startswith("*"):
+            covered = [name for name in mesh.snapshot.services if name.endswith(host[1:])]
+            if covered and self.chance(70):
+                full = host = str(self.one(*covered))
+            host = host.replace("*", str(self.one("a", "a.b", "alpha")), 1)
+        service = mesh.snapshot.services.get(full)
+        if entry == "proxy" and self.chance(85):
+            port = self.one(*service.ports).number if service is not None else 80
+        if host.endswith(SUFFIX) and self.chance(30):
+            host = host.removesuffix(f".{SUFFIX}")
+        if self.chance(5):
+            host = host.upper()
+        if self.chance(4):
+            host = str(self.one("unknown.invalid", "127.0.0.1", "127.1.0.0"))
+        with_port = {"proxy": 85, "captured": 25, "gateway": 25}[entry]
+        return f"{host}:{port}" if self.chance(with_port) else host
+
+    def _fitting(
+        self, wanted: dict[str, str] | None, exact: tuple[str, ...], regexes: tuple[str, ...]
+    ) -> str:
+        """A value that a string match takes, as a rule."""
+        if not wanted or self.chance(10):
+            return str(self.one(*exact))
+        kind, value = next(iter(wanted.items()))
+        if kind == "exact":
+            return value
+        if kind == "prefix":
+            return value + str(self.one("", "", "x", "/b", "/B"))
+        return str(self.one(*exact))
+
+
+def _object(kind: str, name: str, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }

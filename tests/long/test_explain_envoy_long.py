@@ -1,0 +1,17 @@
+"""The evaluator against real Envoy, 20,000 requests: see tests/e2e/test_explain_envoy.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.explained_envoy import REQUESTS, lab, none_differs
+from tests.long.conftest import count
+
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1800)]
+
+
+async def test_the_evaluator_says_what_envoy_does(tmp_path: Path) -> None:
+    async with lab(tmp_path) as envoy:
+        await none_differs(envoy, 40_000, count(full=20_000, short=600) // REQUESTS)

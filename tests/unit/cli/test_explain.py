@@ -1,0 +1,142 @@
+"""`argosy explain` of files: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from argosy.cli.main import app
+from argosy.runtime.errors import Failure
+
+SHOP = """
+apiVersion: v1
+kind: Service
+metadata: {name: reviews, namespace: shop}
+spec: {selector: {app: reviews}, ports: [{name: http, port: 9080}]}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: reviews-v1, namespace: shop}
+spec: {address: 10.0.0.1, labels: {app: reviews, version: v1}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: not-of-the-mesh}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: vs, namespace: shop}
+spec:
+  hosts: [reviews]
+  http:
+  - match:
+    - uri: {prefix: /api}
+    route: [{destination: {host: reviews}}]
+"""
+
+LINE = 1 + SHOP.splitlines().index("    - uri: {prefix: /api}")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "shop.yaml"
+    path.write_text(SHOP)
+    return path
+
+
+def explain(file: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["explain", "-f", str(file), *arguments])
+
+
+def test_where_a_request_goes_with_file_and_line(file: Path) -> None:
+    done = explain(file, "--from", "shop/reviews-v1", "--to", "http://reviews:9080/api")
+    assert done.exit_code == 0, done.output
+    assert "outbound|9080||reviews.shop.svc.cluster.local" in done.output
+    assert f"VirtualService shop/vs spec.http[0].match[0] ({file}:{LINE})" in done.output
+    assert f"Service shop/reviews ({file}:2)" in done.output
+    assert "10.0.0.1:9080, healthy" in done.output
+
+
+@pytest.mark.parametrize("name", ["reviews", "reviews-v1", "reviews.shop"])
+def test_a_sender_is_a_workload_or_any_of_a_service(file: Path, name: str) -> None:
+    done = explain(file, "--from", name, "-n", "shop", "--to", "reviews:9080")
+    assert done.exit_code == 1, "no route for /"
+    assert "path / does not begin with /api" in done.output
+    assert "It goes nowhere" in done.output
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_for_programs(file: Path, form: str) -> None:
+    done = explain(file, "--from", "shop/reviews", "--to", "http://reviews:9080/api", "-o", form)
+    told = yaml.safe_load(done.stdout)
+    assert (told["arrives"], told["verdict"]["is"]) == (True, "forwarded")
+    (target,) = told["verdict"]["targets"]
+    assert target["cluster"]["endpoints"][0]["address"] == "10.0.0.1:9080"
+    assert told["steps"][-1]["origins"][0] == {
+        "kind": "VirtualService", "namespace": "shop", "name": "vs", "field": "spec.http[0].match[0]",
+        "file": str(file), "line": LINE,
+    }  # fmt: skip
+
+
+def test_without_a_destination_everything_that_the_sender_knows(file: Path) -> None:
+    done = explain(file, "--from", "shop/reviews")
+    assert done.exit_code == 0, done.output
+    assert "GET http://reviews.shop.svc.cluster.local:9080/  no" in done.output
+
+
+def test_who_has_no_workload_is_described_by_labels(file: Path) -> None:
+    done = explain(file, "--from", "shop/new", "--labels", "app=new", "--to", "http://reviews:9080/api")
+    assert done.exit_code == 0, done.output
+
+
+def test_a_token_is_shown_and_said_to_be_unchecked(file: Path) -> None:
+    claims = base64.urlsafe_b64encode(json.dumps({"sub": "ada"}).encode()).decode().rstrip("=")
+    done = explain(
+        file, "--from", "shop/reviews", "--to", "http://reviews:9080/api", "--jwt", f"e30.{claims}.x"
+    )
+    assert 'sub: "ada"' in done.output
+    assert "not checked" in done.output
+
+
+def test_a_policy_that_is_not_enforced_is_said_where_it_would_have_its_say(file: Path) -> None:
+    policy = """---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: %s, namespace: %s}
+spec: {selector: {matchLabels: {app: %s}}}
+"""
+    others = policy % ("of-others", "shop", "else") + policy % ("elsewhere", "else", "reviews")
+    file.write_text(
+        SHOP + policy % ("own", "shop", "reviews") + policy % ("root", "istio-system", "reviews") + others
+    )
+    done = explain(file, "--from", "shop/reviews", "--to", "http://reviews:9080/api", "-o", "json")
+    notes = yaml.safe_load(done.stdout)["notes"]
+    assert [note.split(" IS NOT")[0] for note in notes] == [
+        "AuthorizationPolicy shop/own",
+        "AuthorizationPolicy istio-system/root",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--to", "http://a/"),
+        ("--from", "a", "--gateway", "a=b"),
+        ("--from", "nobody", "--to", "http://a/"),
+        ("--from", "shop/reviews", "--to", "ftp://a/"),
+        ("--from", "shop/reviews", "--to", "http://a/", "-H", "none"),
+        ("--from", "shop/reviews", "--to", "http://a/", "--jwt", "none"),
+        ("--from", "shop/reviews", "--to", "http://a/", "--interception", "none"),
+        ("--from", "shop/new", "--labels", "none", "--to", "http://a/"),
+        ("--from", "shop/reviews", "--to", "http://a/", "-o", "none"),
+    ],
+)
+def test_what_makes_no_sense_is_wrong_usage(file: Path, arguments: tuple[str, ...]) -> None:
+    done = explain(file, *arguments)
+    assert isinstance(done.exception, Failure), done.output
+    assert done.exception.code == 2

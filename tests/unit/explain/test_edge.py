@@ -1,0 +1,123 @@
+"""Requests from outside, at a gateway."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.explain.outcome import Redirected, Unrouted
+from tests.unit.explain.asked import SHOP, asked_at_gateway, clusters, reasons, shop, virtual_service
+
+GATEWAY = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: front}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 80, name: http, protocol: HTTP}, hosts: [%s]%s}
+"""
+ROUTE = "[{match: [{uri: {prefix: /r}}], route: [{destination: {host: reviews, port: {number: 9080}}}]}]"
+BOUND = virtual_service(ROUTE, hosts="['*.example.com']", more="gateways: [front]")
+
+
+def test_a_host_of_a_server_is_routed_by_the_virtual_services_bound_to_it() -> None:
+    made = shop(GATEWAY % ("'*.example.com'", ""), BOUND)
+    for authority in ("a.example.com", "a.example.com:80", "A.EXAMPLE.COM:8080"):
+        found = asked_at_gateway(made, f"http://{authority}/r".replace(":8080", ":80"))
+        assert clusters(found) == [f"outbound|9080||reviews.{SHOP}"]
+    assert [one.stage for one in found.steps] == ["listener", "virtual host", "route"]
+    assert found.steps[-1].origins[0].field == "spec.http[0].match[0]"
+    assert reasons(asked_at_gateway(made, "http://a.example.com/x")) == ["path /x does not begin with /r"]
+
+
+def test_why_not_at_a_gateway() -> None:
+    made = shop(
+        GATEWAY % ("b.example.com", ""), BOUND, BOUND.replace("name: vs", "name: other").replace("*.e", "*.f")
+    )
+    found = asked_at_gateway(made, "http://a.example.com/r")
+    assert found.verdict == Unrouted(404, "no VirtualService is for a.example.com at this port")
+    assert reasons(found) == ["Gateway shop/front serves none of its hosts (*.fxample.com) on port 80"]
+    nowhere = asked_at_gateway(made, "http://b.example.com:81/r")
+    assert nowhere.verdict == Unrouted(0, "no Gateway has a server on port 81")
+    assert [one.name for one in nowhere.misses] == ["port 80"]
+
+
+def test_plaintext_is_sent_to_https_where_a_server_says_so() -> None:
+    made = shop(GATEWAY % ("'*'", ", tls: {httpsRedirect: true}"))
+    found = asked_at_gateway(made, "http://a.example.com/r?q")
+    assert found.verdict == Redirected(301, "https://a.example.com/r?q")
+
+
+# --- TLS and TCP ----------------------------------------------------------------------------------------------------
+
+SECURE = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: front}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [a.example.com]
+    tls: {mode: SIMPLE, credentialName: cert}
+  - {port: {number: 443, name: tls, protocol: TLS}, hosts: [b.example.com], tls: {mode: PASSTHROUGH}}
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ["*"]}
+"""
+CONNECTIONS = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: l4}
+spec:
+  hosts: ["*.example.com"]
+  gateways: [front]
+  tls: [{match: [{sniHosts: [b.example.com]}], route: [{destination: {host: secure, port: {number: 8443}}}]}]
+  tcp: [{route: [{destination: {host: cache, port: {number: 6379}}}]}]
+"""
+
+
+def test_tls_that_ends_here_is_routed_as_http_of_its_scheme() -> None:
+    rule = (
+        "[{match: [{scheme: {exact: https}}], route: [{destination: {host: reviews, port: {number: 9080}}}]}]"
+    )
+    bound = virtual_service(rule, hosts="[a.example.com]", more="gateways: [front]")
+    found = asked_at_gateway(shop(SECURE, bound), "https://a.example.com/r")
+    assert clusters(found) == [f"outbound|9080||reviews.{SHOP}"]
+    assert [one.stage for one in found.steps] == ["listener", "filter chain", "virtual host", "route"]
+
+
+@pytest.mark.parametrize(
+    ("destination", "cluster", "field"),
+    [
+        ("https://b.example.com/", f"outbound|8443||secure.{SHOP}", "spec.tls[0]"),
+        ("tcp://any.example.com:9000", f"outbound|6379||cache.{SHOP}", "spec.tcp[0]"),
+    ],
+)
+def test_connections_go_where_a_virtual_service_says(destination: str, cluster: str, field: str) -> None:
+    found = asked_at_gateway(shop(SECURE, CONNECTIONS), destination)
+    assert clusters(found) == [cluster]
+    assert found.steps[-1].origins[0].field == field
+
+
+def test_a_name_that_no_server_has_is_closed() -> None:
+    found = asked_at_gateway(shop(SECURE, CONNECTIONS), "https://c.example.com/")
+    assert found.verdict == Unrouted(0, "no server is for the name c.example.com")
+    assert [one.name for one in found.misses] == ["a.example.com", "b.example.com"]
+    plain = asked_at_gateway(shop(SECURE, CONNECTIONS), "http://a.example.com:443/")
+    assert plain.verdict == Unrouted(0, "the port speaks TLS, and this does not")
+
+
+def test_an_ingress_is_named_as_what_people_wrote() -> None:
+    ingress = """
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web}
+spec:
+  ingressClassName: istio
+  rules:
+  - host: shop.example.com
+    http: {paths: [{path: /r, pathType: Prefix, backend: {service: {name: reviews, port: {number: 9080}}}}]}
+"""
+    found = asked_at_gateway(shop(ingress), "http://shop.example.com/r/1")
+    assert clusters(found) == [f"outbound|9080||reviews.{SHOP}"]
+    for step in (found.steps[0], found.steps[-1]):
+        assert [(one.kind, one.namespace, one.name) for one in step.origins] == [("Ingress", "shop", "web")]
