@@ -105,7 +105,7 @@ def _run(dump: Json, call: Call, proxy_type: str, result: Result) -> None:
         config = network_filter["typed_config"]
         if network_filter["name"] == MANAGER:
             if call.tls != "plaintext" and not ends:
-                raise Ends("ErrTLSError")
+                raise Ends("ErrProtocolError")
             if call.protocol == "tcp":
                 raise Ends("ErrProtocolError")
             _http(dump["routes"], config, call, result)

@@ -22,24 +22,10 @@ ROOT = Path(os.environ.get("ARGOSY_CONFORMANCE", Path(__file__).parents[2].paren
 SUITE = ROOT / "traffic-simulation"
 DOMAIN = ".svc.cluster.local"
 
-PASSTHROUGH_POLICY = "what reaches no service's port has no chains of its own, by PeerAuthentication, yet"
-SIDECAR = "the Sidecar resource is not applied yet"
 NOT_YET = {
     "gateway-conflicts/duplicate-tls-gateway": (
         "by choice: Istio sends Envoy a listener that it refuses as a whole; here the older server keeps the name"
     ),
-    "peer-authentication-passthrough/global-disable-and-port-9000-strict": PASSTHROUGH_POLICY,
-    "peer-authentication-passthrough/global-plaintext-and-port-9000-permissive-not-in-service": PASSTHROUGH_POLICY,
-    "peer-authentication-with-sidecar/no-service-no-sidecar": PASSTHROUGH_POLICY,
-    "peer-authentication-with-sidecar/service-no-sidecar": PASSTHROUGH_POLICY,
-    "peer-authentication-with-sidecar/no-service-full-sidecar": SIDECAR,
-    "peer-authentication-with-sidecar/service-full-sidecar": SIDECAR,
-    "peer-authentication-with-sidecar/service-partial-sidecar": SIDECAR,
-    "inbound-sidecartls-modes/sidecar-http-over-tls-simple-mode-with-peer-auth-on-port-disabled": SIDECAR,
-    "inbound-sidecartls-modes/sidecar-tcp-over-tls-simple-mode-with-peer-auth-on-port-disabled": SIDECAR,
-    "inbound-sidecartls-modes/sidecar-tcp-over-mtls-mutual-mode-with-peer-auth-on-port-disabled": SIDECAR,
-    "inbound-sidecartls-modes/sidecar-http-over-tls-simple-mode-with-peer-auth-on-port-strict": SIDECAR,
-    "inbound/mtls-permissive": "TLS of its own to an HTTP port is passed on as bytes, where Istio refuses it",
     "service-entry/overlapping-cidr": "blocks of addresses are not told apart yet",
     "external-name-services/case": "an ExternalName without ports is no alias of its target yet",
     "external-name-services/case-2": "a field that the kind does not have (tcp[].name) is refused",

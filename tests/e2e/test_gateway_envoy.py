@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -73,6 +74,7 @@ spec:
     tls: {mode: SIMPLE, credentialName: shop, minProtocolVersion: TLSV1_3}
   - {port: {number: 444, name: tls, protocol: TLS}, hosts: ["*"], tls: {mode: PASSTHROUGH}}
   - {port: {number: 445, name: auto, protocol: TLS}, hosts: ["*.local"], tls: {mode: AUTO_PASSTHROUGH}}
+  - {port: {number: 0, name: socket, protocol: HTTP}, bind: "unix://SOCKET", hosts: ["*"]}
   - {port: {number: 900, name: tcp, protocol: TCP}, hosts: ["*"]}
   - port: {number: 901, name: tls-ends, protocol: TLS}
     hosts: [tcp.example]
@@ -187,7 +189,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
             one = ir.Endpoint(address="127.0.0.1", port=number, port_name="p80", mtls=mtls)
             snapshot.put_endpoints(host, (one,))
         text = GATEWAY.replace("CERTIFICATE", str(folder / "certificate.pem"))
-        put(snapshot, text.replace("KEY", str(folder / "key.pem")))
+        put(snapshot, text.replace("KEY", str(folder / "key.pem")).replace("SOCKET", str(folder / "e.sock")))
         snapshot.put_config(shop(ONE))
         snapshot.put_config(
             secret("client", tls_crt=CLIENT.certificate, tls_key=CLIENT.key, ca_crt=ROOT.certificate)
@@ -215,7 +217,9 @@ def test_a_name_that_no_server_has_is_refused(edge: Edge) -> None:
 
 
 def test_mutual_tls_demands_a_certificate_of_the_authorities(edge: Edge) -> None:
-    assert edge.ask(443, "mutual.example", context=edge.context(CLIENT)).status == 200
+    answer = edge.ask(443, "mutual.example", context=edge.context(CLIENT))
+    assert answer.status == 200
+    assert 'Subject="CN=client"' in json.loads(answer.body)["headers"]["x-forwarded-client-cert"]
     for context in (None, edge.context(STRANGER)):
         with pytest.raises(REFUSED):
             edge.ask(443, "mutual.example", context=context)
@@ -259,6 +263,12 @@ def test_plain_requests_are_sent_to_https(edge: Edge) -> None:
     answer = edge.ask(81, "shop.example", tls=False)
     assert answer.status == 301
     assert "location: https://shop.example/" in answer.head
+
+
+def test_a_unix_socket_is_served(edge: Edge) -> None:
+    transport = httpx.HTTPTransport(uds=str(edge.folder / "e.sock"))
+    with httpx.Client(transport=transport) as client:
+        assert client.get("http://plain.example/").json()["name"] == "web"
 
 
 # --- what goes on ---------------------------------------------------------------------------------------------------

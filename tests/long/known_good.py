@@ -50,6 +50,26 @@ _REVIEWED: Json = {"verb": "get", "resource": "services", "namespace": "shop"}
 PLAIN: dict[str, Json] = {
     "Namespace": {},
     "ServiceAccount": {"automountServiceAccountToken": False},
+    "Ingress": {
+        "spec": {
+            "ingressClassName": "istio",
+            "rules": [
+                {
+                    "host": "shop.example",
+                    "http": {
+                        "paths": [
+                            {
+                                "path": "/cart",
+                                "pathType": "Prefix",
+                                "backend": {"service": {"name": "cart", "port": {"number": 80}}},
+                            }
+                        ]
+                    },
+                }
+            ],
+            "tls": [{"hosts": ["shop.example"], "secretName": "shop"}],
+        }
+    },
     "Event": {
         "involvedObject": {"kind": "Service", "apiVersion": "v1", "name": "reviews", "namespace": "shop"},
         "reason": "Looked",

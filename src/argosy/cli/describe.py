@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 FORMS = ("text", "json", "yaml")
 GATEWAY_API = "gateway.networking.k8s.io"
-SERVED = ("/services", "/endpoints", "discovery.k8s.io/endpointslices")
+SERVED = ("/services", "/endpoints", "discovery.k8s.io/endpointslices", "networking.k8s.io/ingresses")
 """Kinds of Kubernetes that proxies know of."""
 EVENTS_OF_THE_CLUSTER = "default"
 """The namespace of events about objects that have none. # Kubernetes: client-go tools/record"""

@@ -135,11 +135,6 @@ TABLE: tuple[Limit, ...] = (
         "of the workloads that it starts",
     ),
     Limit(
-        "Sidecar",
-        "spec.ingress[*].tls",
-        "is not in force: no TLS but the mesh's ends at a sidecar yet",
-    ),
-    Limit(
         "EnvoyFilter",
         "spec.targetRefs[*].kind",
         "is not in force: it means waypoints, which are not served; name a Gateway of the Gateway API, or use "

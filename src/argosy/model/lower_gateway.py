@@ -66,7 +66,7 @@ def _server(server: Server, gateway: str, field: str) -> ir.GatewayServer:
         protocol=protocol,
         hosts=tuple(dict.fromkeys(_host(host, namespace) for host in server.hosts)),
         bind=server.bind,
-        tls=_tls(server.tls),
+        tls=server_tls(server.tls),
         port_name=server.port.name,
     )
 
@@ -78,7 +78,7 @@ def _host(host: str, namespace: str) -> str:
     return f"{namespace if owner == '.' else owner}/{name}"
 
 
-def _tls(written: ServerTLSSettings | None) -> ir.GatewayTls | None:
+def server_tls(written: ServerTLSSettings | None) -> ir.GatewayTls | None:
     if written is None:
         return None
     mode = ir.ServerTlsMode(written.mode)

@@ -10,6 +10,7 @@ from argosy.model import ir
 from argosy.model.errors import LoweringError
 from argosy.model.hostnames import full_name
 from argosy.model.lower_destination_rule import connection_pool
+from argosy.model.lower_gateway import server_tls
 from argosy.model.lower_http import pairs
 from argosy.model.protocols import parse_protocol
 from argosy.model.rules import Target
@@ -60,6 +61,7 @@ def _ingress(written: IstioIngressListener, field: str) -> IngressListener:
         bind=written.bind,
         captured=written.capture_mode is not CaptureMode.NONE,
         endpoint=_endpoint(written.default_endpoint),
+        tls=server_tls(written.tls),
         connection_pool=connection_pool(written.connection_pool, f"{field}.connectionPool"),
     )
 

@@ -41,6 +41,12 @@ def deciding(
     return (by_port, selecting) if by_port is not None else (found, by)
 
 
+def ports(own: Iterable[PeerAuthenticationRule], labels: frozenset[tuple[str, str]]) -> tuple[int, ...]:
+    """The ports that have a mode of their own, sorted. `own`: as in `mode`."""
+    selecting = _selecting(own, labels)
+    return tuple(sorted(port for port, said in selecting.ports if said)) if selecting is not None else ()
+
+
 def _whole(rules: Iterable[PeerAuthenticationRule]) -> PeerAuthenticationRule | None:
     return next((rule for rule in rules if rule.labels is None), None)
 

@@ -387,6 +387,14 @@ class Reader:
 
     # --- policy -----------------------------------------------------------------------------------------------------
 
+    def peer_ports(self, namespace: str, labels: ir.Pairs) -> tuple[int, ...]:
+        """The ports of which a PeerAuthentication of the workload speaks by itself, sorted."""
+        groups = policy_groups(namespace, labels)
+        self.facts.update(_fact(FactKind.PEER_AUTHENTICATION, group) for group in groups)
+        by_group = self._snapshot.peer_authentications.by_group
+        own = (rule for group in groups for rule in by_group.get(group))
+        return peers.ports(sorted(own, key=lambda rule: rule.age), frozenset(labels))
+
     def peer_mtls(self, namespace: str, labels: ir.Pairs, workload_port: int) -> ir.MtlsMode:
         """Which connections the workload takes on a port."""
         return self._peer_policy(namespace, labels, workload_port)[0]

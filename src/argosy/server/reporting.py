@@ -45,6 +45,7 @@ TELL_EVERY = 0.2
 TOLD_AT_ONCE = 256 << 10  # characters
 PEERS_WITHIN = 10.0
 RETRY_AFTER = 1.0
+GATEWAYS_EVERY = 3600.0  # seconds; certificates that they name run out without an event
 GATEWAYS = "networking.istio.io/gateways"
 SECRETS = "/secrets"
 
@@ -114,6 +115,7 @@ class Reporter:
         self._due: OrderedDict[Key, None] = OrderedDict()
         self._woken = asyncio.Event()
         self._sweep_at: float | None = None
+        self._gateways_at = monotonic() + GATEWAYS_EVERY
         reconciler.on_touched.append(self.touched)
         reconciler.proxies.on_moved.append(self._moved)
         reconciler.proxies.on_changed.append(self._changed)
@@ -206,19 +208,20 @@ class Reporter:
         term = self._term
         while not self._due and term == self._term:
             self._woken.clear()
-            if self._sweep_at is None:
-                await self._woken.wait()
-                continue
-            left = self._sweep_at - self.monotonic()
-            if left <= 0:
+            now = self.monotonic()
+            if self._sweep_at is not None and self._sweep_at <= now:
                 self._sweep_at = None
                 self._look_at_all()
-                if not self._due:
-                    continue
-                return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._woken.wait()
+            elif self._gateways_at <= now:
+                self._gateways_at = now + GATEWAYS_EVERY
+                self._look_at_gateways()
+            else:
+                until = (
+                    self._gateways_at if self._sweep_at is None else min(self._gateways_at, self._sweep_at)
+                )
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(until - now):
+                        await self._woken.wait()
 
     def _look_at_due(self) -> tuple[list[tuple[Key, Figure]], float]:
         """What differs, of some that are due; and the seconds that it took."""

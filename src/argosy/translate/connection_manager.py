@@ -65,8 +65,10 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
             out.set_current_client_cert_details.uri = True
             out.server_header_transformation = manager_pb2.HttpConnectionManager.PASS_THROUGH
         case Place.GATEWAY:
+            # Istio: all that is known of a client's certificate; not every one has an identity of the mesh in it.
             out.forward_client_cert_details = manager_pb2.HttpConnectionManager.SANITIZE_SET
-            out.set_current_client_cert_details.uri = True
+            details = out.set_current_client_cert_details
+            details.subject.value = details.cert = details.dns = details.uri = True
         case _:
             pass
     return listener_components_pb2.Filter(name=NAME, typed_config=wire.pack(out))

@@ -163,18 +163,23 @@ def _ends(scope: Scope, server: ir.GatewayServer) -> ServerTls | None:
     written = server.tls
     if written is None or server.passes or server.kind is not ir.ListenerKind.TLS:
         return None
-    certificates = tuple(names.credential(scope.namespace, one) for one in written.credentials)
+    return server_tls(scope.namespace, written, ("h2", "http/1.1") if server.routes_http else ())
+
+
+def server_tls(namespace: str, written: ir.GatewayTls, alpn: tuple[str, ...]) -> ServerTls:
+    """`namespace`: of the proxy, which is where its Secrets are."""
+    certificates = tuple(names.credential(namespace, one) for one in written.credentials)
     certificates += tuple(names.certificate_files(*files) for files in written.certificates)
     authorities = ""
     if written.ca_credential:
-        authorities = names.authorities(scope.namespace, written.ca_credential)
+        authorities = names.authorities(namespace, written.ca_credential)
     elif written.ca_certificates:
         authorities = names.authority_file(written.ca_certificates, written.ca_crl)
     return ServerTls(
         mode=written.mode,
         certificates=certificates,
         authorities=authorities,
-        alpn=("h2", "http/1.1") if server.routes_http else (),
+        alpn=alpn,
         subject_alt_names=written.subject_alt_names,
         certificate_spki=written.certificate_spki,
         certificate_hash=written.certificate_hash,

@@ -1,7 +1,9 @@
 """Listeners for what comes to a workload: one a workload port (explicit), or `virtualInbound` for all (redirect).
 
 Filter chains by PeerAuthentication: STRICT has the mesh chain alone; PERMISSIVE recognises mesh traffic by its ALPN and
-takes plaintext, and TLS that is the application's own, beside it; DISABLE takes what comes as it is.
+takes plaintext beside it, and where the port is not declared to be HTTP, TLS that is the application's own; DISABLE
+takes what comes as it is, or ends the TLS that the Sidecar says. What comes to a port that nobody declares passes
+through, and is held to the same modes: there is no default chain, which would take what a port's chains have refused.
 """
 
 from __future__ import annotations
@@ -22,11 +24,22 @@ PASSTHROUGH_SOURCE = "127.0.0.6"
 
 
 class InboundPort(Struct, frozen=True, kw_only=True):
-    port: int  # the workload port
+    port: int  # the workload port; 0: every port that no other has
     handling: Handling
     mode: MtlsMode
+    passes: bool = False  # to where it wanted to go, in place of the application
+    ends: tls.ServerTls | None = None  # TLS that the application would end itself; where the mode is DISABLE
     service: str = ""
     log: access_log.AccessLog = access_log.OFF
+
+    @property
+    def cluster(self) -> str:
+        return names.INBOUND_PASSTHROUGH if self.passes else names.inbound(self.port)
+
+    @property
+    def looks(self) -> bool:
+        """Whether it matters what the first bytes are."""
+        return self.mode is not MtlsMode.DISABLE or self.ends is not None
 
 
 class InboundListenerKey(Struct, frozen=True, kw_only=True):
@@ -38,6 +51,10 @@ class InboundListenerKey(Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         return names.inbound_listener(self.inbound.port)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return self.inbound.ends.secrets if self.inbound.ends else ()
+
 
 @generator
 def inbound_listener(key: InboundListenerKey) -> listener_pb2.Listener:
@@ -46,18 +63,21 @@ def inbound_listener(key: InboundListenerKey) -> listener_pb2.Listener:
         address=wire.address(key.address, key.bind),
         traffic_direction=wire.INBOUND,
         enable_reuse_port=wire.false(),
-        listener_filters=[] if key.inbound.mode is MtlsMode.DISABLE else [listener.tls_inspector()],
+        listener_filters=[listener.tls_inspector()] if key.inbound.looks else [],
         filter_chains=chains(key.inbound),
     )
 
 
 class VirtualInboundKey(Struct, frozen=True, kw_only=True):
     ports: tuple[InboundPort, ...] = ()
-    log: access_log.AccessLog = access_log.OFF
 
     @property
     def name(self) -> str:
         return names.VIRTUAL_INBOUND
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for one in self.ports if one.ends for name in one.ends.secrets))
 
 
 @generator
@@ -72,21 +92,20 @@ def virtual_inbound(key: VirtualInboundKey) -> listener_pb2.Listener:
     for inbound in key.ports:
         for chain in chains(inbound):
             chain.name = f"{inbound.port}_{chain.name}"
-            chain.filter_chain_match.destination_port.value = inbound.port
+            if inbound.port:
+                chain.filter_chain_match.destination_port.value = inbound.port
             out.filter_chains.append(chain)
-    passthrough = tcp_proxy.TcpProxy(
-        stat_prefix=names.INBOUND_PASSTHROUGH,
-        clusters=((names.INBOUND_PASSTHROUGH, 1),),
-        reporter=stats.Reporter(side=stats.Side.DESTINATION),
-        log=key.log,
-    )
-    out.default_filter_chain.name = "virtualInbound"
-    out.default_filter_chain.filters.append(tcp_proxy.network_filter(passthrough))
     return out
 
 
 def chains(key: InboundPort) -> list[listener_components_pb2.FilterChain]:
     handler = _handler(key)
+    if key.mode is MtlsMode.DISABLE and key.ends is not None:
+        ended = listener_components_pb2.FilterChain(
+            name="tls", filters=[handler], transport_socket=tls.terminate(key.ends)
+        )
+        ended.filter_chain_match.transport_protocol = "tls"
+        return [ended]
     if key.mode is MtlsMode.DISABLE:
         return [listener_components_pb2.FilterChain(name="plaintext", filters=[handler])]
     mesh = listener_components_pb2.FilterChain(
@@ -95,9 +114,11 @@ def chains(key: InboundPort) -> list[listener_components_pb2.FilterChain]:
     mesh.filter_chain_match.transport_protocol = "tls"
     if key.mode is MtlsMode.STRICT:
         return [mesh]
-    mesh.filter_chain_match.application_protocols.append(names.MESH_ALPN)
+    mesh.filter_chain_match.application_protocols.extend(names.ISTIO_ALPN)
     plaintext = listener_components_pb2.FilterChain(name="plaintext", filters=[handler])
     plaintext.filter_chain_match.transport_protocol = "raw_buffer"
+    if key.handling is Handling.HTTP:
+        return [mesh, plaintext]
     other_tls = listener_components_pb2.FilterChain(name="tls", filters=[_bytes(key)])
     other_tls.filter_chain_match.transport_protocol = "tls"
     return [mesh, plaintext, other_tls]
@@ -119,9 +140,11 @@ def _handler(key: InboundPort) -> listener_components_pb2.Filter:
 
 def _bytes(key: InboundPort) -> listener_components_pb2.Filter:
     proxy = tcp_proxy.TcpProxy(
-        stat_prefix=names.inbound(key.port),
-        clusters=((names.inbound(key.port), 1),),
-        reporter=stats.Reporter(side=stats.Side.DESTINATION, service=key.service, port=key.port),
+        stat_prefix=key.cluster,
+        clusters=((key.cluster, 1),),
+        reporter=stats.Reporter(
+            side=stats.Side.DESTINATION, service=key.service, port=0 if key.passes else key.port
+        ),
         log=key.log,
     )
     return tcp_proxy.network_filter(proxy)

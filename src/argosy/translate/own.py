@@ -44,6 +44,7 @@ from argosy.translate.route import (
     route_configuration,
     virtual_host,
 )
+from argosy.translate.tls import ServerTls
 
 
 class OwnPlan(Struct, frozen=True, kw_only=True):
@@ -131,7 +132,7 @@ def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
         found = reader.gateway_listeners(proxy.scope)
         return OwnPlan(listeners=tuple(sorted((one.bind, one.port) for one in found)))
     ports = tuple(
-        (port.workload, inbound_handling(port.protocol))
+        (port.workload, _inbound_handling(reader, proxy, port))
         for port in reader.inbound_ports(proxy.scope, proxy.namespace, proxy.name)
         if inbound_handling(port.protocol) is not Handling.NONE
     )
@@ -183,10 +184,47 @@ def _mode(reader: Reader, proxy: Proxy, number: int) -> ir.MtlsMode:
 def _inbound_port(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> inbound.InboundPort:
     return inbound.InboundPort(
         port=port.workload,
-        handling=inbound_handling(port.protocol),
+        handling=_inbound_handling(reader, proxy, port),
         mode=_mode(reader, proxy, port.workload),
+        ends=_own_tls(reader, proxy, port),
         service=port.service_hosts[0] if port.service_hosts else "",
         log=_log(reader, proxy),
+    )
+
+
+def _own_tls(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> ServerTls | None:
+    """The TLS that a Sidecar ends at the port for its application: where the mesh's does not."""
+    sidecar = reader.sidecar(proxy.scope)
+    written = sidecar.at(port.workload) if sidecar else None
+    if written is None or written.tls is None:
+        return None
+    if _mode(reader, proxy, port.workload) is not ir.MtlsMode.DISABLE:
+        return None
+    http = port.protocol.is_http or port.protocol is ir.Protocol.HTTPS
+    return edge.server_tls(proxy.namespace, written.tls, ("h2", "http/1.1") if http else ())
+
+
+def _inbound_handling(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> Handling:
+    """HTTPS is HTTP where its TLS ends here."""
+    if port.protocol is ir.Protocol.HTTPS and _own_tls(reader, proxy, port) is not None:
+        return Handling.HTTP
+    return inbound_handling(port.protocol)
+
+
+def _passing(reader: Reader, proxy: Proxy, declared: set[int]) -> tuple[inbound.InboundPort, ...]:
+    """What comes to ports that nobody declares: those of which policy speaks, then the rest."""
+    workload = reader.workload(proxy.namespace, proxy.name)
+    labels = workload.labels if workload else proxy.labels
+    spoken_of = [port for port in reader.peer_ports(proxy.namespace, labels) if port not in declared]
+    return tuple(
+        inbound.InboundPort(
+            port=port,
+            handling=Handling.TCP,
+            mode=_mode(reader, proxy, port),
+            passes=True,
+            log=_log(reader, proxy),
+        )
+        for port in (*spoken_of, 0)
     )
 
 
@@ -208,22 +246,21 @@ def _inbound_listener(proxy: Proxy, number: int, reader: Reader) -> Resource | N
 def _virtual_inbound(proxy: Proxy, reader: Reader) -> Resource:
     sidecar = reader.sidecar(proxy.scope)
     bound = {one.port for one in sidecar.ingress if not one.captured} if sidecar else set()
-    key = inbound.VirtualInboundKey(
-        ports=tuple(
-            _inbound_port(reader, proxy, port)
-            for port in reader.inbound_ports(proxy.scope, proxy.namespace, proxy.name)
-            if inbound_handling(port.protocol) is not Handling.NONE and port.workload not in bound
-        ),
-        log=_log(reader, proxy),
+    ports = tuple(
+        _inbound_port(reader, proxy, port)
+        for port in reader.inbound_ports(proxy.scope, proxy.namespace, proxy.name)
+        if inbound_handling(port.protocol) is not Handling.NONE and port.workload not in bound
     )
-    return inbound.virtual_inbound(key)
+    passing = _passing(reader, proxy, {port.port for port in ports})
+    return inbound.virtual_inbound(inbound.VirtualInboundKey(ports=ports + passing))
 
 
 def _inbound_cluster(proxy: Proxy, number: int, reader: Reader) -> Resource | None:
     port = _port(reader, proxy, number)
     if port is None:
         return None
-    application = inbound_application(port.protocol)
+    http = port.protocol is ir.Protocol.HTTPS and _own_tls(reader, proxy, port) is not None
+    application = inbound_application(ir.Protocol.HTTP if http else port.protocol)
     sidecar = reader.sidecar(proxy.scope)
     pool = sidecar.inbound_pool(number) if sidecar else None
     return clusters.cluster(clusters.inbound(port, application, reader.mesh().connect_timeout, pool))

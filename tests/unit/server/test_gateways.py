@@ -11,6 +11,7 @@ from argosy.server import gateways
 from argosy.server.figures import Figure, conditions, figure_of, merged
 from argosy.server.verdict import State, Verdict
 from argosy.store.base import Key
+from argosy.translate.resource import LISTENER
 from tests.unit.pki import Authority, encoded
 from tests.unit.server.world import World
 
@@ -142,3 +143,22 @@ def test_what_several_servers_find_is_joined() -> None:
         Figure(generation=1),
     ]
     assert (merged(ones).references, merged(ones).limits) == (("a", "b"), ("x", "y"))
+
+
+def test_the_target_port_of_the_service_of_a_gateway_is_listened_on() -> None:
+    """Its entry lists no ports: what it listens on, its Gateways say."""
+    world = World()
+    world.workload("gw", service="gw", bind=0)
+    envoy = world.envoy("gw", type="router")
+    server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+    world.put(gateway() | {"spec": {"servers": [server]}}, Key(EDGE, "default", "edge"))
+    assert set(envoy.session.held.layers[0].names(LISTENER)) == {"127.0.0.1_80"}
+    metadata = {"name": "edge", "namespace": "default"}
+    ports = [{"name": "http", "port": 80, "targetPort": 8080}]
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
+    world.put(
+        service | {"spec": {"selector": {"app": "gw"}, "ports": ports}},
+        Key("/services", "default", "edge"),
+    )
+    assert envoy.session.held.proxy.scope.targets == (("edge.default.svc.cluster.local", 80, 8080),)
+    assert set(envoy.session.held.layers[0].names(LISTENER)) == {"127.0.0.1_8080"}

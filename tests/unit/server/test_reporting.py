@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -92,6 +93,7 @@ async def until(holds: Callable[[], bool]) -> None:
 async def mesh(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Mesh]:
     monkeypatch.setattr(reporting, "SETTLED", 0.05)
     monkeypatch.setattr(reporting, "RETRY_AFTER", 0.02)
+    monkeypatch.setattr(reporting, "GATEWAYS_EVERY", 0.05)
     made = Mesh()
     tasks = [asyncio.create_task(made.loop.run()), asyncio.create_task(made.reporter.run())]
     await made.loop.synced.wait()
@@ -169,6 +171,8 @@ async def test_a_gateway_says_which_secret_it_lacks_and_hears_when_it_comes(mesh
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cert", "namespace": "default"}}
     await mesh.put(secret | {"data": held}, Key("/secrets", "default", "cert"))
     await mesh.becomes("ResolvedRefs", edge, "ResolvedRefs")
+    mesh.reporter.clock = lambda: time.time() + 7200
+    await mesh.becomes("InvalidCertificateRef", edge, "ResolvedRefs")
     envoy.session.disconnected()
 
 

@@ -7,16 +7,24 @@ from typing import Any
 import pytest
 
 from argosy.model import ir
-from argosy.model.ir import MtlsMode
+from argosy.model.ir import MtlsMode, ServerTlsMode
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.snapshot import Snapshot
+from argosy.translate import names
 from argosy.translate.connection_manager import ConnectionManager, Place
 from argosy.translate.dump import dump
 from argosy.translate.filters import order
 from argosy.translate.http_or_tcp import Handling
-from argosy.translate.listener_inbound import InboundListenerKey, InboundPort, inbound_listener
+from argosy.translate.listener_inbound import (
+    InboundListenerKey,
+    InboundPort,
+    VirtualInboundKey,
+    inbound_listener,
+    virtual_inbound,
+)
 from argosy.translate.listener_outbound import ConnectHttpKey, OutboundProxyKey, connect_http, outbound_proxy
 from argosy.translate.proxy import Proxy
+from argosy.translate.tls import ServerTls
 from tests.unit.translate.mesh import decoded, populate
 
 MESH = {"transport_protocol": "tls"}
@@ -34,7 +42,7 @@ def inbound(mode: MtlsMode, handling: Handling = Handling.HTTP) -> dict[str, Any
         (
             MtlsMode.PERMISSIVE,
             {
-                "mtls": {"transport_protocol": "tls", "application_protocols": ["istio"]},
+                "mtls": {"transport_protocol": "tls", "application_protocols": list(names.ISTIO_ALPN)},
                 "plaintext": {"transport_protocol": "raw_buffer"},
                 "tls": {"transport_protocol": "tls"},
             },
@@ -44,8 +52,10 @@ def inbound(mode: MtlsMode, handling: Handling = Handling.HTTP) -> dict[str, Any
 )
 @pytest.mark.parametrize("handling", [Handling.HTTP, Handling.TCP])
 def test_chains_by_mode(mode: MtlsMode, chains: dict[str, Any], handling: Handling) -> None:
+    """TLS of the application's own is not for a port that is declared to be HTTP."""
     found = inbound(mode, handling)
-    assert {one["name"]: one.get("filter_chain_match") for one in found["filter_chains"]} == chains
+    wanted = {name: match for name, match in chains.items() if name != "tls" or handling is Handling.TCP}
+    assert {one["name"]: one.get("filter_chain_match") for one in found["filter_chains"]} == wanted
     assert found["enable_reuse_port"] is False
     assert found["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 20001}
     for chain in found["filter_chains"]:
@@ -53,6 +63,44 @@ def test_chains_by_mode(mode: MtlsMode, chains: dict[str, Any], handling: Handli
         http = handling is Handling.HTTP and chain["name"] != "tls"
         kind = "http_connection_manager" if http else "tcp_proxy"
         assert chain["filters"][0]["name"] == f"envoy.filters.network.{kind}"
+
+
+OWN_TLS = ServerTls(mode=ServerTlsMode.SIMPLE, certificates=("file-cert:/cert~/key",))
+
+
+@pytest.mark.parametrize(
+    ("mode", "chains"),
+    [(MtlsMode.DISABLE, ["tls"]), (MtlsMode.STRICT, ["mtls"]), (MtlsMode.PERMISSIVE, ["mtls", "plaintext"])],
+)
+def test_a_sidecar_ends_the_applications_tls_where_the_mesh_has_none(
+    mode: MtlsMode, chains: list[str]
+) -> None:
+    port = InboundPort(port=9080, handling=Handling.HTTP, mode=mode, ends=OWN_TLS)
+    made = inbound_listener(InboundListenerKey(address="127.0.0.1", bind=20001, inbound=port))
+    found = decoded(made)
+    assert [one["name"] for one in found["filter_chains"]] == chains
+    assert found["listener_filters"][0]["name"] == "envoy.filters.listener.tls_inspector"
+    if mode is MtlsMode.DISABLE:
+        assert found["filter_chains"][0]["filter_chain_match"] == MESH
+        context = found["filter_chains"][0]["transport_socket"]["typed_config"]
+        assert not context.get("require_client_certificate")
+
+
+def test_undeclared_ports_are_held_to_the_same_modes_and_nothing_takes_what_they_refuse() -> None:
+    """A default chain would take plaintext that the chains of a STRICT port do not."""
+    ports = (
+        InboundPort(port=9080, handling=Handling.HTTP, mode=MtlsMode.STRICT),
+        InboundPort(port=9000, handling=Handling.TCP, mode=MtlsMode.DISABLE, passes=True),
+        InboundPort(port=0, handling=Handling.TCP, mode=MtlsMode.STRICT, passes=True),
+    )
+    found = decoded(virtual_inbound(VirtualInboundKey(ports=ports)))
+    assert "default_filter_chain" not in found
+    chains = [
+        (one.get("filter_chain_match", {}).get("destination_port"), one["filters"][0]["typed_config"])
+        for one in found["filter_chains"]
+    ]
+    assert [port for port, _ in chains] == [9080, 9000, None]
+    assert {config["cluster"] for _, config in chains[1:]} == {"InboundPassthroughCluster"}
 
 
 def test_the_mesh_chain_demands_a_certificate_and_tls_1_3() -> None:
@@ -147,9 +195,10 @@ def test_redirect_has_istios_listeners_and_routes(dumped: dict[str, list[dict[st
     assert listeners["virtualOutbound"]["use_original_dst"] is True
     assert listeners["0.0.0.0_9080"]["bind_to_port"] is False
     ports = {
-        one["filter_chain_match"]["destination_port"] for one in listeners["virtualInbound"]["filter_chains"]
+        one.get("filter_chain_match", {}).get("destination_port", 0)
+        for one in listeners["virtualInbound"]["filter_chains"]
     }
-    assert ports == {9080}
+    assert ports == {0, 9080}  # 0: what passes through
     routes = {one["name"]: one for one in dumped["routes"]}
     assert {"80", "9080", "9090", "inbound|9080||"} == set(routes)
     hosts = {one["name"]: one["domains"] for one in routes["9080"]["virtual_hosts"]}

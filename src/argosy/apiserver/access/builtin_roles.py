@@ -39,6 +39,8 @@ _MESH = [
 _CORE = ["services", "configmaps", "serviceaccounts", "endpoints", "events"]
 _CRDS = "apiextensions.k8s.io"
 _SLICES = "discovery.k8s.io"
+_INGRESS = "networking.k8s.io"
+"""As Gateways: which hosts the edge serves, and with which certificates, is an operator's to say."""
 _IDENTITY = "identity.argosy.dev"
 
 
@@ -53,6 +55,7 @@ _ELSEWHERE = _rule(
 _SEE = [
     _rule([""], ["namespaces", *_CORE], _READ),
     _rule([_SLICES], ["endpointslices"], _READ),
+    _rule([_INGRESS], ["ingresses"], _READ),
     _rule(["", *_MESH, _IDENTITY], ["*/status"], ["get"]),
     _rule(_MESH, ["*"], _READ),
     _rule([_OPERATIONS], ["*"], ["get"]),
@@ -92,6 +95,7 @@ ROLES: dict[str, list[Json]] = {
     OPERATOR: [
         _rule([""], ["namespaces", "secrets", *_CORE], _ALL),
         _rule([_SLICES], ["endpointslices"], _ALL),
+        _rule([_INGRESS], ["ingresses"], _ALL),
         _rule([*_MESH, _IDENTITY], ["*"], _ALL),
         _rule([""], ["*/status"], ["get", "update", "patch"]),
         _rule([_CRDS], ["customresourcedefinitions"], _READ),
