@@ -110,7 +110,9 @@ def forwarded(view: View, request: Request, seen: Seen, one: ir.Route, action: i
             headers = rewriting.changed(rewriting.changed(request.headers, ops[:1]), ops[1:])
             host = rewriting.host_set_by(one.headers) or rewriting.host_set_by(item.headers)
         if written:
-            headers = (*headers, ("x-forwarded-host", seen.authority))
+            # Facts (Envoy, tried): a destination among several sets its Host before the route rewrites it.
+            before = "" if alone else rewriting.host_set_by(item.headers)
+            headers = (*headers, ("x-forwarded-host", before or seen.authority))
         computed = rewriting.formatted(ops)
         targets.append(
             Target(

@@ -172,6 +172,16 @@ def test_an_authority_that_is_rewritten_is_told_to_the_destination() -> None:
     assert (target.authority, target.headers) == ("new.test", (("x-forwarded-host", "reviews:9080"),))
 
 
+def test_a_destination_among_several_sets_its_host_before_the_route_rewrites_it() -> None:
+    of = "{destination: {host: reviews}, weight: %s, headers: {request: {set: {Host: theirs.test}}}}"
+    for destinations, told in ((of % 1, "reviews:9080"), (f"{of % 1}, {of % 2}", "theirs.test")):
+        rule = f"[{{rewrite: {{authority: new.test}}, route: [{destinations}]}}]"
+        found = asked(shop(virtual_service(rule)), REVIEWS)
+        assert isinstance(found.verdict, Forwarded)
+        target = found.verdict.targets[0]
+        assert (target.authority, target.headers) == ("new.test", (("x-forwarded-host", told),))
+
+
 @pytest.mark.parametrize(
     ("redirect", "location"),
     [
