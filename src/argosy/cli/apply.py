@@ -201,6 +201,34 @@ def in_order(objects: Sequence[Json]) -> list[Json]:
     return sorted(objects, key=lambda obj: FIRST.get(obj.get("kind", ""), len(FIRST)))
 
 
+def steps(objects: Sequence[tuple[Target, Json]], tried: Sequence[Tried]) -> list[tuple[Target, Json, bool]]:
+    """What is written one after the other; `False` where an object will be written once more.
+
+    Make before break: a DestinationRule that loses subsets keeps them until the others are written, as the routes that
+    lead to them may be among these.
+    """
+    kept: dict[str, list[Json]] = {}
+    for one in tried:
+        if one.target.kind.unique_name == "DestinationRule" and one.before is not None and len(tried) > 1:
+            names = {subset.get("name") for subset in _subsets(one.object)}
+            kept[one.target.label] = [
+                subset for subset in _subsets(one.before) if subset.get("name") not in names
+            ]
+    first: list[tuple[Target, Json, bool]] = []
+    last: list[tuple[Target, Json, bool]] = []
+    for target, obj in objects:
+        lost = kept.get(target.label)
+        (last if lost else first).append((target, obj, True))
+        if lost:
+            spec = obj.get("spec") or {}
+            first.append((target, obj | {"spec": spec | {"subsets": [*_subsets(obj), *lost]}}, False))
+    return first + last
+
+
+def _subsets(rule: Json) -> list[Json]:
+    return (rule.get("spec") or {}).get("subsets") or []
+
+
 def write(
     client: ApiClient, objects: Sequence[Json], report: Report, progress: Progress | None = None
 ) -> list[Change]:
@@ -208,14 +236,16 @@ def write(
     at that moment: then the Failure says what was."""
     from argosy.apiserver.client import identify
 
-    unrefused(trial(client, objects, progress))
+    tried = unrefused(trial(client, objects, progress))
     changes: list[Change] = []
-    for obj in stepped(in_order(objects), "writing", progress):
-        target = Target(*identify(obj, client.connection.namespace))
+    named = [(Target(*identify(obj, client.connection.namespace)), obj) for obj in in_order(objects)]
+    for target, obj, last in stepped(steps(named, tried), "writing", progress):
         try:
             done = client.apply(obj)
         except Failure as failure:
             raise _halfway(failure, changes, len(objects)) from failure
+        if not last:
+            continue
         report.tell(target, done.object, done.outcome, done.warnings)
         changes.append(Change(target.label, target.subject, str(done.object["metadata"]["resourceVersion"])))
     return changes

@@ -13,9 +13,11 @@ import pytest
 
 from argosy.apiserver.client import ApiError, Applied, identify
 from argosy.cli import connect
+from argosy.cli.apply import Tried, steps
 from argosy.cli.documents import as_yaml
 from argosy.cli.main import main
-from argosy.resources.kinds import Kind
+from argosy.cli.targets import Target
+from argosy.resources.kinds import KINDS, Kind
 
 Json = dict[str, Any]
 NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: new}\n"
@@ -287,3 +289,55 @@ def test_durations(text: str, value: float) -> None:
 )
 def test_kinds_by_all_their_names(name: str) -> None:
     assert connect.kind_called(name).kind == "VirtualService"
+
+
+def named(kind: str) -> Kind:
+    return next(one for one in KINDS if one.unique_name == kind)
+
+
+def rule(name: str, *subsets: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"host": name, "subsets": [{"name": one} for one in subsets]},
+    }
+
+
+ROUTE = {"kind": "VirtualService", "metadata": {"name": "reviews", "namespace": "shop"}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "written"),
+    [
+        (["v1"], ["v1", "v2"], [["v1", "v2"], None]),
+        (["v1"], ["v2"], [["v2", "v1"], None, ["v2"]]),
+        (["v1", "v2"], [], [["v1", "v2"], None, []]),
+        (None, ["v1"], [["v1"], None]),
+    ],
+    ids=["more", "another", "none", "new"],
+)
+def test_subsets_go_after_the_routes_to_them(
+    before: list[str] | None, after: list[str], written: list[list[str] | None]
+) -> None:
+    """None: the VirtualService."""
+    target, other = (
+        Target(named("DestinationRule"), "shop", "reviews"),
+        Target(named("VirtualService"), "shop", "reviews"),
+    )
+    new = rule("reviews", *after)
+    tried = [
+        Tried(target, new, None if before is None else rule("reviews", *before)),
+        Tried(other, ROUTE, None),
+    ]
+    found = steps([(target, new), (other, ROUTE)], tried)
+    assert [
+        None if obj is ROUTE else [subset["name"] for subset in obj["spec"]["subsets"]] for _, obj, _ in found
+    ] == written
+    assert [last for _, _, last in found].count(True) == 2, "each is told of once"
+
+
+def test_a_rule_alone_is_written_at_once() -> None:
+    target = Target(named("DestinationRule"), "shop", "reviews")
+    new = rule("reviews", "v2")
+    assert steps([(target, new)], [Tried(target, new, rule("reviews", "v1"))]) == [(target, new, True)]
