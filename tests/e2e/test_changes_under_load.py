@@ -1,7 +1,7 @@
 """Make before break: configuration is changed in every order that makes sense, under load, and no request fails.
 
-Retries are off, so that a request that fails is seen. (A subset that is taken away while a route still leads to it makes
-requests fail, as it should: objects of one file are applied one after the other.)
+Retries are off, so that a request that fails is seen. (A subset that is taken away by itself while a route still leads
+to it makes requests fail, as it should.)
 """
 
 from __future__ import annotations
@@ -71,8 +71,10 @@ def test_no_request_fails_while_routes_and_their_clusters_come_and_go(shared_mes
             subsets(one="v1"),
         ),
         "a subset that moves to other endpoints": (subsets(one="v2"),),
-        "another subset beside it": (subsets(one="v2", other="v1"),),
-        "the route moves to it, and the old one goes": (routed(subset="other"), subsets(other="v1")),
+        "another subset in its place, the old one gone at once": (
+            subsets(other="v1"),
+            routed(subset="other"),
+        ),
         "a service that is new with the route to it": (routed(host="spare"), SPARE),
         "back, the subsets under other names": (subsets(last="v2"), routed(subset="last")),
     }
