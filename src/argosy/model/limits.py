@@ -68,7 +68,8 @@ class Limit(Struct, frozen=True):
     when: When = _ALWAYS
 
 
-_NOT_LOCALITY = "is not in force: endpoints of every locality get traffic alike"
+_NOT_ZONE_AWARE = "is not in force: use localityLbSetting; zones are not balanced by load"
+_NOT_LOCAL = "is not in force: endpoints of every node get traffic alike"
 _EXPORT = "is not in force: what has no exportTo is seen everywhere; write exportTo in the objects"
 _NETWORK = "is not in force: the address is connected to directly, whatever the network"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
@@ -91,8 +92,7 @@ TABLE: tuple[Limit, ...] = (
         "spec.tcp[*].match[*].sourceSubnet",
         "is not looked at: the match holds for every source",
     ),
-    Limit("DestinationRule", "spec.**.localityLbSetting.*", _NOT_LOCALITY, _unless(False)),
-    Limit("DestinationRule", "spec.**.zoneAwareLbSetting.*", _NOT_LOCALITY, _unless(False)),
+    Limit("DestinationRule", "spec.**.zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
     Limit(
         "DestinationRule",
         "spec.**.loadBalancer.simple",
@@ -170,8 +170,7 @@ TABLE: tuple[Limit, ...] = (
         _KUBERNETES,
     ),
     Limit("Service", "spec.allocateLoadBalancerNodePorts", _KUBERNETES, _unless(False)),
-    Limit("Service", "spec.{externalTrafficPolicy,internalTrafficPolicy}", _NOT_LOCALITY, _unless("Cluster")),
-    Limit("Service", "spec.trafficDistribution", _NOT_LOCALITY),
+    Limit("Service", "spec.{externalTrafficPolicy,internalTrafficPolicy}", _NOT_LOCAL, _unless("Cluster")),
     Limit(
         "Service",
         "spec.ipFamilies",
@@ -289,8 +288,7 @@ TABLE: tuple[Limit, ...] = (
     Limit(
         "MeshConfig", "serviceSettings", "is not in force: the mesh is one cluster, all of which is reached"
     ),
-    Limit("MeshConfig", "localityLbSetting.*", _NOT_LOCALITY, _unless(False)),
-    Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_LOCALITY, _unless(False)),
+    Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
     Limit(
         "MeshConfig",
         "{defaultServiceExportTo,defaultVirtualServiceExportTo,defaultDestinationRuleExportTo}",
