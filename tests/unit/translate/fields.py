@@ -26,7 +26,7 @@ from argosy.translate.proxy import DeclaredUpstream, Proxy
 
 HERE = Path(__file__).parent
 Json = dict[str, Any]
-REGISTRY = ("Service", "ServiceEntry", "WorkloadEntry")
+REGISTRY = ("Service", "ServiceEntry", "WorkloadEntry", "Endpoints", "EndpointSlice")
 NOT_OF_TRAFFIC = {
     "Namespace": "of the API alone: what is in it is deleted with it",
     "IdentityRegistration": "of the CA: see tests/unit/identity",
