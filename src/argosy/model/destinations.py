@@ -109,6 +109,7 @@ def _policy(parts: PolicyParts) -> ir.TrafficPolicy:
         minimum_ring_size=balancer.minimum_ring_size if balancer else None,
         maglev_table_size=balancer.maglev_table_size if balancer else None,
         warmup=balancer.warmup if balancer else None,
+        locality=balancer.locality if balancer else None,
         connection_pool=parts.connection_pool or ir.ConnectionPool(),
         outlier=parts.outlier,
         tls=parts.tls,

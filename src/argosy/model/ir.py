@@ -12,6 +12,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from argosy.model.locality import LocalityBalancing, TrafficDistribution
+
 Pairs = tuple[tuple[str, str], ...]
 """A string map, sorted by key: hashable and deterministic."""
 
@@ -77,6 +79,7 @@ class Service(Struct, frozen=True, kw_only=True):
     labels: Pairs = ()
     created: str = ""  # RFC 3339; the older object wins a conflict
     kubernetes: bool = True  # a v1 Service (short names resolve), not a ServiceEntry
+    distribution: TrafficDistribution = TrafficDistribution.ANY
 
     def port(self, number: int) -> ServicePort | None:
         return next((p for p in self.ports if p.number == number), None)
@@ -408,6 +411,7 @@ class TrafficPolicy(Struct, frozen=True, kw_only=True):
     minimum_ring_size: int | None = None
     maglev_table_size: int | None = None
     warmup: Warmup | None = None
+    locality: LocalityBalancing | None = None  # None: as the service or the mesh says
     connection_pool: ConnectionPool = ConnectionPool()
     outlier: OutlierDetection | None = None
     tls: ClientTls | None = None  # None: automatic mutual TLS
@@ -569,3 +573,4 @@ class Mesh(Struct, frozen=True, kw_only=True):
     access_log_file: str = ""
     access_log_json: bool = True
     default_retry: RetryPolicy | None = BUILT_IN_RETRY
+    locality: LocalityBalancing = LocalityBalancing()  # of destinations that say nothing of it

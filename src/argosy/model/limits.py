@@ -68,14 +68,16 @@ class Limit(Struct, frozen=True):
     when: When = _ALWAYS
 
 
-_NOT_LOCALITY = "is not in force: endpoints of every locality get traffic alike"
+_NOT_ZONE_AWARE = "is not in force: use localityLbSetting; zones are not balanced by load"
+_NOT_LOCAL = "is not in force: endpoints of every node get traffic alike"
 _EXPORT = "is not in force: what has no exportTo is seen everywhere; write exportTo in the objects"
 _NETWORK = "is not in force: the address is connected to directly, whatever the network"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
 _STATISTICS = "is not in force: clusters are counted under their own names"
-_ENDPOINTS = (
-    "is not in force yet: the endpoints of a Service are the WorkloadEntries that it selects; write those"
-)
+_REFERENCE = "is not looked at: an endpoint is its address; write a WorkloadEntry for one that has a sidecar"
+_ENDPOINT_NAME = "has no effect: the endpoints of a service have no names of their own"
+_NODE = "has no effect: nodes are not known"
+_SERVICE_PORT = "has no effect, as in Istio: the Service's port says it"
 _GATEWAY_API = "is not in force yet: the Gateway API is not served; use Istio's Gateway and VirtualService"
 _TELEMETRY = "is not in force yet: proxies report as MeshConfig says, as if this object did not exist"
 _CODE = "is not in force yet: proxies run none of its code: traffic passes as if this object did not exist"
@@ -91,8 +93,7 @@ TABLE: tuple[Limit, ...] = (
         "spec.tcp[*].match[*].sourceSubnet",
         "is not looked at: the match holds for every source",
     ),
-    Limit("DestinationRule", "spec.**.localityLbSetting.*", _NOT_LOCALITY, _unless(False)),
-    Limit("DestinationRule", "spec.**.zoneAwareLbSetting.*", _NOT_LOCALITY, _unless(False)),
+    Limit("DestinationRule", "spec.**.zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
     Limit(
         "DestinationRule",
         "spec.**.loadBalancer.simple",
@@ -170,8 +171,7 @@ TABLE: tuple[Limit, ...] = (
         _KUBERNETES,
     ),
     Limit("Service", "spec.allocateLoadBalancerNodePorts", _KUBERNETES, _unless(False)),
-    Limit("Service", "spec.{externalTrafficPolicy,internalTrafficPolicy}", _NOT_LOCALITY, _unless("Cluster")),
-    Limit("Service", "spec.trafficDistribution", _NOT_LOCALITY),
+    Limit("Service", "spec.{externalTrafficPolicy,internalTrafficPolicy}", _NOT_LOCAL, _unless("Cluster")),
     Limit(
         "Service",
         "spec.ipFamilies",
@@ -215,8 +215,30 @@ TABLE: tuple[Limit, ...] = (
     Limit("Telemetry", "", _TELEMETRY),
     Limit("WasmPlugin", "", _CODE),
     Limit("TrafficExtension", "", _CODE),
-    Limit("Endpoints", "", _ENDPOINTS),
-    Limit("EndpointSlice", "", _ENDPOINTS),
+    Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].targetRef", _REFERENCE),
+    Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].hostname", _ENDPOINT_NAME),
+    Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].nodeName", _NODE),
+    Limit("Endpoints", "subsets[*].ports[*].{protocol,appProtocol}", _SERVICE_PORT, _unless("TCP")),
+    Limit(
+        "EndpointSlice",
+        "addressType",
+        "gets no traffic, as in Istio: names are not resolved; use a ServiceEntry that resolves by DNS",
+        _if("FQDN"),
+    ),
+    Limit("EndpointSlice", "endpoints[*].targetRef", _REFERENCE),
+    Limit("EndpointSlice", "endpoints[*].hostname", _ENDPOINT_NAME),
+    Limit("EndpointSlice", "endpoints[*].nodeName", _NODE),
+    Limit(
+        "EndpointSlice",
+        "endpoints[*].hints",
+        "has no effect, as in Istio: use trafficDistribution or a DestinationRule with localityLbSetting",
+    ),
+    Limit(
+        "EndpointSlice",
+        "endpoints[*].conditions.{serving,terminating}",
+        "has no effect, as in Istio: who is not ready gets no traffic",
+    ),
+    Limit("EndpointSlice", "ports[*].{protocol,appProtocol}", _SERVICE_PORT, _unless("TCP")),
     *(
         Limit(f"{kind}.gateway.networking.k8s.io", "", _GATEWAY_API)
         for kind in (
@@ -289,8 +311,7 @@ TABLE: tuple[Limit, ...] = (
     Limit(
         "MeshConfig", "serviceSettings", "is not in force: the mesh is one cluster, all of which is reached"
     ),
-    Limit("MeshConfig", "localityLbSetting.*", _NOT_LOCALITY, _unless(False)),
-    Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_LOCALITY, _unless(False)),
+    Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
     Limit(
         "MeshConfig",
         "{defaultServiceExportTo,defaultVirtualServiceExportTo,defaultDestinationRuleExportTo}",

@@ -12,6 +12,7 @@ import msgspec
 from argosy.model import ir
 from argosy.model.errors import LoweringError
 from argosy.model.hostnames import resolved_export
+from argosy.model.locality import Distribution, LocalityBalancing
 from argosy.model.lower_http import Names, milliseconds, pairs
 from argosy.model.rules import BalancerParts, DestinationRuleRule, PolicyParts, SubsetRule
 from argosy.model.scope import Selector, SelectorUse
@@ -21,6 +22,7 @@ from argosy.resources.networking import (
     ConsistentHash,
     DestinationRule,
     LoadBalancerSettings,
+    LocalityLoadBalancerSetting,
     OutlierDetection,
     PortTrafficPolicy,
     TrafficPolicy,
@@ -38,7 +40,7 @@ SIMPLE = {
 }
 
 
-def _consistent_hash(written: ConsistentHash, field: str, warmup: ir.Warmup | None) -> BalancerParts:
+def _consistent_hash(written: ConsistentHash, field: str) -> BalancerParts:
     cookie = written.http_cookie
     hash_policy = ir.HashPolicy(
         header=written.http_header_name or None,
@@ -55,7 +57,6 @@ def _consistent_hash(written: ConsistentHash, field: str, warmup: ir.Warmup | No
         hash=hash_policy,
         minimum_ring_size=ring or None,
         maglev_table_size=(written.maglev.table_size or None) if written.maglev else None,
-        warmup=warmup,
     )
 
 
@@ -74,15 +75,37 @@ def _warmup(written: LoadBalancerSettings, field: str) -> ir.Warmup | None:
 def _balancer(written: LoadBalancerSettings | None, field: str) -> BalancerParts | None:
     if written is None:
         return None
-    warmup = _warmup(written, field)
-    if written.consistent_hash is not None:
-        return _consistent_hash(written.consistent_hash, f"{field}.consistentHash", warmup)
     simple = str(written.simple or "")
-    if simple not in SIMPLE:
+    if written.consistent_hash is not None:
+        found = _consistent_hash(written.consistent_hash, f"{field}.consistentHash")
+    elif simple in SIMPLE:
+        found = BalancerParts(kind=SIMPLE[simple])
+    else:
         raise LoweringError(
             f"{field}.simple", f"{simple} is not one of {', '.join(sorted(filter(None, SIMPLE)))}"
         )
-    return BalancerParts(kind=SIMPLE[simple], warmup=warmup)
+    return msgspec.structs.replace(
+        found, warmup=_warmup(written, field), locality=locality(written.locality_lb_setting)
+    )
+
+
+def locality(written: LocalityLoadBalancerSetting | None) -> LocalityBalancing | None:
+    if written is None:
+        return None
+    return LocalityBalancing(
+        enabled=written.enabled is not False,
+        distribute=tuple(
+            Distribution(one.from_, tuple(sorted(one.to.items(), key=lambda share: _width(share[0]))))
+            for one in written.distribute
+        ),
+        failover=tuple((one.from_, one.to) for one in written.failover),
+        priority=written.failover_priority,
+    )
+
+
+def _width(place: str) -> tuple[int, bool, str]:
+    """Sorts the most specific locality first: a wildcard takes what is left."""
+    return (-place.count("/"), "*" in place, place)
 
 
 def connection_pool(written: ConnectionPoolSettings | None, field: str) -> ir.ConnectionPool | None:

@@ -13,7 +13,8 @@ import msgspec
 
 from argosy.model import ir
 from argosy.model.errors import LoweringError
-from argosy.model.lower_destination_rule import connection_pool, keep_alive, outlier
+from argosy.model.locality import LocalityBalancing
+from argosy.model.lower_destination_rule import connection_pool, keep_alive, locality, outlier
 from argosy.model.lower_http import milliseconds, retry_policy
 from argosy.resources import loading, meshconfig
 from argosy.resources.core import ConfigMap
@@ -65,6 +66,10 @@ def _default_outlier(config: MeshConfig) -> ir.OutlierDetection | None:
     return outlier(policy.outlier_detection, field) if policy else None
 
 
+def _locality(config: MeshConfig) -> LocalityBalancing:
+    return locality(config.locality_lb_setting) or LocalityBalancing()
+
+
 SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ("trustDomain", "trust_domain", lambda config: config.trust_domain),
     ("trustDomainAliases", "trust_domain_aliases", lambda config: config.trust_domain_aliases),
@@ -92,5 +97,6 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
         lambda config: config.access_log_encoding is AccessLogEncoding.JSON,
     ),
     ("defaultHttpRetryPolicy", "default_retry", _default_retry),
+    ("localityLbSetting", "locality", _locality),
 )
 """(MeshConfig field, attribute of `ir.Mesh`, its value)."""

@@ -15,6 +15,7 @@ from argosy.model.delegates import numbered
 from argosy.model.envoy_patches import PlacedPatch
 from argosy.model.facts import Fact, FactKind
 from argosy.model.hostnames import MESH_GATEWAY, covers, patterns, visible_from
+from argosy.model.locality import FAILOVER
 from argosy.model.routing import Place
 from argosy.model.rules import (
     DestinationRuleRule,
@@ -91,6 +92,14 @@ class Reader:
         """The selectors in use that match a proxy of these labels, with this metadata of its node."""
         self.facts.add(SELECTORS)
         return self._snapshot.selectors.matching(namespace, labels, metadata, self.mesh().root_namespace)
+
+    def traits(self) -> frozenset[str]:
+        """What locality load balancing asks of clients."""
+        self.facts.add(SELECTORS)
+        asked, mesh = self._snapshot.selectors.traits(), self.mesh()
+        failing = FAILOVER in asked or mesh.outlier is not None
+        default = mesh.locality.traits if failing or mesh.locality.distribute else frozenset()
+        return (asked - {FAILOVER}) | default
 
     # --- what a scope sees ------------------------------------------------------------------------------------------
 

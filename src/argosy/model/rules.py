@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from argosy.model import ir
 from argosy.model.envoy_patches import EnvoyPatch
+from argosy.model.locality import FAILOVER, LocalityBalancing
 from argosy.model.scope import Selector, SelectorUse
 
 
@@ -128,6 +129,7 @@ class BalancerParts(Struct, frozen=True, kw_only=True):
     minimum_ring_size: int | None = None
     maglev_table_size: int | None = None
     warmup: ir.Warmup | None = None
+    locality: LocalityBalancing | None = None
 
 
 class SubsetRule(Struct, frozen=True):
@@ -149,6 +151,20 @@ class DestinationRuleRule(Struct, frozen=True, kw_only=True):
     @property
     def age(self) -> tuple[str, str, str]:
         return (self.created, self.name, self.namespace)
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """What it asks of clients, see `locality`."""
+        top = self.policy or PolicyParts()
+        wholes = [top, *(subset.policy for subset in self.subsets if subset.policy)]
+        ports = [port for whole in wholes for _, port in whole.ports]
+        balancers = [one.load_balancer or top.load_balancer for one in wholes]
+        balancers += [port.load_balancer for port in ports]
+        settings = {balancer.locality if balancer else None for balancer in balancers}
+        asked = [setting.traits for setting in settings if setting]
+        if None in settings and any(one.outlier for one in (*wholes, *ports)):
+            asked.append(frozenset((FAILOVER,)))
+        return frozenset[str]().union(*asked)
 
 
 class GatewayRule(Struct, frozen=True, kw_only=True, cache_hash=True):

@@ -4,17 +4,20 @@ Rule: selectors decide, never raw labels. A proxy's labels are looked up once am
 really uses (`sourceLabels`, a DestinationRule's `workloadSelector`, a Gateway's `selector`); what comes out is the set
 of selectors that matched, and two proxies with the same set share their views. Facts (Istio): a workloadSelector
 holds in its own namespace only (an EnvoyFilter's in the root namespace: everywhere), the others everywhere.
-Of Sidecars one is in force, and that one is part of the scope.
+Of Sidecars one is in force, and that one is part of the scope. Where a proxy is, and labels as such, enter where
+locality load balancing asks for them, and nothing else of it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from argosy.model import locality
 from argosy.model.ir import Pairs, Workload
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ class SelectorUse(StrEnum):
     SIDECAR = "sidecar"  # Sidecar workloadSelector
     ENVOY_FILTER = "envoy-filter"  # EnvoyFilter workloadSelector
     NODE = "node"  # EnvoyFilter match.proxy: what the proxy says of itself
+    TRAIT = "trait"  # locality load balancing: what a proxy has under a name (`locality`), whatever it is
 
 
 VERSION = "ISTIO_VERSION"
@@ -72,6 +76,10 @@ def _of_version(expression: str, metadata: frozenset[tuple[str, str]]) -> bool:
     return bool(said) and re.search(expression, said) is not None
 
 
+def traits(names: frozenset[str]) -> Iterator[Selector]:
+    return (Selector(SelectorUse.TRAIT, ((name, ""),)) for name in names)
+
+
 class Scope(Struct, frozen=True, kw_only=True):
     type: ProxyType = ProxyType.SIDECAR
     interception: Interception = Interception.EXPLICIT
@@ -80,6 +88,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     sidecar: str = ""  # namespace/name of the Sidecar in force; "": none
     # Router: the services that it is an instance of: (hostname, service port, workload port), sorted.
     targets: tuple[tuple[str, int, int], ...] = ()
+    client: Pairs = ()  # its traits that locality load balancing asks for (`locality`), sorted; none: ""
 
 
 def scope_of(
@@ -109,7 +118,16 @@ def scope_of(
         matched=tuple(sorted(matched)),
         sidecar=reader.chosen_sidecar(namespace, selectors) if kind is ProxyType.SIDECAR else "",
         targets=_targets(workload) if workload is not None and kind is ProxyType.ROUTER else (),
+        client=_client(reader.traits(), labels, workload),
     )
+
+
+def _client(asked: frozenset[str], labels: Pairs, workload: Workload | None) -> Pairs:
+    if not asked:
+        return ()
+    place = (workload.locality, workload.network) if workload is not None else ("", "")
+    has = locality.described(dict(labels), *place)
+    return tuple((name, has[name]) for name in sorted(asked) if has.get(name))
 
 
 def _targets(workload: Workload) -> tuple[tuple[str, int, int], ...]:

@@ -11,14 +11,16 @@ from argosy.model.updates import Ref
 
 
 class SelectorIndex:
-    """Selectors and the objects that use them. A selector lies in the bucket of its first label, one of NODE apart."""
+    """Selectors and the objects that use them. A selector lies in the bucket of its first label, those of NODE and
+    TRAIT apart."""
 
-    __slots__ = ("_buckets", "_of_nodes", "_users")
+    __slots__ = ("_buckets", "_of_nodes", "_traits", "_users")
 
     def __init__(self) -> None:
         self._users: dict[Selector, set[Ref]] = {}
         self._buckets: dict[tuple[str, str], set[Selector]] = {}
         self._of_nodes: set[Selector] = set()
+        self._traits: set[Selector] = set()
 
     def replace(self, user: Ref, old: frozenset[Selector], new: frozenset[Selector]) -> bool:
         """Whether the set of selectors in use changed."""
@@ -38,7 +40,7 @@ class SelectorIndex:
             del self._users[selector]
             bucket = self._bucket(selector)
             bucket.discard(selector)
-            if not bucket and bucket is not self._of_nodes:
+            if not bucket and bucket is not self._of_nodes and bucket is not self._traits:
                 del self._buckets[selector.labels[0]]
             changed = True
         return changed
@@ -46,6 +48,8 @@ class SelectorIndex:
     def _bucket(self, selector: Selector) -> set[Selector]:
         if selector.use is SelectorUse.NODE:
             return self._of_nodes
+        if selector.use is SelectorUse.TRAIT:
+            return self._traits
         return self._buckets.setdefault(selector.labels[0], set())
 
     def matching(self, namespace: str, labels: Pairs, metadata: Pairs, root: str) -> tuple[Selector, ...]:
@@ -61,6 +65,10 @@ class SelectorIndex:
         }
         found |= {selector for selector in self._of_nodes if selector.matches(own, said)}
         return tuple(sorted(found, key=lambda selector: selector.id))
+
+    def traits(self) -> frozenset[str]:
+        """What is asked of every proxy."""
+        return frozenset(selector.labels[0][0] for selector in self._traits)
 
     def users(self) -> Iterable[Ref]:
         return (user for users in self._users.values() for user in users)

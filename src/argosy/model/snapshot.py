@@ -17,6 +17,7 @@ from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
 from argosy.model.hostnames import patterns
 from argosy.model.origins import Origins
+from argosy.model.scope import Selector, traits
 from argosy.model.selectors import SelectorIndex
 from argosy.model.tables.base import SELECTORS, Name, Table, named, split
 from argosy.model.tables.destination_rules import DestinationRules
@@ -112,7 +113,7 @@ class Snapshot:
         if old == service:
             return set()
         self.services[hostname] = service
-        facts = {Fact(FactKind.SERVICE, hostname)}
+        facts = {Fact(FactKind.SERVICE, hostname)} | self._asks(old, service)
         if old is None:
             facts |= self._hosts_changed(hostname, 1)
         return facts
@@ -123,8 +124,17 @@ class Snapshot:
         if hostname not in self.services:
             return facts
         self._origins.remove(hostname)
-        del self.services[hostname]
+        facts |= self._asks(self.services.pop(hostname), None)
         return facts | {Fact(FactKind.SERVICE, hostname)} | self._hosts_changed(hostname, -1)
+
+    def _asks(self, old: ir.Service | None, new: ir.Service | None) -> set[Fact]:
+        """What its trafficDistribution asks of clients."""
+        before = self.selectors.traits()
+        if old is not None and (asked := _asked(old)):
+            self.selectors.replace(_own_origin(old), asked, frozenset())
+        if new is not None and (asked := _asked(new)):
+            self.selectors.replace(_own_origin(new), frozenset(), asked)
+        return set() if self.selectors.traits() == before else {SELECTORS}
 
     def _hosts_changed(self, hostname: str, change: int) -> set[Fact]:
         """`change`: how many more services there are under each wildcard that covers the host."""
@@ -256,6 +266,11 @@ class Snapshot:
                 return frozenset(facts | {named(FactKind.WORKLOAD, key)})
         table = self._by_kind.get(kind)
         return table.facts_of(key) if table is not None else frozenset()
+
+
+def _asked(service: ir.Service) -> frozenset[Selector]:
+    balancing = service.distribution.balancing
+    return frozenset(traits(balancing.traits)) if balancing is not None else frozenset()
 
 
 def _own_origin(service: ir.Service) -> Ref:

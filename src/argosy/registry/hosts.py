@@ -13,6 +13,7 @@ from msgspec import Struct
 from argosy.model import ir
 from argosy.model.errors import LoweringError
 from argosy.model.hostnames import resolved_export
+from argosy.model.locality import TrafficDistribution
 from argosy.model.protocols import parse_protocol, service_port_protocol
 from argosy.model.updates import Ref
 from argosy.registry.workloads import Entry, interned, lower_inline
@@ -22,6 +23,7 @@ from argosy.resources.networking.service_entry import Location, Resolution
 
 EXPORT_ANNOTATION = "networking.istio.io/exportTo"
 SERVICE_ACCOUNTS_ANNOTATION = "argosy.dev/service-accounts"
+DISTRIBUTION = "networking.istio.io/traffic-distribution"
 HEADLESS = "None"
 EXTERNAL_NAME = "ExternalName"
 
@@ -121,6 +123,7 @@ def lower_service(obj: Service, *, domain_suffix: str, trust_domain: str) -> tup
         ),
         labels=interned(meta.labels),
         created=meta.creation_timestamp,
+        distribution=_distribution(spec.traffic_distribution or meta.annotations.get(DISTRIBUTION, "")),
     )
     inline = (Entry(namespace=meta.namespace, name="", address=spec.external_name),) if external else ()
     return (
@@ -185,6 +188,13 @@ def _inline(
     if by_name and not written and not host.startswith("*"):
         return (Entry(namespace=namespace, name="", address=host),)
     return written
+
+
+def _distribution(text: str) -> TrafficDistribution:
+    """Facts (Kubernetes): PreferClose is the old name of PreferSameZone. What is unknown prefers nothing."""
+    if text == "PreferClose":
+        return TrafficDistribution.SAME_ZONE
+    return TrafficDistribution(text) if text in tuple(TrafficDistribution) else TrafficDistribution.ANY
 
 
 def _number_or_name(target: int | str | None) -> int | str | None:

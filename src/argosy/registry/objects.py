@@ -1,4 +1,5 @@
-"""The registry of stored objects: Service, ServiceEntry and WorkloadEntry in, updates of the model out. No I/O.
+"""The registry of stored objects: Service, ServiceEntry, WorkloadEntry, Endpoints and EndpointSlice in, updates of the
+model out. No I/O.
 
 Rules:
 * A change costs what it changes: one WorkloadEntry touches only the services of its namespace that select it (found by
@@ -14,14 +15,15 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TypeVar
 
-import msgspec
-
 from argosy.model import ir
-from argosy.model.protocols import parse_protocol
 from argosy.model.updates import Ref, RegistryUpdate
+from argosy.registry.backing import Backing, Backings, lower_backing, served
 from argosy.registry.hosts import Claim, endpoints_of, lower_service, lower_service_entry, reached
+from argosy.registry.ownership import shared, union
+from argosy.registry.workload_ports import reached_beside, workload_port
 from argosy.registry.workloads import Entry, SidecarPort, lower_entry
-from argosy.resources.core import Service
+from argosy.resources.core import Endpoints, Service
+from argosy.resources.discovery import EndpointSlice
 from argosy.resources.meta import Object
 from argosy.resources.networking import ServiceEntry, WorkloadEntry
 
@@ -55,7 +57,8 @@ class ObjectRegistry:
         self._owners: dict[str, tuple[Ref, ...]] = {}  # hostname -> objects that make it, the best first
         self._made: dict[
             ClaimKey, dict[str, tuple[ir.Endpoint, ...]]
-        ] = {}  # by name of the entry; "": inline
+        ] = {}  # by name of the entry; "": inline; what is written for a Service: by its kind and name, with a /
+        self._backings = Backings(domain_suffix)
         self._services: dict[str, ir.Service] = {}  # as last told
         self._endpoints: dict[str, tuple[ir.Endpoint, ...]] = {}
         self._workloads: dict[Name, ir.Workload] = {}
@@ -66,7 +69,7 @@ class ObjectRegistry:
     # --- changes ----------------------------------------------------------------------------------------------------
 
     def upsert(self, obj: Object) -> RegistryUpdate:
-        """Takes a Service, ServiceEntry or WorkloadEntry; other kinds change nothing."""
+        """Takes objects of the kinds above; others change nothing."""
         return self.upsert_all((obj,))
 
     def upsert_all(self, objects: Iterable[Object]) -> RegistryUpdate:
@@ -79,6 +82,8 @@ class ObjectRegistry:
         self.rejected.pop((kind, namespace, name), None)
         if kind == "WorkloadEntry":
             self._set_entry((namespace, name), None)
+        elif kind in ("Endpoints", "EndpointSlice"):
+            self._set_backing((kind, namespace, name), None)
         else:
             self._set_claims((kind, namespace, name), ())
         return self._flush()
@@ -94,6 +99,9 @@ class ObjectRegistry:
                 )
             elif isinstance(obj, ServiceEntry):
                 claims = lower_service_entry(obj)
+            elif isinstance(obj, (Endpoints, EndpointSlice)):
+                self._set_backing(ref, lower_backing(obj))
+                return
             else:
                 return
         except ValueError as error:
@@ -158,6 +166,33 @@ class ObjectRegistry:
             return {name for owner, name in self._entries if owner == namespace}
         by_label = self._labelled.get(namespace, {})
         return set.intersection(*(by_label.get(label, set()) for label in claim.selector))
+
+    # --- what is written for a Service ------------------------------------------------------------------------------
+
+    def _set_backing(self, ref: Ref, new: Backing | None) -> None:
+        """A host that is dirty as a whole is made anew when told."""
+        for hostname in self._backings.set(ref, new):
+            claim = self._backable(hostname)
+            if claim is not None and hostname not in self._dirty_hosts:
+                made = self._made[claim.ref, hostname]
+                made.pop(_place(ref), None)
+                made.update(self._backing(claim, ref))
+                self._dirty_endpoints.add(hostname)
+
+    def _backing(self, claim: Claim, *refs: Ref) -> Iterator[tuple[str, tuple[ir.Endpoint, ...]]]:
+        """What objects say of the Service that owns a host."""
+        ports = self._owned[claim.ref, claim.service.hostname]
+        for ref, backing in self._backings.of(claim.service.hostname):
+            if (not refs or ref in refs) and (claim.selector is None or not backing.instead):
+                yield _place(ref), served(backing, ports)
+
+    def _backable(self, hostname: str) -> Claim | None:
+        """The Service that owns a host, where endpoints can be written for it."""
+        for ref in self._owners.get(hostname, ()):
+            claim = self._hosts.get(hostname, {}).get(ref)
+            if claim is not None and claim.service.kubernetes and not claim.service.external:
+                return claim
+        return None
 
     # --- services ---------------------------------------------------------------------------------------------------
 
@@ -231,6 +266,8 @@ class ObjectRegistry:
             for name in self._selected.get(key, ()):
                 entry = self._entries[claim.service.namespace, name]
                 made[name] = endpoints_of(claim, ports, entry)
+            if claim is self._backable(hostname):
+                made.update(self._backing(claim))
         self._dirty_endpoints.add(hostname)
 
     # --- telling ----------------------------------------------------------------------------------------------------
@@ -246,7 +283,7 @@ class ObjectRegistry:
                 removed += [hostname] if self._services.pop(hostname, None) is not None else []
                 continue
             self._make_all(hostname, owners)
-            service = _union([(claim.service, self._owned[claim.ref, hostname]) for claim in owners])
+            service = union([(claim.service, self._owned[claim.ref, hostname]) for claim in owners])
             after = self._owners[hostname]
             if self._services.get(hostname) != service or before != after:
                 self._services[hostname] = service
@@ -337,82 +374,15 @@ class ObjectRegistry:
             service_account=entry.service_account or "default",
             address=entry.address,
             labels=entry.labels,
-            ports=tuple(_workload_port(port, reaching.get(port.workload, ()), entry) for port in bound),
-            reached=_reached(reaching, {port.workload for port in bound}),
+            ports=tuple(workload_port(port, reaching.get(port.workload, ()), entry) for port in bound),
+            reached=reached_beside(reaching, {port.workload for port in bound}),
             network=entry.network,
             locality=entry.locality,
         )
 
 
-def shared(claims: list[Claim]) -> tuple[tuple[Claim, tuple[ir.ServicePort, ...] | None], ...]:
-    """Of the claims to one host, the best first: the ports that each gives; None for a claim in vain."""
-    shares: list[tuple[Claim, tuple[ir.ServicePort, ...] | None]] = []
-    numbers: set[int] = set()
-    names: set[str] = set()
-    for claim in claims:
-        given: tuple[ir.ServicePort, ...] | None = None
-        if claim is claims[0]:
-            given = claim.service.ports
-        elif _joins(claims[0].service, claim.service):
-            given = (
-                tuple(p for p in claim.service.ports if p.number not in numbers and p.name not in names)
-                or None
-            )
-        shares.append((claim, given))
-        numbers |= {port.number for port in given or ()}
-        names |= {port.name for port in given or ()}
-    return tuple(shares)
-
-
-def _union(shares: list[tuple[ir.Service, tuple[ir.ServicePort, ...]]]) -> ir.Service:
-    first = shares[0][0]
-    if len(shares) == 1:
-        return first
-    addresses = dict.fromkeys(chain.from_iterable(service.addresses for service, _ in shares))
-    ports = chain.from_iterable(ports for _, ports in shares)
-    return msgspec.structs.replace(first, ports=tuple(ports), addresses=tuple(addresses))
-
-
-def _joins(first: ir.Service, other: ir.Service) -> bool:
-    return (
-        not first.kubernetes
-        and not other.kubernetes
-        and (first.namespace, first.resolution, first.external, first.export_to)
-        == (other.namespace, other.resolution, other.external, other.export_to)
-    )
-
-
-def _workload_port(
-    port: SidecarPort, reaching: Iterable[tuple[str, int, ir.ServicePort]], entry: Entry
-) -> ir.WorkloadPort:
-    services = sorted(reaching, key=lambda item: item[:2])
-    named = next((name for name, number in entry.ports if number == port.workload), "")
-    protocol = parse_protocol(port.protocol)
-    if not port.protocol and services:
-        protocol = services[0][2].protocol
-    return ir.WorkloadPort(
-        name=named or (services[0][2].name if services else ""),
-        workload=port.workload,
-        bind=port.bind,
-        application=port.application,
-        protocol=protocol,
-        service_hosts=tuple(hostname for hostname, _, _ in services),
-        service_ports=tuple(number for _, number, _ in services),
-    )
-
-
-def _reached(
-    reaching: dict[int, list[tuple[str, int, ir.ServicePort]]], listed: set[int]
-) -> tuple[tuple[str, int, int], ...]:
-    """What leads to ports that the workload does not list."""
-    return tuple(
-        sorted(
-            (hostname, number, target)
-            for target, services in reaching.items()
-            if target not in listed
-            for hostname, number, _ in services
-        )
-    )
+def _place(ref: Ref) -> str:
+    return f"/{ref[0]}/{ref[2]}"
 
 
 def _discard(groups: dict[K, set[M]], group: K, member: M) -> None:

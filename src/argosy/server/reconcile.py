@@ -39,6 +39,8 @@ REGISTRY_RESOURCES = frozenset(
     (
         "/namespaces",
         "/services",
+        "/endpoints",
+        "discovery.k8s.io/endpointslices",
         "networking.istio.io/serviceentries",
         "networking.istio.io/workloadentries",
     )

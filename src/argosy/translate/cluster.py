@@ -74,6 +74,7 @@ class ClusterKey(Struct, frozen=True, kw_only=True):
     tls: tls.MeshTls | ClientTls | None = None
     service: str = ""  # the host that telemetry names
     load: tuple[LocalityKey, ...] = ()  # endpoints, where they are not discovered
+    by_locality: bool = False  # whether localities have weights of their own
     listener: str = ""  # INTERNAL: its name
     source_address: str = ""  # what connections bind to
     dns_refresh_rate: int = 60_000  # by DNS: where an answer has no time to live
@@ -288,6 +289,8 @@ def _balance(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
     out.lb_policy = _BALANCERS[balancer]
     panic = policy.outlier.min_health_percent if policy.outlier else 0
     out.common_lb_config.healthy_panic_threshold.CopyFrom(percent_pb2.Percent(value=panic))
+    if key.by_locality:
+        out.common_lb_config.locality_weighted_lb_config.SetInParent()
     if balancer is LoadBalancer.RING_HASH:
         size = policy.minimum_ring_size or MINIMUM_RING_SIZE
         out.ring_hash_lb_config.minimum_ring_size.value = size

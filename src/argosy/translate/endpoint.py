@@ -1,4 +1,4 @@
-"""ClusterLoadAssignments: the healthy endpoints of a cluster, by locality.
+"""ClusterLoadAssignments: the healthy endpoints of a cluster, by priority and locality.
 
 Metadata: `envoy.transport_socket_match: {tlsMode: istio}` where mutual TLS is taken (automatic mTLS), and
 `istio: {workload: "workload;namespace;app;version;"}` for telemetry. An endpoint's bytes are cached and joined: one
@@ -26,12 +26,14 @@ class EndpointKey(Struct, frozen=True, gc=False, kw_only=True, order=True):
 
 
 class LocalityKey(Struct, frozen=True, kw_only=True, order=True):
+    priority: int = 0  # those of a higher number are for when the others fail
     locality: str = ""  # region/zone/subzone
+    share: int = 0  # of the requests, in place of the endpoints' weights; 0: these
     endpoints: tuple[EndpointKey, ...] = ()
 
     @property
     def weight(self) -> int:
-        return min(sum(endpoint.weight for endpoint in self.endpoints), wire.UNLIMITED)
+        return self.share or min(sum(endpoint.weight for endpoint in self.endpoints), wire.UNLIMITED)
 
 
 class LoadAssignmentKey(Struct, frozen=True, kw_only=True):
@@ -51,7 +53,9 @@ def locality(group: LocalityKey) -> endpoint_components_pb2.LocalityLbEndpoints:
 
 
 def _locality(group: LocalityKey) -> bytes:
-    out = endpoint_components_pb2.LocalityLbEndpoints(load_balancing_weight=wire.uint32(group.weight))
+    out = endpoint_components_pb2.LocalityLbEndpoints(
+        load_balancing_weight=wire.uint32(group.weight), priority=group.priority
+    )
     if group.locality:
         region, zone, sub_zone, *_ = [*group.locality.split("/"), "", ""]
         out.locality.CopyFrom(base_pb2.Locality(region=region, zone=zone, sub_zone=sub_zone))

@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from argosy.model import ir
 from argosy.model.hostnames import covers
+from argosy.model.locality import LocalityBalancing
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
-from argosy.translate import names
+from argosy.translate import localities, names
 from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption
 from argosy.translate.endpoint import EndpointKey, LoadAssignmentKey, LocalityKey
 from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters, PerConnection
@@ -44,22 +45,25 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
     policy = _with_defaults(destination.policy(subset, port) if destination else ir.TrafficPolicy(), mesh)
     endpoints = on_port(reader, service, service_port)
     discovery = _discovery(service, policy, scope)
-    mutual = mutual_tls(reader, endpoints, service_port)
+    mutual = localities.mutual_tls(reader, endpoints, service_port)
     application = _application(service, service_port, policy, mesh, all(mutual))
     encryption, tls = _encryption(reader, service, port, subset, policy, application)
     if isinstance(tls, ir.ClientTls) and tls.credential_name:
         tls = replace(tls, credential_name=_credential(scope, tls))
-    load = _load(reader, service, service_port, _of_subset(endpoints, destination, subset), discovery)
+    balancing = localities.balancing_of(service, policy, mesh)
+    of_subset = _of_subset(endpoints, destination, subset)
+    load = _load(reader, scope, service, service_port, of_subset, discovery, balancing)
     return ClusterKey(
         name=names.outbound(host, port, subset),
         discovery=discovery,
         application=application,
         connect_timeout=mesh.connect_timeout,
-        policy=replace(policy, tls=None),
+        policy=replace(policy, tls=None, locality=None),
         encryption=encryption,
         tls=tls,
         service=host,
         load=load,
+        by_locality=balancing is not None and balancing.written,
         dns_refresh_rate=mesh.dns_refresh_rate,
     )
 
@@ -199,11 +203,14 @@ def load_assignment(
     service_port = service.port(port) if service else None
     if service is None or service_port is None:
         return None
-    destination = reader.destination(scope, host) if subset else None
+    destination, mesh = reader.destination(scope, host), reader.mesh()
+    policy = _with_defaults(destination.policy(subset, port) if destination else ir.TrafficPolicy(), mesh)
     endpoints = _of_subset(on_port(reader, service, service_port), destination, subset)
     endpoints = tuple(endpoint for endpoint in endpoints if _reachable(endpoint.address))
+    balancing = localities.balancing_of(service, policy, mesh)
     return LoadAssignmentKey(
-        name=names.outbound(host, port, subset), localities=_localities(reader, endpoints, service_port)
+        name=names.outbound(host, port, subset),
+        localities=localities.of(reader, scope, endpoints, service_port, balancing),
     )
 
 
@@ -220,6 +227,7 @@ def sni_cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str)
         policy=replace(key.policy, proxy_protocol=""),
         service=host,
         load=tuple(_mutual_only(key.load)),
+        by_locality=key.by_locality,
         dns_refresh_rate=key.dns_refresh_rate,
     )
 
@@ -248,17 +256,6 @@ def on_port(reader: Reader, service: ir.Service, port: ir.ServicePort) -> tuple[
     )
 
 
-def mutual_tls(reader: Reader, endpoints: tuple[ir.Endpoint, ...], port: ir.ServicePort) -> tuple[bool, ...]:
-    """Of each endpoint, whether it takes mesh mutual TLS: it has a sidecar, and its PeerAuthentication does not
-    disable it."""
-    workload_port = port.target_port or port.number
-    return tuple(
-        endpoint.mtls
-        and reader.peer_mtls(endpoint.namespace, endpoint.labels, workload_port) is not ir.MtlsMode.DISABLE
-        for endpoint in endpoints
-    )
-
-
 def _of_subset(
     endpoints: tuple[ir.Endpoint, ...], destination: ir.DestinationPolicy | None, subset: str
 ) -> tuple[ir.Endpoint, ...]:
@@ -271,39 +268,14 @@ def _of_subset(
     return tuple(endpoint for endpoint in endpoints if wanted.issubset(endpoint.labels))
 
 
-def _localities(
-    reader: Reader, endpoints: tuple[ir.Endpoint, ...], port: ir.ServicePort
-) -> tuple[LocalityKey, ...]:
-    """The healthy ones, by locality; sorted, so that equal sets give equal bytes."""
-    groups: dict[str, dict[tuple[str, int], EndpointKey]] = {}
-    healthy = tuple(endpoint for endpoint in endpoints if endpoint.healthy)
-    for endpoint, mutual in zip(healthy, mutual_tls(reader, healthy, port), strict=True):
-        key = EndpointKey(
-            address=endpoint.address,
-            port=endpoint.port,
-            weight=max(endpoint.weight, 1),
-            mtls=int(mutual),
-            workload=_workload(endpoint),
-        )
-        groups.setdefault(endpoint.locality, {})[key.address, key.port] = key
-    return tuple(
-        LocalityKey(locality=locality, endpoints=tuple(sorted(group.values())))
-        for locality, group in sorted(groups.items())
-    )
-
-
-def _workload(endpoint: ir.Endpoint) -> str:
-    if not endpoint.workload:
-        return ""
-    return f"{endpoint.workload};{endpoint.namespace};{endpoint.app};{endpoint.version};"
-
-
 def _load(
     reader: Reader,
+    scope: Scope,
     service: ir.Service,
     port: ir.ServicePort,
     endpoints: tuple[ir.Endpoint, ...],
     discovery: Discovery,
+    balancing: LocalityBalancing | None,
 ) -> tuple[LocalityKey, ...]:
     """Endpoints that travel inside the cluster."""
     if discovery not in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
@@ -311,7 +283,7 @@ def _load(
     itself = LocalityKey(endpoints=(EndpointKey(address=service.hostname, port=port.number),))
     if service.resolution is ir.Resolution.NONE:
         return (itself,)
-    groups = _localities(reader, endpoints, port)
+    groups = localities.of(reader, scope, endpoints, port, balancing)
     if discovery is Discovery.LOGICAL_DNS and groups:
         # Envoy takes exactly one endpoint for LOGICAL_DNS.
         return (LocalityKey(locality=groups[0].locality, endpoints=groups[0].endpoints[:1]),)

@@ -141,7 +141,6 @@ class Lines:
     [
         ("security.istio.io/authorizationpolicies", {"spec": {"action": "DENY", "rules": [{}]}}),
         ("security.istio.io/requestauthentications", {"spec": {"jwtRules": [{"issuer": "a"}]}}),
-        ("/endpoints", {"subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 9080}]}]}),
     ],
 )
 def test_a_kind_that_is_not_in_force_changes_nothing_and_is_told(
@@ -164,6 +163,21 @@ def test_a_kind_that_is_not_in_force_changes_nothing_and_is_told(
     assert "NOT ENFORCED" in told or "not in force" in told
     world.delete(key)
     assert envoy.exchange() == []
+
+
+def test_endpoints_that_are_written_reach_proxies_and_leave_them(world: World) -> None:
+    world.workload("reviews-v1")
+    envoy = world.envoy("client-1")
+    key = Key("discovery.k8s.io/endpointslices", "default", "more")
+    metadata = {"name": "more", "namespace": "default", "labels": {"kubernetes.io/service-name": "reviews"}}
+    body = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata}
+    ports = [{"name": "http-9080", "port": 9080}]
+    endpoints = [{"addresses": ["10.0.0.1"]}]
+    world.put(body | {"addressType": "IPv4", "endpoints": endpoints, "ports": ports}, key)
+    assert REVIEWS in envoy.exchange()
+    assert not world.reconciler.unusable(key)
+    world.delete(key)
+    assert REVIEWS in envoy.exchange()
 
 
 def test_what_is_not_in_force_is_logged_once_for_what_a_person_wrote(

@@ -26,7 +26,7 @@ from argosy.translate.proxy import DeclaredUpstream, Proxy
 
 HERE = Path(__file__).parent
 Json = dict[str, Any]
-REGISTRY = ("Service", "ServiceEntry", "WorkloadEntry")
+REGISTRY = ("Service", "ServiceEntry", "WorkloadEntry", "Endpoints", "EndpointSlice")
 NOT_OF_TRAFFIC = {
     "Namespace": "of the API alone: what is in it is deleted with it",
     "IdentityRegistration": "of the CA: see tests/unit/identity",
@@ -47,6 +47,9 @@ NOT_OF_TRAFFIC = {
 }
 TOLD_AS_A_WHOLE = frozenset(limit.kind for limit in TABLE if limit.field == "")
 GATEWAY = {"gateway.networking.k8s.io/gateway-name": "edge"}
+PLACE = ir.Workload(name="", namespace="", locality="r1/z1/s1")
+"""Where the proxies are."""
+
 METADATA = (("ISTIO_VERSION", "1.31.0"), ("NAME", "reviews-v1"))
 PROXIES: tuple[tuple[ProxyType, Interception, str, dict[str, str]], ...] = (
     # type, interception, namespace, labels
@@ -112,6 +115,7 @@ class Mesh:
                 namespace=namespace,
                 labels=tuple(sorted(labels.items())),
                 metadata=METADATA,
+                workload=PLACE,
             )
             for type_, interception, namespace, labels in PROXIES
         )

@@ -107,7 +107,7 @@ def test_a_change_costs_the_same_among_many_services(size: int) -> None:
     assert changed == {ENDPOINT: 1}
     called, rebuilt, changed, _ = many["a DestinationRule changes"]
     assert called == {"cluster": 1}
-    assert rebuilt == {"plan": 1, CLUSTER: 1, "virtual-host": 1}
+    assert rebuilt == {"plan": 1, CLUSTER: 1, ENDPOINT: 1, "virtual-host": 1}, "localities count as before"
     assert changed == {CLUSTER: 1}
     called, rebuilt, changed, _ = many["a VirtualService changes"]
     assert called == {"virtual_host": 1, "route_configuration": 1}

@@ -30,6 +30,7 @@ TOLD = written("fields_told.yaml")
 NAMES_ONLY = {
     "gateway.Server.name": "in messages; of two servers of one name the first counts",
     "sidecar.SidecarPort.name": "in messages",
+    "core.EndpointSubset.notReadyAddresses": "get no traffic: tests/unit/registry/test_backing.py",
 }
 BY_THE_API = {"core.ConfigMap.immutable": "an update is refused: tests/unit/resources/test_core.py"}
 REFUSED: dict[str, tuple[str, Json]] = {

@@ -8,7 +8,7 @@ from argosy.model import lower_destination_rule
 from argosy.model.facts import Fact, FactKind
 from argosy.model.groups import Groups
 from argosy.model.rules import DestinationRuleRule
-from argosy.model.scope import Selector
+from argosy.model.scope import Selector, traits
 from argosy.model.selectors import SelectorIndex
 from argosy.model.tables.base import Name, Table, one
 from argosy.model.updates import Ref
@@ -42,4 +42,5 @@ class DestinationRules(Table[DestinationRuleRule]):
         return self.refs(self.by_host.get(fact.name))
 
     def selectors(self, rule: DestinationRuleRule) -> frozenset[Selector]:
-        return frozenset((rule.selector,)) if rule.selector and rule.selector.labels else frozenset()
+        own = (rule.selector,) if rule.selector and rule.selector.labels else ()
+        return frozenset((*own, *traits(rule.traits)))

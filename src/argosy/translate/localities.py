@@ -1,0 +1,90 @@
+"""The endpoints of a destination by priority and locality, as a client of some place gets them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from argosy.model import ir, locality
+from argosy.model.reader import Reader
+from argosy.model.scope import Scope
+from argosy.translate.endpoint import EndpointKey, LocalityKey
+
+
+def balancing_of(
+    service: ir.Service, policy: ir.TrafficPolicy, mesh: ir.Mesh
+) -> locality.LocalityBalancing | None:
+    """How localities count for a destination; None where they do not. `policy`: with the mesh's defaults."""
+    distribution = service.distribution.balancing
+    chosen = policy.locality or distribution or mesh.locality
+    fails_over = policy.outlier is not None or (policy.locality is None and distribution is not None)
+    return chosen if chosen.enabled and (chosen.distribute or fails_over) else None
+
+
+def of(
+    reader: Reader,
+    scope: Scope,
+    endpoints: tuple[ir.Endpoint, ...],
+    port: ir.ServicePort,
+    balancing: locality.LocalityBalancing | None,
+) -> tuple[LocalityKey, ...]:
+    """The healthy ones, by priority and locality; sorted, so that equal sets give equal bytes."""
+    groups: dict[tuple[tuple[int, int], str], dict[tuple[str, int], EndpointKey]] = {}
+    client = dict(scope.client)
+    healthy = tuple(endpoint for endpoint in endpoints if endpoint.healthy)
+    for endpoint, mutual in zip(healthy, mutual_tls(reader, healthy, port), strict=True):
+        key = EndpointKey(
+            address=endpoint.address,
+            port=endpoint.port,
+            weight=max(endpoint.weight, 1),
+            mtls=int(mutual),
+            workload=_workload(endpoint),
+        )
+        rank = (0, 0)
+        if balancing is not None and not balancing.distribute:
+            has = locality.described(dict(endpoint.labels), endpoint.locality, endpoint.network)
+            rank = locality.rank(balancing, client, has)
+        groups.setdefault((rank, endpoint.locality), {})[key.address, key.port] = key
+    # Envoy wants priorities without gaps.
+    priorities = {rank: priority for priority, rank in enumerate(sorted({rank for rank, _ in groups}))}
+    found = tuple(
+        LocalityKey(priority=priorities[rank], locality=place, endpoints=tuple(sorted(group.values())))
+        for (rank, place), group in sorted(groups.items())
+    )
+    shares = locality.shares(balancing, client.get(locality.LOCALITY, "")) if balancing is not None else ()
+    return tuple(_shared_out(found, shares)) if shares else found
+
+
+def _shared_out(
+    groups: tuple[LocalityKey, ...], shares: tuple[tuple[str, int], ...]
+) -> Iterator[LocalityKey]:
+    """Localities with their shares of the requests; those without any have no endpoints. Several that one share is
+    for divide it by their weights."""
+    fitting = {
+        group.locality: next((place for place, _ in shares if locality.matches(place, group.locality)), None)
+        for group in groups
+    }
+    given = dict(shares)
+    for group in groups:
+        place = fitting[group.locality]
+        if place is not None:
+            whole = sum(one.weight for one in groups if fitting[one.locality] == place)
+            yield replace(group, share=-(-group.weight * given[place] // whole))
+
+
+def _workload(endpoint: ir.Endpoint) -> str:
+    if not endpoint.workload:
+        return ""
+    return f"{endpoint.workload};{endpoint.namespace};{endpoint.app};{endpoint.version};"
+
+
+def mutual_tls(reader: Reader, endpoints: tuple[ir.Endpoint, ...], port: ir.ServicePort) -> tuple[bool, ...]:
+    """Of each endpoint, whether it takes mesh mutual TLS: it has a sidecar, and its PeerAuthentication does not
+    disable it."""
+    workload_port = port.target_port or port.number
+    return tuple(
+        endpoint.mtls
+        and reader.peer_mtls(endpoint.namespace, endpoint.labels, workload_port) is not ir.MtlsMode.DISABLE
+        for endpoint in endpoints
+    )
