@@ -10,8 +10,8 @@ from argosy.model import ir
 from argosy.model.ir import MtlsMode, ServerTlsMode
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.snapshot import Snapshot
-from argosy.translate.connection_manager import ConnectionManager, Place
 from argosy.translate import names
+from argosy.translate.connection_manager import ConnectionManager, Place
 from argosy.translate.dump import dump
 from argosy.translate.filters import order
 from argosy.translate.http_or_tcp import Handling
