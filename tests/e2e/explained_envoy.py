@@ -49,6 +49,7 @@ from argosy.translate.listener_outbound import (
     connect_http,
     outbound_proxy,
 )
+from argosy.translate.options import Options
 from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
 from tests.e2e.explained_mesh import (
     CLIENT_NAMESPACE,
@@ -210,21 +211,21 @@ class Lab:
         self.process: subprocess.Popen[bytes] | None = None
 
     def _listeners(self) -> Iterable[Resource]:
-        log = AccessLog(str(self.log))
-        yield outbound_proxy(OutboundProxyKey(port=self.bound["proxy"], log=log))
-        yield connect_http(ConnectHttpKey(log=log))
+        options = Options(log=AccessLog(str(self.log)))
+        yield outbound_proxy(OutboundProxyKey(port=self.bound["proxy"], options=options))
+        yield connect_http(ConnectHttpKey(options=options))
         yield gateway_listener(
             GatewayListenerKey(
                 name="gateway",
                 address="127.0.0.1",
                 bind=self.bound["gateway"],
                 chains=(Chain(stat_prefix="gateway", route=GATEWAY_ROUTE),),
-                log=log,
+                options=options,
             )
         )
         for port in PORTS:
             made = captured_listener(
-                CapturedListenerKey(address="127.0.0.1", port=port, handling=Handling.HTTP, log=log)
+                CapturedListenerKey(address="127.0.0.1", port=port, handling=Handling.HTTP, options=options)
             )
             listener = listener_pb2.Listener.FromString(_value(made))
             listener.ClearField("bind_to_port")  # nothing is captured here: it is asked directly

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from argosy.explain.outcome import Miss, Origin
 from argosy.model import ir
-from argosy.model.hostnames import visible_from
+from argosy.model.hostnames import exported_to, visible_from
 from argosy.model.provenance import PassedOver, Provenance, Written
 from argosy.model.scope import Scope
 from argosy.model.snapshot import Snapshot
@@ -40,8 +40,10 @@ class View:
 
     def unseen(self, service: ir.Service) -> str:
         """Why the sender does not see a service."""
-        if not visible_from(service.export_to, self.scope.namespace):
-            return f"is exported to {', '.join(service.export_to) or 'nobody'}, not to {self.scope.namespace}"
+        default = self.reader.mesh().service_export
+        if not visible_from(service, default, self.scope.namespace):
+            seen = ", ".join(exported_to(service, default)) or "nobody"
+            return f"is exported to {seen}, not to {self.scope.namespace}"
         return f"is not imported by Sidecar {self.scope.sidecar}"
 
     def miss(self, stage: str, passed: PassedOver) -> Miss:

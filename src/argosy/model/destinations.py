@@ -26,10 +26,12 @@ def lookup_order(client: str, service: ir.Service | None, root: str) -> tuple[st
     return tuple(dict.fromkeys((*own, *of_service, root)))
 
 
-def applicable(rules: Iterable[DestinationRuleRule], scope: Scope) -> tuple[DestinationRuleRule, ...]:
+def applicable(
+    rules: Iterable[DestinationRuleRule], scope: Scope, default_export: tuple[str, ...]
+) -> tuple[DestinationRuleRule, ...]:
     """Of the rules for one host and namespace (oldest first) those that hold for a scope: those with a selector first.
     () where none holds."""
-    visible = [rule for rule in rules if visible_from(rule.export_to, scope.namespace)]
+    visible = [rule for rule in rules if visible_from(rule, default_export, scope.namespace)]
     selected: list[DestinationRuleRule] = []
     for rule in visible:
         if rule.selector is None or not _selects(rule.selector, scope):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Protocol
 
 MESH_GATEWAY = "mesh"
 """The reserved gateway that stands for all the sidecars."""
@@ -69,17 +70,35 @@ def intersection(left: Iterable[str], right: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def visible_from(export_to: tuple[str, ...], namespace: str) -> bool:
-    """Whether what is exported to `export_to` ("." already resolved) is seen from `namespace`."""
+class Exported(Protocol):
+    """What other namespaces may see. `export_to`: see `written_export`."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def export_to(self) -> tuple[str, ...]: ...
+
+
+def visible_from(exported: Exported, default: tuple[str, ...], namespace: str) -> bool:
+    """Whether an object is seen from `namespace`. `default`: where it says nothing itself, what the mesh says."""
+    export_to = exported_to(exported, default)
     return EVERYWHERE in export_to or namespace in export_to
 
 
+def exported_to(exported: Exported, default: tuple[str, ...]) -> tuple[str, ...]:
+    """Its exportTo, or the mesh's as it is for an object in its namespace."""
+    return exported.export_to or resolved_export(default, exported.namespace)
+
+
+def written_export(export_to: Iterable[str] | None, namespace: str) -> tuple[str, ...]:
+    """exportTo with "." as the object's own namespace, sorted; () is not written: as the mesh says."""
+    return tuple(sorted({namespace if item == "." else item for item in export_to or ()}))
+
+
 def resolved_export(export_to: Iterable[str] | None, namespace: str) -> tuple[str, ...]:
-    """exportTo with "." as the object's own namespace, sorted; nothing written: everywhere."""
-    written = tuple(export_to or ())
-    if not written:
-        return (EVERYWHERE,)
-    return tuple(sorted({namespace if item == "." else item for item in written}))
+    """The same; nothing written: everywhere."""
+    return written_export(export_to, namespace) or (EVERYWHERE,)
 
 
 def gateway_name(gateway: str, namespace: str) -> str:

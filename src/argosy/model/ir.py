@@ -74,7 +74,7 @@ class Service(Struct, frozen=True, kw_only=True):
     external: bool = False  # MESH_EXTERNAL: no mutual TLS expected
     addresses: tuple[str, ...] = ()  # virtual addresses (ClusterIP, ServiceEntry.addresses)
     headless: bool = False
-    export_to: tuple[str, ...] = ("*",)  # namespaces, "." already resolved; "*" all; "~" none
+    export_to: tuple[str, ...] = ()  # namespaces, "." resolved; "*" all; "~" none; (): as the mesh says
     subject_alt_names: tuple[str, ...] = ()  # identities it may run as, as URIs; () = derive from endpoints
     labels: Pairs = ()
     created: str = ""  # RFC 3339; the older object wins a conflict
@@ -216,6 +216,10 @@ BUILT_IN_RETRY = RetryPolicy(
     ),
 )
 """What a route retries that says nothing of retries (Istio's)."""
+
+
+INBOUND_RETRY = RetryPolicy(attempts=2, retry_on=("reset-before-request",), ignore_previous_hosts=False)
+"""What a sidecar tries again at its own application (Istio's): what that has not seen."""
 
 
 class Mirror(Struct, frozen=True):
@@ -555,6 +559,21 @@ class MtlsMode(StrEnum):
     STRICT = "STRICT"
 
 
+class Paths(StrEnum):
+    """How the path of a request is written before anything looks at it."""
+
+    NONE = "NONE"  # as it came
+    BASE = "BASE"  # RFC 3986
+    MERGE_SLASHES = "MERGE_SLASHES"
+    DECODE_AND_MERGE_SLASHES = "DECODE_AND_MERGE_SLASHES"
+
+
+class TlsParameters(Struct, frozen=True, kw_only=True):
+    min_version: str = ""  # TLSV1_2 | TLSV1_3; "": as the place has it
+    cipher_suites: tuple[str, ...] = ()  # of TLS 1.2
+    ecdh_curves: tuple[str, ...] = ()
+
+
 class Mesh(Struct, frozen=True, kw_only=True):
     """The parts of MeshConfig that shape configuration; defaults are Istio's."""
 
@@ -571,6 +590,21 @@ class Mesh(Struct, frozen=True, kw_only=True):
     outlier: OutlierDetection | None = None  # of destinations that have none
     auto_mtls: bool = True
     access_log_file: str = ""
-    access_log_json: bool = True
+    access_log_json: bool = False
+    access_log_format: str = ""  # operators of Envoy's, in a line or (json) an object; "": Istio's fields
+    detection_timeout: int | None = None  # for the first bytes of a connection; 0: none
+    paths: Paths = Paths.BASE
+    inbound_passthrough: bool = False  # captured connections go on to the address that they were for
+    inbound_retry: RetryPolicy | None = INBOUND_RETRY  # by a sidecar, of requests to its application
+    mesh_tls: TlsParameters = TlsParameters()  # between proxies
+    tls_defaults: TlsParameters = TlsParameters()  # of all other TLS
+    outbound_statistics: str = (
+        ""  # what clusters are counted as, with parts such as %SERVICE%; "": by their names
+    )
     default_retry: RetryPolicy | None = BUILT_IN_RETRY
     locality: LocalityBalancing = LocalityBalancing()  # of destinations that say nothing of it
+    # Who sees what does not say it itself: namespaces, "." the object's own
+    service_export: tuple[str, ...] = ("*",)
+    virtual_service_export: tuple[str, ...] = ("*",)
+    destination_rule_export: tuple[str, ...] = ("*",)
+    ingress_gateway: str = "ingressgateway"  # the label `istio` of the gateways that serve Ingresses

@@ -70,14 +70,16 @@ class Limit(Struct, frozen=True):
 
 _NOT_ZONE_AWARE = "is not in force: use localityLbSetting; zones are not balanced by load"
 _NOT_LOCAL = "is not in force: endpoints of every node get traffic alike"
-_EXPORT = "is not in force: what has no exportTo is seen everywhere; write exportTo in the objects"
 _NETWORK = "is not in force: the address is connected to directly, whatever the network"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
-_STATISTICS = "is not in force: clusters are counted under their own names"
 _REFERENCE = "is not looked at: an endpoint is its address; write a WorkloadEntry for one that has a sidecar"
 _ENDPOINT_NAME = "has no effect: the endpoints of a service have no names of their own"
 _NODE = "has no effect: nodes are not known"
 _SERVICE_PORT = "has no effect, as in Istio: the Service's port says it"
+_STATISTICS = (
+    "is not in force: inbound clusters are counted under their own names, by which a workload that leaves waits for "
+    "what it still serves"
+)
 _GATEWAY_API = "is not in force yet: the Gateway API is not served; use Istio's Gateway and VirtualService"
 _TELEMETRY = "is not in force yet: proxies report as MeshConfig says, as if this object did not exist"
 _CODE = "is not in force yet: proxies run none of its code: traffic passes as if this object did not exist"
@@ -273,28 +275,6 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "MeshConfig",
-        "inboundTrafficPolicy.mode",
-        "is not in force: captured connections to ports of no service keep their address",
-    ),
-    Limit(
-        "MeshConfig",
-        "protocolDetectionTimeout",
-        "is not in force: a protocol that is not declared is waited for 100 ms",
-        _unless("0.1s", "100ms"),
-    ),
-    Limit("MeshConfig", "accessLogFormat", "is not in force: the fields are Istio's, in its order"),
-    Limit(
-        "MeshConfig",
-        "{ingressSelector,ingressService}",
-        "is not in force: Ingresses are served by the gateways with the label istio=ingressgateway",
-    ),
-    Limit(
-        "MeshConfig",
-        "defaultInboundHttpRetryPolicy",
-        "is not in force: requests that have reached a workload's sidecar are not tried again there",
-    ),
-    Limit(
-        "MeshConfig",
         "proxyListenPort",
         "is not in force: the agent chooses the ports that sidecars listen on",
     ),
@@ -312,31 +292,8 @@ TABLE: tuple[Limit, ...] = (
         "MeshConfig", "serviceSettings", "is not in force: the mesh is one cluster, all of which is reached"
     ),
     Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
-    Limit(
-        "MeshConfig",
-        "{defaultServiceExportTo,defaultVirtualServiceExportTo,defaultDestinationRuleExportTo}",
-        _EXPORT,
-    ),
     Limit("MeshConfig", "enableTracing", "is not in force: no spans are reported yet"),
-    Limit("MeshConfig", "{inboundClusterStatName,outboundClusterStatName}", _STATISTICS),
-    Limit(
-        "MeshConfig",
-        "pathNormalization.normalization",
-        "is not in force: paths are normalised as by BASE",
-        _unless("BASE"),
-    ),
-    Limit(
-        "MeshConfig",
-        "meshMTLS.{minProtocolVersion,cipherSuites}",
-        "is not in force: mesh TLS is 1.3 and nothing else",
-        _unless("TLSV1_3"),
-    ),
-    Limit(
-        "MeshConfig",
-        "tlsDefaults.{minProtocolVersion,ecdhCurves,cipherSuites}",
-        "is not in force: TLS that proxies originate is 1.2 or 1.3, with Envoy's curves and cipher suites",
-        _unless("TLSV1_2"),
-    ),
+    Limit("MeshConfig", "inboundClusterStatName", _STATISTICS),
 )
 """In the order of kinds and fields; the first that fits a field speaks. MeshConfig stands in the ConfigMap
 istio-system/istio."""

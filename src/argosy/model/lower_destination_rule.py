@@ -11,7 +11,7 @@ import msgspec
 
 from argosy.model import ir
 from argosy.model.errors import LoweringError
-from argosy.model.hostnames import resolved_export
+from argosy.model.hostnames import written_export
 from argosy.model.locality import Distribution, LocalityBalancing
 from argosy.model.lower_http import Names, milliseconds, pairs
 from argosy.model.rules import BalancerParts, DestinationRuleRule, PolicyParts, SubsetRule
@@ -259,7 +259,7 @@ def lower(obj: DestinationRule, domain_suffix: str) -> DestinationRuleRule:
         name=meta.name,
         host=Names(meta.namespace, domain_suffix).host(spec.host),
         created=meta.creation_timestamp,
-        export_to=resolved_export(spec.export_to, meta.namespace),
+        export_to=written_export(spec.export_to, meta.namespace),
         selector=selector,
         policy=_given(_policy(spec.traffic_policy, "spec.trafficPolicy"), selector is not None),
         subsets=tuple(subsets.values()),

@@ -18,7 +18,18 @@ from argosy.model.lower_destination_rule import connection_pool, keep_alive, loc
 from argosy.model.lower_http import milliseconds, retry_policy
 from argosy.resources import loading, meshconfig
 from argosy.resources.core import ConfigMap
-from argosy.resources.meshconfig import AccessLogEncoding, MeshConfig, MeshH2UpgradePolicy, OutboundMode
+from argosy.resources.meshconfig import (
+    AccessLogEncoding,
+    InboundMode,
+    MeshConfig,
+    MeshH2UpgradePolicy,
+    MinimumVersion,
+    OutboundMode,
+    PathNormalizationType,
+    TLSConfig,
+)
+from argosy.resources.semantics.mesh_config import CURVES, is_json_object
+from argosy.resources.semantics.tls import CIPHER_SUITES
 
 NAMESPACE = "istio-system"
 NAME = meshconfig.CONFIG_MAP
@@ -70,6 +81,57 @@ def _locality(config: MeshConfig) -> LocalityBalancing:
     return locality(config.locality_lb_setting) or LocalityBalancing()
 
 
+def _inbound_retry(config: MeshConfig) -> ir.RetryPolicy | None:
+    """Facts (Istio): of the application there is one, so nothing is said of other hosts."""
+    written = config.default_inbound_http_retry_policy
+    policy = retry_policy(written, f"{FIELD}.defaultInboundHttpRetryPolicy")
+    if written is None or policy is None:
+        return ir.INBOUND_RETRY
+    if policy.attempts == 0:
+        return None
+    retry_on = policy.retry_on if written.retry_on else ir.INBOUND_RETRY.retry_on
+    return msgspec.structs.replace(
+        ir.INBOUND_RETRY, attempts=policy.attempts, retry_on=retry_on, backoff=policy.backoff
+    )
+
+
+def _detection_timeout(config: MeshConfig) -> int | None:
+    return milliseconds(config.protocol_detection_timeout, f"{FIELD}.protocolDetectionTimeout")
+
+
+def _log_format(config: MeshConfig) -> str:
+    """Facts (Istio): a format that is no JSON where it should be is left out; a line ends."""
+    written = config.access_log_format
+    if not written:
+        return ""
+    if config.access_log_encoding is AccessLogEncoding.JSON:
+        return written if is_json_object(written) else ""
+    return written if written.endswith("\n") else f"{written}\n"
+
+
+def _paths(config: MeshConfig) -> ir.Paths:
+    written = config.path_normalization.normalization
+    return ir.Paths.BASE if written is PathNormalizationType.DEFAULT else ir.Paths(written.value)
+
+
+def _tls(written: TLSConfig | None) -> ir.TlsParameters:
+    """Facts (Istio): what is no cipher suite or curve is left out."""
+    if written is None:
+        return ir.TlsParameters()
+    version = written.min_protocol_version
+    return ir.TlsParameters(
+        min_version="" if version is MinimumVersion.TLS_AUTO else version.value,
+        cipher_suites=tuple(dict.fromkeys(one for one in written.cipher_suites if one in CIPHER_SUITES)),
+        ecdh_curves=tuple(dict.fromkeys(one for one in written.ecdh_curves if one in CURVES)),
+    )
+
+
+def _ingress_gateway(config: MeshConfig) -> str:
+    """Facts (Istio): the service is called as its label is, but for the one of the default installation."""
+    service = "" if config.ingress_service == "istio-ingressgateway" else config.ingress_service
+    return config.ingress_selector or service or ir.Mesh().ingress_gateway
+
+
 SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ("trustDomain", "trust_domain", lambda config: config.trust_domain),
     ("trustDomainAliases", "trust_domain_aliases", lambda config: config.trust_domain_aliases),
@@ -98,5 +160,30 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ),
     ("defaultHttpRetryPolicy", "default_retry", _default_retry),
     ("localityLbSetting", "locality", _locality),
+    ("defaultServiceExportTo", "service_export", lambda config: config.default_service_export_to or ("*",)),
+    (
+        "defaultVirtualServiceExportTo",
+        "virtual_service_export",
+        lambda config: config.default_virtual_service_export_to or ("*",),
+    ),
+    (
+        "defaultDestinationRuleExportTo",
+        "destination_rule_export",
+        lambda config: config.default_destination_rule_export_to or ("*",),
+    ),
+    ("accessLogFormat", "access_log_format", _log_format),
+    ("protocolDetectionTimeout", "detection_timeout", _detection_timeout),
+    ("pathNormalization", "paths", _paths),
+    (
+        "inboundTrafficPolicy",
+        "inbound_passthrough",
+        lambda config: config.inbound_traffic_policy.mode is InboundMode.PASSTHROUGH,
+    ),
+    ("defaultInboundHttpRetryPolicy", "inbound_retry", _inbound_retry),
+    ("meshMTLS", "mesh_tls", lambda config: _tls(config.mesh_mtls)),
+    ("tlsDefaults", "tls_defaults", lambda config: _tls(config.tls_defaults)),
+    ("outboundClusterStatName", "outbound_statistics", lambda config: config.outbound_cluster_stat_name),
+    ("ingressSelector", "ingress_gateway", _ingress_gateway),
+    ("ingressService", "ingress_gateway", _ingress_gateway),
 )
 """(MeshConfig field, attribute of `ir.Mesh`, its value)."""

@@ -7,7 +7,7 @@ it is a delegate, used only by the VirtualServices that name it.
 from __future__ import annotations
 
 from argosy.model.errors import LoweringError
-from argosy.model.hostnames import MESH_GATEWAY, resolved_export
+from argosy.model.hostnames import MESH_GATEWAY, written_export
 from argosy.model.lower_http import Names, http_rule, source, weighted
 from argosy.model.rules import L4Match, L4Rule, VirtualServiceRule
 from argosy.resources.networking import (
@@ -46,7 +46,7 @@ def lower(obj: VirtualService, domain_suffix: str) -> VirtualServiceRule:
         created=meta.creation_timestamp,
         hosts=tuple(dict.fromkeys(names.host(host) for host in spec.hosts)),
         gateways=tuple(dict.fromkeys(names.gateway(gateway) for gateway in spec.gateways)) or (MESH_GATEWAY,),
-        export_to=resolved_export(spec.export_to, meta.namespace),
+        export_to=written_export(spec.export_to, meta.namespace),
         http=tuple(http_rule(rule, names, f"spec.http[{i}]") for i, rule in enumerate(spec.http)),
         tcp=tuple(_l4_rule(rule, names, f"spec.tcp[{i}]") for i, rule in enumerate(spec.tcp)),
         tls=tuple(_l4_rule(rule, names, f"spec.tls[{i}]") for i, rule in enumerate(spec.tls)),

@@ -114,26 +114,34 @@ class Reader:
         self.facts.add(_fact(FactKind.SIDECAR, scope.sidecar))
         return self._snapshot.sidecars.rules.get(split(scope.sidecar))
 
+    def _exported(self, scope: Scope, hostname: str) -> ir.Service | None:
+        service = self.service(hostname)
+        seen = service is not None and visible_from(service, self.mesh().service_export, scope.namespace)
+        return service if seen else None
+
+    def _shown(self, rule: VirtualServiceRule, namespace: str) -> bool:
+        return visible_from(rule, self.mesh().virtual_service_export, namespace)
+
     def visible(self, scope: Scope, hostname: str) -> bool:
         """Whether a service is seen under its own name, at any of its ports."""
-        service = self.service(hostname)
-        if service is None or not visible_from(service.export_to, scope.namespace):
+        service = self._exported(scope, hostname)
+        if service is None:
             return False
         sidecar = self.sidecar(scope)
         return sidecar is None or sidecar.imports_service(service)
 
     def visible_at(self, scope: Scope, hostname: str, port: int) -> bool:
         """Whether a service is seen under its own name at one port."""
-        service = self.service(hostname)
-        if service is None or not visible_from(service.export_to, scope.namespace):
+        service = self._exported(scope, hostname)
+        if service is None:
             return False
         sidecar = self.sidecar(scope)
         return sidecar is None or sidecar.lists(service, port)
 
     def reachable(self, scope: Scope, hostname: str) -> bool:
         """Whether a service is seen, or something that is imported leads to it."""
-        service = self.service(hostname)
-        if service is None or not visible_from(service.export_to, scope.namespace):
+        service = self._exported(scope, hostname)
+        if service is None:
             return False
         sidecar = self.sidecar(scope)
         if sidecar is None or sidecar.imports_service(service):
@@ -143,7 +151,7 @@ class Reader:
         self.facts.add(_fact(FactKind.TARGETS, hostname))
         return any(
             MESH_GATEWAY in rule.gateways
-            and visible_from(rule.export_to, scope.namespace)
+            and self._shown(rule, scope.namespace)
             and sidecar.imports_rule(rule)
             for rule in self._snapshot.virtual_services.leading_to(hostname)
         )
@@ -220,7 +228,7 @@ class Reader:
         sidecar = self.sidecar(scope)
         for pattern in patterns(hostname):
             for rule in self._snapshot.virtual_services.by_host.get(pattern):
-                if visible_from(rule.export_to, scope.namespace) and (
+                if self._shown(rule, scope.namespace) and (
                     sidecar is None or sidecar.imports_rule(rule, port)
                 ):
                     yield rule
@@ -240,11 +248,7 @@ class Reader:
             delegate = self._snapshot.virtual_services.rules.get(
                 (http.delegate.namespace, http.delegate.name)
             )
-            if (
-                delegate is not None
-                and not delegate.hosts
-                and visible_from(delegate.export_to, rule.namespace)
-            ):
+            if delegate is not None and not delegate.hosts and self._shown(delegate, rule.namespace):
                 for position, made in numbered(http, delegate.http):
                     yield delegate, position, root, made
 
@@ -268,11 +272,13 @@ class Reader:
         ]
         if not candidates:
             return ()
-        service, root = self.service(hostname), self.mesh().root_namespace
-        for namespace in destinations.lookup_order(scope.namespace, service, root):
+        service, mesh = self.service(hostname), self.mesh()
+        for namespace in destinations.lookup_order(scope.namespace, service, mesh.root_namespace):
             own = [rule for rule in candidates if rule.namespace == namespace]
             for pattern in dict.fromkeys(rule.host for rule in own):
-                rules = destinations.applicable((rule for rule in own if rule.host == pattern), scope)
+                rules = destinations.applicable(
+                    (rule for rule in own if rule.host == pattern), scope, mesh.destination_rule_export
+                )
                 if rules:
                     return rules
         return ()
@@ -356,7 +362,7 @@ class Reader:
         """The VirtualServices bound to a server's Gateway of which it serves hosts, and these; the oldest first."""
         self.facts.update(_fact(FactKind.GATEWAYS, name) for name in (server.gateway, server.bound_by))
         for bound in self._snapshot.virtual_services.by_gateway.get(server.bound_by):
-            if visible_from(bound.export_to, scope.namespace):
+            if self._shown(bound, scope.namespace):
                 hosts = gateways.served_hosts(server, bound)
                 if hosts:
                     yield bound, hosts

@@ -98,7 +98,7 @@ class VirtualServiceRule(Struct, frozen=True, kw_only=True):
     created: str = ""
     hosts: tuple[str, ...] = ()  # in full, in the order written; (): a delegate
     gateways: tuple[str, ...] = ()  # `mesh` or namespace/name
-    export_to: tuple[str, ...] = ("*",)
+    export_to: tuple[str, ...] = ()  # (): as the mesh says
     http: tuple[HttpRule, ...] = ()
     tcp: tuple[L4Rule, ...] = ()
     tls: tuple[L4Rule, ...] = ()
@@ -143,7 +143,7 @@ class DestinationRuleRule(Struct, frozen=True, kw_only=True):
     name: str
     host: str
     created: str = ""
-    export_to: tuple[str, ...] = ("*",)
+    export_to: tuple[str, ...] = ()  # (): as the mesh says
     selector: Selector | None = None
     policy: PolicyParts | None = None
     subsets: tuple[SubsetRule, ...] = ()

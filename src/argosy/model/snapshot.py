@@ -51,11 +51,15 @@ class Snapshot:
         self.gateways = Gateways(self.selectors)
         self.sidecars = Sidecars(self.selectors, defaults.domain_suffix)
         self.ingresses = Ingresses(
-            self.selectors, self.gateways, self.virtual_services, defaults.domain_suffix
+            self.selectors,
+            self.gateways,
+            self.virtual_services,
+            defaults.domain_suffix,
+            defaults.ingress_gateway,
         )
         self.peer_authentications = PeerAuthentications(self.selectors)
         self.envoy_filters = EnvoyFilters(self.selectors)
-        self.settings = MeshSettings(self.selectors, defaults)
+        self.settings = MeshSettings(self.selectors, defaults, self.ingresses)
         self.secrets = Secrets(self.selectors)
         tables: tuple[Table[Any], ...] = (
             self.virtual_services,

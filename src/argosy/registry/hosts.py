@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from argosy.model import ir
 from argosy.model.errors import LoweringError
-from argosy.model.hostnames import resolved_export
+from argosy.model.hostnames import written_export
 from argosy.model.locality import TrafficDistribution
 from argosy.model.protocols import parse_protocol, service_port_protocol
 from argosy.model.updates import Ref
@@ -117,7 +117,7 @@ def lower_service(obj: Service, *, domain_suffix: str, trust_domain: str) -> tup
         external=external,
         addresses=tuple(address for address in addresses if address != HEADLESS),
         headless=HEADLESS in addresses,
-        export_to=resolved_export(_items(written), meta.namespace),
+        export_to=written_export(_items(written), meta.namespace),
         subject_alt_names=_identities(
             meta.annotations.get(SERVICE_ACCOUNTS_ANNOTATION, ""), meta.namespace, trust_domain
         ),
@@ -159,7 +159,7 @@ def lower_service_entry(obj: ServiceEntry) -> tuple[Claim, ...]:
         resolution=resolution,
         external=spec.location is Location.MESH_EXTERNAL,
         addresses=spec.addresses,
-        export_to=resolved_export(spec.export_to, meta.namespace),
+        export_to=written_export(spec.export_to, meta.namespace),
         subject_alt_names=tuple(sorted(set(spec.subject_alt_names))),
         labels=interned(meta.labels),
         created=meta.creation_timestamp,

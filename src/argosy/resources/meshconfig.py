@@ -74,8 +74,14 @@ class PathNormalization(Struct, frozen=True, kw_only=True, rename="camel", omit_
     normalization: PathNormalizationType = PathNormalizationType.DEFAULT
 
 
+class MinimumVersion(StrEnum):
+    TLS_AUTO = "TLS_AUTO"
+    TLSV1_2 = "TLSV1_2"
+    TLSV1_3 = "TLSV1_3"
+
+
 class TLSConfig(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    min_protocol_version: str = "TLS_AUTO"
+    min_protocol_version: MinimumVersion = MinimumVersion.TLS_AUTO
     ecdh_curves: tuple[str, ...] = ()
     cipher_suites: tuple[str, ...] = ()
 

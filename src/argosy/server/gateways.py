@@ -27,7 +27,7 @@ def unusable_secrets(
     for scope in sorted(scopes, key=lambda one: one.namespace):
         reader = Reader(snapshot)
         for server in _servers(reader, scope, gateway):
-            for name in edge.secrets(scope, server):
+            for name in edge.secrets(scope, server, reader.mesh()):
                 named = True
                 if wrong := _wrong(reader, scope, name, now):
                     found[f"server {server.name}: {wrong}"] = None

@@ -25,6 +25,7 @@ from argosy.model.ir import (
     LoadBalancer,
     OutlierDetection,
     RetryBudget,
+    TlsParameters,
     TrafficPolicy,
     Warmup,
     WorkloadPort,
@@ -77,6 +78,8 @@ class ClusterKey(Struct, frozen=True, kw_only=True):
     by_locality: bool = False  # whether localities have weights of their own
     listener: str = ""  # INTERNAL: its name
     source_address: str = ""  # what connections bind to
+    tls_parameters: TlsParameters = TlsParameters()  # of TLS that a DestinationRule originates
+    statistics: str = ""  # what it is counted as; "": by its name
     dns_refresh_rate: int = 60_000  # by DNS: where an answer has no time to live
 
     @property
@@ -106,6 +109,7 @@ def cluster(key: ClusterKey) -> cluster_pb2.Cluster:
         name=key.name,
         connect_timeout=wire.milliseconds(key.policy.connection_pool.connect_timeout or key.connect_timeout),
         circuit_breakers=circuit_breakers(key.policy),
+        alt_stat_name=key.statistics,
     )
     _discover(key, out)
     _balance(key, out)
@@ -322,7 +326,7 @@ def _encrypt(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
         return
     if isinstance(key.tls, ClientTls):
         alpn = ("h2",) if key.application is Application.HTTP2 else ()
-        socket = tls.originate(key.tls, alpn)
+        socket = tls.originate(key.tls, alpn, key.tls_parameters)
     else:
         socket = tls.mesh_client(key.tls)
     if key.encryption is Encryption.ALWAYS:

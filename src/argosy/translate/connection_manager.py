@@ -13,7 +13,8 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 )
 from msgspec import Struct
 
-from argosy.translate import wire
+from argosy.model.ir import Paths
+from argosy.translate import options, wire
 from argosy.translate.filters import access_log, order, stats
 
 NAME = "envoy.filters.network.http_connection_manager"
@@ -37,7 +38,7 @@ class ConnectionManager(Struct, frozen=True, kw_only=True):
     port: int = 0  # INBOUND: the workload port
     service: str = ""  # INBOUND: the host that metrics name
     own_addresses: tuple[str, ...] = ()  # OUTBOUND_PROXY, TUNNEL: what unknown hosts must not resolve to
-    log: access_log.AccessLog = access_log.OFF
+    options: options.Options = options.NONE
 
 
 def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
@@ -46,12 +47,11 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
         codec_type=manager_pb2.HttpConnectionManager.AUTO,
         rds=manager_pb2.Rds(route_config_name=key.route, config_source=wire.ads()),
         http_filters=_filters(key),
-        access_log=[*stats.http(_reporter(key)), *access_log.loggers(key.log, access_log.Layer.HTTP)],
+        access_log=[*stats.http(_reporter(key)), *access_log.loggers(key.options.log, access_log.Layer.HTTP)],
         server_name=SERVER_NAME,
         use_remote_address=wire.true() if key.place is Place.GATEWAY else wire.false(),
-        normalize_path=wire.true(),
-        path_with_escaped_slashes_action=manager_pb2.HttpConnectionManager.KEEP_UNCHANGED,
     )
+    _normalize(key.options.paths, out)
     out.upgrade_configs.add(upgrade_type="websocket")
     if key.place is Place.OUTBOUND_PROXY:
         out.upgrade_configs.add(upgrade_type="CONNECT")
@@ -72,6 +72,16 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
         case _:
             pass
     return listener_components_pb2.Filter(name=NAME, typed_config=wire.pack(out))
+
+
+def _normalize(paths: Paths, out: manager_pb2.HttpConnectionManager) -> None:
+    out.normalize_path.value = paths is not Paths.NONE
+    out.merge_slashes = paths in (Paths.MERGE_SLASHES, Paths.DECODE_AND_MERGE_SLASHES)
+    out.path_with_escaped_slashes_action = (
+        manager_pb2.HttpConnectionManager.UNESCAPE_AND_FORWARD
+        if paths is Paths.DECODE_AND_MERGE_SLASHES
+        else manager_pb2.HttpConnectionManager.KEEP_UNCHANGED
+    )
 
 
 def _filters(key: ConnectionManager) -> order.HttpFilters:

@@ -113,7 +113,7 @@ def _chains(
     scope: Scope, found: ir.GatewayListener, server: ir.GatewayServer, reader: Reader
 ) -> Iterator[Chain]:
     prefix = f"gateway_{server.port}_{server.gateway.replace('/', '_')}_{server.port_name}"
-    ends = _ends(scope, server)
+    ends = _ends(scope, server, reader.mesh())
     if server.routes_http:
         yield Chain(
             stat_prefix=prefix,
@@ -152,21 +152,22 @@ def _bytes(
     return replace(chain, clusters=clusters, connections=connections)
 
 
-def secrets(scope: Scope, server: ir.GatewayServer) -> tuple[str, ...]:
+def secrets(scope: Scope, server: ir.GatewayServer, mesh: ir.Mesh) -> tuple[str, ...]:
     """The names of the mesh's Secrets that a server needs."""
-    ends = _ends(scope, server)
+    ends = _ends(scope, server, mesh)
     return tuple(name for name in ends.secrets if name.startswith(names.SECRETS)) if ends else ()
 
 
-def _ends(scope: Scope, server: ir.GatewayServer) -> ServerTls | None:
+def _ends(scope: Scope, server: ir.GatewayServer, mesh: ir.Mesh) -> ServerTls | None:
     """The TLS that ends at a server; None where none does."""
     written = server.tls
     if written is None or server.passes or server.kind is not ir.ListenerKind.TLS:
         return None
-    return server_tls(scope.namespace, written, ("h2", "http/1.1") if server.routes_http else ())
+    alpn = ("h2", "http/1.1") if server.routes_http else ()
+    return server_tls(scope.namespace, written, alpn, mesh)
 
 
-def server_tls(namespace: str, written: ir.GatewayTls, alpn: tuple[str, ...]) -> ServerTls:
+def server_tls(namespace: str, written: ir.GatewayTls, alpn: tuple[str, ...], mesh: ir.Mesh) -> ServerTls:
     """`namespace`: of the proxy, which is where its Secrets are."""
     certificates = tuple(names.credential(namespace, one) for one in written.credentials)
     certificates += tuple(names.certificate_files(*files) for files in written.certificates)
@@ -175,6 +176,8 @@ def server_tls(namespace: str, written: ir.GatewayTls, alpn: tuple[str, ...]) ->
         authorities = names.authorities(namespace, written.ca_credential)
     elif written.ca_certificates:
         authorities = names.authority_file(written.ca_certificates, written.ca_crl)
+    in_mesh = written.mode is ir.ServerTlsMode.ISTIO_MUTUAL
+    defaults = mesh.mesh_tls if in_mesh else mesh.tls_defaults
     return ServerTls(
         mode=written.mode,
         certificates=certificates,
@@ -183,8 +186,9 @@ def server_tls(namespace: str, written: ir.GatewayTls, alpn: tuple[str, ...]) ->
         subject_alt_names=written.subject_alt_names,
         certificate_spki=written.certificate_spki,
         certificate_hash=written.certificate_hash,
-        min_version=written.min_version,
+        min_version=written.min_version or defaults.min_version,
         max_version=written.max_version,
-        cipher_suites=written.cipher_suites,
+        cipher_suites=written.cipher_suites or defaults.cipher_suites,
+        ecdh_curves=defaults.ecdh_curves,
         insecure_skip_verify=written.insecure_skip_verify,
     )

@@ -12,9 +12,9 @@ from argosy.model.ir import Service
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, Scope
 from argosy.model.sidecars import EVERY_PORT, EgressListener
-from argosy.translate import connection_manager, domains, outbound, wire
+from argosy.translate import connection_manager, domains, options, outbound, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
-from argosy.translate.filters import access_log, stats, tcp_proxy
+from argosy.translate.filters import stats, tcp_proxy
 from argosy.translate.generator import generator
 from argosy.translate.http_or_tcp import Handling, outbound_handling
 from argosy.translate.resource import Resource
@@ -62,7 +62,7 @@ class BoundEgressKey(Struct, frozen=True, kw_only=True):
     port: int
     http: bool
     clusters: tcp_proxy.Clusters = ()
-    log: access_log.AccessLog = access_log.OFF
+    options: options.Options = options.NONE
 
     @property
     def name(self) -> str:
@@ -73,11 +73,15 @@ class BoundEgressKey(Struct, frozen=True, kw_only=True):
 def bound_egress(key: BoundEgressKey) -> listener_pb2.Listener:
     prefix = f"outbound_{key.name}"
     if key.http:
-        manager = ConnectionManager(place=Place.OUTBOUND, route=key.name, stat_prefix=prefix, log=key.log)
+        manager = ConnectionManager(
+            place=Place.OUTBOUND, route=key.name, stat_prefix=prefix, options=key.options
+        )
         handler = connection_manager.network_filter(manager)
     else:
         handler = tcp_proxy.network_filter(
-            tcp_proxy.TcpProxy(stat_prefix=prefix, clusters=key.clusters, reporter=stats.SOURCE, log=key.log)
+            tcp_proxy.TcpProxy(
+                stat_prefix=prefix, clusters=key.clusters, reporter=stats.SOURCE, log=key.options.log
+            )
         )
     return listener_pb2.Listener(
         name=key.name,
@@ -98,7 +102,7 @@ def bound_listener(scope: Scope, written: EgressListener, reader: Reader) -> Res
             port=written.port,
             http=http,
             clusters=() if http else _clusters(reader, scope, written),
-            log=access_log.of_mesh(reader.mesh()),
+            options=options.of_mesh(reader.mesh()),
         )
     )
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from msgspec import Struct
 
-from argosy.translate import connection_manager, names, tls, wire
+from argosy.translate import connection_manager, names, options, tls, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
-from argosy.translate.filters import access_log, listener, sni, stats, tcp_proxy
+from argosy.translate.filters import listener, sni, stats, tcp_proxy
 from argosy.translate.generator import generator
 
 
@@ -34,7 +34,7 @@ class GatewayListenerKey(Struct, frozen=True, kw_only=True):
     bind: int  # the port really bound
     chains: tuple[Chain, ...]
     inspects: bool = False  # whether connections are looked at for TLS
-    log: access_log.AccessLog = access_log.OFF
+    options: options.Options = options.NONE
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -48,15 +48,15 @@ def gateway_listener(key: GatewayListenerKey) -> listener_pb2.Listener:
         address=wire.address(key.address, key.bind),
         traffic_direction=wire.OUTBOUND,
         enable_reuse_port=wire.false(),
-        filter_chains=[_chain(one, key.log) for one in key.chains],
+        filter_chains=[_chain(one, key.options) for one in key.chains],
     )
     if key.inspects:
         out.listener_filters.append(listener.tls_inspector())
     return out
 
 
-def _chain(key: Chain, log: access_log.AccessLog) -> listener_components_pb2.FilterChain:
-    out = listener_components_pb2.FilterChain(filters=_filters(key, log))
+def _chain(key: Chain, said: options.Options) -> listener_components_pb2.FilterChain:
+    out = listener_components_pb2.FilterChain(filters=_filters(key, said))
     out.filter_chain_match.server_names.extend(key.server_names)
     out.filter_chain_match.application_protocols.extend(key.application_protocols)
     if not out.filter_chain_match.ListFields():
@@ -66,10 +66,10 @@ def _chain(key: Chain, log: access_log.AccessLog) -> listener_components_pb2.Fil
     return out
 
 
-def _filters(key: Chain, log: access_log.AccessLog) -> list[listener_components_pb2.Filter]:
+def _filters(key: Chain, said: options.Options) -> list[listener_components_pb2.Filter]:
     if key.route:
         manager = ConnectionManager(
-            place=Place.GATEWAY, route=key.route, stat_prefix=key.stat_prefix, log=log
+            place=Place.GATEWAY, route=key.route, stat_prefix=key.stat_prefix, options=said
         )
         return [connection_manager.network_filter(manager)]
     proxy = tcp_proxy.TcpProxy(
@@ -77,6 +77,6 @@ def _filters(key: Chain, log: access_log.AccessLog) -> list[listener_components_
         clusters=((names.BLACK_HOLE, 1),) if key.by_sni else key.clusters,
         reporter=stats.SOURCE,
         connections=key.connections,
-        log=log,
+        log=said.log,
     )
     return [*(sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()), tcp_proxy.network_filter(proxy)]

@@ -11,10 +11,10 @@ from __future__ import annotations
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from msgspec import Struct
 
-from argosy.model.ir import MtlsMode
-from argosy.translate import connection_manager, names, tls, wire
+from argosy.model.ir import MtlsMode, TlsParameters
+from argosy.translate import connection_manager, names, options, tls, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
-from argosy.translate.filters import access_log, listener, stats, tcp_proxy
+from argosy.translate.filters import listener, stats, tcp_proxy
 from argosy.translate.generator import generator
 from argosy.translate.http_or_tcp import Handling
 
@@ -30,7 +30,8 @@ class InboundPort(Struct, frozen=True, kw_only=True):
     passes: bool = False  # to where it wanted to go, in place of the application
     ends: tls.ServerTls | None = None  # TLS that the application would end itself; where the mode is DISABLE
     service: str = ""
-    log: access_log.AccessLog = access_log.OFF
+    mesh_tls: TlsParameters = TlsParameters()
+    options: options.Options = options.NONE
 
     @property
     def cluster(self) -> str:
@@ -58,7 +59,7 @@ class InboundListenerKey(Struct, frozen=True, kw_only=True):
 
 @generator
 def inbound_listener(key: InboundListenerKey) -> listener_pb2.Listener:
-    return listener_pb2.Listener(
+    out = listener_pb2.Listener(
         name=key.name,
         address=wire.address(key.address, key.bind),
         traffic_direction=wire.INBOUND,
@@ -66,10 +67,13 @@ def inbound_listener(key: InboundListenerKey) -> listener_pb2.Listener:
         listener_filters=[listener.tls_inspector()] if key.inbound.looks else [],
         filter_chains=chains(key.inbound),
     )
+    options.wait(key.inbound.options, out)
+    return out
 
 
 class VirtualInboundKey(Struct, frozen=True, kw_only=True):
     ports: tuple[InboundPort, ...] = ()
+    options: options.Options = options.NONE
 
     @property
     def name(self) -> str:
@@ -95,6 +99,7 @@ def virtual_inbound(key: VirtualInboundKey) -> listener_pb2.Listener:
             if inbound.port:
                 chain.filter_chain_match.destination_port.value = inbound.port
             out.filter_chains.append(chain)
+    options.wait(key.options, out)
     return out
 
 
@@ -109,7 +114,7 @@ def chains(key: InboundPort) -> list[listener_components_pb2.FilterChain]:
     if key.mode is MtlsMode.DISABLE:
         return [listener_components_pb2.FilterChain(name="plaintext", filters=[handler])]
     mesh = listener_components_pb2.FilterChain(
-        name="mtls", filters=[handler], transport_socket=tls.mesh_server()
+        name="mtls", filters=[handler], transport_socket=tls.mesh_server(key.mesh_tls)
     )
     mesh.filter_chain_match.transport_protocol = "tls"
     if key.mode is MtlsMode.STRICT:
@@ -133,7 +138,7 @@ def _handler(key: InboundPort) -> listener_components_pb2.Filter:
         stat_prefix=f"inbound_{key.port}",
         port=key.port,
         service=key.service,
-        log=key.log,
+        options=key.options,
     )
     return connection_manager.network_filter(manager)
 
@@ -145,6 +150,6 @@ def _bytes(key: InboundPort) -> listener_components_pb2.Filter:
         reporter=stats.Reporter(
             side=stats.Side.DESTINATION, service=key.service, port=0 if key.passes else key.port
         ),
-        log=key.log,
+        log=key.options.log,
     )
     return tcp_proxy.network_filter(proxy)

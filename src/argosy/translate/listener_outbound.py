@@ -10,9 +10,9 @@ from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from msgspec import Struct
 from msgspec.structs import replace
 
-from argosy.translate import connection_manager, names, wire
+from argosy.translate import connection_manager, names, options, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
-from argosy.translate.filters import access_log, listener, stats, tcp_proxy
+from argosy.translate.filters import listener, stats, tcp_proxy
 from argosy.translate.generator import generator
 from argosy.translate.http_or_tcp import Handling
 
@@ -26,7 +26,7 @@ class OutboundProxyKey(Struct, frozen=True, kw_only=True):
 
     port: int
     own_addresses: tuple[str, ...] = ()
-    log: access_log.AccessLog = access_log.OFF
+    options: options.Options = options.NONE
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ def outbound_proxy(key: OutboundProxyKey) -> listener_pb2.Listener:
         route=names.HTTP_PROXY,
         stat_prefix=names.OUTBOUND_PROXY,
         own_addresses=key.own_addresses,
-        log=key.log,
+        options=key.options,
     )
     return _bound(key.name, key.port, connection_manager.network_filter(manager))
 
@@ -49,7 +49,7 @@ class ConnectHttpKey(Struct, frozen=True, kw_only=True):
     """What comes out of a CONNECT to an HTTP port: the same routes."""
 
     own_addresses: tuple[str, ...] = ()
-    log: access_log.AccessLog = access_log.OFF
+    options: options.Options = options.NONE
 
     @property
     def name(self) -> str:
@@ -63,7 +63,7 @@ def connect_http(key: ConnectHttpKey) -> listener_pb2.Listener:
         route=names.HTTP_PROXY,
         stat_prefix=names.CONNECT_HTTP,
         own_addresses=key.own_addresses,
-        log=key.log,
+        options=key.options,
     )
     out = listener_pb2.Listener(
         name=key.name,
@@ -85,7 +85,7 @@ class UpstreamListenerKey(Struct, frozen=True, kw_only=True):
     handling: Handling
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
-    log: access_log.AccessLog = access_log.OFF
+    options: options.Options = options.NONE
 
     @property
     def name(self) -> str:
@@ -97,7 +97,10 @@ def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
     if key.handling is Handling.HTTP:
         route = names.upstream_route(key.host, key.port)
         manager = ConnectionManager(
-            place=Place.OUTBOUND, route=route, stat_prefix=f"upstream_{key.host}_{key.port}", log=key.log
+            place=Place.OUTBOUND,
+            route=route,
+            stat_prefix=f"upstream_{key.host}_{key.port}",
+            options=key.options,
         )
         return _bound(key.name, key.bind, connection_manager.network_filter(manager))
     proxy = tcp_proxy.TcpProxy(
@@ -105,14 +108,14 @@ def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
         clusters=key.clusters,
         reporter=stats.SOURCE,
         connections=key.connections,
-        log=key.log,
+        log=key.options.log,
     )
     return _bound(key.name, key.bind, tcp_proxy.network_filter(proxy))
 
 
 class VirtualOutboundKey(Struct, frozen=True, kw_only=True):
     cluster: str  # of what no other listener takes: passthrough or black hole
-    log: access_log.AccessLog = access_log.OFF
+    options: options.Options = options.NONE
 
     @property
     def name(self) -> str:
@@ -122,7 +125,7 @@ class VirtualOutboundKey(Struct, frozen=True, kw_only=True):
 @generator
 def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
     proxy = tcp_proxy.TcpProxy(
-        stat_prefix=key.cluster, clusters=((key.cluster, 1),), reporter=stats.SOURCE, log=key.log
+        stat_prefix=key.cluster, clusters=((key.cluster, 1),), reporter=stats.SOURCE, log=key.options.log
     )
     return listener_pb2.Listener(
         name=key.name,
@@ -148,7 +151,7 @@ class CapturedListenerKey(Struct, frozen=True, kw_only=True):
     by_name: tuple[tuple[tuple[str, ...], tcp_proxy.Clusters], ...] = ()  # TLS: (server names, clusters)
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
-    log: access_log.AccessLog = access_log.OFF
+    options: options.Options = options.NONE
 
     @property
     def name(self) -> str:
@@ -166,28 +169,27 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
     )
     route = str(key.port)
     manager = ConnectionManager(
-        place=Place.OUTBOUND, route=route, stat_prefix=f"outbound_{key.name}", log=key.log
+        place=Place.OUTBOUND, route=route, stat_prefix=f"outbound_{key.name}", options=key.options
     )
     proxy = tcp_proxy.TcpProxy(
         stat_prefix=f"outbound_{key.name}",
         clusters=key.clusters,
         reporter=stats.SOURCE,
         connections=key.connections,
-        log=key.log,
+        log=key.options.log,
     )
     match key.handling:
         case Handling.HTTP:
             out.filter_chains.add(filters=[connection_manager.network_filter(manager)])
         case Handling.DETECT:
             out.listener_filters.append(listener.http_inspector())
-            # Istio's protocolDetectionTimeout is 0: where the server speaks first, wait no longer than a moment.
-            out.listener_filters_timeout.nanos = 100_000_000
-            out.continue_on_listener_filters_timeout = True
+            options.wait(key.options, out, options.FIRST_BYTES)
             chain = out.filter_chains.add(filters=[connection_manager.network_filter(manager)])
             chain.filter_chain_match.application_protocols.extend(("http/1.0", "http/1.1", "h2c"))
             out.default_filter_chain.filters.append(tcp_proxy.network_filter(proxy))
         case _ if key.by_name:
             out.listener_filters.append(listener.tls_inspector())
+            options.wait(key.options, out)
             _by_name(key, proxy, out)
             out.default_filter_chain.filters.append(tcp_proxy.network_filter(proxy))
         case _:

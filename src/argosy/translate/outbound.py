@@ -65,7 +65,26 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
         load=load,
         by_locality=balancing is not None and balancing.written,
         dns_refresh_rate=mesh.dns_refresh_rate,
+        tls_parameters=mesh.tls_defaults if isinstance(tls, ir.ClientTls) else ir.TlsParameters(),
+        statistics=_statistics(mesh.outbound_statistics, service, service_port, subset),
     )
+
+
+def _statistics(pattern: str, service: ir.Service, port: ir.ServicePort, subset: str) -> str:
+    """Facts (Istio): the short name of a service that is not Kubernetes' is its host."""
+    short = f"{service.name}.{service.namespace}" if service.kubernetes else service.hostname
+    parts = {
+        "%SERVICE%": short,
+        "%SERVICE_NAME%": service.name if service.kubernetes else service.hostname,
+        "%SERVICE_FQDN%": service.hostname,
+        "%SERVICE_PORT%": str(port.number),
+        "%SERVICE_PORT_NAME%": port.name,
+        "%TARGET_PORT%": str(port.target_port or port.number),
+        "%SUBSET_NAME%": subset,
+    }
+    for part, value in parts.items():
+        pattern = pattern.replace(part, value)
+    return pattern
 
 
 def _with_defaults(policy: ir.TrafficPolicy, mesh: ir.Mesh) -> ir.TrafficPolicy:
@@ -155,6 +174,7 @@ def _encryption(
             sni=(tls.sni if tls else "") or names.sni(service.hostname, port, subset),
             identities=(tls.subject_alt_names if tls else ()) or identities(reader, service),
             alpn=_MESH_ALPN[application],
+            parameters=reader.mesh().mesh_tls,
         )
         return (Encryption.ALWAYS if tls else Encryption.PER_ENDPOINT), mesh_tls
     if tls.mode is ir.TlsMode.DISABLE:

@@ -11,19 +11,20 @@ from functools import partial
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from argosy.model import ir
 from argosy.model.envoy_patches import Side
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType
 from argosy.translate import cluster as clusters
-from argosy.translate import edge, extension, names, outbound
+from argosy.translate import edge, extension, names, options, outbound
 from argosy.translate import listener_gateway as gateway
 from argosy.translate import listener_inbound as inbound
 from argosy.translate import listener_outbound as listeners
 from argosy.translate import secret as secrets
 from argosy.translate.cluster import Application, ClusterKey, Discovery
-from argosy.translate.filters import access_log, tcp_proxy
+from argosy.translate.filters import tcp_proxy
 from argosy.translate.graph import PLAN, Graph, Node, Phase
 from argosy.translate.http_or_tcp import (
     Handling,
@@ -145,8 +146,8 @@ def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
     )
 
 
-def _log(reader: Reader, proxy: Proxy) -> access_log.AccessLog:
-    return access_log.of_proxy(reader.mesh(), proxy.access_log)
+def _options(reader: Reader, proxy: Proxy) -> options.Options:
+    return options.of_proxy(reader.mesh(), proxy.access_log)
 
 
 # --- inbound --------------------------------------------------------------------------------------------------------
@@ -188,7 +189,8 @@ def _inbound_port(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> inboun
         mode=_mode(reader, proxy, port.workload),
         ends=_own_tls(reader, proxy, port),
         service=port.service_hosts[0] if port.service_hosts else "",
-        log=_log(reader, proxy),
+        mesh_tls=reader.mesh().mesh_tls,
+        options=_options(reader, proxy),
     )
 
 
@@ -201,7 +203,7 @@ def _own_tls(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> ServerTls |
     if _mode(reader, proxy, port.workload) is not ir.MtlsMode.DISABLE:
         return None
     http = port.protocol.is_http or port.protocol is ir.Protocol.HTTPS
-    return edge.server_tls(proxy.namespace, written.tls, ("h2", "http/1.1") if http else ())
+    return edge.server_tls(proxy.namespace, written.tls, ("h2", "http/1.1") if http else (), reader.mesh())
 
 
 def _inbound_handling(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> Handling:
@@ -222,7 +224,8 @@ def _passing(reader: Reader, proxy: Proxy, declared: set[int]) -> tuple[inbound.
             handling=Handling.TCP,
             mode=_mode(reader, proxy, port),
             passes=True,
-            log=_log(reader, proxy),
+            mesh_tls=reader.mesh().mesh_tls,
+            options=_options(reader, proxy),
         )
         for port in (*spoken_of, 0)
     )
@@ -252,7 +255,9 @@ def _virtual_inbound(proxy: Proxy, reader: Reader) -> Resource:
         if inbound_handling(port.protocol) is not Handling.NONE and port.workload not in bound
     )
     passing = _passing(reader, proxy, {port.port for port in ports})
-    return inbound.virtual_inbound(inbound.VirtualInboundKey(ports=ports + passing))
+    return inbound.virtual_inbound(
+        inbound.VirtualInboundKey(ports=ports + passing, options=_options(reader, proxy))
+    )
 
 
 def _inbound_cluster(proxy: Proxy, number: int, reader: Reader) -> Resource | None:
@@ -263,7 +268,24 @@ def _inbound_cluster(proxy: Proxy, number: int, reader: Reader) -> Resource | No
     application = inbound_application(ir.Protocol.HTTP if http else port.protocol)
     sidecar = reader.sidecar(proxy.scope)
     pool = sidecar.inbound_pool(number) if sidecar else None
-    return clusters.cluster(clusters.inbound(port, application, reader.mesh().connect_timeout, pool))
+    key = clusters.inbound(port, application, reader.mesh().connect_timeout, pool)
+    if _passes_on(reader, proxy, port):
+        key = replace(
+            key, discovery=Discovery.ORIGINAL_DST, load=(), source_address=inbound.PASSTHROUGH_SOURCE
+        )
+    return clusters.cluster(key)
+
+
+def _passes_on(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> bool:
+    """Whether captured connections go on to the address that they were for: as the mesh says, unless it is known where
+    the application is."""
+    sidecar = reader.sidecar(proxy.scope)
+    written = sidecar.at(port.workload) if sidecar else None
+    told = port.application != port.workload or (
+        written is not None and (written.endpoint is not None or not written.captured)
+    )
+    captured = proxy.scope.interception is Interception.REDIRECT
+    return captured and reader.mesh().inbound_passthrough and not told
 
 
 def _inbound_passthrough(proxy: Proxy, reader: Reader) -> Resource:
@@ -279,7 +301,7 @@ def _inbound_passthrough(proxy: Proxy, reader: Reader) -> Resource:
 
 
 def _inbound_routes(proxy: Proxy, number: int, reader: Reader) -> Resource:
-    return inbound_routes(InboundRouteKey(port=number))
+    return inbound_routes(InboundRouteKey(port=number, retry=reader.mesh().inbound_retry))
 
 
 def _peer_authentication(proxy: Proxy, number: int, reader: Reader) -> Resource:
@@ -299,19 +321,21 @@ def _own_addresses(reader: Reader, proxy: Proxy) -> tuple[str, ...]:
 
 def _outbound_proxy(proxy: Proxy, reader: Reader) -> Resource:
     key = listeners.OutboundProxyKey(
-        port=proxy.outbound_port, own_addresses=_own_addresses(reader, proxy), log=_log(reader, proxy)
+        port=proxy.outbound_port, own_addresses=_own_addresses(reader, proxy), options=_options(reader, proxy)
     )
     return listeners.outbound_proxy(key)
 
 
 def _connect_http(proxy: Proxy, reader: Reader) -> Resource:
-    key = listeners.ConnectHttpKey(own_addresses=_own_addresses(reader, proxy), log=_log(reader, proxy))
+    key = listeners.ConnectHttpKey(
+        own_addresses=_own_addresses(reader, proxy), options=_options(reader, proxy)
+    )
     return listeners.connect_http(key)
 
 
 def _virtual_outbound(proxy: Proxy, reader: Reader) -> Resource:
     cluster = outbound.to_unknown_hosts(reader, proxy.scope)
-    key = listeners.VirtualOutboundKey(cluster=cluster, log=_log(reader, proxy))
+    key = listeners.VirtualOutboundKey(cluster=cluster, options=_options(reader, proxy))
     return listeners.virtual_outbound(key)
 
 
@@ -353,7 +377,7 @@ def _upstream_listener(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader)
             connections=outbound.per_connection(reader, proxy.scope, host, upstream.port)
             if is_tcp
             else tcp_proxy.AS_IT_COMES,
-            log=_log(reader, proxy),
+            options=_options(reader, proxy),
         )
     )
 
@@ -397,6 +421,6 @@ def _gateway_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Res
             bind=proxy.bound(port),
             chains=chains,
             inspects=found.kind is ir.ListenerKind.TLS,
-            log=_log(reader, proxy),
+            options=_options(reader, proxy),
         )
     )

@@ -10,7 +10,7 @@ from enum import StrEnum
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from msgspec import Struct
 
-from argosy.model.ir import DirectResponse, Redirect, Route
+from argosy.model.ir import DirectResponse, Redirect, RetryPolicy, Route
 from argosy.translate import names, wire
 from argosy.translate.filters import cors, fault, loopback_guard, tcp_proxy
 from argosy.translate.generator import Encoded, Fragment, fragment, generator
@@ -22,6 +22,7 @@ from argosy.translate.route_action import (
     header_ops,
     no_timeout,
     redirect,
+    retry,
 )
 
 MAX_DIRECT_RESPONSE = 1_048_576  # Istio's; Envoy's own 4096 refuses the whole RouteConfiguration
@@ -115,6 +116,7 @@ class InboundRouteKey(Struct, frozen=True, kw_only=True):
     """The routes of a workload port: everything to its application."""
 
     port: int
+    retry: RetryPolicy | None = None
 
     @property
     def name(self) -> str:
@@ -129,6 +131,8 @@ def inbound_routes(key: InboundRouteKey) -> route_pb2.RouteConfiguration:
     item.match.prefix = "/"
     item.route.cluster = names.inbound(key.port)
     no_timeout(item.route)
+    if key.retry is not None:
+        item.route.retry_policy.CopyFrom(retry(key.retry))
     return out
 
 

@@ -21,13 +21,12 @@ from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.sidecars import EgressListener
 from argosy.translate import cluster as clusters
-from argosy.translate import domains, edge, egress, names, outbound
+from argosy.translate import domains, edge, egress, names, options, outbound
 from argosy.translate import endpoint as endpoints
 from argosy.translate import listener_outbound as listeners
 from argosy.translate import secret as secrets
 from argosy.translate.cluster import Discovery
 from argosy.translate.domains import Claims, Rank
-from argosy.translate.filters import access_log
 from argosy.translate.generator import Fragment
 from argosy.translate.graph import PLAN, VIRTUAL_HOST, Graph, Node, Phase
 from argosy.translate.http_or_tcp import Handling, outbound_handling
@@ -352,7 +351,7 @@ class SharedView(PatchedView):
                 by_name=by_name,
                 clusters=to,
                 connections=outbound.per_connection(reader, self.scope, host, port),
-                log=access_log.of_mesh(reader.mesh()),
+                options=options.of_mesh(reader.mesh()),
             )
         )
 

@@ -1,7 +1,7 @@
 """Transport sockets: mesh mutual TLS of both sides, TLS that a DestinationRule originates, plaintext.
 
-Mesh TLS is 1.3 and nothing else; Envoy's upstream default is at most 1.2, so both ends are set. Own certificate and
-roots come by SDS on the ADS stream, which the agent answers.
+Mesh TLS is 1.3 and nothing else, unless MeshConfig says so; Envoy's upstream default is at most 1.2, so both ends are
+set. Own certificate and roots come by SDS on the ADS stream, which the agent answers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from argosy.model.credentials import AUTHORITIES
 from argosy.model.hostnames import is_address
-from argosy.model.ir import ClientTls, ServerTlsMode, TlsMode
+from argosy.model.ir import ClientTls, ServerTlsMode, TlsMode, TlsParameters
 from argosy.translate import names, wire
 
 SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
@@ -23,14 +23,7 @@ SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
 CREDENTIAL_WAIT = 1000
 """Milliseconds in which a secret named by configuration comes, or the cluster starts without it."""
 
-_TLS13 = common_pb2.TlsParameters(
-    tls_minimum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
-    tls_maximum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
-)
-_TLS12 = common_pb2.TlsParameters(
-    tls_minimum_protocol_version=common_pb2.TlsParameters.TLSv1_2,
-    tls_maximum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
-)
+AS_USUAL = TlsParameters()
 LISTENER_CREDENTIAL_WAIT = 5000
 """The same for a listener: it serves its other chains then. A server that answers says at once that there is none."""
 
@@ -44,6 +37,7 @@ class MeshTls(Struct, frozen=True):
     sni: str
     identities: tuple[str, ...]
     alpn: tuple[str, ...]
+    parameters: TlsParameters = TlsParameters()
 
 
 def secret(name: str) -> secret_pb2.SdsSecretConfig:
@@ -69,15 +63,17 @@ def mesh_client(tls: MeshTls) -> base_pb2.TransportSocket:
     )
     context = tls_pb2.UpstreamTlsContext(
         sni=tls.sni,
-        common_tls_context=common_tls(validation, tls.alpn),
+        common_tls_context=common_tls(validation, tls.alpn, tls.parameters),
     )
     return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=wire.pack(context))
 
 
-def mesh_server() -> base_pb2.TransportSocket:
+def mesh_server(parameters: TlsParameters = AS_USUAL) -> base_pb2.TransportSocket:
     """Any certificate under the roots is let in: who may call is policy's decision, made per request."""
     context = tls_pb2.DownstreamTlsContext(
-        common_tls_context=common_tls(common_pb2.CertificateValidationContext(), ("h2", "http/1.1")),
+        common_tls_context=common_tls(
+            common_pb2.CertificateValidationContext(), ("h2", "http/1.1"), parameters
+        ),
         require_client_certificate=wire.true(),
         disable_stateless_session_resumption=True,
     )
@@ -85,10 +81,10 @@ def mesh_server() -> base_pb2.TransportSocket:
 
 
 def common_tls(
-    validation: common_pb2.CertificateValidationContext, alpn: tuple[str, ...]
+    validation: common_pb2.CertificateValidationContext, alpn: tuple[str, ...], parameters: TlsParameters
 ) -> tls_pb2.CommonTlsContext:
     return tls_pb2.CommonTlsContext(
-        tls_params=_TLS13,
+        tls_params=_parameters(parameters, "TLSV1_3"),
         alpn_protocols=alpn,
         tls_certificate_sds_secret_configs=[secret(names.CERTIFICATE)],
         combined_validation_context=tls_pb2.CommonTlsContext.CombinedCertificateValidationContext(
@@ -111,6 +107,7 @@ class ServerTls(Struct, frozen=True, kw_only=True):
     min_version: str = ""
     max_version: str = ""
     cipher_suites: tuple[str, ...] = ()
+    ecdh_curves: tuple[str, ...] = ()
     insecure_skip_verify: bool = False
 
     @property
@@ -126,6 +123,7 @@ def terminate(tls: ServerTls) -> base_pb2.TransportSocket:
             tls_minimum_protocol_version=_version(tls.min_version, "TLSV1_2"),
             tls_maximum_protocol_version=_version(tls.max_version, "TLSV1_3"),
             cipher_suites=tls.cipher_suites,
+            ecdh_curves=tls.ecdh_curves,
         ),
         alpn_protocols=tls.alpn,
     )
@@ -151,6 +149,16 @@ def terminate(tls: ServerTls) -> base_pb2.TransportSocket:
 def _version(written: str, default: str) -> common_pb2.TlsParameters.TlsProtocol:
     """Envoy writes the v of Istio's TLSV1_3 small."""
     return common_pb2.TlsParameters.TlsProtocol.Value((written or default).replace("V", "v"))
+
+
+def _parameters(written: TlsParameters, lowest: str) -> common_pb2.TlsParameters:
+    """Up to 1.3; `lowest` where nothing is written."""
+    return common_pb2.TlsParameters(
+        tls_minimum_protocol_version=_version(written.min_version, lowest),
+        tls_maximum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
+        cipher_suites=written.cipher_suites,
+        ecdh_curves=written.ecdh_curves,
+    )
 
 
 def _clients(tls: ServerTls) -> common_pb2.CertificateValidationContext:
@@ -186,10 +194,12 @@ def plaintext() -> base_pb2.TransportSocket:
     )
 
 
-def originate(tls: ClientTls, alpn: tuple[str, ...]) -> base_pb2.TransportSocket:
+def originate(
+    tls: ClientTls, alpn: tuple[str, ...], parameters: TlsParameters = AS_USUAL
+) -> base_pb2.TransportSocket:
     """SIMPLE and MUTUAL of a DestinationRule. `credential_name` is the name of the secret.
     Istio: without caCertificates the system's roots verify; insecureSkipVerify verifies nothing."""
-    common = tls_pb2.CommonTlsContext(tls_params=_TLS12, alpn_protocols=alpn)
+    common = tls_pb2.CommonTlsContext(tls_params=_parameters(parameters, "TLSV1_2"), alpn_protocols=alpn)
     if tls.mode is TlsMode.MUTUAL:
         if tls.credential_name:
             common.tls_certificate_sds_secret_configs.append(credential(tls.credential_name))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argosy.model import ir
 from argosy.model.hostnames import (
     covers,
     full_name,
@@ -14,6 +15,7 @@ from argosy.model.hostnames import (
     patterns,
     resolved_export,
     visible_from,
+    written_export,
 )
 
 
@@ -106,8 +108,16 @@ def test_export(
     written: tuple[str, ...], resolved: tuple[str, ...], seen: str | None, unseen: str | None
 ) -> None:
     assert resolved_export(written, "shop") == resolved
-    assert seen is None or visible_from(resolved, seen)
-    assert unseen is None or not visible_from(resolved, unseen)
+    for by_itself, default in ((written, ("*",)), ((), written)):
+        service = ir.Service(
+            hostname="a",
+            name="a",
+            namespace="shop",
+            ports=(),
+            export_to=written_export(by_itself, "shop"),
+        )
+        assert seen is None or visible_from(service, default, seen)
+        assert unseen is None or not visible_from(service, default, unseen)
 
 
 @pytest.mark.parametrize(

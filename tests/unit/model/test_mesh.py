@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
 from argosy.model.reader import Reader
+from argosy.model.scope import ProxyType, Scope
 from argosy.model.snapshot import Snapshot
-from tests.unit.model.written import mesh_config
+from argosy.resources.kinds import decode
+from tests.unit.model.written import REVIEWS, mesh_config, obj, scope, service, snapshot
 
 
 @pytest.mark.parametrize(
@@ -26,8 +29,45 @@ from tests.unit.model.written import mesh_config
         ("outboundTrafficPolicy: {mode: ALLOW_ANY}", {}),
         ("connectTimeout: 1.5s", {"connect_timeout": 1500}),
         ("accessLogFile: /dev/stdout", {"access_log_file": "/dev/stdout"}),
-        ("accessLogEncoding: TEXT", {"access_log_json": False}),
+        ("accessLogEncoding: JSON", {"access_log_json": True}),
         ("defaultHttpRetryPolicy: {attempts: 0}", {"default_retry": None}),
+        ("accessLogFormat: '%PROTOCOL%'", {"access_log_format": "%PROTOCOL%\n"}),
+        (
+            '{accessLogEncoding: JSON, accessLogFormat: \'{"a": "%PROTOCOL%"}\'}',
+            {"access_log_json": True, "access_log_format": '{"a": "%PROTOCOL%"}'},
+        ),
+        ("{accessLogEncoding: JSON, accessLogFormat: no JSON}", {"access_log_json": True}),
+        ("protocolDetectionTimeout: 0s", {"detection_timeout": 0}),
+        ("protocolDetectionTimeout: 5s", {"detection_timeout": 5000}),
+        ("pathNormalization: {normalization: DEFAULT}", {}),
+        ("pathNormalization: {normalization: NONE}", {"paths": ir.Paths.NONE}),
+        ("pathNormalization: {normalization: MERGE_SLASHES}", {"paths": ir.Paths.MERGE_SLASHES}),
+        (
+            "pathNormalization: {normalization: DECODE_AND_MERGE_SLASHES}",
+            {"paths": ir.Paths.DECODE_AND_MERGE_SLASHES},
+        ),
+        ("inboundTrafficPolicy: {mode: LOCALHOST}", {}),
+        ("inboundTrafficPolicy: {mode: PASSTHROUGH}", {"inbound_passthrough": True}),
+        ("defaultInboundHttpRetryPolicy: {attempts: 0}", {"inbound_retry": None}),
+        (
+            "defaultInboundHttpRetryPolicy: {attempts: 1, backoff: 5ms, perTryTimeout: 1s}",
+            {"inbound_retry": msgspec.structs.replace(ir.INBOUND_RETRY, attempts=1, backoff=5)},
+        ),
+        ("meshMTLS: {minProtocolVersion: TLS_AUTO}", {}),
+        ("meshMTLS: {minProtocolVersion: TLSV1_2}", {"mesh_tls": ir.TlsParameters(min_version="TLSV1_2")}),
+        (
+            "tlsDefaults: {ecdhCurves: [P-256, P-257], cipherSuites: [AES128-SHA, none]}",
+            {"tls_defaults": ir.TlsParameters(ecdh_curves=("P-256",), cipher_suites=("AES128-SHA",))},
+        ),
+        ("outboundClusterStatName: '%SERVICE%'", {"outbound_statistics": "%SERVICE%"}),
+        ("defaultServiceExportTo: ['.']", {"service_export": (".",)}),
+        ("defaultServiceExportTo: []", {}),
+        ("defaultVirtualServiceExportTo: [a]", {"virtual_service_export": ("a",)}),
+        ("defaultDestinationRuleExportTo: [a, b]", {"destination_rule_export": ("a", "b")}),
+        ("ingressSelector: public", {"ingress_gateway": "public"}),
+        ("{ingressSelector: public, ingressService: edge}", {"ingress_gateway": "public"}),
+        ("ingressService: edge", {"ingress_gateway": "edge"}),
+        ("ingressService: istio-ingressgateway", {}),
         ("trustDomainAliases: [old.example]", {"trust_domain_aliases": ("old.example",)}),
         ("dnsRefreshRate: 5s", {"dns_refresh_rate": 5000}),
         ("tcpKeepalive: {time: 60s}", {"keepalive": ir.KeepAlive(time=60_000)}),
@@ -80,3 +120,59 @@ def test_other_config_maps_are_not_mesh_settings() -> None:
     assert made.put_config(mesh_config("h2UpgradePolicy: UPGRADE", name="other")) == set()
     assert made.put_config(mesh_config("h2UpgradePolicy: UPGRADE", namespace="default")) == set()
     assert Reader(made).mesh() == ir.Mesh()
+
+
+def test_what_says_nothing_of_who_sees_it_is_seen_by_whom_the_mesh_says() -> None:
+    made = snapshot(
+        service("reviews", 80),
+        service("open", 80, export_to=("*",)),
+        obj("VirtualService", "reviews", {"hosts": ["open"], "http": [{"redirect": {"uri": "/"}}]}),
+        obj("DestinationRule", "reviews", {"host": "open", "subsets": [{"name": "v1"}]}),
+    )
+    near, far = scope(made, "default"), scope(made, "shop")
+    opened = "open.default.svc.cluster.local"
+
+    def seen(by: Scope) -> tuple[bool, bool, bool, bool]:
+        reader = Reader(made)
+        return (
+            reader.visible(by, REVIEWS),
+            reader.visible(by, opened),
+            reader.route_table(by, opened, 80) is not None,
+            reader.destination(by, opened) is not None,
+        )
+
+    assert seen(near) == seen(far) == (True, True, True, True)
+    for name, visible in (
+        ("defaultServiceExportTo", (False, True, True, True)),
+        ("defaultVirtualServiceExportTo", (True, True, False, True)),
+        ("defaultDestinationRuleExportTo", (True, True, True, False)),
+    ):
+        made.put_config(mesh_config(f"{name}: ['.']"))
+        assert seen(near) == (True, True, True, True)
+        assert seen(far) == visible
+        made.put_config(mesh_config(f"{name}: [shop]"))
+        assert seen(far) == (True, True, True, True)
+
+
+def test_ingresses_are_served_by_the_gateways_that_the_settings_name() -> None:
+    made = snapshot()
+    body = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": "a", "namespace": "b"},
+    }
+    made.put_config(decode(body | {"spec": {"ingressClassName": "istio"}}))
+
+    def serving() -> list[str]:
+        names = ("ingressgateway", "public")
+        return [
+            name
+            for name in names
+            if Reader(made).gateway_listeners(scope(made, "istio-system", ProxyType.ROUTER, istio=name))
+        ]
+
+    assert serving() == ["ingressgateway"]
+    made.put_config(mesh_config("ingressSelector: public"))
+    assert serving() == ["public"]
+    made.remove_config("ConfigMap", "istio-system", "istio")
+    assert serving() == ["ingressgateway"]

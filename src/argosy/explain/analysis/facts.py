@@ -18,6 +18,7 @@ from argosy.model.hostnames import (
     EVERYWHERE,
     MESH_GATEWAY,
     covers,
+    exported_to,
     full_name,
     patterns,
     resolved_export,
@@ -214,7 +215,8 @@ class SnapshotFacts:
         service = self._snapshot.services.get(host)
         if service is None:
             return ()
-        return (ServiceFact(host, tuple(port.number for port in service.ports), service.export_to),)
+        export = exported_to(service, self._snapshot.mesh.service_export)
+        return (ServiceFact(host, tuple(port.number for port in service.ports), export),)
 
     def any_under(self, wildcard: str) -> bool:
         return any(covers(wildcard, host) for host in self._snapshot.services)
@@ -237,11 +239,11 @@ class SnapshotFacts:
         return None if rule is None else rule.hosts
 
     def routes(self, host: str) -> Sequence[RouteFact]:
-        return [_fact(rule) for rule in self._snapshot.virtual_services.by_host.get(host)]
+        return [self._fact(rule) for rule in self._snapshot.virtual_services.by_host.get(host)]
 
-
-def _fact(rule: VirtualServiceRule) -> RouteFact:
-    return RouteFact(rule.namespace, rule.name, rule.created, rule.export_to)
+    def _fact(self, rule: VirtualServiceRule) -> RouteFact:
+        export = exported_to(rule, self._snapshot.mesh.virtual_service_export)
+        return RouteFact(rule.namespace, rule.name, rule.created, export)
 
 
 def reached(facts: Facts, host: str, namespaces: Iterable[str]) -> list[ServiceFact]:

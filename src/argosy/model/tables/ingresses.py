@@ -22,15 +22,30 @@ class Ingresses(Table[IngressRules]):
     makes = frozenset()  # the facts are those of the tables that it writes to
 
     def __init__(
-        self, selectors: SelectorIndex, gateways: Gateways, routes: VirtualServices, domain_suffix: str
+        self,
+        selectors: SelectorIndex,
+        gateways: Gateways,
+        routes: VirtualServices,
+        domain_suffix: str,
+        gateway: str,
     ) -> None:
+        """`gateway`: the label `istio` of the gateways that serve them."""
         super().__init__(selectors)
         self._gateways = gateways
         self._routes = routes
         self._domain_suffix = domain_suffix
+        self._served_by = gateway
 
     def lower(self, obj: Any) -> IngressRules:
-        return lower_ingress.lower(obj, self._domain_suffix)
+        return lower_ingress.served_by(lower_ingress.lower(obj, self._domain_suffix), self._served_by)
+
+    def serve_by(self, gateway: str) -> set[Fact]:
+        """All of them, by the gateways with another label."""
+        self._served_by = gateway
+        facts: set[Fact] = set()
+        for name, rules in tuple(self.rules.items()):
+            facts |= self.set(name, lower_ingress.served_by(rules, gateway))
+        return facts
 
     def changed(self, key: Name, old: IngressRules | None, new: IngressRules | None) -> set[Fact]:
         facts: set[Fact] = set()

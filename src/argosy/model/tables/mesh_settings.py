@@ -8,6 +8,7 @@ from argosy.model import ir, lower_mesh
 from argosy.model.facts import Fact, FactKind
 from argosy.model.selectors import SelectorIndex
 from argosy.model.tables.base import Name, Table
+from argosy.model.tables.ingresses import Ingresses
 from argosy.model.updates import Ref
 from argosy.resources.core import ConfigMap
 
@@ -20,9 +21,10 @@ class MeshSettings(Table[ir.Mesh]):
     resource = ConfigMap
     makes = frozenset((FactKind.MESH,))
 
-    def __init__(self, selectors: SelectorIndex, defaults: ir.Mesh) -> None:
+    def __init__(self, selectors: SelectorIndex, defaults: ir.Mesh, ingresses: Ingresses) -> None:
         super().__init__(selectors)
         self.defaults = defaults
+        self._ingresses = ingresses
 
     @property
     def mesh(self) -> ir.Mesh:
@@ -34,7 +36,13 @@ class MeshSettings(Table[ir.Mesh]):
         return lower_mesh.lower(obj, self.defaults)
 
     def changed(self, key: Name, old: ir.Mesh | None, new: ir.Mesh | None) -> set[Fact]:
-        return set() if (old or self.defaults) == (new or self.defaults) else {MESH}
+        before, after = old or self.defaults, new or self.defaults
+        if before == after:
+            return set()
+        facts = {MESH}
+        if before.ingress_gateway != after.ingress_gateway:
+            facts |= self._ingresses.serve_by(after.ingress_gateway)
+        return facts
 
     def facts(self, key: Name, rule: ir.Mesh) -> set[Fact]:
         return {MESH}

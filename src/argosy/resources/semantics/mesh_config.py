@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import json
+
 from argosy.resources.duration import parse_duration
-from argosy.resources.meshconfig import MeshConfig
+from argosy.resources.meshconfig import AccessLogEncoding, MeshConfig
 from argosy.resources.networking.destination_rule import OutlierDetection
 from argosy.resources.networking.virtual_service import HTTPRetry
 from argosy.resources.semantics import (
@@ -18,9 +20,10 @@ from argosy.resources.semantics import (
     traffic_policy,
 )
 from argosy.resources.semantics.findings import Findings
+from argosy.resources.semantics.tls import CIPHER_SUITES
 
 _CONNECT_MAX = 3_600_000
-_CURVES = frozenset(("P-256", "P-384", "P-521", "P-224", "X25519", "X25519MLKEM768"))  # Envoy (BoringSSL)
+CURVES = frozenset(("P-256", "P-384", "P-521", "P-224", "X25519", "X25519MLKEM768"))  # Envoy (BoringSSL)
 
 
 def check(config: MeshConfig, findings: Findings) -> None:
@@ -44,12 +47,22 @@ def check(config: MeshConfig, findings: Findings) -> None:
             "zoneAwareLbSetting", config.zone_aware_lb_setting, OutlierDetection(), findings
         )
     _tls(config, findings)
+    written = config.access_log_format
+    if written and config.access_log_encoding is AccessLogEncoding.JSON and not is_json_object(written):
+        findings.warn("accessLogFormat", "is no JSON object, which accessLogEncoding asks for: it is ignored")
     if config.proxy_listen_port is not None:
         findings.error("proxyListenPort", names.port(config.proxy_listen_port))
     if config.default_config is not None:
         mesh_proxy_config.check("defaultConfig", config.default_config, findings)
     extension_providers.check("extensionProviders", config.extension_providers, findings)
     _service_settings(config, findings)
+
+
+def is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def _trust_domain(text: str) -> str | None:
@@ -89,13 +102,18 @@ def _ignored_inbound(path: str, policy: HTTPRetry, findings: Findings) -> None:
 
 
 def _tls(config: MeshConfig, findings: Findings) -> None:
+    for field, tls in (("meshMTLS", config.mesh_mtls), ("tlsDefaults", config.tls_defaults)):
+        for i, suite in enumerate(tls.cipher_suites if tls is not None else ()):
+            if suite not in CIPHER_SUITES:
+                path = f"{field}.cipherSuites[{i}]"
+                findings.warn(path, f"{names.shown(suite)} is not a cipher suite of Envoy's; it is ignored")
     if config.mesh_mtls is not None and config.mesh_mtls.ecdh_curves:
         findings.error("meshMTLS.ecdhCurves", "is not supported; use tlsDefaults.ecdhCurves")
     seen: set[str] = set()
     for i, curve in enumerate(config.tls_defaults.ecdh_curves if config.tls_defaults is not None else ()):
         path = f"tlsDefaults.ecdhCurves[{i}]"
-        if curve not in _CURVES:
-            findings.warn(path, f"{names.shown(curve)} is no curve; use {', '.join(sorted(_CURVES))}")
+        if curve not in CURVES:
+            findings.warn(path, f"{names.shown(curve)} is no curve; use {', '.join(sorted(CURVES))}")
         elif curve in seen:
             findings.warn(path, f"{curve!r} is there twice; remove one")
         seen.add(curve)

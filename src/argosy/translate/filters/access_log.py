@@ -1,7 +1,8 @@
-"""The access log: one JSON object a request or connection, under Istio's field names."""
+"""The access log: a line or a JSON object a request or connection, under Istio's field names or as the mesh says."""
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 
 from envoy.config.accesslog.v3 import accesslog_pb2
@@ -44,6 +45,17 @@ FIELDS = {
 }
 
 
+# Of a line: what may have spaces in it, or be nothing at all.
+QUOTED = (
+    "upstream_transport_failure_reason",
+    "x_forwarded_for",
+    "user_agent",
+    "request_id",
+    "authority",
+    "upstream_host",
+)
+
+
 class Form(StrEnum):
     JSON = "JSON"
     TEXT = "TEXT"
@@ -55,10 +67,11 @@ class Layer(StrEnum):
 
 
 class AccessLog(Struct, frozen=True):
-    """`path` "" is none."""
+    """`path` "" is none; `format` "" is Istio's."""
 
     path: str = ""
     form: Form = Form.JSON
+    format: str = ""
 
 
 OFF = AccessLog()
@@ -66,7 +79,10 @@ OFF = AccessLog()
 
 def of_mesh(mesh: Mesh) -> AccessLog:
     """What MeshConfig says of every proxy."""
-    return AccessLog(mesh.access_log_file, Form.JSON if mesh.access_log_json else Form.TEXT)
+    if not mesh.access_log_file:
+        return OFF
+    form = Form.JSON if mesh.access_log_json else Form.TEXT
+    return AccessLog(mesh.access_log_file, form, mesh.access_log_format)
 
 
 def of_proxy(mesh: Mesh, asked: bool) -> AccessLog:
@@ -84,14 +100,16 @@ def loggers(log: AccessLog, layer: Layer) -> list[accesslog_pb2.AccessLog]:
         return []
     config = file_pb2.FileAccessLog(path=log.path)
     if log.form is Form.JSON:
-        config.log_format.json_format.update(FIELDS)
+        config.log_format.json_format.update(json.loads(log.format) if log.format else FIELDS)
     else:
-        config.log_format.text_format_source.inline_string = _text()
+        config.log_format.text_format_source.inline_string = log.format or _text()
     # tcp_proxy also reports the moment of connecting (for the metrics): one line a connection is enough.
     only = _TCP_END if layer is Layer.TCP else None
     return [accesslog_pb2.AccessLog(name=NAME, typed_config=wire.pack(config), filter=only)]
 
 
 def _text() -> str:
-    """The same values in a line, in the order above."""
-    return " ".join(f'"{value}"' for value in FIELDS.values()) + "\n"
+    """The same values in a line, in the order above: the time in brackets, the request as HTTP/1 would begin it."""
+    values = {name: f'"{value}"' if name in QUOTED else value for name, value in FIELDS.items()}
+    time, *request = (values.pop(name) for name in ("start_time", "method", "path", "protocol"))
+    return " ".join((f"[{time}]", f'"{" ".join(request)}"', *values.values())) + "\n"
