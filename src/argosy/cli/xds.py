@@ -95,10 +95,12 @@ def dump(
 
 
 def objects(names: Sequence[str]) -> list[Object]:
-    """The mesh's objects of the files, namespaces settled. Raises Failure with everything that is invalid."""
+    """The mesh's objects of the files, namespaces settled; fields that a kind does not have are left out. Raises
+    Failure with everything that is invalid."""
     from argosy.cli.files import documents
     from argosy.cli.terminal import warn
     from argosy.resources.kinds import decode, kind_of_group
+    from argosy.resources.schema import without_unknown
     from argosy.resources.validation import validate
 
     found, unreadable = documents(names)
@@ -115,6 +117,11 @@ def objects(names: Sequence[str]) -> list[Object]:
             warn(f"{document.source}: {body['kind']} of {body['apiVersion']} is not the mesh's: left out")
             continue
         verdict = validate(body)
+        if verdict.kind is not None and not verdict.valid and validate(body, strict=False).valid:
+            for unknown in verdict.errors:
+                warn(f"{document.source}[{document.index}]: {unknown}: left out")
+            body, _ = without_unknown(verdict.kind, body)
+            verdict = validate(body)
         if verdict.kind is not None and verdict.kind.namespaced and verdict.valid:
             metadata = {**body["metadata"], "namespace": body["metadata"].get("namespace") or "default"}
             body = {**body, "metadata": metadata}
