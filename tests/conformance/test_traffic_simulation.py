@@ -27,8 +27,6 @@ NOT_YET = {
         "by choice: Istio sends Envoy a listener that it refuses as a whole; here the older server keeps the name"
     ),
     "service-entry/overlapping-cidr": "blocks of addresses are not told apart yet",
-    "external-name-services/case": "an ExternalName without ports is no alias of its target yet",
-    "external-name-services/case-2": "a field that the kind does not have (tcp[].name) is refused",
 }
 """Cases that fail, and why; a case that passes must not stand here."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 KINDS = (
     "Service", "ServiceEntry", "WorkloadEntry", "VirtualService", "DestinationRule", "PeerAuthentication",
-    "AuthorizationPolicy", "RequestAuthentication", "Sidecar", "EnvoyFilter", "Ingress",
+    "AuthorizationPolicy", "RequestAuthentication", "Sidecar", "EnvoyFilter", "Ingress", "Endpoints", "EndpointSlice",
 )  # fmt: skip
 GROUPS_WITH_GATEWAY = "networking.istio.io"
 
@@ -52,11 +52,13 @@ class Objects(NamedTuple):
 
 
 def of_files(names: Sequence[str]) -> Objects:
-    """The mesh's objects of files, namespaces settled. Raises Failure with everything that is invalid."""
+    """The mesh's objects of files, namespaces settled; fields that a kind does not have are told and left out. Raises
+    Failure with everything that is invalid."""
     from argosy.cli.files import texts
     from argosy.cli.terminal import warn
     from argosy.resources.kinds import kind_of_group
     from argosy.resources.loading import LoadError, load_documents
+    from argosy.resources.schema import without_unknown
     from argosy.resources.validation import validate
 
     found: list[Object] = []
@@ -78,6 +80,11 @@ def of_files(names: Sequence[str]) -> Objects:
                 warn(f"{source}: {body['kind']} of {body['apiVersion']} is not the mesh's: left out")
                 continue
             verdict = validate(body)
+            if verdict.kind is not None and not verdict.valid and validate(body, strict=False).valid:
+                for unknown in verdict.errors:
+                    warn(f"{source}[{document.index}]: {unknown}: left out")
+                body, _ = without_unknown(verdict.kind, body)
+                verdict = validate(body)
             problems = [f"{source}[{document.index}]: {problem}" for problem in verdict.errors]
             one = _decoded(verdict.kind, body) if verdict.valid else None
             if one is None and verdict.kind is not None and verdict.kind.group == "":

@@ -95,7 +95,8 @@ def dump(
 
 
 def objects(names: Sequence[str]) -> list[Object]:
-    """The mesh's objects of the files, namespaces settled. Raises Failure with everything that is invalid."""
+    """The mesh's objects of the files, namespaces settled; fields that a kind does not have are told and left out.
+    Raises Failure with everything that is invalid."""
     from argosy.cli.mesh_model import of_files
 
     return of_files(names).found

@@ -80,6 +80,7 @@ class Service(Struct, frozen=True, kw_only=True):
     created: str = ""  # RFC 3339; the older object wins a conflict
     kubernetes: bool = True  # a v1 Service (short names resolve), not a ServiceEntry
     distribution: TrafficDistribution = TrafficDistribution.ANY
+    alias_of: str = ""  # another name of that host, and nothing else
 
     def port(self, number: int) -> ServicePort | None:
         return next((p for p in self.ports if p.number == number), None)

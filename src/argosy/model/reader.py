@@ -70,6 +70,21 @@ class Reader:
         self.facts.add(_fact(FactKind.SERVICE, hostname))
         return self._snapshot.services.get(hostname)
 
+    def concrete(self, hostname: str) -> str:
+        """The host itself, or what it is an alias of."""
+        for name in self._snapshot.aliases.chain(hostname):
+            self.facts.add(_fact(FactKind.SERVICE, name))
+            hostname = name
+        return hostname
+
+    def aliases(self, hostname: str) -> tuple[ir.Service, ...]:
+        """Those of a service, sorted; theirs, too."""
+        found = self._snapshot.aliases.of(hostname)
+        self.facts.update(
+            _fact(FactKind.SERVICE, one) for one in (hostname, *(one.hostname for one in found))
+        )
+        return found
+
     def endpoints(self, hostname: str) -> tuple[ir.Endpoint, ...]:
         """Healthy or not, in a stable order."""
         self.facts.add(_fact(FactKind.ENDPOINTS, hostname))
@@ -148,12 +163,14 @@ class Reader:
             return True
         if sidecar.egress_proxy is not None and sidecar.egress_proxy.host == hostname:
             return True
-        self.facts.add(_fact(FactKind.TARGETS, hostname))
+        names = (hostname, *(alias.hostname for alias in self.aliases(hostname)))
+        self.facts.update(_fact(FactKind.TARGETS, name) for name in names)
         return any(
             MESH_GATEWAY in rule.gateways
             and self._shown(rule, scope.namespace)
             and sidecar.imports_rule(rule)
-            for rule in self._snapshot.virtual_services.leading_to(hostname)
+            for name in names
+            for rule in self._snapshot.virtual_services.leading_to(name)
         )
 
     def stands_alone(self, scope: Scope, host: str) -> bool:

@@ -32,6 +32,8 @@ class Surroundings(Protocol):
 
     def service(self, hostname: str) -> ir.Service | None: ...
 
+    def concrete(self, hostname: str) -> str: ...
+
     def destination(self, scope: Scope, hostname: str) -> ir.DestinationPolicy | None: ...
 
     def mesh(self) -> ir.Mesh: ...
@@ -183,6 +185,10 @@ def resolved(
 
 
 def destination(target: Target, port: int, model: Surroundings) -> ir.Destination:
+    """Facts (Istio): a route to an alias leads to what it stands for."""
+    host = model.concrete(target.host)
+    if host != target.host:
+        target = msgspec.structs.replace(target, host=host)
     if target.port is not None:
         return ir.Destination(target.host, target.port, target.subset)
     service = model.service(target.host)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from argosy.model import ir
+from argosy.model.aliases import Aliases
 from argosy.model.facts import Fact, FactKind
 from argosy.model.hostnames import patterns
 from argosy.model.origins import Origins
@@ -43,6 +44,7 @@ class Snapshot:
         defaults = mesh or ir.Mesh()
         self.rejected: dict[Ref, str] = {}
         self.services: dict[str, ir.Service] = {}
+        self.aliases = Aliases()
         self.endpoints: dict[str, tuple[ir.Endpoint, ...]] = {}
         self.workloads: dict[Name, ir.Workload] = {}
         self.selectors = SelectorIndex()
@@ -112,24 +114,34 @@ class Snapshot:
     def put_service(self, service: ir.Service, origin: Iterable[Ref] | None = None) -> set[Fact]:
         """`origin`: the objects it was made from, where they are not simply the one of its name."""
         hostname = service.hostname
+        if service.alias_of:
+            if self.aliases.get(hostname) == service:
+                return set()
+            facts = self.remove_service(hostname) | self._alias(hostname, service)
+            self._origins.put(hostname, (_own_origin(service),) if origin is None else origin)
+            return facts
+        facts = self._alias(hostname, None)
         self._origins.put(hostname, (_own_origin(service),) if origin is None else origin)
         old = self.services.get(hostname)
         if old == service:
-            return set()
+            return facts
         self.services[hostname] = service
-        facts = {Fact(FactKind.SERVICE, hostname)} | self._asks(old, service)
+        facts |= {Fact(FactKind.SERVICE, hostname)} | self._asks(old, service)
         if old is None:
             facts |= self._hosts_changed(hostname, 1)
         return facts
 
     def remove_service(self, hostname: str) -> set[Fact]:
         """With its endpoints."""
-        facts = self.put_endpoints(hostname, ())
+        facts = self.put_endpoints(hostname, ()) | self._alias(hostname, None)
+        self._origins.remove(hostname)
         if hostname not in self.services:
             return facts
-        self._origins.remove(hostname)
         facts |= self._asks(self.services.pop(hostname), None)
         return facts | {Fact(FactKind.SERVICE, hostname)} | self._hosts_changed(hostname, -1)
+
+    def _alias(self, hostname: str, new: ir.Service | None) -> set[Fact]:
+        return {Fact(FactKind.SERVICE, host) for host in self.aliases.set(hostname, new)}
 
     def _asks(self, old: ir.Service | None, new: ir.Service | None) -> set[Fact]:
         """What its trafficDistribution asks of clients."""

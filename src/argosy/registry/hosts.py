@@ -1,8 +1,8 @@
 """v1 Service and ServiceEntry as claims to a hostname: what one object says of one host.
 
 Facts (Istio): a Service's host is `name.namespace.svc.DOMAIN`; a targetPort may be a name, which each workload
-resolves by its own ports; a Service of type ExternalName is found by DNS; a ServiceEntry that resolves by DNS and
-names no endpoints is its own endpoint.
+resolves by its own ports; a Service of type ExternalName is found by DNS, or without ports an alias; a ServiceEntry
+that resolves by DNS and names no endpoints is its own endpoint.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def lower_service(obj: Service, *, domain_suffix: str, trust_domain: str) -> tup
     """Raises LoweringError with the field."""
     meta, spec = obj.metadata, obj.spec
     external = spec.type == EXTERNAL_NAME
+    alias = external and not spec.ports
     if external and not spec.external_name:
         raise LoweringError("spec.externalName", "is empty; name the host that the Service stands for")
     targets = tuple(_number_or_name(port.target_port) for port in spec.ports)
@@ -123,6 +124,7 @@ def lower_service(obj: Service, *, domain_suffix: str, trust_domain: str) -> tup
         ),
         labels=interned(meta.labels),
         created=meta.creation_timestamp,
+        alias_of=spec.external_name.lower().removesuffix(".") if alias else "",
         distribution=_distribution(spec.traffic_distribution or meta.annotations.get(DISTRIBUTION, "")),
     )
     inline = (Entry(namespace=meta.namespace, name="", address=spec.external_name),) if external else ()

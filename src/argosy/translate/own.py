@@ -344,6 +344,7 @@ def resolve(reader: Reader, proxy: Proxy, upstream: DeclaredUpstream) -> ir.Serv
     host, suffix = upstream.host, reader.mesh().domain_suffix
     written = (f"{host}.{proxy.namespace}.svc.{suffix}", host, f"{host}.svc.{suffix}", f"{host}.{suffix}")
     for candidate in written if "." not in host else written[1:]:
+        candidate = reader.concrete(candidate)
         service = reader.service(candidate)
         if (
             service is not None

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from argosy.model import ir
 from argosy.model.envoy_patches import PlacedPatch, Side
-from argosy.model.hostnames import covers
+from argosy.model.hostnames import covers, visible_from
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.sidecars import EgressListener
@@ -401,6 +401,9 @@ def host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
             return replace(_virtual_host_plan(scope, host, reader) or HostPlan(), clusters=planned)
         ports = tuple(port for port in ports if reader.visible_at(scope, host, port.number))
     hosts = domains.hosts_of(service, scope.namespace, reader.mesh().domain_suffix)
+    for alias in reader.aliases(host):
+        if visible_from(alias, reader.mesh().service_export, scope.namespace):
+            hosts += domains.hosts_of(alias, scope.namespace, reader.mesh().domain_suffix)
     virtual_hosts, captured = [], []
     for port in ports:
         handling = outbound_handling(port.protocol)

@@ -93,6 +93,15 @@ def test_an_external_name_is_found_by_dns() -> None:
     assert told.reached() == ["api.example.com:80/http"]
 
 
+def test_an_external_name_without_ports_is_an_alias() -> None:
+    told = Told(
+        service("reviews", type="ExternalName", externalName="Ratings.default.svc.cluster.local.", ports=[])
+    )
+    found = told.services[REVIEWS]
+    assert (found.alias_of, found.ports) == ("ratings.default.svc.cluster.local", ())
+    assert told.reached() == []
+
+
 # --- endpoints of a Service -----------------------------------------------------------------------------------------
 
 
