@@ -26,7 +26,6 @@ NOT_YET = {
     "gateway-conflicts/duplicate-tls-gateway": (
         "by choice: Istio sends Envoy a listener that it refuses as a whole; here the older server keeps the name"
     ),
-    "service-entry/overlapping-cidr": "blocks of addresses are not told apart yet",
 }
 """Cases that fail, and why; a case that passes must not stand here."""
 

@@ -318,6 +318,14 @@ class TlsRoute(Struct, frozen=True):
 
     sni_hosts: tuple[str, ...]
     destinations: tuple[WeightedDestination, ...]
+    subnets: tuple[str, ...] = ()  # destination networks, ANY; none: every address
+
+
+class TcpRoute(Struct, frozen=True):
+    """Where connections go by the address that they are for."""
+
+    subnets: tuple[str, ...]  # destination networks, ANY; none: every address
+    destinations: tuple[WeightedDestination, ...]
 
 
 # --- destinations ---------------------------------------------------------------------------------------------------

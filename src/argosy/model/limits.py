@@ -51,7 +51,6 @@ def _shown(value: Any) -> str:
 
 
 _ALWAYS = When("", lambda value, obj: True)
-_BLOCK = When("a CIDR block", lambda value, obj: "/" in str(value))
 _UNSELECTED = When(
     "without workloadSelector",
     lambda value, obj: isinstance(obj, DestinationRule) and obj.spec.workload_selector is None,
@@ -88,7 +87,7 @@ TABLE: tuple[Limit, ...] = (
     Limit(
         "VirtualService",
         "spec.tls[*].match[*].destinationSubnets",
-        "is not looked at: the match holds for every address",
+        "holds where traffic is captured (redirect) and not at gateways; elsewhere the match is for every address",
     ),
     Limit(
         "VirtualService",
@@ -122,12 +121,6 @@ TABLE: tuple[Limit, ...] = (
         "spec.resolution",
         "is not served yet: the object is not in force; name the hosts and use DNS, or use NONE",
         _if("DYNAMIC_DNS"),
-    ),
-    Limit(
-        "ServiceEntry",
-        "spec.addresses[*]",
-        "is a block of addresses, by which traffic is not told apart: the port's listener takes every address",
-        _BLOCK,
     ),
     Limit("ServiceEntry", "spec.endpoints[*].network", _NETWORK),
     Limit("WorkloadEntry", "spec.network", _NETWORK),

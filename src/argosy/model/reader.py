@@ -226,13 +226,26 @@ class Reader:
                 return routing.resolved(found.targets, port, self)
         return None
 
+    def tcp_routes(self, scope: Scope, hostname: str, port: int) -> tuple[ir.TcpRoute, ...]:
+        """As `tcp_destinations`, for whoever can tell addresses apart: up to the first route that is for all."""
+        place = Place(scope, MESH_GATEWAY, port)
+        for rule in self._virtual_services(scope, hostname, port):
+            found: list[ir.TcpRoute] = []
+            for tcp, match in routing.l4_matches(rule.tcp, place, lambda match: True):
+                found.append(ir.TcpRoute(match.subnets, routing.resolved(tcp.targets, port, self)))
+                if not match.subnets:
+                    break
+            if found:
+                return tuple(found)
+        return ()
+
     def tls_routes(self, scope: Scope, hostname: str, port: int) -> tuple[ir.TlsRoute, ...]:
         """Where TLS connections of sidecars to a host and service port go, by server name; () where no VirtualService
-        says. Matches by destination subnets hold for every address."""
+        says."""
         place = Place(scope, MESH_GATEWAY, port)
         for rule in self._virtual_services(scope, hostname, port):
             found = tuple(
-                ir.TlsRoute(match.sni_hosts, routing.resolved(tls.targets, port, self))
+                ir.TlsRoute(match.sni_hosts, routing.resolved(tls.targets, port, self), match.subnets)
                 for tls, match in routing.l4_matches(rule.tls, place, lambda match: True)
             )
             if found:

@@ -215,9 +215,14 @@ def l4_matches(
 
 def reaches(match: L4Match, addresses: Sequence[str]) -> bool:
     """Whether traffic to any of `addresses` (IP or CIDR) is meant; a match without subnets means all."""
-    if not match.subnets:
+    return in_subnets(match.subnets, addresses)
+
+
+def in_subnets(subnets: Sequence[str], addresses: Sequence[str]) -> bool:
+    """Whether any of `addresses` (IP or CIDR) is in any of the subnets; without subnets all are."""
+    if not subnets:
         return True
-    wanted = [ipaddress.ip_network(subnet, strict=False) for subnet in match.subnets]
+    wanted = [ipaddress.ip_network(subnet, strict=False) for subnet in subnets]
     networks = [ipaddress.ip_network(address, strict=False) for address in addresses]
     return any(
         network.version == subnet.version and network.subnet_of(subnet)  # type: ignore[arg-type]

@@ -141,14 +141,25 @@ def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
     )
 
 
+class Chain(Struct, frozen=True, kw_only=True):
+    """Connections that are told apart from the others of their port: by the name in their TLS hello (ANY), by the
+    address that they are for (ANY), or both. Of the chains with the narrowest block alone one is chosen, by name."""
+
+    server_names: tuple[str, ...] = ()
+    blocks: tuple[str, ...] = ()  # CIDR
+    clusters: tcp_proxy.Clusters
+    connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
+    detect: bool = False  # HTTP goes by the routes of the port
+
+
 class CapturedListenerKey(Struct, frozen=True, kw_only=True):
-    """Redirect: connections to `address:port`. HTTP by the routes of the port, TLS by the name in its hello, all else
-    to `clusters`."""
+    """Redirect: connections to `address:port`. What fits a chain goes there; of all else HTTP by the routes of the
+    port, the rest to `clusters`."""
 
     address: str
     port: int
     handling: Handling
-    by_name: tuple[tuple[tuple[str, ...], tcp_proxy.Clusters], ...] = ()  # TLS: (server names, clusters)
+    chains: tuple[Chain, ...] = ()
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     options: options.Options = options.NONE
@@ -167,46 +178,55 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         enable_reuse_port=wire.false(),
         bind_to_port=wire.false(),
     )
-    route = str(key.port)
-    manager = ConnectionManager(
-        place=Place.OUTBOUND, route=route, stat_prefix=f"outbound_{key.name}", options=key.options
+    prefix = f"outbound_{key.name}"
+    manager = connection_manager.network_filter(
+        ConnectionManager(place=Place.OUTBOUND, route=str(key.port), stat_prefix=prefix, options=key.options)
     )
     proxy = tcp_proxy.TcpProxy(
-        stat_prefix=f"outbound_{key.name}",
+        stat_prefix=prefix,
         clusters=key.clusters,
         reporter=stats.SOURCE,
         connections=key.connections,
         log=key.options.log,
     )
+    detects = key.handling is Handling.DETECT or any(chain.detect for chain in key.chains)
+    if detects:
+        out.listener_filters.append(listener.http_inspector())
+    if any(chain.server_names for chain in key.chains):
+        out.listener_filters.append(listener.tls_inspector())
+    if out.listener_filters:
+        options.wait(key.options, out, options.FIRST_BYTES if detects else None)
+    for chain in key.chains:
+        target = replace(proxy, clusters=chain.clusters, connections=chain.connections)
+        if chain.detect:
+            _told_apart(out, chain, manager).application_protocols.extend(_HTTP)
+        _told_apart(out, chain, tcp_proxy.network_filter(target))
     match key.handling:
         case Handling.HTTP:
-            out.filter_chains.add(filters=[connection_manager.network_filter(manager)])
+            out.filter_chains.add(filters=[manager])
         case Handling.DETECT:
-            out.listener_filters.append(listener.http_inspector())
-            options.wait(key.options, out, options.FIRST_BYTES)
-            chain = out.filter_chains.add(filters=[connection_manager.network_filter(manager)])
-            chain.filter_chain_match.application_protocols.extend(("http/1.0", "http/1.1", "h2c"))
+            out.filter_chains.add(filters=[manager]).filter_chain_match.application_protocols.extend(_HTTP)
             out.default_filter_chain.filters.append(tcp_proxy.network_filter(proxy))
-        case _ if key.by_name:
-            out.listener_filters.append(listener.tls_inspector())
-            options.wait(key.options, out)
-            _by_name(key, proxy, out)
+        case _ if key.chains:
             out.default_filter_chain.filters.append(tcp_proxy.network_filter(proxy))
         case _:
             out.filter_chains.add(filters=[tcp_proxy.network_filter(proxy)])
     return out
 
 
-def _by_name(key: CapturedListenerKey, proxy: tcp_proxy.TcpProxy, out: listener_pb2.Listener) -> None:
-    """A chain for each set of names; a name that an earlier chain has stays there (Envoy refuses two)."""
-    taken: set[str] = {"*"}  # the default chain is for every name
-    for server_names, clusters in key.by_name:
-        own = [name for name in dict.fromkeys(server_names) if name not in taken]
-        taken.update(own)
-        if own:
-            target = replace(proxy, clusters=clusters)
-            chain = out.filter_chains.add(filters=[tcp_proxy.network_filter(target)])
-            chain.filter_chain_match.server_names.extend(own)
+_HTTP = ("http/1.0", "http/1.1", "h2c")
+"""What the HTTP inspector finds."""
+
+
+def _told_apart(
+    out: listener_pb2.Listener, chain: Chain, handler: listener_components_pb2.Filter
+) -> listener_components_pb2.FilterChainMatch:
+    match = out.filter_chains.add(filters=[handler]).filter_chain_match
+    match.server_names.extend(chain.server_names)
+    for block in chain.blocks:
+        address, _, length = block.partition("/")
+        match.prefix_ranges.add(address_prefix=address).prefix_len.value = int(length)
+    return match
 
 
 def _bound(name: str, port: int, handler: listener_components_pb2.Filter) -> listener_pb2.Listener:

@@ -16,6 +16,7 @@ from argosy.model import ir
 from argosy.model.hostnames import covers
 from argosy.model.locality import LocalityBalancing
 from argosy.model.reader import Reader
+from argosy.model.routing import in_subnets
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.translate import localities, names
 from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption
@@ -423,7 +424,9 @@ def tcp_clusters(reader: Reader, scope: Scope, host: str, port: int) -> Clusters
     destinations: tuple[ir.WeightedDestination, ...] | None = None
     if service_port is not None and service_port.protocol.is_tls:
         for route in reader.tls_routes(scope, host, port):
-            if any(covers(sni, host) for sni in route.sni_hosts):
+            addresses = service.addresses if service is not None else ()
+            reached = not addresses or in_subnets(route.subnets, addresses)
+            if reached and any(covers(sni, host) for sni in route.sni_hosts):
                 destinations = route.destinations
                 break
     destinations = destinations or reader.tcp_destinations(scope, host, port)
@@ -441,13 +444,14 @@ def weighted(destinations: tuple[ir.WeightedDestination, ...]) -> Clusters:
 
 def tls_chains(
     reader: Reader, scope: Scope, host: str, port: int
-) -> tuple[tuple[tuple[str, ...], Clusters], ...]:
-    """Where TLS connections to a port go by the name in their hello: (names, clusters), the first that fits."""
+) -> tuple[tuple[tuple[str, ...], Clusters, tuple[str, ...]], ...]:
+    """Where TLS connections to a port go by the name in their hello: (names, clusters, destination subnets), the first
+    that fits."""
     found = tuple(
-        (route.sni_hosts or (host,), weighted(route.destinations))
+        (route.sni_hosts or (host,), weighted(route.destinations), route.subnets)
         for route in reader.tls_routes(scope, host, port)
     )
-    return found or (((host,), tcp_clusters(reader, scope, host, port)),)
+    return found or (((host,), tcp_clusters(reader, scope, host, port), ()),)
 
 
 def per_connection(reader: Reader, scope: Scope, host: str, port: int) -> PerConnection:

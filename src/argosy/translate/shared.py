@@ -20,8 +20,8 @@ from argosy.model.hostnames import covers, visible_from
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.sidecars import EgressListener
+from argosy.translate import captured, domains, edge, egress, names, outbound
 from argosy.translate import cluster as clusters
-from argosy.translate import domains, edge, egress, names, options, outbound
 from argosy.translate import endpoint as endpoints
 from argosy.translate import listener_outbound as listeners
 from argosy.translate import secret as secrets
@@ -197,7 +197,7 @@ class SharedView(PatchedView):
         for port, wanted in after.items():
             touched = {*self.addresses.wants.get((host, port), ()), *wanted}
             self.addresses.update((host, port), wanted)
-            for name in touched:
+            for name in {one.removesuffix(captured.BLOCKS) for one in touched}:
                 self._capture(name)
 
     def _replan_virtual_hosts(self, host: str, old: HostPlan, new: HostPlan) -> None:
@@ -227,7 +227,8 @@ class SharedView(PatchedView):
         self.add(ROUTE, route, Phase.ASSEMBLY, partial(self._assemble, route))
 
     def _capture(self, name: str) -> None:
-        held, wanted = (LISTENER, name) in self.nodes, self.addresses.holder(name) is not None
+        held = (LISTENER, name) in self.nodes
+        wanted = any(self.addresses.holder(one) for one in (name, f"{name}{captured.BLOCKS}"))
         if wanted:
             self.add(LISTENER, name, Phase.PART, partial(self._captured, name))
             self.mark(LISTENER, name)
@@ -327,45 +328,8 @@ class SharedView(PatchedView):
         return route_configuration(RouteConfigurationKey(name=route, virtual_hosts=hosts))
 
     def _captured(self, name: str, reader: Reader) -> Resource | None:
-        owner = self.addresses.holder(name)
-        service = reader.service(owner[0]) if owner else None
-        service_port = service.port(owner[1]) if service and owner else None
-        if owner is None or service_port is None:
-            return None
-        host, port = owner
-        handling = outbound_handling(service_port.protocol)
-        address = name.rpartition("_")[0]
-        by_name = self._tls_chains(name, reader) if service_port.protocol.is_tls else ()
-        if handling is Handling.HTTP:
-            to: tuple[tuple[str, int], ...] = ()
-        elif by_name and address == listeners.WILDCARD:
-            # Of all services of the port none is meant: what no name says goes where it wanted to go.
-            to = ((outbound.to_unknown_hosts(reader, self.scope), 1),)
-        else:
-            to = outbound.tcp_clusters(reader, self.scope, host, port)
-        return listeners.captured_listener(
-            listeners.CapturedListenerKey(
-                address=address,
-                port=port,
-                handling=handling,
-                by_name=by_name,
-                clusters=to,
-                connections=outbound.per_connection(reader, self.scope, host, port),
-                options=options.of_mesh(reader.mesh()),
-            )
-        )
-
-    def _tls_chains(
-        self, name: str, reader: Reader
-    ) -> tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...]:
-        """Of every TLS service that has this address and port, in order."""
-        found: list[tuple[tuple[str, ...], tuple[tuple[str, int], ...]]] = []
-        for host, port in self.addresses.ordered(name):
-            service = reader.service(host)
-            service_port = service.port(port) if service else None
-            if service_port is not None and service_port.protocol.is_tls:
-                found += outbound.tls_chains(reader, self.scope, host, port)
-        return tuple(found)
+        key = captured.captured(reader, self.scope, name, self.addresses)
+        return listeners.captured_listener(key) if key is not None else None
 
 
 def _place_of(added_name: str) -> additions.Place:
@@ -404,7 +368,7 @@ def host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
     for alias in reader.aliases(host):
         if visible_from(alias, reader.mesh().service_export, scope.namespace):
             hosts += domains.hosts_of(alias, scope.namespace, reader.mesh().domain_suffix)
-    virtual_hosts, captured = [], []
+    virtual_hosts, captures = [], []
     for port in ports:
         handling = outbound_handling(port.protocol)
         if scope.interception is Interception.EXPLICIT:
@@ -417,17 +381,13 @@ def host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
             ranked = tuple(domains.ranks(service, wanted).items())
             virtual_hosts.append(VirtualHostPlan(str(port.number), port.number, ranked))
         at = egress.captured_address(reader, scope, port.number) if scope.sidecar else ""
-        if at:
-            addresses: tuple[str, ...] = (at,)
-        elif handling is Handling.HTTP:
-            addresses = ()
+        if at or handling is Handling.HTTP:
+            names_of: tuple[str, ...] = (f"{at or listeners.WILDCARD}_{port.number}",)
         else:
-            addresses = tuple(one for one in service.addresses if "/" not in one)
+            names_of = captured.claims(service, port.number)
         rank = (0, service.created, service.hostname)
-        captured += [
-            (port.number, f"{address}_{port.number}", rank) for address in addresses or (listeners.WILDCARD,)
-        ]
-    return HostPlan(clusters=planned, virtual_hosts=tuple(virtual_hosts), captured=tuple(captured))
+        captures += [(port.number, name, rank) for name in names_of]
+    return HostPlan(clusters=planned, virtual_hosts=tuple(virtual_hosts), captured=tuple(captures))
 
 
 def _virtual_host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:

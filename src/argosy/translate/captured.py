@@ -1,0 +1,213 @@
+"""Which connections a captured listener tells apart: those of all services that have its address and port.
+
+Facts (Istio): a service whose addresses are CIDR blocks has the connections to these, the narrower before the wider;
+who is without an address has what is left, and without such a service that goes where it wanted to go. Of services with
+the same block the older has it. Envoy refuses a whole listener in which two chains match the same: what is taken is
+left out.
+
+A service with blocks claims its port apart from those without (BLOCKS), so that the listener of a port on which there
+are thousands of services looks at the first of them alone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+from argosy.model import ir
+from argosy.model.reader import Reader
+from argosy.model.routing import in_subnets
+from argosy.model.scope import Scope
+from argosy.translate import listener_outbound as listeners
+from argosy.translate import names, options, outbound
+from argosy.translate.domains import Claims
+from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters
+from argosy.translate.http_or_tcp import Handling, outbound_handling
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Owner(Struct, frozen=True):
+    host: str
+    port: ir.ServicePort
+    blocks: tuple[str, ...] = ()
+
+    @property
+    def handling(self) -> Handling:
+        return outbound_handling(self.port.protocol)
+
+
+BLOCKS = "/"
+"""At the end of what is claimed: the listener's connections to blocks of addresses."""
+
+
+def claims(service: ir.Service, port: int) -> tuple[str, ...]:
+    """The listeners at which connections to a port of a service come in."""
+    plain = tuple(f"{one}_{port}" for one in service.addresses if "/" not in one)
+    if len(plain) < len(service.addresses):
+        return (*plain, f"{listeners.WILDCARD}_{port}{BLOCKS}")
+    return plain or (f"{listeners.WILDCARD}_{port}",)
+
+
+def captured(
+    reader: Reader, scope: Scope, name: str, claimed: Claims[tuple[str, int]]
+) -> listeners.CapturedListenerKey | None:
+    """`claimed`: by (host, port) of services; see `claims`."""
+    address, _, number = name.rpartition("_")
+    wild = address == listeners.WILDCARD
+    holder = claimed.holder(name)
+    plain = tuple(_owners(reader, (holder,) if holder is not None else ()))
+    if plain and plain[0].port.protocol.is_tls:
+        plain = tuple(_owners(reader, claimed.ordered(name)))
+    first = plain[0] if plain else None
+    with_blocks = tuple(_with_blocks(reader, claimed.ordered(f"{name}{BLOCKS}")))
+    if first is None and not with_blocks:
+        return None
+    at = "" if wild else address
+    chains: list[listeners.Chain] = []
+    if first is not None and first.port.protocol.is_tls:
+        for one in plain:
+            chains += _tls(reader, scope, one, at) if one.port.protocol.is_tls else ()
+    elif first is not None and wild and first.handling is not Handling.HTTP:
+        chains += _tcp(reader, scope, first)[0]
+    for one in with_blocks:
+        tls = one.port.protocol.is_tls
+        chains += _tls(reader, scope, one, at) if tls else _of_blocks(reader, scope, one)
+    return listeners.CapturedListenerKey(
+        address=address,
+        port=int(number),
+        handling=first.handling if first is not None else Handling.TCP,
+        chains=tuple(_distinct(chains)),
+        clusters=_rest(reader, scope, first, wild, bool(chains)),
+        connections=outbound.per_connection(reader, scope, first.host, first.port.number)
+        if first is not None
+        else AS_IT_COMES,
+        options=options.of_mesh(reader.mesh()),
+    )
+
+
+def _owners(reader: Reader, owners: Iterable[tuple[str, int]]) -> Iterator[Owner]:
+    for host, number in owners:
+        service = reader.service(host)
+        port = service.port(number) if service is not None else None
+        if port is not None:
+            yield Owner(host, port)
+
+
+def _with_blocks(reader: Reader, owners: Iterable[tuple[str, int]]) -> Iterator[Owner]:
+    for owner in _owners(reader, owners):
+        service = reader.service(owner.host)
+        written = service.addresses if service is not None else ()
+        if blocks := tuple(str(_network(one)) for one in written if "/" in one):
+            yield Owner(owner.host, owner.port, blocks)
+
+
+def _rest(reader: Reader, scope: Scope, first: Owner | None, wild: bool, told_apart: bool) -> Clusters:
+    """Where goes what no chain is for and is no HTTP."""
+    if first is not None and first.handling is Handling.HTTP:
+        return ()
+    if first is None or (wild and first.port.protocol.is_tls and told_apart):
+        # Of all services of the port none is meant: it goes where it wanted to go.
+        return ((outbound.to_unknown_hosts(reader, scope), 1),)
+    if wild and not first.port.protocol.is_tls:
+        return _tcp(reader, scope, first)[1]
+    return outbound.tcp_clusters(reader, scope, first.host, first.port.number)
+
+
+def _tcp(reader: Reader, scope: Scope, owner: Owner) -> tuple[list[listeners.Chain], Clusters]:
+    """By destination subnets, and where all else goes."""
+    host, port = owner.host, owner.port.number
+    connections = outbound.per_connection(reader, scope, host, port)
+    chains: list[listeners.Chain] = []
+    for route in reader.tcp_routes(scope, host, port):
+        clusters = outbound.weighted(route.destinations)
+        if not route.subnets:
+            return chains, clusters
+        if blocks := _narrowed(owner.blocks, route.subnets):
+            detect = owner.handling is Handling.DETECT
+            chains.append(
+                listeners.Chain(blocks=blocks, clusters=clusters, connections=connections, detect=detect)
+            )
+    return chains, ((names.outbound(host, port), 1),)
+
+
+def _of_blocks(reader: Reader, scope: Scope, owner: Owner) -> list[listeners.Chain]:
+    chains, rest = _tcp(reader, scope, owner)
+    connections = outbound.per_connection(reader, scope, owner.host, owner.port.number)
+    return [
+        *chains,
+        listeners.Chain(
+            blocks=owner.blocks,
+            clusters=rest,
+            connections=connections,
+            detect=owner.handling is Handling.DETECT,
+        ),
+    ]
+
+
+def _tls(reader: Reader, scope: Scope, owner: Owner, at: str) -> Iterator[listeners.Chain]:
+    """By the name in the hello; `at`: the one address that all connections are for."""
+    connections = outbound.per_connection(reader, scope, owner.host, owner.port.number)
+    for server_names, clusters, subnets in outbound.tls_chains(reader, scope, owner.host, owner.port.number):
+        if at and not in_subnets(subnets, (at,)):
+            continue
+        blocks = owner.blocks if at or not subnets else _narrowed(owner.blocks, subnets)
+        if blocks or not (owner.blocks or (subnets and not at)):
+            yield listeners.Chain(
+                server_names=server_names, blocks=blocks, clusters=clusters, connections=connections
+            )
+
+
+def _narrowed(blocks: tuple[str, ...], subnets: tuple[str, ...]) -> tuple[str, ...]:
+    """What is in both; without blocks the subnets."""
+    wanted = [_network(one) for one in subnets]
+    if not blocks:
+        return tuple(str(one) for one in wanted)
+    found: dict[str, None] = {}
+    for block in map(_network, blocks):
+        for subnet in wanted:
+            if _within(subnet, block):
+                found[str(subnet)] = None
+            elif _within(block, subnet):
+                found[str(block)] = None
+    return tuple(found)
+
+
+def _distinct(chains: Iterable[listeners.Chain]) -> Iterator[listeners.Chain]:
+    """Without what an earlier chain matches. Every name of every address is what no chain is for."""
+    taken: set[tuple[str, str]] = {("", "*"), ("", "")}
+    for chain in chains:
+        by_names: dict[tuple[str, ...], list[str]] = {}
+        for block in chain.blocks or ("",):
+            # In a block a chain for every name is one without names.
+            meant = ("" if block and name == "*" else name for name in chain.server_names or ("",))
+            own = tuple(name for name in dict.fromkeys(meant) if (block, name) not in taken)
+            taken.update((block, name) for name in own)
+            if own:
+                by_names.setdefault(own, []).append(block)
+        for own, blocks in by_names.items():
+            within = tuple(one for one in blocks if one)
+            if "" in own:
+                yield _with(chain, (), within)
+            if named := tuple(name for name in own if name):
+                yield _with(chain, named, within)
+
+
+def _with(chain: listeners.Chain, server_names: tuple[str, ...], blocks: tuple[str, ...]) -> listeners.Chain:
+    return listeners.Chain(
+        server_names=server_names,
+        blocks=blocks,
+        clusters=chain.clusters,
+        connections=chain.connections,
+        detect=chain.detect,
+    )
+
+
+def _network(text: str) -> Network:
+    return ipaddress.ip_network(text, strict=False)
+
+
+def _within(inner: Network, outer: Network) -> bool:
+    return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]

@@ -1,0 +1,193 @@
+"""What captured listeners tell apart: blocks of addresses, and the subnets of routes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from argosy.model import ir
+from argosy.model.ir import Protocol, Resolution
+from argosy.model.scope import Interception, Scope
+from argosy.model.snapshot import Snapshot
+from argosy.translate.compiler import Compiler
+from argosy.translate.resource import LISTENER
+from tests.unit.translate.mesh import decoded, put, service
+
+REDIRECT = Scope(interception=Interception.REDIRECT)
+Chains = dict[tuple[str, str, str], str]
+
+
+def entry(name: str, *addresses: str, protocol: Protocol = Protocol.TCP, created: str = "") -> ir.Service:
+    return service(
+        name,
+        (9999, protocol),
+        hostname=f"{name}.example",
+        addresses=addresses,
+        resolution=Resolution.NONE,
+        kubernetes=False,
+        external=True,
+        created=created,
+    )
+
+
+def mesh(*services: ir.Service) -> Snapshot:
+    snapshot = Snapshot()
+    for one in services:
+        snapshot.put_service(one)
+    return snapshot
+
+
+def listeners(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+    made = Compiler(snapshot).shared(REDIRECT).resources.get(LISTENER, {})
+    return {name: decoded(one) for name, one in made.items()}
+
+
+def chains(snapshot: Snapshot, name: str = "0.0.0.0_9999") -> Chains:
+    """(block, server name, application protocols) -> the host of the cluster; HTTP: `http`; the default: *."""
+    found: Chains = {}
+    listener = listeners(snapshot)[name]
+    for chain in listener.get("filter_chains", ()):
+        match = chain.get("filter_chain_match", {})
+        blocks = [f"{one['address_prefix']}/{one['prefix_len']}" for one in match.get("prefix_ranges", ())]
+        for block in blocks or [""]:
+            for sni in match.get("server_names", [""]):
+                key = (block, sni, ",".join(match.get("application_protocols", ())))
+                assert key not in found, "Envoy refuses two chains with one match"
+                found[key] = _to(chain)
+    if "default_filter_chain" in listener:
+        found["*", "", ""] = _to(listener["default_filter_chain"])
+    return found
+
+
+def _to(chain: dict[str, Any]) -> str:
+    config = chain["filters"][-1]["typed_config"]
+    return str(config["cluster"].rpartition("|")[2]) if "cluster" in config else "http"
+
+
+# --- blocks ---------------------------------------------------------------------------------------------------------
+
+
+def test_services_are_told_apart_by_their_blocks() -> None:
+    snapshot = mesh(entry("one", "10.0.0.0/8"), entry("two", "10.1.2.3/16", "192.168.0.0/24"))
+    assert chains(snapshot) == {
+        ("10.0.0.0/8", "", ""): "one.example",
+        ("10.1.0.0/16", "", ""): "two.example",
+        ("192.168.0.0/24", "", ""): "two.example",
+        ("*", "", ""): "PassthroughCluster",
+    }
+
+
+@pytest.mark.parametrize(("first", "second"), [("2020", "2021"), ("2021", "2020")])
+def test_the_older_has_a_block(first: str, second: str) -> None:
+    snapshot = mesh(
+        entry("one", "10.1.0.1/16", created=first), entry("two", "10.1.9.9/16", "10.2.0.0/16", created=second)
+    )
+    found = chains(snapshot)
+    assert found["10.1.0.0/16", "", ""] == ("one.example" if first < second else "two.example")
+    assert found["10.2.0.0/16", "", ""] == "two.example"
+
+
+def test_addresses_beside_blocks_have_listeners_of_their_own() -> None:
+    snapshot = mesh(entry("one", "10.0.0.1", "10.1.0.0/16"))
+    assert set(listeners(snapshot)) == {"10.0.0.1_9999", "0.0.0.0_9999"}
+    assert chains(snapshot, "10.0.0.1_9999") == {("", "", ""): "one.example"}
+
+
+def test_a_service_without_an_address_has_the_rest() -> None:
+    found = chains(mesh(entry("one", "10.0.0.0/8"), entry("two")))
+    assert found == {("10.0.0.0/8", "", ""): "one.example", ("*", "", ""): "two.example"}
+    http = chains(mesh(entry("one", "10.0.0.0/8"), entry("web", protocol=Protocol.HTTP)))
+    assert http == {("10.0.0.0/8", "", ""): "one.example", ("", "", ""): "http"}
+
+
+def test_http_goes_by_its_host_whatever_its_block() -> None:
+    assert chains(mesh(entry("web", "10.0.0.0/8", protocol=Protocol.HTTP))) == {("", "", ""): "http"}
+
+
+def test_in_a_block_protocols_and_server_names_are_told_apart_as_elsewhere() -> None:
+    detected = entry("auto", "10.1.0.0/16", protocol=Protocol.UNSUPPORTED)
+    snapshot = mesh(detected, entry("tls", "10.1.0.0/16", protocol=Protocol.TLS))
+    assert chains(snapshot) == {
+        ("10.1.0.0/16", "", "http/1.0,http/1.1,h2c"): "http",
+        ("10.1.0.0/16", "", ""): "auto.example",
+        ("10.1.0.0/16", "tls.example", ""): "tls.example",
+        ("*", "", ""): "PassthroughCluster",
+    }
+    inspected = [one["name"] for one in listeners(snapshot)["0.0.0.0_9999"]["listener_filters"]]
+    assert inspected == ["envoy.filters.listener.http_inspector", "envoy.filters.listener.tls_inspector"]
+
+
+def test_blocks_come_and_go() -> None:
+    snapshot = mesh(entry("one", "10.0.0.0/8"), entry("two", "10.1.0.0/16"))
+    compiler = Compiler(snapshot)
+    view = compiler.shared(REDIRECT)
+
+    def clusters() -> str:
+        made = view.resources[LISTENER].get("0.0.0.0_9999")
+        return str(decoded(made)) if made is not None else ""
+
+    compiler.apply(snapshot.put_service(entry("two", "10.1.0.1")))
+    assert "two.example" not in clusters()
+    compiler.apply(snapshot.remove_service("one.example"))
+    assert clusters() == ""
+    compiler.apply(snapshot.put_service(entry("two", "10.2.0.0/16")))
+    assert "two.example" in clusters()
+
+
+# --- subnets of routes ----------------------------------------------------------------------------------------------
+
+ROUTES = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: default}
+spec:
+  hosts: [one.example]
+  tcp:
+  - {match: [{destinationSubnets: [10.1.0.0/16]}], route: [{destination: {host: a.example}}]}
+  - {match: [{destinationSubnets: [10.0.0.0/8, 172.16.0.0/12]}], route: [{destination: {host: b.example}}]}
+  - route: [{destination: {host: c.example}}]
+  tls:
+  - {match: [{sniHosts: [one.example], destinationSubnets: [10.1.0.0/16]}], route: [{destination: {host: a.example}}]}
+  - {match: [{sniHosts: [one.example]}], route: [{destination: {host: c.example}}]}
+"""
+
+
+def routed(*addresses: str, protocol: Protocol = Protocol.TCP) -> Snapshot:
+    snapshot = mesh(entry("one", *addresses, protocol=protocol))
+    put(snapshot, ROUTES)
+    return snapshot
+
+
+def test_without_an_address_routes_go_by_subnets() -> None:
+    assert chains(routed()) == {
+        ("10.1.0.0/16", "", ""): "a.example",
+        ("10.0.0.0/8", "", ""): "b.example",
+        ("172.16.0.0/12", "", ""): "b.example",
+        ("*", "", ""): "c.example",
+    }
+
+
+def test_subnets_are_narrowed_to_the_services_blocks() -> None:
+    assert chains(routed("10.0.0.0/12", "11.0.0.0/8")) == {
+        ("10.1.0.0/16", "", ""): "a.example",
+        ("10.0.0.0/12", "", ""): "b.example",
+        ("11.0.0.0/8", "", ""): "c.example",
+        ("*", "", ""): "PassthroughCluster",
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "host"), [("10.1.0.1", "a.example"), ("10.9.0.1", "b.example"), ("11.0.0.1", "c.example")]
+)
+def test_an_address_is_in_a_subnet_or_not(address: str, host: str) -> None:
+    assert chains(routed(address), f"{address}_9999") == {("", "", ""): host}
+
+
+def test_tls_goes_by_subnet_and_server_name() -> None:
+    found = chains(routed(protocol=Protocol.TLS))
+    assert found["10.1.0.0/16", "one.example", ""] == "a.example"
+    assert found["", "one.example", ""] == "c.example"
+    for address, host in (("10.1.0.1", "a.example"), ("10.9.0.1", "c.example")):
+        found = chains(routed(address, protocol=Protocol.TLS), f"{address}_9999")
+        assert found["", "one.example", ""] == host
