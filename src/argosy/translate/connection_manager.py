@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from argosy.model.ir import Paths
 from argosy.translate import options, wire
-from argosy.translate.filters import access_log, order, stats
+from argosy.translate.filters import access_log, order, stats, tracing
 
 NAME = "envoy.filters.network.http_connection_manager"
 SERVER_NAME = "istio-envoy"
@@ -47,11 +47,16 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
         codec_type=manager_pb2.HttpConnectionManager.AUTO,
         rds=manager_pb2.Rds(route_config_name=key.route, config_source=wire.ads()),
         http_filters=_filters(key),
-        access_log=[*stats.http(_reporter(key)), *access_log.loggers(key.options.log, access_log.Layer.HTTP)],
+        access_log=[
+            *stats.http(_reporter(key), key.options.silent),
+            *access_log.loggers(key.options.logs, access_log.Layer.HTTP),
+        ],
         server_name=SERVER_NAME,
         use_remote_address=wire.true() if key.place is Place.GATEWAY else wire.false(),
     )
     _normalize(key.options.paths, out)
+    if key.options.tracing is not None:
+        tracing.trace(key.options.tracing, out)
     out.upgrade_configs.add(upgrade_type="websocket")
     if key.place is Place.OUTBOUND_PROXY:
         out.upgrade_configs.add(upgrade_type="CONNECT")

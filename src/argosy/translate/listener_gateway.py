@@ -77,6 +77,7 @@ def _filters(key: Chain, said: options.Options) -> list[listener_components_pb2.
         clusters=((names.BLACK_HOLE, 1),) if key.by_sni else key.clusters,
         reporter=stats.SOURCE,
         connections=key.connections,
-        log=said.log,
+        logs=said.logs,
+        silent=said.silent,
     )
     return [*(sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()), tcp_proxy.network_filter(proxy)]

@@ -351,7 +351,7 @@ class SharedView(PatchedView):
                 by_name=by_name,
                 clusters=to,
                 connections=outbound.per_connection(reader, self.scope, host, port),
-                options=options.of_mesh(reader.mesh()),
+                options=options.of_scope(reader, self.scope),
             )
         )
 
