@@ -13,6 +13,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from argosy.model.providers import Provider
+from argosy.model.proxy_settings import ProxySettings
 
 Pairs = tuple[tuple[str, str], ...]
 """A string map, sorted by key: hashable and deterministic."""
@@ -610,4 +611,5 @@ class Mesh(Struct, frozen=True, kw_only=True):
     tracing_providers: tuple[str, ...] = ()
     trace_sampling: float = 1.0  # percent
     trace_tag_length: int | None = None
+    proxy: ProxySettings = ProxySettings()
     ingress_gateway: str = "ingressgateway"  # the label `istio` of the gateways that serve Ingresses

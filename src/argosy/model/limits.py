@@ -165,7 +165,12 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit("EnvoyFilter", "spec.configPatches[*].match.waypoint", "is not in force: waypoints are not served"),
     Limit("EnvoyFilter", "spec.configPatches[*].match.listener.portName", "has no effect, as in Istio"),
-    Limit("ProxyConfig", "", "is not in force: proxies are started as the agent that runs them is told"),
+    Limit(
+        "ProxyConfig",
+        "",
+        "is not in force: concurrency, environmentVariables and image are of how a proxy is started, which the agent "
+        "that runs it is told; what proxies get while they run stands in MeshConfig, defaultConfig",
+    ),
     Limit(
         "Service",
         "spec.type",
@@ -298,7 +303,20 @@ TABLE: tuple[Limit, ...] = (
         "proxyListenPort",
         "is not in force: the agent chooses the ports that sidecars listen on",
     ),
-    Limit("MeshConfig", "defaultConfig.~{tracing}", _STARTED),
+    Limit(
+        "MeshConfig",
+        "defaultConfig.connectionSettings",
+        "is not in force yet: connections have Envoy's own limits and time-outs",
+    ),
+    Limit("MeshConfig", "defaultConfig.~{tracing,gatewayTopology,proxyHeaders}", _STARTED),
+    Limit(
+        "MeshConfig", "defaultConfig.proxyHeaders.metadataExchangeHeaders", "has no effect: there are none"
+    ),
+    Limit(
+        "MeshConfig",
+        "defaultConfig.proxyHeaders.{attemptCount,preserveHttp1HeaderCase,xForwardedHost}",
+        "is not in force: these headers are as Envoy and Istio have them by default",
+    ),
     Limit(
         "MeshConfig",
         "defaultConfig.tracing.~{sampling,maxPathTagLength}",

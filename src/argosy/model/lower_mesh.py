@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from argosy.model import ir, lower_providers
+from argosy.model import ir, lower_providers, lower_proxy_settings
 from argosy.model.errors import LoweringError
 from argosy.model.lower_destination_rule import connection_pool, keep_alive, outlier
 from argosy.model.lower_http import milliseconds, retry_policy
@@ -200,6 +200,11 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ("defaultProviders", "tracing_providers", lambda config: config.default_providers.tracing),
     ("defaultConfig", "trace_sampling", _sampling),
     ("defaultConfig", "trace_tag_length", _tag_length),
+    (
+        "defaultConfig",
+        "proxy",
+        lambda config: lower_proxy_settings.lower(config.default_config or {}, f"{FIELD}.defaultConfig"),
+    ),
     ("ingressSelector", "ingress_gateway", _ingress_gateway),
     ("ingressService", "ingress_gateway", _ingress_gateway),
 )

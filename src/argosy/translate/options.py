@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from argosy.model import telemetry
 from argosy.model.ir import Paths, Workload
 from argosy.model.providers import Collector, FileLog
+from argosy.model.proxy_settings import ProxySettings
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.model.telemetry import Side
@@ -34,9 +35,8 @@ class Options(Struct, frozen=True, kw_only=True):
     tracing: Tracing | None = None
     silent: tuple[str, ...] = ()  # metrics that are not reported
     paths: Paths = Paths.BASE
-    detection: int | None = (
-        None  # milliseconds until the first bytes; 0: for ever; None: as the listener likes
-    )
+    proxy: ProxySettings = ProxySettings()
+    detection: int | None = None  # how long the first bytes are waited for: see `wait`
 
 
 NONE = Options()
@@ -74,6 +74,7 @@ def _options(reader: Reader, scope: Scope, side: Side, service: str) -> Options:
         tracing=_tracing(reader, scope, said.tracing, service),
         silent=said.silent,
         paths=mesh.paths,
+        proxy=mesh.proxy,
         detection=mesh.detection_timeout,
     )
 
@@ -92,7 +93,8 @@ def _cluster(reader: Reader, scope: Scope, to: Collector) -> str:
 
 
 def wait(options: Options, out: listener_pb2.Listener, default: int | None = None) -> None:
-    """How long the listener looks at the first bytes of a connection; then it is what it is without them."""
+    """How long (milliseconds; 0: for ever; None: as Envoy does) the listener looks at the first bytes of a connection;
+    then it is what it is without them."""
     limit = default if options.detection is None else options.detection
     if limit is not None:
         out.listener_filters_timeout.CopyFrom(wire.milliseconds(limit))

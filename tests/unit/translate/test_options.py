@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from argosy.model import ir, telemetry
 from argosy.model.ir import MtlsMode, Paths
 from argosy.model.providers import Collector, FileLog, LogService, ServiceLog, Tracer, TracerKind
+from argosy.model.proxy_settings import CertificateDetails, ForwardedCertificate, ProxySettings
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.model.snapshot import Snapshot
@@ -20,6 +21,7 @@ from argosy.translate.connection_manager import ConnectionManager, Place, networ
 from argosy.translate.filters import access_log, stats
 from argosy.translate.filters.tracing import Tracing
 from argosy.translate.http_or_tcp import Handling
+from argosy.translate.listener_gateway import Chain, GatewayListenerKey, gateway_listener
 from argosy.translate.listener_inbound import InboundListenerKey, InboundPort, inbound_listener
 from argosy.translate.listener_outbound import CapturedListenerKey, captured_listener
 from argosy.translate.options import Options, of_proxy, of_scope
@@ -287,3 +289,76 @@ def test_spans_of_a_proxy_are_of_its_application_and_what_is_shared_of_the_names
         "default",
     ]
     assert asked.logs == (access_log.ASKED,)
+
+
+PROXY = ProxySettings(
+    trusted_proxies=2,
+    proxy_protocol=True,
+    gateway_certificate=ForwardedCertificate.FORWARD_ONLY,
+    sidecar_certificate=ForwardedCertificate.APPEND_FORWARD,
+    sidecar_details=CertificateDetails(subject=True, chain=True),
+    request_id=False,
+    server="mine",
+    forwarded_port=True,
+    debug_headers=False,
+)
+
+
+def manager(place: Place, proxy: ProxySettings) -> dict[str, Any]:
+    key = ConnectionManager(place=place, route="r", stat_prefix="s", options=Options(proxy=proxy))
+    found: dict[str, Any] = message(network_filter(key))["typed_config"]
+    return found
+
+
+def test_gateways_believe_whom_the_mesh_trusts() -> None:
+    usual, said = manager(Place.GATEWAY, ProxySettings()), manager(Place.GATEWAY, PROXY)
+    assert "xff_num_trusted_hops" not in usual
+    assert said["xff_num_trusted_hops"] == 2
+    assert usual["forward_client_cert_details"] == "SANITIZE_SET"
+    assert usual["set_current_client_cert_details"] == dict.fromkeys(("subject", "cert", "dns", "uri"), True)
+    assert said["forward_client_cert_details"] == "FORWARD_ONLY"
+    assert "set_current_client_cert_details" not in said
+    assert "xff_num_trusted_hops" not in manager(Place.INBOUND, PROXY)
+    for proxy, filters in ((ProxySettings(), []), (PROXY, ["envoy.filters.listener.proxy_protocol"])):
+        key = GatewayListenerKey(
+            name="g",
+            address="127.0.0.1",
+            bind=20001,
+            chains=(Chain(stat_prefix="s", route="http.80"),),
+            options=Options(proxy=proxy),
+        )
+        made = decoded(gateway_listener(key))
+        assert [one["name"] for one in made.get("listener_filters", [])] == filters
+
+
+def test_sidecars_tell_of_a_client_what_the_mesh_says() -> None:
+    usual, said = manager(Place.INBOUND, ProxySettings()), manager(Place.INBOUND, PROXY)
+    assert usual["forward_client_cert_details"] == "SANITIZE_SET"
+    assert usual["set_current_client_cert_details"] == {"uri": True}
+    assert said["forward_client_cert_details"] == "APPEND_FORWARD"
+    assert said["set_current_client_cert_details"] == {"subject": True, "chain": True}
+
+
+@pytest.mark.parametrize("place", Place)
+def test_headers_of_proxies(place: Place) -> None:
+    usual, said = manager(place, ProxySettings()), manager(place, PROXY)
+    assert "generate_request_id" not in usual
+    assert said["generate_request_id"] is False
+    assert said["append_x_forwarded_port"]
+    assert (usual["server_name"], said["server_name"]) == ("istio-envoy", "mine")
+    assert "suppress_envoy_headers" not in usual["http_filters"][-1]["typed_config"]
+    assert said["http_filters"][-1]["typed_config"]["suppress_envoy_headers"]
+
+
+@pytest.mark.parametrize(
+    ("place", "usual", "disabled", "named"),
+    [(Place.INBOUND, "PASS_THROUGH", "PASS_THROUGH", None), (Place.GATEWAY, None, "PASS_THROUGH", None)],
+)
+def test_who_is_said_to_have_answered(
+    place: Place, usual: str | None, disabled: str | None, named: str | None
+) -> None:
+    found = [
+        manager(place, ProxySettings(server=one)).get("server_header_transformation")
+        for one in (None, "", "mine")
+    ]
+    assert found == [usual, disabled, named]
