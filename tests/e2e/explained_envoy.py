@@ -32,12 +32,13 @@ from argosy.explain.outbound import Outbound
 from argosy.explain.outcome import Answered, Forwarded, Redirected, Target, Unrouted
 from argosy.explain.request import Request, Spoken
 from argosy.model import ir
+from argosy.model.providers import FileLog
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.translate import edge, names
 from argosy.translate.compiler import Compiler
-from argosy.translate.filters.access_log import AccessLog
+from argosy.translate.filters.access_log import Log
 from argosy.translate.generator import resource
 from argosy.translate.http_or_tcp import Handling
 from argosy.translate.listener_gateway import Chain, GatewayListenerKey, gateway_listener
@@ -211,7 +212,7 @@ class Lab:
         self.process: subprocess.Popen[bytes] | None = None
 
     def _listeners(self) -> Iterable[Resource]:
-        options = Options(log=AccessLog(str(self.log)))
+        options = Options(logs=(Log(FileLog(path=str(self.log), json=True)),))
         yield outbound_proxy(OutboundProxyKey(port=self.bound["proxy"], options=options))
         yield connect_http(ConnectHttpKey(options=options))
         yield gateway_listener(

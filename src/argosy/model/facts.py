@@ -29,6 +29,7 @@ class FactKind(StrEnum):
     )
     ENVOY_FILTERS = "envoy-filters"  # name: of a group of EnvoyFilters, see `rules.EnvoyFilterRule.groups`
     ENVOY_FILTER = "envoy-filter"  # namespace/name: what that EnvoyFilter says
+    TELEMETRY = "telemetry"  # name: of a group of Telemetry objects, see `TelemetryRule.groups`
     SELECTORS = "selectors"  # name "": the selectors that decide scopes (sourceLabels, workloadSelector)
     SECRET = "secret"  # name: namespace/name  # noqa: S105
     SIDECAR = "sidecar"  # namespace/name: what that Sidecar says

@@ -13,6 +13,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from argosy.model.locality import LocalityBalancing, TrafficDistribution
+from argosy.model.providers import Provider
+from argosy.model.proxy_settings import ProxySettings
 
 Pairs = tuple[tuple[str, str], ...]
 """A string map, sorted by key: hashable and deterministic."""
@@ -616,4 +618,11 @@ class Mesh(Struct, frozen=True, kw_only=True):
     service_export: tuple[str, ...] = ("*",)
     virtual_service_export: tuple[str, ...] = ("*",)
     destination_rule_export: tuple[str, ...] = ("*",)
+    # Where log lines and spans may go, by name, and where they go if nobody says so
+    providers: tuple[tuple[str, Provider], ...] = ()
+    log_providers: tuple[str, ...] = ()  # (): access_log_file
+    tracing_providers: tuple[str, ...] = ()
+    trace_sampling: float = 1.0  # percent
+    trace_tag_length: int | None = None
+    proxy: ProxySettings = ProxySettings()
     ingress_gateway: str = "ingressgateway"  # the label `istio` of the gateways that serve Ingresses

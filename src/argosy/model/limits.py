@@ -58,8 +58,8 @@ _UNSELECTED = When(
 
 
 class Limit(Struct, frozen=True):
-    """`field`: `[*]` is any item of a list or entry of a map, `**.` any way down, `{a,b}` one of these; "" is the whole
-    object, whatever it says."""
+    """`field`: `[*]` is any item of a list or entry of a map, `**.` any way down, `{a,b}` one of these, `~{a,b}` any
+    but these; "" is the whole object, whatever it says."""
 
     kind: str  # as Kind.unique_name
     field: str
@@ -80,7 +80,14 @@ _STATISTICS = (
     "what it still serves"
 )
 _GATEWAY_API = "is not in force yet: the Gateway API is not served; use Istio's Gateway and VirtualService"
-_TELEMETRY = "is not in force yet: proxies report as MeshConfig says, as if this object did not exist"
+_WAYPOINT = (
+    "is not in force: it means waypoints, which are not served; name a Gateway of the Gateway API, or use "
+    "a selector"
+)
+_PROMETHEUS = "is not in force: metrics are there for Prometheus to scrape"
+_PART = "is not in force; the provider's other fields are"
+_GONE = "is not in force: Envoy no longer has it; use opentelemetry"
+_STARTED = "is not in force: proxies are started as the agent that runs them is told"
 _CODE = "is not in force yet: proxies run none of its code: traffic passes as if this object did not exist"
 
 TABLE: tuple[Limit, ...] = (
@@ -152,7 +159,12 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit("EnvoyFilter", "spec.configPatches[*].match.waypoint", "is not in force: waypoints are not served"),
     Limit("EnvoyFilter", "spec.configPatches[*].match.listener.portName", "has no effect, as in Istio"),
-    Limit("ProxyConfig", "", "is not in force: proxies are started as the agent that runs them is told"),
+    Limit(
+        "ProxyConfig",
+        "",
+        "is not in force: concurrency, environmentVariables and image are of how a proxy is started, which the agent "
+        "that runs it is told; what proxies get while they run stands in MeshConfig, defaultConfig",
+    ),
     Limit(
         "Service",
         "spec.type",
@@ -207,7 +219,42 @@ TABLE: tuple[Limit, ...] = (
         "IS NOT ENFORCED: this version checks no tokens; requests with an invalid token, or without one, ARE LET "
         "THROUGH, as if this object did not exist: do not rely on it, and check in the application",
     ),
-    Limit("Telemetry", "", _TELEMETRY),
+    Limit("Telemetry", "spec.targetRef.kind", _WAYPOINT, _unless("Gateway")),
+    Limit("Telemetry", "spec.targetRefs[*].kind", _WAYPOINT, _unless("Gateway")),
+    Limit(
+        "Telemetry",
+        "spec.tracing[*].enableIstioTags",
+        "is not in force: spans have Envoy's own tags and customTags",
+        _if(True),
+    ),
+    Limit(
+        "Telemetry",
+        "spec.tracing[*].disableContextPropagation",
+        "is not in force: what a request says of its trace is passed on",
+        _if(True),
+    ),
+    Limit("Telemetry", "spec.metrics[*].providers[*].name", _PROMETHEUS, _unless("prometheus")),
+    Limit(
+        "Telemetry",
+        "spec.metrics[*].reportingInterval",
+        "is not in force: TCP connections are reported as they open and as they end",
+    ),
+    Limit(
+        "Telemetry",
+        "spec.metrics[*].overrides[*].tagOverrides",
+        "is not in force: metrics have Istio's standard tags",
+    ),
+    Limit(
+        "Telemetry",
+        "spec.metrics[*].overrides[*].match.customMetric",
+        "is not in force: there are Istio's standard metrics alone",
+    ),
+    Limit(
+        "Telemetry",
+        "spec.metrics[*].overrides[*].match.metric",
+        "is not reported at all",
+        _if("GRPC_REQUEST_MESSAGES", "GRPC_RESPONSE_MESSAGES"),
+    ),
     Limit("WasmPlugin", "", _CODE),
     Limit("TrafficExtension", "", _CODE),
     Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].targetRef", _REFERENCE),
@@ -273,19 +320,52 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "MeshConfig",
-        "defaultConfig",
-        "is not in force: proxies are started as the agent that runs them is told",
+        "defaultConfig.connectionSettings",
+        "is not in force yet: connections have Envoy's own limits and time-outs",
+    ),
+    Limit("MeshConfig", "defaultConfig.~{tracing,gatewayTopology,proxyHeaders}", _STARTED),
+    Limit(
+        "MeshConfig", "defaultConfig.proxyHeaders.metadataExchangeHeaders", "has no effect: there are none"
     ),
     Limit(
         "MeshConfig",
-        "extensionProviders",
-        "is not in force: nobody is asked for decisions, and no spans or log lines are sent to them yet",
+        "defaultConfig.proxyHeaders.{attemptCount,preserveHttp1HeaderCase,xForwardedHost}",
+        "is not in force: these headers are as Envoy and Istio have them by default",
     ),
+    Limit(
+        "MeshConfig",
+        "defaultConfig.tracing.~{sampling,maxPathTagLength}",
+        "is not in force: write a provider and name it in defaultProviders.tracing, or tags in a Telemetry",
+    ),
+    Limit(
+        "MeshConfig",
+        "extensionProviders[*].{envoyExtAuthzHttp,envoyExtAuthzGrpc,sds}",
+        "is not in force: nobody is asked for decisions or certificates yet",
+    ),
+    Limit("MeshConfig", "extensionProviders[*].{lightstep,stackdriver,opencensus}", _GONE),
+    Limit("MeshConfig", "extensionProviders[*].skywalking", "is not served; use opentelemetry or zipkin"),
+    Limit(
+        "MeshConfig",
+        "extensionProviders[*].zipkin.~{service,port,maxTagLength,enable64bitTraceId,path}",
+        _PART,
+    ),
+    Limit(
+        "MeshConfig",
+        "extensionProviders[*].opentelemetry.~{service,port,maxTagLength,http,grpc}",
+        _PART,
+    ),
+    Limit("MeshConfig", "extensionProviders[*].opentelemetry.http.headers[*].envName", _PART),
+    Limit("MeshConfig", "extensionProviders[*].opentelemetry.grpc.initialMetadata[*].envName", _PART),
+    Limit("MeshConfig", "defaultProviders.metrics[*]", _PROMETHEUS, _unless("prometheus")),
     Limit(
         "MeshConfig", "serviceSettings", "is not in force: the mesh is one cluster, all of which is reached"
     ),
     Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
-    Limit("MeshConfig", "enableTracing", "is not in force: no spans are reported yet"),
+    Limit(
+        "MeshConfig",
+        "enableTracing",
+        "has no effect by itself: name a provider in defaultProviders.tracing or in a Telemetry",
+    ),
     Limit("MeshConfig", "inboundClusterStatName", _STATISTICS),
 )
 """In the order of kinds and fields; the first that fits a field speaks. MeshConfig stands in the ConfigMap
@@ -406,7 +486,7 @@ def _patterns(kind: str) -> tuple[tuple[re.Pattern[str], Limit], ...]:
 
 
 def _expression(field: str) -> str:
-    text = re.escape(field)
+    text = re.sub(r"\\~\\\{(.*?)\\\}", _but, re.escape(field))
     for written, meant in (
         (r"\[\*\]", r"(?:\[[^\]]*\]|\.[^.\[]+)"),
         (r"\*\*\.", r"(?:.+\.)?"),
@@ -417,3 +497,7 @@ def _expression(field: str) -> str:
     ):
         text = text.replace(written, meant)
     return text
+
+
+def _but(found: re.Match[str]) -> str:
+    return rf"(?!(?:{found[1].replace(',', '|')})(?:[.\[]|$))[^.\[]+"

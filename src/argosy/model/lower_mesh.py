@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from argosy.model import ir
+from argosy.model import ir, lower_providers, lower_proxy_settings
 from argosy.model.errors import LoweringError
 from argosy.model.locality import LocalityBalancing
 from argosy.model.lower_destination_rule import connection_pool, keep_alive, locality, outlier
@@ -132,6 +132,24 @@ def _ingress_gateway(config: MeshConfig) -> str:
     return config.ingress_selector or service or ir.Mesh().ingress_gateway
 
 
+def _tracing(config: MeshConfig) -> dict[str, Any]:
+    written = (config.default_config or {}).get("tracing")
+    return written if isinstance(written, dict) else {}
+
+
+def _sampling(config: MeshConfig) -> float:
+    """Facts (Istio): what is no percentage is the default."""
+    written = _tracing(config).get("sampling")
+    if isinstance(written, bool) or not isinstance(written, int | float) or not 0 <= written <= 100:
+        return ir.Mesh().trace_sampling
+    return float(written) or ir.Mesh().trace_sampling
+
+
+def _tag_length(config: MeshConfig) -> int | None:
+    written = _tracing(config).get("maxPathTagLength")
+    return written if isinstance(written, int) and 0 < written < 2**32 else None
+
+
 SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ("trustDomain", "trust_domain", lambda config: config.trust_domain),
     ("trustDomainAliases", "trust_domain_aliases", lambda config: config.trust_domain_aliases),
@@ -183,6 +201,16 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ("meshMTLS", "mesh_tls", lambda config: _tls(config.mesh_mtls)),
     ("tlsDefaults", "tls_defaults", lambda config: _tls(config.tls_defaults)),
     ("outboundClusterStatName", "outbound_statistics", lambda config: config.outbound_cluster_stat_name),
+    ("extensionProviders", "providers", lambda config: lower_providers.lower(config.extension_providers)),
+    ("defaultProviders", "log_providers", lambda config: config.default_providers.access_logging),
+    ("defaultProviders", "tracing_providers", lambda config: config.default_providers.tracing),
+    ("defaultConfig", "trace_sampling", _sampling),
+    ("defaultConfig", "trace_tag_length", _tag_length),
+    (
+        "defaultConfig",
+        "proxy",
+        lambda config: lower_proxy_settings.lower(config.default_config or {}, f"{FIELD}.defaultConfig"),
+    ),
     ("ingressSelector", "ingress_gateway", _ingress_gateway),
     ("ingressService", "ingress_gateway", _ingress_gateway),
 )

@@ -27,10 +27,11 @@ from argosy.model.rules import (
     VirtualServiceRule,
     policy_groups,
 )
-from argosy.model.scope import ProxyType, Scope, Selector
+from argosy.model.scope import ProxyType, Scope, Selector, SelectorUse
 from argosy.model.sidecars import SidecarRule
 from argosy.model.snapshot import HOSTS, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
 from argosy.model.tables.base import split
+from argosy.model.telemetry import Side, Telemetry, resolve
 
 
 @lru_cache(maxsize=65536)
@@ -429,6 +430,19 @@ class Reader:
         """One of them: whoever takes a patch of it has looked at it."""
         self.facts.add(_fact(FactKind.ENVOY_FILTER, f"{namespace}/{name}"))
         return self._snapshot.envoy_filters.rules.get((namespace, name))
+
+    # --- reports --------------------------------------------------------------------------------------------------
+
+    def telemetry(self, scope: Scope, side: Side) -> Telemetry:
+        """What proxies of the scope report of what they send (CLIENT) or get."""
+        mesh = self.mesh()
+        namespaces = dict.fromkeys((mesh.root_namespace, scope.namespace))
+        selected = [one for one in scope.matched if one.startswith(f"{SelectorUse.TELEMETRY}:")]
+        self.facts.update(_fact(FactKind.TELEMETRY, group) for group in (*namespaces, *selected))
+        by_group = self._snapshot.telemetries.by_group
+        own = sorted((rule for group in selected for rule in by_group.get(group)), key=lambda rule: rule.age)
+        steps = [rule for group in namespaces for rule in by_group.get(group)[:1]]
+        return resolve([*steps, *own[:1]], mesh, side)
 
     # --- policy -----------------------------------------------------------------------------------------------------
 

@@ -2,10 +2,10 @@
 
 Rule: selectors decide, never raw labels. A proxy's labels are looked up once among the selectors that configuration
 really uses (`sourceLabels`, a DestinationRule's `workloadSelector`, a Gateway's `selector`); what comes out is the set
-of selectors that matched, and two proxies with the same set share their views. Facts (Istio): a workloadSelector
-holds in its own namespace only (an EnvoyFilter's in the root namespace: everywhere), the others everywhere.
-Of Sidecars one is in force, and that one is part of the scope. Where a proxy is, and labels as such, enter where
-locality load balancing asks for them, and nothing else of it.
+of selectors that matched, and two proxies with the same set share their views. Facts (Istio): a workloadSelector, and a
+Telemetry's selector, holds in its own namespace only (an EnvoyFilter's in the root namespace: everywhere), the others
+everywhere. Of Sidecars one is in force, and that one is part of the scope.
+Where a proxy is, and labels as such, enter where locality load balancing asks for them, and nothing else of it.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class SelectorUse(StrEnum):
     GATEWAY = "gateway"  # Gateway selector
     SIDECAR = "sidecar"  # Sidecar workloadSelector
     ENVOY_FILTER = "envoy-filter"  # EnvoyFilter workloadSelector
+    TELEMETRY = "telemetry"  # Telemetry selector
     NODE = "node"  # EnvoyFilter match.proxy: what the proxy says of itself
     TRAIT = "trait"  # locality load balancing: what a proxy has under a name (`locality`), whatever it is
 

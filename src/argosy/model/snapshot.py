@@ -29,6 +29,7 @@ from argosy.model.tables.mesh_settings import MESH, MeshSettings
 from argosy.model.tables.peer_authentications import PeerAuthentications
 from argosy.model.tables.secrets import Secrets
 from argosy.model.tables.sidecars import Sidecars
+from argosy.model.tables.telemetries import Telemetries
 from argosy.model.tables.virtual_services import VIRTUAL_HOSTS, VirtualServices
 from argosy.model.updates import Ref, RegistryUpdate
 from argosy.resources.meta import Object
@@ -61,6 +62,7 @@ class Snapshot:
         )
         self.peer_authentications = PeerAuthentications(self.selectors)
         self.envoy_filters = EnvoyFilters(self.selectors)
+        self.telemetries = Telemetries(self.selectors)
         self.settings = MeshSettings(self.selectors, defaults, self.ingresses)
         self.secrets = Secrets(self.selectors)
         tables: tuple[Table[Any], ...] = (
@@ -71,6 +73,7 @@ class Snapshot:
             self.ingresses,
             self.peer_authentications,
             self.envoy_filters,
+            self.telemetries,
             self.settings,
             self.secrets,
         )

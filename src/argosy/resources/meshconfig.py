@@ -86,6 +86,14 @@ class TLSConfig(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     cipher_suites: tuple[str, ...] = ()
 
 
+class DefaultProviders(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Names of extension providers."""
+
+    tracing: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    access_logging: tuple[str, ...] = ()
+
+
 class DefaultTrafficPolicy(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     connection_pool: ConnectionPoolSettings | None = None
     outlier_detection: OutlierDetection | None = None
@@ -122,7 +130,8 @@ class MeshConfig(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     path_normalization: PathNormalization = PathNormalization()
     mesh_mtls: TLSConfig | None = field(default=None, name="meshMTLS")
     tls_defaults: TLSConfig | None = None
-    # Of these only what can be wrong is looked at (`semantics`); none is in force
+    default_providers: DefaultProviders = DefaultProviders()
+    # Of these only what can be wrong is looked at (`semantics`), and single parts are in force
     proxy_listen_port: int | None = None
     default_config: dict[str, Any] | None = None  # ProxyConfig
     extension_providers: tuple[dict[str, Any], ...] = ()

@@ -84,7 +84,7 @@ def captured(
         connections=outbound.per_connection(reader, scope, first.host, first.port.number)
         if first is not None
         else AS_IT_COMES,
-        options=options.of_mesh(reader.mesh()),
+        options=options.of_scope(reader, scope),
     )
 
 

@@ -14,11 +14,13 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from msgspec import Struct
 
 from argosy.model.ir import Paths
+from argosy.model.proxy_settings import CertificateDetails, ForwardedCertificate
 from argosy.translate import options, wire
-from argosy.translate.filters import access_log, order, stats
+from argosy.translate.filters import access_log, order, stats, tracing
 
 NAME = "envoy.filters.network.http_connection_manager"
 SERVER_NAME = "istio-envoy"
+OF_ANY_CLIENT = CertificateDetails(subject=True, cert=True, dns=True, uri=True)
 
 
 class Place(StrEnum):
@@ -47,31 +49,55 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
         codec_type=manager_pb2.HttpConnectionManager.AUTO,
         rds=manager_pb2.Rds(route_config_name=key.route, config_source=wire.ads()),
         http_filters=_filters(key),
-        access_log=[*stats.http(_reporter(key)), *access_log.loggers(key.options.log, access_log.Layer.HTTP)],
-        server_name=SERVER_NAME,
+        access_log=[
+            *stats.http(_reporter(key), key.options.silent),
+            *access_log.loggers(key.options.logs, access_log.Layer.HTTP),
+        ],
+        server_name=key.options.proxy.server or SERVER_NAME,
         use_remote_address=wire.true() if key.place is Place.GATEWAY else wire.false(),
     )
     _normalize(key.options.paths, out)
+    if key.options.tracing is not None:
+        tracing.trace(key.options.tracing, out)
     out.upgrade_configs.add(upgrade_type="websocket")
     if key.place is Place.OUTBOUND_PROXY:
         out.upgrade_configs.add(upgrade_type="CONNECT")
     out.http2_protocol_options.allow_connect = True  # WebSocket over HTTP/2 is an extended CONNECT
     out.http_protocol_options.accept_http_10 = True
     out.stream_idle_timeout.SetInParent()  # Istio: 0, a stream may be silent
+    proxy = key.options.proxy
+    if not proxy.request_id:
+        out.generate_request_id.value = False
+    out.append_x_forwarded_port = proxy.forwarded_port
     match key.place:
         case Place.INBOUND:
             # What a caller says of itself is thrown away; what its certificate says is told to the application.
-            out.forward_client_cert_details = manager_pb2.HttpConnectionManager.SANITIZE_SET
-            out.set_current_client_cert_details.uri = True
-            out.server_header_transformation = manager_pb2.HttpConnectionManager.PASS_THROUGH
+            _certificate(
+                proxy.sidecar_certificate, proxy.sidecar_details or CertificateDetails(uri=True), out
+            )
+            if not proxy.server:
+                out.server_header_transformation = manager_pb2.HttpConnectionManager.PASS_THROUGH
         case Place.GATEWAY:
             # Istio: all that is known of a client's certificate; not every one has an identity of the mesh in it.
-            out.forward_client_cert_details = manager_pb2.HttpConnectionManager.SANITIZE_SET
-            details = out.set_current_client_cert_details
-            details.subject.value = details.cert = details.dns = details.uri = True
+            _certificate(proxy.gateway_certificate, OF_ANY_CLIENT, out)
+            out.xff_num_trusted_hops = proxy.trusted_proxies
+            if proxy.server == "":
+                out.server_header_transformation = manager_pb2.HttpConnectionManager.PASS_THROUGH
         case _:
             pass
     return listener_components_pb2.Filter(name=NAME, typed_config=wire.pack(out))
+
+
+def _certificate(
+    said: ForwardedCertificate, details: CertificateDetails, out: manager_pb2.HttpConnectionManager
+) -> None:
+    kinds = manager_pb2.HttpConnectionManager.ForwardClientCertDetails
+    out.forward_client_cert_details = kinds.Value(said.value)
+    if said in (ForwardedCertificate.APPEND_FORWARD, ForwardedCertificate.SANITIZE_SET):
+        told = out.set_current_client_cert_details
+        if details.subject:
+            told.subject.value = True
+        told.cert, told.chain, told.dns, told.uri = details.cert, details.chain, details.dns, details.uri
 
 
 def _normalize(paths: Paths, out: manager_pb2.HttpConnectionManager) -> None:
@@ -87,13 +113,13 @@ def _normalize(paths: Paths, out: manager_pb2.HttpConnectionManager) -> None:
 def _filters(key: ConnectionManager) -> order.HttpFilters:
     match key.place:
         case Place.INBOUND:
-            return order.inbound(key.port)
+            return order.inbound(key.port, key.options.proxy)
         case Place.OUTBOUND:
-            return order.outbound()
+            return order.outbound(key.options.proxy)
         case Place.OUTBOUND_PROXY | Place.TUNNEL:
-            return order.outbound_proxy(key.own_addresses)
+            return order.outbound_proxy(key.own_addresses, key.options.proxy)
         case Place.GATEWAY:
-            return order.gateway()
+            return order.gateway(key.options.proxy)
 
 
 def _reporter(key: ConnectionManager) -> stats.Reporter:

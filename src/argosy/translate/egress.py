@@ -80,7 +80,11 @@ def bound_egress(key: BoundEgressKey) -> listener_pb2.Listener:
     else:
         handler = tcp_proxy.network_filter(
             tcp_proxy.TcpProxy(
-                stat_prefix=prefix, clusters=key.clusters, reporter=stats.SOURCE, log=key.options.log
+                stat_prefix=prefix,
+                clusters=key.clusters,
+                reporter=stats.SOURCE,
+                logs=key.options.logs,
+                silent=key.options.silent,
             )
         )
     return listener_pb2.Listener(
@@ -102,7 +106,7 @@ def bound_listener(scope: Scope, written: EgressListener, reader: Reader) -> Res
             port=written.port,
             http=http,
             clusters=() if http else _clusters(reader, scope, written),
-            options=options.of_mesh(reader.mesh()),
+            options=options.of_scope(reader, scope),
         )
     )
 

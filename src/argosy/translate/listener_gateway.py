@@ -50,6 +50,8 @@ def gateway_listener(key: GatewayListenerKey) -> listener_pb2.Listener:
         enable_reuse_port=wire.false(),
         filter_chains=[_chain(one, key.options) for one in key.chains],
     )
+    if key.options.proxy.proxy_protocol:
+        out.listener_filters.append(listener.proxy_protocol())
     if key.inspects:
         out.listener_filters.append(listener.tls_inspector())
     return out
@@ -77,6 +79,7 @@ def _filters(key: Chain, said: options.Options) -> list[listener_components_pb2.
         clusters=((names.BLACK_HOLE, 1),) if key.by_sni else key.clusters,
         reporter=stats.SOURCE,
         connections=key.connections,
-        log=said.log,
+        logs=said.logs,
+        silent=said.silent,
     )
     return [*(sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()), tcp_proxy.network_filter(proxy)]

@@ -150,6 +150,7 @@ def _bytes(key: InboundPort) -> listener_components_pb2.Filter:
         reporter=stats.Reporter(
             side=stats.Side.DESTINATION, service=key.service, port=0 if key.passes else key.port
         ),
-        log=key.options.log,
+        logs=key.options.logs,
+        silent=key.options.silent,
     )
     return tcp_proxy.network_filter(proxy)

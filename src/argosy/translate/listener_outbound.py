@@ -108,7 +108,8 @@ def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
         clusters=key.clusters,
         reporter=stats.SOURCE,
         connections=key.connections,
-        log=key.options.log,
+        logs=key.options.logs,
+        silent=key.options.silent,
     )
     return _bound(key.name, key.bind, tcp_proxy.network_filter(proxy))
 
@@ -125,7 +126,11 @@ class VirtualOutboundKey(Struct, frozen=True, kw_only=True):
 @generator
 def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
     proxy = tcp_proxy.TcpProxy(
-        stat_prefix=key.cluster, clusters=((key.cluster, 1),), reporter=stats.SOURCE, log=key.options.log
+        stat_prefix=key.cluster,
+        clusters=((key.cluster, 1),),
+        reporter=stats.SOURCE,
+        logs=key.options.logs,
+        silent=key.options.silent,
     )
     return listener_pb2.Listener(
         name=key.name,
@@ -187,7 +192,8 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         clusters=key.clusters,
         reporter=stats.SOURCE,
         connections=key.connections,
-        log=key.options.log,
+        logs=key.options.logs,
+        silent=key.options.silent,
     )
     detects = key.handling is Handling.DETECT or any(chain.detect for chain in key.chains)
     if detects:

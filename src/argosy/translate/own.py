@@ -17,6 +17,7 @@ from argosy.model import ir
 from argosy.model.envoy_patches import Side
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType
+from argosy.model.telemetry import Side as Reporting
 from argosy.translate import cluster as clusters
 from argosy.translate import edge, extension, names, options, outbound
 from argosy.translate import listener_gateway as gateway
@@ -146,10 +147,6 @@ def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
     )
 
 
-def _options(reader: Reader, proxy: Proxy) -> options.Options:
-    return options.of_proxy(reader.mesh(), proxy.access_log)
-
-
 # --- inbound --------------------------------------------------------------------------------------------------------
 
 
@@ -190,7 +187,7 @@ def _inbound_port(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> inboun
         ends=_own_tls(reader, proxy, port),
         service=port.service_hosts[0] if port.service_hosts else "",
         mesh_tls=reader.mesh().mesh_tls,
-        options=_options(reader, proxy),
+        options=options.of_proxy(reader, proxy, Reporting.SERVER),
     )
 
 
@@ -225,7 +222,7 @@ def _passing(reader: Reader, proxy: Proxy, declared: set[int]) -> tuple[inbound.
             mode=_mode(reader, proxy, port),
             passes=True,
             mesh_tls=reader.mesh().mesh_tls,
-            options=_options(reader, proxy),
+            options=options.of_proxy(reader, proxy, Reporting.SERVER),
         )
         for port in (*spoken_of, 0)
     )
@@ -256,7 +253,9 @@ def _virtual_inbound(proxy: Proxy, reader: Reader) -> Resource:
     )
     passing = _passing(reader, proxy, {port.port for port in ports})
     return inbound.virtual_inbound(
-        inbound.VirtualInboundKey(ports=ports + passing, options=_options(reader, proxy))
+        inbound.VirtualInboundKey(
+            ports=ports + passing, options=options.of_proxy(reader, proxy, Reporting.SERVER)
+        )
     )
 
 
@@ -321,21 +320,23 @@ def _own_addresses(reader: Reader, proxy: Proxy) -> tuple[str, ...]:
 
 def _outbound_proxy(proxy: Proxy, reader: Reader) -> Resource:
     key = listeners.OutboundProxyKey(
-        port=proxy.outbound_port, own_addresses=_own_addresses(reader, proxy), options=_options(reader, proxy)
+        port=proxy.outbound_port,
+        own_addresses=_own_addresses(reader, proxy),
+        options=options.of_proxy(reader, proxy),
     )
     return listeners.outbound_proxy(key)
 
 
 def _connect_http(proxy: Proxy, reader: Reader) -> Resource:
     key = listeners.ConnectHttpKey(
-        own_addresses=_own_addresses(reader, proxy), options=_options(reader, proxy)
+        own_addresses=_own_addresses(reader, proxy), options=options.of_proxy(reader, proxy)
     )
     return listeners.connect_http(key)
 
 
 def _virtual_outbound(proxy: Proxy, reader: Reader) -> Resource:
     cluster = outbound.to_unknown_hosts(reader, proxy.scope)
-    key = listeners.VirtualOutboundKey(cluster=cluster, options=_options(reader, proxy))
+    key = listeners.VirtualOutboundKey(cluster=cluster, options=options.of_proxy(reader, proxy))
     return listeners.virtual_outbound(key)
 
 
@@ -378,7 +379,7 @@ def _upstream_listener(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader)
             connections=outbound.per_connection(reader, proxy.scope, host, upstream.port)
             if is_tcp
             else tcp_proxy.AS_IT_COMES,
-            options=_options(reader, proxy),
+            options=options.of_proxy(reader, proxy),
         )
     )
 
@@ -422,6 +423,6 @@ def _gateway_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Res
             bind=proxy.bound(port),
             chains=chains,
             inspects=found.kind is ir.ListenerKind.TLS,
-            options=_options(reader, proxy),
+            options=options.of_proxy(reader, proxy),
         )
     )

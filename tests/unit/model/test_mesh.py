@@ -9,6 +9,7 @@ import pytest
 
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
+from argosy.model.proxy_settings import CertificateDetails, ForwardedCertificate, ProxySettings
 from argosy.model.reader import Reader
 from argosy.model.scope import ProxyType, Scope
 from argosy.model.snapshot import Snapshot
@@ -64,6 +65,34 @@ from tests.unit.model.written import REVIEWS, mesh_config, obj, scope, service, 
         ("defaultServiceExportTo: []", {}),
         ("defaultVirtualServiceExportTo: [a]", {"virtual_service_export": ("a",)}),
         ("defaultDestinationRuleExportTo: [a, b]", {"destination_rule_export": ("a", "b")}),
+        ("defaultConfig: {concurrency: 1}", {}),
+        (
+            "defaultConfig: {gatewayTopology: {numTrustedProxies: 2, proxyProtocol: {}, "
+            "forwardClientCertDetails: FORWARD_ONLY}}",
+            {
+                "proxy": ProxySettings(
+                    trusted_proxies=2,
+                    proxy_protocol=True,
+                    gateway_certificate=ForwardedCertificate.FORWARD_ONLY,
+                )
+            },
+        ),
+        (
+            "defaultConfig: {proxyHeaders: {server: {value: mine}, requestId: {disabled: true}, "
+            "xForwardedPort: {enabled: true}, envoyDebugHeaders: {disabled: true}, "
+            "forwardedClientCert: SANITIZE, setCurrentClientCertDetails: {uri: true, cert: true}}}",
+            {
+                "proxy": ProxySettings(
+                    server="mine",
+                    request_id=False,
+                    forwarded_port=True,
+                    debug_headers=False,
+                    sidecar_certificate=ForwardedCertificate.SANITIZE,
+                    sidecar_details=CertificateDetails(uri=True, cert=True),
+                )
+            },
+        ),
+        ("defaultConfig: {proxyHeaders: {server: {disabled: true}}}", {"proxy": ProxySettings(server="")}),
         ("ingressSelector: public", {"ingress_gateway": "public"}),
         ("{ingressSelector: public, ingressService: edge}", {"ingress_gateway": "public"}),
         ("ingressService: edge", {"ingress_gateway": "edge"}),
@@ -105,7 +134,15 @@ def test_what_the_snapshot_was_given_holds_where_nothing_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "- a", "connectTimeout: soon", "h2UpgradePolicy: MAYBE", "defaultHttpRetryPolicy: 3"]
+    "text",
+    [
+        "{",
+        "- a",
+        "connectTimeout: soon",
+        "h2UpgradePolicy: MAYBE",
+        "defaultHttpRetryPolicy: 3",
+        "defaultConfig: {proxyHeaders: 3}",
+    ],
 )
 def test_wrong_settings_are_rejected_and_the_last_good_ones_stay(text: str) -> None:
     made = Snapshot()

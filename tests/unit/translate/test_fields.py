@@ -223,9 +223,12 @@ def test_a_secret_for_client_tls_is_for_gateways_and_for_those_that_are_selected
 
 
 def test_mesh_settings_that_no_struct_has_are_found_at_any_depth() -> None:
-    settings = "defaultConfig: {}\ntcpKeepalive: {prob: 1}\nconnectTimeout: 1s\n"
+    settings = "defaultConfig: {concurrency: 2}\ntcpKeepalive: {prob: 1}\nconnectTimeout: 1s\n"
     found = not_in_force(_obj("ConfigMap", {"mesh": settings}, name="istio", namespace="istio-system"))
-    assert [field for field, _ in found] == ["data.mesh.defaultConfig", "data.mesh.tcpKeepalive.prob"]
+    assert [field for field, _ in found] == [
+        "data.mesh.defaultConfig.concurrency",
+        "data.mesh.tcpKeepalive.prob",
+    ]
     elsewhere = not_in_force(_obj("ConfigMap", {"mesh": settings}, name="istio"))
     assert [field for field, _ in elsewhere] == ["data"]
     assert not_in_force(_obj("ConfigMap", {"mesh": settings}, namespace="istio-system")) == ()

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
+
+from argosy.resources.providers import SERVED
 from argosy.resources.semantics import names
 from argosy.resources.semantics.findings import Findings
 
@@ -45,7 +48,13 @@ def _provider(path: str, provider: dict[str, Any], findings: Findings) -> None:
         body = provider[kind] or {}
         if not isinstance(body, dict):
             findings.warn(f"{path}.{kind}", f"{names.shown(body)} is not a mapping")
-        elif kind in _SERVED:
+            continue
+        if (struct := SERVED.get(kind)) is not None:
+            try:
+                msgspec.convert(body, struct, str_keys=True)
+            except msgspec.ValidationError as error:
+                findings.warn(f"{path}.{kind}", f"{error}; nothing is sent to this provider")
+        if kind in _SERVED:
             _remote(f"{path}.{kind}", kind, body, findings)
 
 

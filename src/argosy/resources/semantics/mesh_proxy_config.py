@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from argosy.resources.duration import parse_duration
 from argosy.resources.networking.destination_rule import ClientTLSSettings
+from argosy.resources.proxy_settings import GatewayTopology, ProxyHeaders
 from argosy.resources.semantics import names, tls
 from argosy.resources.semantics.findings import Findings
 
@@ -63,6 +64,8 @@ class MeshProxyConfig(Struct, frozen=True, kw_only=True, rename="camel"):
     control_plane_auth_policy: AuthenticationPolicy = AuthenticationPolicy.NONE
     tracing: Tracing | None = None
     private_key_provider: PrivateKeyProvider | None = None
+    gateway_topology: GatewayTopology | None = None
+    proxy_headers: ProxyHeaders | None = None
 
 
 def check(path: str, value: dict[str, Any], findings: Findings) -> None:

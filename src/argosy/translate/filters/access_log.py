@@ -1,19 +1,25 @@
-"""The access log: a line or a JSON object a request or connection, under Istio's field names or as the mesh says."""
+"""Access logs: a line or a JSON object a request or connection, under Istio's field names or as somebody says; to
+a file or a service."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from enum import StrEnum
 
 from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import config_source_pb2
 from envoy.data.accesslog.v3 import accesslog_pb2 as data_pb2
 from envoy.extensions.access_loggers.file.v3 import file_pb2
+from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2
+from envoy.extensions.access_loggers.grpc.v3 import als_pb2
+from envoy.extensions.access_loggers.open_telemetry.v3 import logs_service_pb2
+from google.protobuf.message import Message
 from msgspec import Struct
 
-from argosy.model.ir import Mesh
+from argosy.model.providers import FileLog, LogService, ServiceLog
 from argosy.translate import wire
 
-NAME = "envoy.access_loggers.file"
 STDOUT = "/dev/stdout"
 
 # Names and values: Istio's default access log.
@@ -56,38 +62,19 @@ QUOTED = (
 )
 
 
-class Form(StrEnum):
-    JSON = "JSON"
-    TEXT = "TEXT"
-
-
 class Layer(StrEnum):
     HTTP = "HTTP"
     TCP = "TCP"
 
 
-class AccessLog(Struct, frozen=True):
-    """`path` "" is none; `format` "" is Istio's."""
-
-    path: str = ""
-    form: Form = Form.JSON
-    format: str = ""
+class Log(Struct, frozen=True):
+    to: FileLog | ServiceLog
+    cluster: str = ""  # of the service
+    expression: str = ""  # CEL: of which requests; "": of all
 
 
-OFF = AccessLog()
-
-
-def of_mesh(mesh: Mesh) -> AccessLog:
-    """What MeshConfig says of every proxy."""
-    if not mesh.access_log_file:
-        return OFF
-    form = Form.JSON if mesh.access_log_json else Form.TEXT
-    return AccessLog(mesh.access_log_file, form, mesh.access_log_format)
-
-
-def of_proxy(mesh: Mesh, asked: bool) -> AccessLog:
-    """What one proxy logs: on request as JSON to standard output, else as the mesh says."""
-    return AccessLog(STDOUT) if asked else of_mesh(mesh)
+ASKED = Log(FileLog(path=STDOUT, json=True))
+"""What a proxy logs that was asked to by itself."""
 
 
 _TCP_END = accesslog_pb2.AccessLogFilter(
@@ -95,17 +82,73 @@ _TCP_END = accesslog_pb2.AccessLogFilter(
 )
 
 
-def loggers(log: AccessLog, layer: Layer) -> list[accesslog_pb2.AccessLog]:
-    if not log.path:
-        return []
-    config = file_pb2.FileAccessLog(path=log.path)
-    if log.form is Form.JSON:
-        config.log_format.json_format.update(json.loads(log.format) if log.format else FIELDS)
+def loggers(logs: tuple[Log, ...], layer: Layer) -> Iterator[accesslog_pb2.AccessLog]:
+    for log in logs:
+        to = log.to
+        if isinstance(to, FileLog):
+            yield _logger("file", _file(to), log, layer)
+        elif to.kind is LogService.OPEN_TELEMETRY:
+            yield _logger("open_telemetry", _open_telemetry(to, log.cluster), log, layer)
+        elif to.kind is LogService.HTTP and layer is Layer.HTTP:
+            out = als_pb2.HttpGrpcAccessLogConfig(
+                common_config=_common(to, log.cluster),
+                additional_request_headers_to_log=to.request_headers,
+                additional_response_headers_to_log=to.response_headers,
+                additional_response_trailers_to_log=to.response_trailers,
+            )
+            yield _logger("http_grpc", out, log, layer)
+        elif to.kind is LogService.TCP and layer is Layer.TCP:
+            common = als_pb2.TcpGrpcAccessLogConfig(common_config=_common(to, log.cluster))
+            yield _logger("tcp_grpc", common, log, layer)
+
+
+def _logger(name: str, config: Message, log: Log, layer: Layer) -> accesslog_pb2.AccessLog:
+    out = accesslog_pb2.AccessLog(name=f"envoy.access_loggers.{name}", typed_config=wire.pack(config))
+    filters = []
+    if layer is Layer.TCP:
+        # tcp_proxy also reports the moment of connecting (for the metrics): one line a connection is enough.
+        filters.append(_TCP_END)
+    if log.expression:
+        cel = accesslog_pb2.ExtensionFilter(
+            name="cel", typed_config=wire.pack(cel_pb2.ExpressionFilter(expression=log.expression))
+        )
+        filters.append(accesslog_pb2.AccessLogFilter(extension_filter=cel))
+    if len(filters) > 1:
+        out.filter.and_filter.filters.extend(filters)
+    elif filters:
+        out.filter.CopyFrom(filters[0])
+    return out
+
+
+def _file(to: FileLog) -> file_pb2.FileAccessLog:
+    out = file_pb2.FileAccessLog(path=to.path)
+    out.log_format.omit_empty_values = to.omit_empty
+    if to.json:
+        out.log_format.json_format.update(json.loads(to.format) if to.format else FIELDS)
     else:
-        config.log_format.text_format_source.inline_string = log.format or _text()
-    # tcp_proxy also reports the moment of connecting (for the metrics): one line a connection is enough.
-    only = _TCP_END if layer is Layer.TCP else None
-    return [accesslog_pb2.AccessLog(name=NAME, typed_config=wire.pack(config), filter=only)]
+        out.log_format.text_format_source.inline_string = to.format or _text()
+    return out
+
+
+def _common(to: ServiceLog, cluster: str) -> als_pb2.CommonGrpcAccessLogConfig:
+    out = als_pb2.CommonGrpcAccessLogConfig(
+        log_name=to.name,
+        transport_api_version=config_source_pb2.ApiVersion.V3,
+        filter_state_objects_to_log=to.filter_state,
+    )
+    out.grpc_service.envoy_grpc.cluster_name = cluster
+    return out
+
+
+def _open_telemetry(to: ServiceLog, cluster: str) -> logs_service_pb2.OpenTelemetryAccessLogConfig:
+    """Istio: the line is the body, without a line's end; labels are attributes."""
+    out = logs_service_pb2.OpenTelemetryAccessLogConfig(
+        common_config=_common(to, cluster), disable_builtin_labels=True
+    )
+    out.body.string_value = (to.text or _text()).rstrip("\n")
+    for name, value in json.loads(to.labels or "{}").items():
+        out.attributes.values.add(key=name).value.string_value = str(value)
+    return out
 
 
 def _text() -> str:

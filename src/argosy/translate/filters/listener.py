@@ -5,6 +5,7 @@ from __future__ import annotations
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2
 from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2
+from envoy.extensions.filters.listener.proxy_protocol.v3 import proxy_protocol_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 
 from argosy.translate import wire
@@ -23,6 +24,14 @@ def http_inspector() -> listener_components_pb2.ListenerFilter:
     return listener_components_pb2.ListenerFilter(
         name="envoy.filters.listener.http_inspector",
         typed_config=wire.pack(http_inspector_pb2.HttpInspector()),
+    )
+
+
+def proxy_protocol() -> listener_components_pb2.ListenerFilter:
+    """Where a connection comes from, as the proxy before says in its first bytes."""
+    return listener_components_pb2.ListenerFilter(
+        name="envoy.filters.listener.proxy_protocol",
+        typed_config=wire.pack(proxy_protocol_pb2.ProxyProtocol()),
     )
 
 

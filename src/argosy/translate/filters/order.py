@@ -4,43 +4,45 @@ from __future__ import annotations
 
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
+from argosy.model.proxy_settings import ProxySettings
 from argosy.translate.filters import cors, fault, forward_proxy, loopback_guard, peer_authentication, router
 
+AS_USUAL = ProxySettings()
 HttpFilters = tuple[http_connection_manager_pb2.HttpFilter, ...]
 
 
-def inbound(port: int) -> HttpFilters:
+def inbound(port: int, proxy: ProxySettings = AS_USUAL) -> HttpFilters:
     """Requests to the application of a workload port."""
     return (
         peer_authentication.http_filter(port),  # who may not even speak
-        router.http_filter(),
+        router.http_filter(proxy),
     )
 
 
-def outbound() -> HttpFilters:
+def outbound(proxy: ProxySettings = AS_USUAL) -> HttpFilters:
     """Requests of the application to services (redirect), or to one declared upstream (explicit)."""
     return (
         cors.http_filter(),
         fault.http_filter(),
-        router.http_filter(),
+        router.http_filter(proxy),
     )
 
 
-def outbound_proxy(own_addresses: tuple[str, ...]) -> HttpFilters:
+def outbound_proxy(own_addresses: tuple[str, ...], proxy: ProxySettings = AS_USUAL) -> HttpFilters:
     """Requests of the application to any host (explicit)."""
     return (
         cors.http_filter(),
         fault.http_filter(),
         forward_proxy.http_filter(),  # resolves unknown hosts …
         loopback_guard.http_filter(own_addresses),  # … and this judges what they resolved to
-        router.http_filter(),
+        router.http_filter(proxy),
     )
 
 
-def gateway() -> HttpFilters:
+def gateway(proxy: ProxySettings = AS_USUAL) -> HttpFilters:
     """Requests from outside the mesh."""
     return (
         cors.http_filter(),
         fault.http_filter(),
-        router.http_filter(),
+        router.http_filter(proxy),
     )

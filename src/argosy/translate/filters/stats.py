@@ -58,34 +58,45 @@ _HTTP_TAGS = {
 _TCP_TAGS = {"request_protocol": "tcp", "response_flags": "%RESPONSE_FLAGS%"}
 
 
-def http(reporter: Reporter) -> list[accesslog_pb2.AccessLog]:
+def http(reporter: Reporter, silent: tuple[str, ...] = ()) -> list[accesslog_pb2.AccessLog]:
     tags = _tags(reporter) | _HTTP_TAGS
-    return [
-        _logger(
-            counters=[_counter("requests_total", tags)],
-            histograms=[
-                _histogram("request_duration_milliseconds", tags, "Milliseconds", "%DURATION%"),
-                _histogram("request_bytes", tags, "Bytes", "%BYTES_RECEIVED%"),
-                _histogram("response_bytes", tags, "Bytes", "%BYTES_SENT%"),
-            ],
-        )
-    ]
+    counters = {"REQUEST_COUNT": _counter("requests_total", tags)}
+    histograms = {
+        "REQUEST_DURATION": _histogram("request_duration_milliseconds", tags, "Milliseconds", "%DURATION%"),
+        "REQUEST_SIZE": _histogram("request_bytes", tags, "Bytes", "%BYTES_RECEIVED%"),
+        "RESPONSE_SIZE": _histogram("response_bytes", tags, "Bytes", "%BYTES_SENT%"),
+    }
+    return _reporting(counters, histograms, silent)
 
 
-def tcp(reporter: Reporter) -> list[accesslog_pb2.AccessLog]:
+def tcp(reporter: Reporter, silent: tuple[str, ...] = ()) -> list[accesslog_pb2.AccessLog]:
     """Opened when the upstream connection stands, the rest when the connection ends."""
     tags = _tags(reporter) | _TCP_TAGS
-    opened = _logger(counters=[_counter("tcp_connections_opened_total", tags)])
-    opened.filter.log_type_filter.types.append(data_pb2.AccessLogType.TcpUpstreamConnected)
-    closed = _logger(
-        counters=[
-            _counter("tcp_connections_closed_total", tags),
-            _counter("tcp_sent_bytes_total", tags, "%BYTES_SENT%"),
-            _counter("tcp_received_bytes_total", tags, "%BYTES_RECEIVED%"),
-        ]
+    opened = {"TCP_OPENED_CONNECTIONS": _counter("tcp_connections_opened_total", tags)}
+    closed = {
+        "TCP_CLOSED_CONNECTIONS": _counter("tcp_connections_closed_total", tags),
+        "TCP_SENT_BYTES": _counter("tcp_sent_bytes_total", tags, "%BYTES_SENT%"),
+        "TCP_RECEIVED_BYTES": _counter("tcp_received_bytes_total", tags, "%BYTES_RECEIVED%"),
+    }
+    moments = (
+        (opened, data_pb2.AccessLogType.TcpUpstreamConnected),
+        (closed, data_pb2.AccessLogType.TcpConnectionEnd),
     )
-    closed.filter.log_type_filter.types.append(data_pb2.AccessLogType.TcpConnectionEnd)
-    return [opened, closed]
+    found = []
+    for counters, moment in moments:
+        for logger in _reporting(counters, {}, silent):
+            logger.filter.log_type_filter.types.append(moment)
+            found.append(logger)
+    return found
+
+
+def _reporting(
+    counters: dict[str, Json], histograms: dict[str, Json], silent: tuple[str, ...]
+) -> list[accesslog_pb2.AccessLog]:
+    """By Istio's names. No logger at all where nothing is left of it."""
+    counted = [one for name, one in counters.items() if name not in silent]
+    measured = [one for name, one in histograms.items() if name not in silent]
+    return [_logger(counters=counted, histograms=measured)] if counted or measured else []
 
 
 def _tags(reporter: Reporter) -> dict[str, str]:

@@ -35,13 +35,17 @@ class TcpProxy(Struct, frozen=True, kw_only=True):
     clusters: Clusters
     reporter: stats.Reporter
     connections: PerConnection = AS_IT_COMES
-    log: access_log.AccessLog = access_log.OFF
+    logs: tuple[access_log.Log, ...] = ()
+    silent: tuple[str, ...] = ()  # metrics that are not reported
 
 
 def network_filter(key: TcpProxy) -> listener_components_pb2.Filter:
     out = tcp_proxy_pb2.TcpProxy(
         stat_prefix=key.stat_prefix,
-        access_log=[*stats.tcp(key.reporter), *access_log.loggers(key.log, access_log.Layer.TCP)],
+        access_log=[
+            *stats.tcp(key.reporter, key.silent),
+            *access_log.loggers(key.logs, access_log.Layer.TCP),
+        ],
     )
     out.access_log_options.flush_access_log_on_connected = True
     if key.reporter.side is stats.Side.DESTINATION:

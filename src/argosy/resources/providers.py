@@ -1,0 +1,90 @@
+"""Extension providers of MeshConfig that get log lines and spans: who, where and in which form.
+
+# Istio: mesh/v1alpha1/config.proto, MeshConfig.ExtensionProvider
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+
+class LogFormat(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    text: str = ""
+    labels: dict[str, Any] = {}
+
+
+class FileAccessLog(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    path: str = "/dev/stdout"
+    log_format: LogFormat | None = None
+    omit_empty_values: bool = False
+
+
+class GrpcAccessLog(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """envoyHttpAls and envoyTcpAls."""
+
+    service: str = ""
+    port: int = 0
+    log_name: str = ""
+    filter_state_objects_to_log: tuple[str, ...] = ()
+    additional_request_headers_to_log: tuple[str, ...] = ()
+    additional_response_headers_to_log: tuple[str, ...] = ()
+    additional_response_trailers_to_log: tuple[str, ...] = ()
+
+
+class OpenTelemetryAccessLog(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    service: str = ""
+    port: int = 0
+    log_name: str = ""
+    log_format: LogFormat | None = None
+
+
+class HttpHeader(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    name: str = ""
+    value: str = ""
+
+
+class HttpService(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    path: str = ""
+    timeout: str | None = None
+    headers: tuple[HttpHeader, ...] = ()
+
+
+class GrpcService(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    timeout: str | None = None
+    initial_metadata: tuple[HttpHeader, ...] = ()
+
+
+class Zipkin(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    service: str = ""
+    port: int = 0
+    max_tag_length: int = 0
+    enable_64bit_trace_id: bool = field(default=False, name="enable64bitTraceId")
+    path: str = ""
+
+
+class Datadog(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    service: str = ""
+    port: int = 0
+    max_tag_length: int = 0
+
+
+class OpenTelemetry(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    service: str = ""
+    port: int = 0
+    max_tag_length: int = 0
+    http: HttpService | None = None
+    grpc: GrpcService | None = None
+
+
+SERVED: dict[str, type[Struct]] = {
+    "envoyFileAccessLog": FileAccessLog,
+    "envoyHttpAls": GrpcAccessLog,
+    "envoyTcpAls": GrpcAccessLog,
+    "envoyOtelAls": OpenTelemetryAccessLog,
+    "zipkin": Zipkin,
+    "datadog": Datadog,
+    "opentelemetry": OpenTelemetry,
+}
+"""Kind of provider -> what it says."""
