@@ -37,6 +37,7 @@ class ConnectionManager(Struct, frozen=True, kw_only=True):
     port: int = 0  # INBOUND: the workload port
     service: str = ""  # INBOUND: the host that metrics name
     own_addresses: tuple[str, ...] = ()  # OUTBOUND_PROXY, TUNNEL: what unknown hosts must not resolve to
+    resolving: order.Resolving = order.Resolving.NEVER  # OUTBOUND
     log: access_log.AccessLog = access_log.OFF
 
 
@@ -79,7 +80,7 @@ def _filters(key: ConnectionManager) -> order.HttpFilters:
         case Place.INBOUND:
             return order.inbound(key.port)
         case Place.OUTBOUND:
-            return order.outbound()
+            return order.outbound(key.resolving)
         case Place.OUTBOUND_PROXY | Place.TUNNEL:
             return order.outbound_proxy(key.own_addresses)
         case Place.GATEWAY:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
+
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from argosy.translate.filters import cors, fault, forward_proxy, loopback_guard, peer_authentication, router
+
+
+class Resolving(Enum):
+    """Whether some host of the listener is looked up by the proxy, by its name in the request (DYNAMIC_DNS)."""
+
+    NEVER = auto()
+    BY_NAME = auto()
+
 
 HttpFilters = tuple[http_connection_manager_pb2.HttpFilter, ...]
 
@@ -17,11 +27,12 @@ def inbound(port: int) -> HttpFilters:
     )
 
 
-def outbound() -> HttpFilters:
+def outbound(resolves: Resolving = Resolving.NEVER) -> HttpFilters:
     """Requests of the application to services (redirect), or to one declared upstream (explicit)."""
     return (
         cors.http_filter(),
         fault.http_filter(),
+        *((forward_proxy.http_filter(),) if resolves is Resolving.BY_NAME else ()),  # hosts under a wildcard
         router.http_filter(),
     )
 
