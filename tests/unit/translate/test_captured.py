@@ -174,6 +174,23 @@ def test_or_in_the_tls_hello() -> None:
     ]
 
 
+def test_at_a_listener_of_a_sidecar_too() -> None:
+    snapshot = mesh(dynamic(Protocol.HTTP))
+    put(
+        snapshot,
+        """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: s, namespace: default}
+spec: {egress: [{port: {number: 9999, protocol: HTTP, name: http}, bind: 127.0.0.1, captureMode: NONE, hosts: ["./*"]}]}
+""",
+    )
+    scope = Scope(interception=Interception.REDIRECT, sidecar="default/s")
+    found = Compiler(snapshot).shared(scope).resources[LISTENER]
+    made = found["127.0.0.1_9999"]
+    assert "envoy.filters.http.dynamic_forward_proxy" in str(decoded(made))
+
+
 @pytest.mark.parametrize("protocol", [Protocol.HTTP, Protocol.TLS])
 @pytest.mark.parametrize(
     ("scope", "kind"),
