@@ -55,6 +55,7 @@ class Resolution(StrEnum):
     STATIC = "STATIC"
     DNS = "DNS"
     DNS_ROUND_ROBIN = "DNS_ROUND_ROBIN"
+    DYNAMIC_DNS = "DYNAMIC_DNS"  # the name that each request or TLS hello has, of a wildcard
     NONE = "NONE"
 
 

@@ -126,7 +126,7 @@ TABLE: tuple[Limit, ...] = (
     Limit(
         "ServiceEntry",
         "spec.resolution",
-        "is not served yet: the object is not in force; name the hosts and use DNS, or use NONE",
+        "is not served by gateways: requests that they send to these hosts find no endpoint; name hosts and use DNS",
         _if("DYNAMIC_DNS"),
     ),
     Limit("ServiceEntry", "spec.endpoints[*].network", _NETWORK),

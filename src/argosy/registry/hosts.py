@@ -19,7 +19,7 @@ from argosy.model.updates import Ref
 from argosy.registry.workloads import Entry, interned, lower_inline
 from argosy.resources.core import Service
 from argosy.resources.networking import ServiceEntry
-from argosy.resources.networking.service_entry import Location, Resolution
+from argosy.resources.networking.service_entry import Location
 
 EXPORT_ANNOTATION = "networking.istio.io/exportTo"
 SERVICE_ACCOUNTS_ANNOTATION = "argosy.dev/service-accounts"
@@ -142,8 +142,6 @@ def lower_service(obj: Service, *, domain_suffix: str, trust_domain: str) -> tup
 def lower_service_entry(obj: ServiceEntry) -> tuple[Claim, ...]:
     """A claim for each host. Raises LoweringError with the field."""
     meta, spec = obj.metadata, obj.spec
-    if spec.resolution is Resolution.DYNAMIC_DNS:
-        raise LoweringError("spec.resolution", "DYNAMIC_DNS is not served yet; use DNS and list the hosts")
     resolution = ir.Resolution(spec.resolution)
     template = ir.Service(
         hostname="",
@@ -184,7 +182,7 @@ def lower_service_entry(obj: ServiceEntry) -> tuple[Claim, ...]:
 def _inline(
     host: str, namespace: str, resolution: ir.Resolution, written: tuple[Entry, ...]
 ) -> tuple[Entry, ...]:
-    if resolution is ir.Resolution.NONE:
+    if resolution in (ir.Resolution.NONE, ir.Resolution.DYNAMIC_DNS):
         return ()
     by_name = resolution in (ir.Resolution.DNS, ir.Resolution.DNS_ROUND_ROBIN)
     if by_name and not written and not host.startswith("*"):

@@ -23,6 +23,7 @@ from argosy.model.scope import Scope
 from argosy.translate import listener_outbound as listeners
 from argosy.translate import names, options, outbound
 from argosy.translate.domains import Claims
+from argosy.translate.filters.order import Resolving
 from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters
 from argosy.translate.http_or_tcp import Handling, outbound_handling
 
@@ -43,8 +44,27 @@ BLOCKS = "/"
 """At the end of what is claimed: the listener's connections to blocks of addresses."""
 
 
-def claims(service: ir.Service, port: int) -> tuple[str, ...]:
-    """The listeners at which connections to a port of a service come in."""
+RESOLVING = "?"
+"""The same: that hosts of requests are looked up."""
+
+
+def listener_of(claimed: str) -> str:
+    return claimed.rstrip(BLOCKS + RESOLVING)
+
+
+def claims(service: ir.Service, port: ir.ServicePort, at: str) -> tuple[str, ...]:
+    """What a port of a service claims: the listeners at which its connections come in. `at`: the one address of all
+    that a Sidecar captures."""
+    http = outbound_handling(port.protocol) is Handling.HTTP
+    names = (
+        (f"{at or listeners.WILDCARD}_{port.number}",) if at or http else _by_address(service, port.number)
+    )
+    if http and service.resolution is ir.Resolution.DYNAMIC_DNS:
+        return (*names, *(f"{name}{RESOLVING}" for name in names))
+    return names
+
+
+def _by_address(service: ir.Service, port: int) -> tuple[str, ...]:
     plain = tuple(f"{one}_{port}" for one in service.addresses if "/" not in one)
     if len(plain) < len(service.addresses):
         return (*plain, f"{listeners.WILDCARD}_{port}{BLOCKS}")
@@ -85,6 +105,7 @@ def captured(
         if first is not None
         else AS_IT_COMES,
         options=options.of_scope(reader, scope),
+        resolving=Resolving.BY_NAME if claimed.holder(f"{name}{RESOLVING}") else Resolving.NEVER,
     )
 
 
@@ -156,8 +177,19 @@ def _tls(reader: Reader, scope: Scope, owner: Owner, at: str) -> Iterator[listen
         blocks = owner.blocks if at or not subnets else _narrowed(owner.blocks, subnets)
         if blocks or not (owner.blocks or (subnets and not at)):
             yield listeners.Chain(
-                server_names=server_names, blocks=blocks, clusters=clusters, connections=connections
+                server_names=server_names,
+                blocks=blocks,
+                clusters=clusters,
+                connections=connections,
+                resolving=_resolving(reader, clusters),
             )
+
+
+def _resolving(reader: Reader, clusters: Clusters) -> Resolving:
+    """ALL: one filter is for every cluster of a chain."""
+    services = (reader.service(names.of_outbound(name)[0]) for name, _ in clusters)
+    by_name = all(one is not None and one.resolution is ir.Resolution.DYNAMIC_DNS for one in services)
+    return Resolving.BY_NAME if by_name else Resolving.NEVER
 
 
 def _narrowed(blocks: tuple[str, ...], subnets: tuple[str, ...]) -> tuple[str, ...]:
@@ -202,6 +234,7 @@ def _with(chain: listeners.Chain, server_names: tuple[str, ...], blocks: tuple[s
         clusters=chain.clusters,
         connections=chain.connections,
         detect=chain.detect,
+        resolving=chain.resolving,
     )
 
 

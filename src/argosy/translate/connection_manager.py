@@ -41,6 +41,7 @@ class ConnectionManager(Struct, frozen=True, kw_only=True):
     service: str = ""  # INBOUND: the host that metrics name
     own_addresses: tuple[str, ...] = ()  # OUTBOUND_PROXY, TUNNEL: what unknown hosts must not resolve to
     options: options.Options = options.NONE
+    resolving: order.Resolving = order.Resolving.NEVER  # OUTBOUND
 
 
 def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
@@ -115,7 +116,7 @@ def _filters(key: ConnectionManager) -> order.HttpFilters:
         case Place.INBOUND:
             return order.inbound(key.port, key.options.proxy)
         case Place.OUTBOUND:
-            return order.outbound(key.options.proxy)
+            return order.outbound(key.options.proxy, key.resolving)
         case Place.OUTBOUND_PROXY | Place.TUNNEL:
             return order.outbound_proxy(key.own_addresses, key.options.proxy)
         case Place.GATEWAY:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from msgspec import Struct
 
-from argosy.model.ir import Service
+from argosy.model.ir import Resolution, Service
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, Scope
 from argosy.model.sidecars import EVERY_PORT, EgressListener
 from argosy.translate import connection_manager, domains, options, outbound, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
 from argosy.translate.filters import stats, tcp_proxy
+from argosy.translate.filters.order import Resolving
 from argosy.translate.generator import generator
 from argosy.translate.http_or_tcp import Handling, outbound_handling
 from argosy.translate.resource import Resource
@@ -63,6 +64,7 @@ class BoundEgressKey(Struct, frozen=True, kw_only=True):
     http: bool
     clusters: tcp_proxy.Clusters = ()
     options: options.Options = options.NONE
+    resolving: Resolving = Resolving.NEVER
 
     @property
     def name(self) -> str:
@@ -74,7 +76,11 @@ def bound_egress(key: BoundEgressKey) -> listener_pb2.Listener:
     prefix = f"outbound_{key.name}"
     if key.http:
         manager = ConnectionManager(
-            place=Place.OUTBOUND, route=key.name, stat_prefix=prefix, options=key.options
+            place=Place.OUTBOUND,
+            route=key.name,
+            stat_prefix=prefix,
+            resolving=key.resolving,
+            options=key.options,
         )
         handler = connection_manager.network_filter(manager)
     else:
@@ -107,6 +113,7 @@ def bound_listener(scope: Scope, written: EgressListener, reader: Reader) -> Res
             http=http,
             clusters=() if http else _clusters(reader, scope, written),
             options=options.of_scope(reader, scope),
+            resolving=_resolving(reader, scope, written) if http else Resolving.NEVER,
         )
     )
 
@@ -122,6 +129,12 @@ def _imported(reader: Reader, scope: Scope, written: EgressListener) -> list[tup
             (service, port.number) for port in service.ports if written.port in (EVERY_PORT, port.number)
         ]
     return sorted(found, key=lambda one: (one[0].created, one[0].hostname, one[1]))
+
+
+def _resolving(reader: Reader, scope: Scope, written: EgressListener) -> Resolving:
+    services = (service for service, _ in _imported(reader, scope, written))
+    by_name = any(service.resolution is Resolution.DYNAMIC_DNS for service in services)
+    return Resolving.BY_NAME if by_name else Resolving.NEVER
 
 
 def _clusters(reader: Reader, scope: Scope, written: EgressListener) -> tcp_proxy.Clusters:

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from argosy.translate import connection_manager, names, options, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
-from argosy.translate.filters import listener, stats, tcp_proxy
+from argosy.translate.filters import forward_proxy, listener, stats, tcp_proxy
+from argosy.translate.filters.order import Resolving
 from argosy.translate.generator import generator
 from argosy.translate.http_or_tcp import Handling
 
@@ -155,6 +156,7 @@ class Chain(Struct, frozen=True, kw_only=True):
     clusters: tcp_proxy.Clusters
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     detect: bool = False  # HTTP goes by the routes of the port
+    resolving: Resolving = Resolving.NEVER  # of the name in the TLS hello
 
 
 class CapturedListenerKey(Struct, frozen=True, kw_only=True):
@@ -168,6 +170,7 @@ class CapturedListenerKey(Struct, frozen=True, kw_only=True):
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     options: options.Options = options.NONE
+    resolving: Resolving = Resolving.NEVER  # of the host of a request
 
     @property
     def name(self) -> str:
@@ -185,7 +188,13 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
     )
     prefix = f"outbound_{key.name}"
     manager = connection_manager.network_filter(
-        ConnectionManager(place=Place.OUTBOUND, route=str(key.port), stat_prefix=prefix, options=key.options)
+        ConnectionManager(
+            place=Place.OUTBOUND,
+            route=str(key.port),
+            stat_prefix=prefix,
+            resolving=key.resolving,
+            options=key.options,
+        )
     )
     proxy = tcp_proxy.TcpProxy(
         stat_prefix=prefix,
@@ -206,7 +215,8 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         target = replace(proxy, clusters=chain.clusters, connections=chain.connections)
         if chain.detect:
             _told_apart(out, chain, manager).application_protocols.extend(_HTTP)
-        _told_apart(out, chain, tcp_proxy.network_filter(target))
+        looked_up = (forward_proxy.network_filter(key.port),) if chain.resolving is Resolving.BY_NAME else ()
+        _told_apart(out, chain, *looked_up, tcp_proxy.network_filter(target))
     match key.handling:
         case Handling.HTTP:
             out.filter_chains.add(filters=[manager])
@@ -225,9 +235,9 @@ _HTTP = ("http/1.0", "http/1.1", "h2c")
 
 
 def _told_apart(
-    out: listener_pb2.Listener, chain: Chain, handler: listener_components_pb2.Filter
+    out: listener_pb2.Listener, chain: Chain, *filters: listener_components_pb2.Filter
 ) -> listener_components_pb2.FilterChainMatch:
-    match = out.filter_chains.add(filters=[handler]).filter_chain_match
+    match = out.filter_chains.add(filters=filters).filter_chain_match
     match.server_names.extend(chain.server_names)
     for block in chain.blocks:
         address, _, length = block.partition("/")

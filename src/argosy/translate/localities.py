@@ -11,6 +11,9 @@ from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.translate.endpoint import EndpointKey, LocalityKey
 
+Rank = tuple[int, int]
+NEAREST: Rank = (0, 0)
+
 
 def balancing_of(
     service: ir.Service, policy: ir.TrafficPolicy, mesh: ir.Mesh
@@ -30,8 +33,9 @@ def of(
     balancing: locality.LocalityBalancing | None,
 ) -> tuple[LocalityKey, ...]:
     """The healthy ones, by priority and locality; sorted, so that equal sets give equal bytes."""
-    groups: dict[tuple[tuple[int, int], str], dict[tuple[str, int], EndpointKey]] = {}
+    groups: dict[tuple[Rank, str], dict[tuple[str, int], EndpointKey]] = {}
     client = dict(scope.client)
+    ranks: dict[tuple[ir.Pairs, str, str], Rank] = {}
     healthy = tuple(endpoint for endpoint in endpoints if endpoint.healthy)
     for endpoint, mutual in zip(healthy, mutual_tls(reader, healthy, port), strict=True):
         key = EndpointKey(
@@ -41,10 +45,7 @@ def of(
             mtls=int(mutual),
             workload=_workload(endpoint),
         )
-        rank = (0, 0)
-        if balancing is not None and not balancing.distribute:
-            has = locality.described(dict(endpoint.labels), endpoint.locality, endpoint.network)
-            rank = locality.rank(balancing, client, has)
+        rank = _rank(balancing, client, endpoint, ranks) if balancing is not None else NEAREST
         groups.setdefault((rank, endpoint.locality), {})[key.address, key.port] = key
     # Envoy wants priorities without gaps.
     priorities = {rank: priority for priority, rank in enumerate(sorted({rank for rank, _ in groups}))}
@@ -54,6 +55,24 @@ def of(
     )
     shares = locality.shares(balancing, client.get(locality.LOCALITY, "")) if balancing is not None else ()
     return tuple(_shared_out(found, shares)) if shares else found
+
+
+def _rank(
+    balancing: locality.LocalityBalancing,
+    client: dict[str, str],
+    endpoint: ir.Endpoint,
+    known: dict[tuple[ir.Pairs, str, str], Rank],
+) -> Rank:
+    """How far away; of endpoints that are alike once."""
+    if balancing.distribute:
+        return NEAREST
+    labels = endpoint.labels if balancing.priority else ()
+    alike = (labels, endpoint.locality, endpoint.network)
+    rank = known.get(alike)
+    if rank is None:
+        has = locality.described(dict(labels), endpoint.locality, endpoint.network)
+        rank = known[alike] = locality.rank(balancing, client, has)
+    return rank
 
 
 def _shared_out(

@@ -197,7 +197,7 @@ class SharedView(PatchedView):
         for port, wanted in after.items():
             touched = {*self.addresses.wants.get((host, port), ()), *wanted}
             self.addresses.update((host, port), wanted)
-            for name in {one.removesuffix(captured.BLOCKS) for one in touched}:
+            for name in {captured.listener_of(one) for one in touched}:
                 self._capture(name)
 
     def _replan_virtual_hosts(self, host: str, old: HostPlan, new: HostPlan) -> None:
@@ -381,12 +381,8 @@ def host_plan(scope: Scope, host: str, reader: Reader) -> HostPlan | None:
             ranked = tuple(domains.ranks(service, wanted).items())
             virtual_hosts.append(VirtualHostPlan(str(port.number), port.number, ranked))
         at = egress.captured_address(reader, scope, port.number) if scope.sidecar else ""
-        if at or handling is Handling.HTTP:
-            names_of: tuple[str, ...] = (f"{at or listeners.WILDCARD}_{port.number}",)
-        else:
-            names_of = captured.claims(service, port.number)
         rank = (0, service.created, service.hostname)
-        captures += [(port.number, name, rank) for name in names_of]
+        captures += [(port.number, name, rank) for name in captured.claims(service, port, at)]
     return HostPlan(clusters=planned, virtual_hosts=tuple(virtual_hosts), captured=tuple(captures))
 
 

@@ -98,11 +98,18 @@ virtual_service = st.builds(
     export,
 )
 balancer = some(loadBalancer=st.sampled_from(("RANDOM", "ROUND_ROBIN")).map(lambda kind: {"simple": kind}))
+by_locality = st.sampled_from(
+    (
+        {"outlierDetection": {}},
+        {"outlierDetection": {}, "loadBalancer": {"localityLbSetting": {"failoverPriority": ["app"]}}},
+        {"loadBalancer": {"localityLbSetting": {"enabled": False}}},
+    )
+)
 destination_rule = st.builds(
     lambda host, more, export: {"host": host, "exportTo": export} | more,
     hosts,
     some(
-        trafficPolicy=balancer,
+        trafficPolicy=st.one_of(balancer, by_locality),
         subsets=st.just([{"name": "v1", "labels": {"version": "v1"}}]),
         workloadSelector=labels.map(lambda found: {"matchLabels": found}),
     ),
@@ -215,7 +222,12 @@ class PutService:
     ref = None
 
     def __init__(
-        self, hostname: str, ports: tuple[int, ...], namespace: str, export: tuple[str, ...]
+        self,
+        hostname: str,
+        ports: tuple[int, ...],
+        namespace: str,
+        export: tuple[str, ...],
+        alias_of: str = "",
     ) -> None:
         self.service = ir.Service(
             hostname=hostname,
@@ -223,12 +235,15 @@ class PutService:
             namespace=namespace,
             ports=tuple(ir.ServicePort(name="p", number=port, protocol=ir.Protocol.HTTP) for port in ports),
             export_to=export,
+            alias_of=alias_of,
         )
 
     def __repr__(self) -> str:
         return f"PutService({self.service!r})"
 
     def __call__(self, world: World) -> set[Fact]:
+        if self.service.alias_of and world.services.get(self.service.hostname) != self.service:
+            world.endpoints.pop(self.service.hostname, None)
         world.services[self.service.hostname] = self.service
         return world.snapshot.put_service(self.service)
 
@@ -290,6 +305,7 @@ changes: st.SearchStrategy[Any] = st.one_of(
         namespaces,
         st.sampled_from((("*",), ("shop",), ("~",))),
     ),
+    st.builds(PutService, full, st.just(()), namespaces, st.just(("*",)), full),
     st.builds(RemoveService, full),
     st.builds(PutEndpoints, full, st.lists(st.sampled_from(PORTS), max_size=2)),
 )
@@ -315,7 +331,7 @@ def answers(made: Snapshot, seen: list[Scope]) -> Answers:
         reader = Reader(made)
         found[question, *args] = (getattr(reader, question)(*args), frozenset(reader.facts))
 
-    for question in ("hosts", "virtual_hosts", "mesh"):
+    for question in ("hosts", "virtual_hosts", "mesh", "traits"):
         ask(question)
     for namespace in NAMESPACES:
         for of in LABELS:
@@ -324,6 +340,8 @@ def answers(made: Snapshot, seen: list[Scope]) -> Answers:
     for host in FULL:
         ask("service", host)
         ask("endpoints", host)
+        ask("concrete", host)
+        ask("aliases", host)
     for scope in dict.fromkeys(seen):
         ask("outbound", scope)
         for host in Reader(made).virtual_hosts():
@@ -346,6 +364,7 @@ def answers(made: Snapshot, seen: list[Scope]) -> Answers:
                 ask("visible_at", scope, host, port)
                 ask("route_table", scope, host, port)
                 ask("tcp_destinations", scope, host, port)
+                ask("tcp_routes", scope, host, port)
     return found
 
 
@@ -354,6 +373,7 @@ def spoken_of(world: World, change: Any) -> frozenset[Fact]:
         return world.snapshot.facts_of(*change.ref)
     hostname = change.service.hostname if isinstance(change, PutService) else change.hostname
     own = {Fact(FactKind.SERVICE, hostname), Fact(FactKind.ENDPOINTS, hostname)}
+    own |= {Fact(FactKind.SERVICE, one) for one in world.snapshot.aliases.chain(hostname)}
     return frozenset(own | {Fact(FactKind.ROUTES, wildcard) for wildcard in patterns(hostname)[1:]})
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from argosy.registry.backing import SERVICE_LABEL
 from argosy.registry.hosts import EXPORT_ANNOTATION, SERVICE_ACCOUNTS_ANNOTATION
 from argosy.registry.workloads import HEALTH_CHECKS_ANNOTATION, PORTS_ANNOTATION
 from argosy.resources.kinds import decode
 from argosy.resources.meta import Object
 
 REVIEWS = "reviews.default.svc.cluster.local"
+PORTS = [{"name": "http", "port": 8080}]
 
 
 def _meta(name: str, more: dict[str, Any]) -> dict[str, Any]:
@@ -76,5 +78,31 @@ def workload(
             "metadata": _meta(name, {"annotations": annotations, "labels": meta_labels or {}}),
             "spec": spec,
             "status": {"conditions": [{"type": "Healthy", "status": healthy}] if healthy else []},
+        }
+    )
+
+
+def endpoints(
+    *addresses: str, name: str = "reviews", ports: Any = PORTS, labels: Any = None, **subset: Any
+) -> Object:
+    body = {"ports": ports, **subset}
+    if addresses:
+        body["addresses"] = [{"ip": one} for one in addresses]
+    metadata = _meta(name, {"labels": labels or {}})
+    return decode({"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": [body]})
+
+
+def slice_of(
+    *addresses: str, name: str = "a", of: str = "reviews", kind: str = "IPv4", ports: Any = PORTS, **one: Any
+) -> Object:
+    labels = {SERVICE_LABEL: of} if of else {}
+    return decode(
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": _meta(name, {"labels": labels}),
+            "addressType": kind,
+            "endpoints": [{"addresses": [address], **one} for address in addresses],
+            "ports": ports,
         }
     )

@@ -2,42 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from argosy.registry.backing import SERVICE_LABEL
-from argosy.resources.kinds import decode
-from argosy.resources.meta import Object
-from tests.unit.registry.objects import REVIEWS, service, workload
+from tests.unit.registry.objects import REVIEWS, endpoints, service, slice_of, workload
 from tests.unit.registry.told import Told
 
-PORTS = [{"name": "http", "port": 8080}]
 BARE = service("reviews", selector={})
-
-
-def endpoints(*addresses: str, ports: Any = PORTS, labels: Any = None, **subset: Any) -> Object:
-    body = {"ports": ports, **subset}
-    if addresses:
-        body["addresses"] = [{"ip": one} for one in addresses]
-    metadata = {"name": "reviews", "namespace": "default", "labels": labels or {}}
-    return decode({"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": [body]})
-
-
-def slice_of(
-    *addresses: str, name: str = "a", of: str = "reviews", kind: str = "IPv4", ports: Any = PORTS, **one: Any
-) -> Object:
-    labels = {SERVICE_LABEL: of} if of else {}
-    return decode(
-        {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {"name": name, "namespace": "default", "labels": labels},
-            "addressType": kind,
-            "endpoints": [{"addresses": [address], **one} for address in addresses],
-            "ports": ports,
-        }
-    )
 
 
 @pytest.mark.parametrize("first", [0, 1])

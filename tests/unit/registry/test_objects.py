@@ -356,7 +356,6 @@ def test_a_service_that_is_removed_and_put_back_in_one_breath_tells_what_differs
             workload("w", sidecar=[{"workload": 1, "bind": 2, "application": 3, "protocol": "x"}]),
             "'x' is not one of",
         ),
-        (service_entry("s", "a.com", resolution="DYNAMIC_DNS"), "spec.resolution: DYNAMIC_DNS"),
         (service("s", type="ExternalName"), "spec.externalName"),
     ],
 )

@@ -14,9 +14,10 @@ from argosy.registry import hosts
 from argosy.registry.objects import ObjectRegistry
 from argosy.resources.meta import Object
 from tests.long.conftest import count
-from tests.unit.registry.objects import service, service_entry, workload
+from tests.unit.registry.objects import endpoints, service, service_entry, slice_of, workload
 
 NAMES = ("default/a", "default/a", "default/b", "shop/a")
+ADDRESSES = ("10.5.5.5", "10.6.6.6")
 HOSTS = ("x.com", "a.default.svc.cluster.local")
 selectors = st.sampled_from(({}, {"app": "a"}, {"app": "a"}, {"app": "a", "version": "v1"}))
 ports = st.lists(
@@ -61,16 +62,40 @@ workloads = st.builds(
     selectors,
     st.fixed_dictionaries({}, optional={"sidecar": st.just(SIDECAR), "weight": st.sampled_from((1, 2))}),
 )
+bare = st.builds(
+    lambda name, ports, more: service(name, *({"name": n, "port": p} for n, p in ports), selector={}, **more),
+    st.sampled_from(NAMES),
+    ports,
+    st.sampled_from(
+        ({}, {"type": "ExternalName", "externalName": "b.default.svc.cluster.local", "ports": []}, {})
+    ),
+)
+backings = st.one_of(
+    st.builds(
+        lambda name, address: endpoints(address, name=name),
+        st.sampled_from(NAMES),
+        st.sampled_from(ADDRESSES),
+    ),
+    st.builds(
+        lambda name, of, address, kind: slice_of(address, name=name, of=of, kind=kind),
+        st.sampled_from(NAMES),
+        st.sampled_from(("a", "b", "")),
+        st.sampled_from(ADDRESSES),
+        st.sampled_from(("IPv4", "IPv4", "FQDN")),
+    ),
+)
 removals = st.tuples(
-    st.sampled_from(("Service", "ServiceEntry", "WorkloadEntry")), st.sampled_from(NAMES)
+    st.sampled_from(("Service", "ServiceEntry", "WorkloadEntry", "Endpoints", "EndpointSlice")),
+    st.sampled_from(NAMES),
 ).map(lambda ref: (ref[0], *ref[1].split("/")))
 
 
 def state(made: Snapshot) -> tuple[Any, ...]:
-    return made.services, made.endpoints, made.workloads
+    aliases = {host: made.aliases.get(host) for host in (*HOSTS, "b.default.svc.cluster.local")}
+    return made.services, made.endpoints, made.workloads, aliases
 
 
-changes = st.lists(st.one_of(services, entries, workloads, removals), min_size=4, max_size=20)
+changes = st.lists(st.one_of(services, entries, workloads, bare, backings, removals), min_size=4, max_size=20)
 
 
 @settings(max_examples=150, deadline=None)

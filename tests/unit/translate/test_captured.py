@@ -8,10 +8,10 @@ import pytest
 
 from argosy.model import ir
 from argosy.model.ir import Protocol, Resolution
-from argosy.model.scope import Interception, Scope
+from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.snapshot import Snapshot
 from argosy.translate.compiler import Compiler
-from argosy.translate.resource import LISTENER
+from argosy.translate.resource import CLUSTER, LISTENER
 from tests.unit.translate.mesh import decoded, put, service
 
 REDIRECT = Scope(interception=Interception.REDIRECT)
@@ -133,6 +133,76 @@ def test_blocks_come_and_go() -> None:
     assert clusters() == ""
     compiler.apply(snapshot.put_service(entry("two", "10.2.0.0/16")))
     assert "two.example" in clusters()
+
+
+# --- names under a wildcard -----------------------------------------------------------------------------------------
+
+
+def dynamic(protocol: Protocol) -> ir.Service:
+    return service(
+        "wild",
+        (9999, protocol),
+        hostname="*.wild.example",
+        resolution=Resolution.DYNAMIC_DNS,
+        kubernetes=False,
+        external=True,
+    )
+
+
+def filters(snapshot: Snapshot) -> list[str]:
+    """Of HTTP, or of the chain for the wildcard."""
+    chain = listeners(snapshot)["0.0.0.0_9999"]["filter_chains"][0]
+    config = chain["filters"][-1]["typed_config"]
+    return [one["name"] for one in config.get("http_filters", chain["filters"])]
+
+
+def test_a_host_under_a_wildcard_is_looked_up_by_its_name_in_the_request() -> None:
+    web = entry("web", protocol=Protocol.HTTP)
+    assert "envoy.filters.http.dynamic_forward_proxy" not in filters(mesh(web))
+    assert filters(mesh(web, dynamic(Protocol.HTTP)))[-2:] == [
+        "envoy.filters.http.dynamic_forward_proxy",
+        "envoy.filters.http.router",
+    ]
+
+
+def test_or_in_the_tls_hello() -> None:
+    snapshot = mesh(dynamic(Protocol.TLS))
+    assert chains(snapshot)["", "*.wild.example", ""] == "*.wild.example"
+    assert filters(snapshot) == [
+        "envoy.filters.network.sni_dynamic_forward_proxy",
+        "envoy.filters.network.tcp_proxy",
+    ]
+
+
+def test_at_a_listener_of_a_sidecar_too() -> None:
+    snapshot = mesh(dynamic(Protocol.HTTP))
+    put(
+        snapshot,
+        """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: s, namespace: default}
+spec: {egress: [{port: {number: 9999, protocol: HTTP, name: http}, bind: 127.0.0.1, captureMode: NONE, hosts: ["./*"]}]}
+""",
+    )
+    scope = Scope(interception=Interception.REDIRECT, sidecar="default/s")
+    found = Compiler(snapshot).shared(scope).resources[LISTENER]
+    made = found["127.0.0.1_9999"]
+    assert "envoy.filters.http.dynamic_forward_proxy" in str(decoded(made))
+
+
+@pytest.mark.parametrize("protocol", [Protocol.HTTP, Protocol.TLS])
+@pytest.mark.parametrize(
+    ("scope", "kind"),
+    [
+        (REDIRECT, "envoy.clusters.dynamic_forward_proxy"),
+        (Scope(), "envoy.clusters.dynamic_forward_proxy"),
+        (Scope(type=ProxyType.ROUTER), ""),
+    ],
+)
+def test_its_cluster_looks_names_up(protocol: Protocol, scope: Scope, kind: str) -> None:
+    made = Compiler(mesh(dynamic(protocol))).shared(scope).resources[CLUSTER]["outbound|9999||*.wild.example"]
+    assert decoded(made).get("cluster_type", {}).get("name", "") == kind
 
 
 # --- subnets of routes ----------------------------------------------------------------------------------------------

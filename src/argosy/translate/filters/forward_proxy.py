@@ -15,10 +15,14 @@ import ipaddress
 from enum import Enum, auto
 
 from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.clusters.dynamic_forward_proxy.v3 import cluster_pb2 as forward_proxy_pb2
 from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
 from envoy.extensions.filters.http.dynamic_forward_proxy.v3 import dynamic_forward_proxy_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3 import (
+    sni_dynamic_forward_proxy_pb2 as sni_forward_proxy_pb2,
+)
 from envoy.type.matcher.v3 import address_pb2 as address_matcher_pb2
 from google.protobuf import any_pb2
 from xds.core.v3 import cidr_pb2
@@ -27,6 +31,7 @@ from argosy.translate import wire
 from argosy.translate.generator import field
 
 NAME = "envoy.filters.http.dynamic_forward_proxy"
+SNI_NAME = "envoy.filters.network.sni_dynamic_forward_proxy"
 
 # Linux connects 0.0.0.0 and :: to the loopback, and an IPv4-mapped address to its IPv4 one.
 LOOPBACK = ("0.0.0.0/8", "127.0.0.0/8", "::/128", "::1/128", "::ffff:0.0.0.0/104", "::ffff:127.0.0.0/104")
@@ -52,6 +57,12 @@ def dns_cache() -> dns_cache_pb2.DnsCacheConfig:
 def http_filter() -> http_connection_manager_pb2.HttpFilter:
     config = dynamic_forward_proxy_pb2.FilterConfig(dns_cache_config=dns_cache(), save_upstream_address=True)
     return http_connection_manager_pb2.HttpFilter(name=NAME, typed_config=wire.pack(config))
+
+
+def network_filter(port: int) -> listener_components_pb2.Filter:
+    """Before a TCP proxy to such a cluster: the name in the TLS hello is looked up."""
+    config = sni_forward_proxy_pb2.FilterConfig(dns_cache_config=dns_cache(), port_value=port)
+    return listener_components_pb2.Filter(name=SNI_NAME, typed_config=wire.pack(config))
 
 
 class Verification(Enum):

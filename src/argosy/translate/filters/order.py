@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
+
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from argosy.model.proxy_settings import ProxySettings
 from argosy.translate.filters import cors, fault, forward_proxy, loopback_guard, peer_authentication, router
 
 AS_USUAL = ProxySettings()
+
+
+class Resolving(Enum):
+    """Whether some host of the listener is looked up by the proxy, by its name in the request (DYNAMIC_DNS)."""
+
+    NEVER = auto()
+    BY_NAME = auto()
+
+
 HttpFilters = tuple[http_connection_manager_pb2.HttpFilter, ...]
 
 
@@ -19,11 +30,12 @@ def inbound(port: int, proxy: ProxySettings = AS_USUAL) -> HttpFilters:
     )
 
 
-def outbound(proxy: ProxySettings = AS_USUAL) -> HttpFilters:
+def outbound(proxy: ProxySettings = AS_USUAL, resolves: Resolving = Resolving.NEVER) -> HttpFilters:
     """Requests of the application to services (redirect), or to one declared upstream (explicit)."""
     return (
         cors.http_filter(),
         fault.http_filter(),
+        *((forward_proxy.http_filter(),) if resolves is Resolving.BY_NAME else ()),  # hosts under a wildcard
         router.http_filter(proxy),
     )
 
