@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from argosy.model import ir
+from argosy.model.hostnames import resolved_export
 from argosy.model.protocols import parse_protocol
 from argosy.model.updates import Ref, RegistryUpdate
 from argosy.registry.hosts import Claim, endpoints_of, lower_service, lower_service_entry, reached
@@ -377,8 +378,9 @@ def _joins(first: ir.Service, other: ir.Service) -> bool:
     return (
         not first.kubernetes
         and not other.kubernetes
-        and (first.namespace, first.resolution, first.external, first.export_to)
-        == (other.namespace, other.resolution, other.external, other.export_to)
+        and (first.namespace, first.resolution, first.external)
+        == (other.namespace, other.resolution, other.external)
+        and resolved_export(first.export_to, "") == resolved_export(other.export_to, "")
     )
 
 
