@@ -360,6 +360,11 @@ TABLE: tuple[Limit, ...] = (
     Limit(
         "MeshConfig", "serviceSettings", "is not in force: the mesh is one cluster, all of which is reached"
     ),
+    Limit(
+        "MeshConfig",
+        "discoverySelectors",
+        "is not in force: services of every namespace are seen; write exportTo, or defaultServiceExportTo",
+    ),
     Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
     Limit(
         "MeshConfig",

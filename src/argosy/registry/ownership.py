@@ -7,6 +7,7 @@ from itertools import chain
 import msgspec
 
 from argosy.model import ir
+from argosy.model.hostnames import resolved_export
 from argosy.registry.hosts import Claim
 
 
@@ -43,6 +44,7 @@ def _joins(first: ir.Service, other: ir.Service) -> bool:
     return (
         not first.kubernetes
         and not other.kubernetes
-        and (first.namespace, first.resolution, first.external, first.export_to)
-        == (other.namespace, other.resolution, other.external, other.export_to)
+        and (first.namespace, first.resolution, first.external)
+        == (other.namespace, other.resolution, other.external)
+        and resolved_export(first.export_to, "") == resolved_export(other.export_to, "")
     )

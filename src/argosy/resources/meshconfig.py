@@ -136,6 +136,7 @@ class MeshConfig(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     default_config: dict[str, Any] | None = None  # ProxyConfig
     extension_providers: tuple[dict[str, Any], ...] = ()
     service_settings: tuple[dict[str, Any], ...] = ()
+    discovery_selectors: tuple[dict[str, Any], ...] = ()  # label selectors of namespaces
 
 
 class NetworkEndpoints(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
