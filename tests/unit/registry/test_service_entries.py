@@ -112,6 +112,14 @@ def test_otherwise_the_oldest_has_the_host_and_the_rest_is_told_of(other: Object
     assert len(told.registry.shadowed["a.com"]) == 1
 
 
+def test_who_writes_out_that_all_see_a_host_means_what_is_usual() -> None:
+    told = Told(
+        service_entry("a/one", "a.com", ports=[{"number": 80, "name": "http"}]),
+        service_entry("a/two", "a.com", exportTo=["*"], ports=[{"number": 81, "name": "other"}]),
+    )
+    assert [port.number for port in told.services["a.com"].ports] == [80, 81]
+
+
 def test_a_service_goes_before_a_service_entry_and_gives_the_host_back() -> None:
     entry = service_entry("s", REVIEWS, endpoints=[{"address": "10.9.9.9"}], created="2000-01-01T00:00:00Z")
     told = Told(entry, service("reviews"), workload("w"))
