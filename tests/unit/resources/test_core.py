@@ -26,6 +26,20 @@ def written(kind: str, api_version: str = "v1", **fields: Any) -> Json:
 
 
 @pytest.mark.parametrize(
+    ("written", "wrong"),
+    [
+        ("PreferClose", []),
+        ("PreferSameZone", []),
+        ("PreferSameNode", []),
+        ("x", ["spec.trafficDistribution"]),
+    ],
+)
+def test_which_endpoints_a_service_prefers(judge: Judge, written: str, wrong: list[str]) -> None:
+    verdict = judge("Service", {"ports": [{"port": 80}], "trafficDistribution": written})
+    assert errors(verdict) == wrong
+
+
+@pytest.mark.parametrize(
     ("kind", "body", "field"),
     [
         ("Secret", {"type": "kubernetes.io/tls", "data": {"tls.crt": b64("a")}}, "data['tls.key']"),

@@ -1,4 +1,4 @@
-"""Service: its ports.
+"""Service: its ports, and which endpoints are preferred.
 
 # Kubernetes: core/v1 Service validation, as far as a mesh depends on it
 """
@@ -10,6 +10,7 @@ from argosy.resources.semantics import names
 from argosy.resources.semantics.findings import Findings
 
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 
 
@@ -23,6 +24,11 @@ def check(obj: Service, findings: Findings) -> None:
         findings.error("spec.selector", wrong)
     if spec.cluster_ip not in ("", "None"):
         findings.error("spec.clusterIP", names.ip(spec.cluster_ip))
+    if spec.traffic_distribution and spec.traffic_distribution not in _DISTRIBUTIONS:
+        findings.error(
+            "spec.trafficDistribution",
+            f"{names.shown(spec.traffic_distribution)} is not one of {', '.join(_DISTRIBUTIONS)}",
+        )
     seen_names: set[str] = set()
     seen_ports: set[tuple[str, int]] = set()
     for i, port in enumerate(spec.ports):
