@@ -22,21 +22,14 @@ import httpx
 import msgspec
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
-from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 
-from argosy.explain import destination as destinations
-from argosy.explain.evaluate import Evaluator, Sender
-from argosy.explain.http import Routed
-from argosy.explain.outbound import Outbound
-from argosy.explain.outcome import Answered, Forwarded, Redirected, Target, Unrouted
-from argosy.explain.request import Request, Spoken
-from argosy.model import ir
+from argosy.explain.request import Request
 from argosy.model.providers import FileLog
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
-from argosy.translate import edge, names
+from argosy.translate import names
 from argosy.translate.compiler import Compiler
 from argosy.translate.filters.access_log import Log
 from argosy.translate.generator import resource
@@ -58,11 +51,8 @@ from tests.e2e.explained_mesh import (
     GATEWAY_PORT,
     LABELS,
     PORTS,
-    SENT_BACK,
     SERVICES,
     VERSIONS,
-    Generator,
-    Mesh,
 )
 from tests.e2e.translate_envoy import ENVOY, Ads, bootstrap
 from tests.ports import free_ports
@@ -84,28 +74,6 @@ class Answer:
     got: dict[str, Any] | None = None  # what the upstream got
     cluster: str = ""  # that Envoy chose
     line: dict[str, Any] = field(default_factory=dict)  # of the access log
-
-
-@dataclass
-class Difference:
-    seed: int
-    entry: str
-    request: Request
-    expected: Routed
-    answer: Answer
-    what: str
-
-    def __str__(self) -> str:
-        log = {
-            k: v
-            for k, v in self.answer.line.items()
-            if k in ("route_name", "response_flags", "path", "response_code_details")
-        }
-        return (
-            f"seed {self.seed}, {self.entry}: {self.what}\n  {self.request}\n  expected {self.expected.verdict}\n"
-            f"  steps {self.expected.steps}\n  got {self.answer.status} {self.answer.location} {self.answer.cluster} "
-            f"{self.answer.got} {self.answer.body[:100]!r} {log}"
-        )
 
 
 # --- upstreams ------------------------------------------------------------------------------------------------------
@@ -441,229 +409,3 @@ async def lab(folder: Path) -> AsyncIterator[Lab]:
             yield found
         finally:
             found.stop()
-
-
-# --- comparison -----------------------------------------------------------------------------------------------------
-
-
-async def none_differs(envoy: Lab, first: int, configurations: int) -> None:
-    found = []
-    for seed in range(first, first + configurations):
-        found += await compared(envoy, seed, REQUESTS)
-    assert not found, f"{len(found)} differences, the first:\n" + "\n".join(map(str, found[:3]))
-    seen = sum(envoy.tally[one.__name__] for one in (Forwarded, Redirected, Answered, Unrouted))
-    assert envoy.tally["answered upstream"] > seen / 10, f"the requests hit little: {envoy.tally}"
-    if seen > 10_000:
-        assert min(envoy.tally["Redirected"], envoy.tally["Answered"]) > seen / 100, envoy.tally
-
-
-async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
-    """`count` random requests to the random configuration of a seed."""
-    generator = Generator(seed, envoy.endpoints)
-    mesh = generator.mesh()
-    await envoy.apply(mesh.snapshot)
-    evaluators = {
-        entry: Evaluator(mesh.snapshot, Sender(entry, scope_at(mesh.snapshot, entry))) for entry in ENTRIES
-    }
-    requests = [_request(generator, mesh, envoy.entries) for _ in range(count)]
-    answers = await envoy.ask(requests)
-    found = [
-        *_structure(envoy, seed, evaluators),
-        *await _tunnels(envoy, seed, generator, mesh, evaluators["proxy"]),
-    ]
-    for (entry, request), answer in zip(requests, answers, strict=True):
-        expected = _expected(evaluators[entry], request)
-        envoy.tally[type(expected.verdict).__name__] += 1
-        envoy.tally["answered upstream"] += answer.got is not None
-        if what := difference(expected, answer):
-            found.append(Difference(seed, entry, request, expected, answer, what))
-    return found
-
-
-def _structure(envoy: Lab, seed: int, evaluators: dict[str, Evaluator]) -> Iterable[Difference]:
-    """Which clusters and captured listeners there are, and where the latter lead what is not HTTP."""
-    for entry, evaluator in evaluators.items():
-        made = envoy.clusters[entry.partition(" ")[0]]
-        for name in sorted({name for each in envoy.clusters.values() for name in each}):
-            if name.startswith("outbound|"):
-                host, port, subset = names.of_outbound(name)
-                state = destinations.cluster(evaluator.view, ir.Destination(host, port, subset))
-                if bool(state.missing) == (name in made):
-                    yield _difference(
-                        seed, entry, f"cluster {name} is there: {name in made}; said: {state.missing}"
-                    )
-    yield from _edges(seed, evaluators["gateway"])
-    captured = evaluators[ENTRIES[1]].side
-    assert isinstance(captured, Outbound)
-    if expected := envoy.captured.keys() ^ {f"{address}_{port}" for address, port in captured.captured()}:
-        yield _difference(seed, "captured", f"listeners {sorted(expected)} are only on one side")
-    for name, listener in envoy.captured.items():
-        address, _, number = name.rpartition("_")
-        for spoken, authority, chain in _chains(listener):
-            request = Request(
-                authority=f"{authority or 'nobody.invalid'}:{number}",
-                spoken=spoken,
-                address=address,
-                port=int(number),
-            )
-            verdict = captured.evaluate(request).verdict
-            said = (
-                {one.cluster.name for one in verdict.targets}
-                if isinstance(verdict, Forwarded)
-                else {names.BLACK_HOLE}
-            )
-            if said != chain:
-                yield Difference(
-                    seed, name, request, captured.evaluate(request), Answer(0), f"leads to {chain}"
-                )
-
-
-def _edges(seed: int, evaluator: Evaluator) -> Iterable[Difference]:
-    """Where the chains of a gateway's listeners lead that are not plain HTTP."""
-    reader, scope = evaluator.view.reader, evaluator.view.scope
-    for listener in reader.gateway_listeners(scope):
-        for chain in (
-            edge.chains(scope, listener, reader) if listener.kind is not ir.ListenerKind.HTTP else ()
-        ):
-            spoken = Spoken.TLS if listener.kind is ir.ListenerKind.TLS else Spoken.TCP
-            for name in chain.server_names or ("nobody.invalid",):
-                request = Request(authority=name.replace("*", "any", 1), spoken=spoken, port=listener.port)
-                expected = evaluator.evaluate(request)
-                said: set[str] = set()
-                if isinstance(expected.verdict, Forwarded):
-                    said = {one.cluster.name for one in expected.verdict.targets}
-                if said != {cluster for cluster, _ in chain.clusters}:
-                    yield Difference(
-                        seed, "gateway", request, expected, Answer(0), f"leads to {chain.clusters}"
-                    )
-
-
-def _chains(listener: listener_pb2.Listener) -> Iterable[tuple[Spoken, str, set[str]]]:
-    """(what is spoken, name in the hello, clusters) of each filter chain that is not HTTP."""
-    chains = [(chain, list(chain.filter_chain_match.server_names)) for chain in listener.filter_chains]
-    if listener.HasField("default_filter_chain"):
-        chains.append((listener.default_filter_chain, []))
-    for chain, server_names in chains:
-        network_filter = chain.filters[-1]
-        if network_filter.name != "envoy.filters.network.tcp_proxy":
-            continue
-        proxy = tcp_proxy_pb2.TcpProxy.FromString(network_filter.typed_config.value)
-        to = {proxy.cluster} if proxy.cluster else {one.name for one in proxy.weighted_clusters.clusters}
-        for name in server_names:
-            yield Spoken.TLS, name.replace("*", "any", 1), to
-        if not server_names:
-            yield Spoken.TCP, "", to
-
-
-async def _tunnels(
-    envoy: Lab, seed: int, generator: Generator, mesh: Mesh, evaluator: Evaluator
-) -> list[Difference]:
-    """CONNECT through the application's proxy to what does not speak HTTP."""
-    requests = [one for one in (generator.tunnel(mesh) for _ in range(10)) if not _to_http(evaluator, one)]
-    answers = await envoy.tunnels(requests)
-    found = []
-    for request, answer in zip(requests, answers, strict=True):
-        expected = evaluator.evaluate(request)
-        match expected.verdict:
-            case Forwarded(targets=targets):
-                said = _tunnelled(targets, answer)
-            case Unrouted(status=status):
-                said = _differs("status", status, answer.status)
-            case other:
-                said = f"not evaluated: {other}"
-        if said:
-            found.append(Difference(seed, "tunnel", request, expected, answer, said))
-    return found
-
-
-def _tunnelled(targets: tuple[Target, ...], answer: Answer) -> str:
-    if answer.cluster == names.PASSTHROUGH:  # what becomes of a name that is looked up is not told here
-        return _differs("cluster", [one.cluster.name for one in targets], [answer.cluster])
-    if not answer.cluster and any(one.cluster.missing for one in targets):
-        return _differs("status", 503, answer.status)
-    chosen = [one for one in targets if one.cluster.name == answer.cluster]
-    if not chosen:
-        return f"cluster {answer.cluster or 'none'} is not one of {[one.cluster.name for one in targets]}"
-    return _differs("status", 200 if chosen[0].cluster.answers else 503, answer.status)
-
-
-def _to_http(evaluator: Evaluator, request: Request) -> bool:
-    """Of a tunnel to a port that speaks HTTP nothing is said but that HTTP must be within."""
-    verdict = evaluator.evaluate(request).verdict
-    return isinstance(verdict, Unrouted) and verdict.status == 0
-
-
-def _difference(seed: int, entry: str, what: str) -> Difference:
-    return Difference(seed, entry, Request(authority=""), Routed(Unrouted(0, "")), Answer(0), what)
-
-
-def _expected(evaluator: Evaluator, request: Request) -> Routed:
-    """Of a captured port its routes: which listener takes a connection is compared by name (see `structure`)."""
-    side = evaluator.side
-    if isinstance(side, Outbound) and not side.explicit:
-        return side.by_routes(request, request.port)
-    return evaluator.evaluate(request)
-
-
-def _request(generator: Generator, mesh: Mesh, entries: tuple[str, ...]) -> tuple[str, Request]:
-    entry = generator.one(*entries)
-    request = generator.request(mesh, entry.partition(" ")[0])
-    if entry.startswith("captured"):
-        request = msgspec.structs.replace(request, port=int(entry.partition(" ")[2]))
-    return entry, request
-
-
-def difference(expected: Routed, answer: Answer) -> str:
-    """ "" where the answer is what was expected."""
-    if expected.fault is not None and expected.fault.abort_percent >= 100:
-        return _differs("status", expected.fault.abort_status, answer.status)
-    match expected.verdict:
-        case Forwarded(targets=targets):
-            return _forwarded(targets, answer)
-        case Redirected(status=status, location=location):
-            return _differs("status", status, answer.status) or _differs(
-                "location", location, answer.location
-            )
-        case Answered(status=status, body=body):
-            return _differs("status", status, answer.status) or _differs("body", body.encode(), answer.body)
-        case Unrouted(status=status):
-            return _differs("status", status, answer.status) or _differs("upstream", None, answer.got)
-        case other:
-            return f"not evaluated: {other}"
-
-
-def _forwarded(targets: tuple[Target, ...], answer: Answer) -> str:
-    if answer.cluster == names.PASSTHROUGH:
-        return _differs("cluster", [one.cluster.name for one in targets], [answer.cluster])
-    chosen = [one for one in targets if one.cluster.name == answer.cluster]
-    if not chosen:
-        missing = [one for one in targets if one.cluster.missing]
-        if missing and answer.status == 503 and not answer.cluster:
-            return ""
-        return f"cluster {answer.cluster or 'none'} is not one of {[one.cluster.name for one in targets]}"
-    said = [_arrived(one, answer) for one in chosen]  # two may have one cluster, and other headers
-    return "" if "" in said else said[0]
-
-
-def _arrived(target: Target, answer: Answer) -> str:
-    if not target.cluster.answers:
-        return _differs("status", 503, answer.status)
-    if answer.got is None:
-        return f"status {answer.status} by the proxy, expected an answer of {target.cluster.name}"
-    headers = answer.got["headers"]
-    got = {name: ",".join(value for key, value in headers if key == name) for name, _ in headers}
-    wanted: dict[str, list[str]] = {}
-    for name, value in target.headers:
-        wanted.setdefault(name.lower(), []).append(value)
-    for name in SENT_BACK:
-        if what := _differs(
-            f"header {name}", ",".join(wanted[name]) if name in wanted else None, got.get(name)
-        ):
-            return what
-    return _differs("path", target.path, answer.got["path"]) or _differs(
-        "authority", target.authority, got["host"]
-    )
-
-
-def _differs(what: str, expected: object, got: object) -> str:
-    return "" if expected == got else f"{what}: expected {expected!r}, got {got!r}"

@@ -11,7 +11,8 @@ from envoy.config.route.v3 import route_pb2
 
 from argosy.explain import matching
 from argosy.model.ir import MatchKind, StringMatch
-from tests.e2e.explained_envoy import REQUESTS, Lab, compared, lab, none_differs
+from tests.e2e.explained_comparison import compared, none_differs
+from tests.e2e.explained_envoy import REQUESTS, Lab, lab
 
 pytestmark = pytest.mark.e2e
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.explained_envoy import REQUESTS, lab, none_differs
+from tests.e2e.explained_comparison import none_differs
+from tests.e2e.explained_envoy import REQUESTS, lab
 from tests.long.conftest import count
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1800)]
