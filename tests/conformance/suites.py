@@ -59,5 +59,6 @@ def _described(proxy: dict[str, Any]) -> str:
         words.append(f"namespace={proxy['namespace']}")
     if labels := proxy.get("labels"):
         words.append("labels=" + ";".join(f"{key}={value}" for key, value in labels.items()))
-    words += [f"ip={address}" for address in proxy.get("ips", ())]
+    addresses = proxy.get("ip", ())
+    words += [f"ip={one}" for one in ([addresses] if isinstance(addresses, str) else addresses)]
     return ",".join(words)

@@ -6,21 +6,18 @@ Every case counts. That all their kinds of the mesh are served is a case of its 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from argosy.cli.main import app
 from argosy.resources.kinds import kind_of
+from tests.conformance.suites import ROOT, argosy
 from tests.e2e.translate_envoy import validate
 
 pytestmark = pytest.mark.conformance
 
-ROOT = Path(os.environ.get("ARGOSY_CONFORMANCE", Path(__file__).parents[2].parent / "shared" / "conformance"))
 CORPUS = ROOT / "accept-corpus"
 
 
@@ -46,13 +43,6 @@ def proxies(found: list[dict[str, Any]]) -> list[str]:
             space = one.get("metadata", {}).get("namespace", "default")
             described.append(f"type=router,namespace={space},labels={labels}")
     return described
-
-
-def argosy(*arguments: str) -> str:
-    """What the command says, run in this process (starting Python for each case is most of the time)."""
-    done = CliRunner().invoke(app, list(arguments))
-    assert done.exit_code == 0, (done.output, done.exception)
-    return done.stdout
 
 
 def test_the_corpus_is_there() -> None:

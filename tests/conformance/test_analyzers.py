@@ -1,10 +1,8 @@
 """The suite analyzers: every case, those of Kubernetes too, judged by (code, origin) as the command answers."""
 
 import json
-import os
 from collections import Counter
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +11,8 @@ from typer.testing import CliRunner
 from argosy.cli.main import app
 from argosy.explain.analysis.analyze import ALL
 from argosy.explain.analysis.catalogue import BY_NAME
+from tests.conformance.suites import ROOT as CASES
 
-ROOT = Path(__file__).parents[2]
-CASES = Path(os.environ.get("ARGOSY_CONFORMANCE", ROOT.parent / "shared" / "conformance"))
 SUITE = CASES / "analyzers"
 CODES = {each.name: each.codes for each in ALL}
 CALLED_HERE = {

@@ -7,18 +7,15 @@ mesh's domain out.
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conformance.simulation import Call, simulate
-from tests.conformance.test_accept_corpus import argosy
+from tests.conformance.suites import ROOT, dump
 
 pytestmark = pytest.mark.conformance
 
-ROOT = Path(os.environ.get("ARGOSY_CONFORMANCE", Path(__file__).parents[2].parent / "shared" / "conformance"))
 SUITE = ROOT / "traffic-simulation"
 DOMAIN = ".svc.cluster.local"
 
@@ -38,15 +35,6 @@ def cases() -> list[Any]:
     return [pytest.param(one, id=one["case"], marks=marks.get(one["case"], ())) for one in found]
 
 
-def described(proxy: dict[str, Any]) -> str:
-    kind = {"gateway": "router"}.get(proxy["type"], proxy["type"])
-    addresses = proxy.get("ip", "1.1.1.1")
-    parts = [f"type={kind}", f"namespace={proxy['namespace']}"]
-    parts += [f"ip={one}" for one in ([addresses] if isinstance(addresses, str) else addresses)]
-    labels = ";".join(f"{key}={value}" for key, value in proxy.get("labels", {}).items())
-    return ",".join([*parts, f"labels={labels}"])
-
-
 def in_full(cluster: str) -> str:
     """`outbound|80||a.default` is of the service a in default, as the suite writes it."""
     direction, bar, rest = cluster.partition("|")
@@ -64,11 +52,10 @@ def test_the_suite_is_there() -> None:
 def test_each_call_ends_where_it_should(case: dict[str, Any]) -> None:
     folder = SUITE / case["case"]
     expected = json.loads((folder / case["expected"]).read_text())
-    files = [argument for name in case["inputs"] for argument in ("-f", str(folder / name))]
-    dump = json.loads(argosy("xds", "dump", *files, "--proxy", described(expected["proxy"])))
+    dumped = dump([folder / name for name in case["inputs"]], expected["proxy"])
     wrong = []
     for one in expected["calls"]:
-        result = simulate(dump, Call.written(one["call"]), case["proxy_type"])
+        result = simulate(dumped, Call.written(one["call"]), case["proxy_type"])
         want = one["want"]
         wanted = (want.get("error", ""), in_full(want.get("clusterMatched", "")))
         if (result.error, "" if result.error else result.cluster) != wanted:

@@ -1,18 +1,15 @@
 """The suites validation-crds, validation-tables and accept-corpus: every case, of every kind, mesh settings too."""
 
 import json
-import os
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from argosy.resources.loading import load_documents
 from argosy.resources.report import report
+from tests.conformance.suites import ROOT as CASES
 
-ROOT = Path(__file__).parents[2]
-CASES = Path(os.environ.get("ARGOSY_CONFORMANCE", ROOT.parent / "shared" / "conformance"))
 EMBEDDED_MAY_DIFFER = 0.03  # conformance/README: of cases that were wrapped in a minimal parent
 AGREE = {"validation-crds": 1.0, "validation-tables": 0.99}  # what is promised of each suite
 

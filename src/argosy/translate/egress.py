@@ -5,14 +5,15 @@ Each has a RouteConfiguration of its own, of the same name: the hosts that it im
 
 from __future__ import annotations
 
-from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.config.listener.v3 import listener_pb2
 from msgspec import Struct
 
 from argosy.model.ir import Resolution, Service
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, Scope
 from argosy.model.sidecars import EVERY_PORT, EgressListener
-from argosy.translate import connection_manager, domains, options, outbound, wire
+from argosy.translate import connection_manager, domains, options, outbound
+from argosy.translate import listener_outbound as listeners
 from argosy.translate.connection_manager import ConnectionManager, Place
 from argosy.translate.filters import stats, tcp_proxy
 from argosy.translate.filters.order import Resolving
@@ -29,12 +30,10 @@ from argosy.translate.route import (
     virtual_host,
 )
 
-LOOPBACK = "127.0.0.1"
-
 
 def name(listener: EgressListener) -> str:
     """Facts (Istio): `ADDRESS_PORT`; of a Unix socket its address."""
-    address = listener.bind or LOOPBACK
+    address = listener.bind or listeners.LOOPBACK
     return address if address.startswith("unix://") else f"{address}_{listener.port}"
 
 
@@ -93,13 +92,7 @@ def bound_egress(key: BoundEgressKey) -> listener_pb2.Listener:
                 silent=key.options.silent,
             )
         )
-    return listener_pb2.Listener(
-        name=key.name,
-        address=wire.address(key.address, key.port),
-        traffic_direction=wire.OUTBOUND,
-        enable_reuse_port=wire.false(),
-        filter_chains=[listener_components_pb2.FilterChain(filters=[handler])],
-    )
+    return listeners.bound(key.name, key.port, handler, key.address)
 
 
 def bound_listener(scope: Scope, written: EgressListener, reader: Reader) -> Resource:
@@ -108,7 +101,7 @@ def bound_listener(scope: Scope, written: EgressListener, reader: Reader) -> Res
     return bound_egress(
         BoundEgressKey(
             listener=name(written),
-            address=written.bind or LOOPBACK,
+            address=written.bind or listeners.LOOPBACK,
             port=written.port,
             http=http,
             clusters=() if http else _clusters(reader, scope, written),

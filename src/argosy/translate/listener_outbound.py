@@ -43,7 +43,7 @@ def outbound_proxy(key: OutboundProxyKey) -> listener_pb2.Listener:
         own_addresses=key.own_addresses,
         options=key.options,
     )
-    return _bound(key.name, key.port, connection_manager.network_filter(manager))
+    return bound(key.name, key.port, connection_manager.network_filter(manager))
 
 
 class ConnectHttpKey(Struct, frozen=True, kw_only=True):
@@ -103,7 +103,7 @@ def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
             stat_prefix=f"upstream_{key.host}_{key.port}",
             options=key.options,
         )
-        return _bound(key.name, key.bind, connection_manager.network_filter(manager))
+        return bound(key.name, key.bind, connection_manager.network_filter(manager))
     proxy = tcp_proxy.TcpProxy(
         stat_prefix=f"upstream_{key.host}_{key.port}",
         clusters=key.clusters,
@@ -112,7 +112,7 @@ def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
         logs=key.options.logs,
         silent=key.options.silent,
     )
-    return _bound(key.name, key.bind, tcp_proxy.network_filter(proxy))
+    return bound(key.name, key.bind, tcp_proxy.network_filter(proxy))
 
 
 class VirtualOutboundKey(Struct, frozen=True, kw_only=True):
@@ -245,11 +245,13 @@ def _told_apart(
     return match
 
 
-def _bound(name: str, port: int, handler: listener_components_pb2.Filter) -> listener_pb2.Listener:
+def bound(
+    name: str, port: int, handler: listener_components_pb2.Filter, address: str = LOOPBACK
+) -> listener_pb2.Listener:
     """Never with SO_REUSEPORT: two Envoys of one user would share the port's traffic without a word."""
     return listener_pb2.Listener(
         name=name,
-        address=wire.address(LOOPBACK, port),
+        address=wire.address(address, port),
         traffic_direction=wire.OUTBOUND,
         enable_reuse_port=wire.false(),
         filter_chains=[listener_components_pb2.FilterChain(filters=[handler])],
