@@ -11,7 +11,7 @@ import asyncio
 import gc
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -79,8 +79,10 @@ class Reconciler:
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.snapshot = Snapshot(mesh)
+        """`environment`: of the process, for mesh settings that name a variable of it."""
+        self.snapshot = Snapshot(mesh, environment)
         self.registry = ObjectRegistry(domain_suffix=mesh.domain_suffix, trust_domain=mesh.trust_domain)
         self.compiler = Compiler(self.snapshot)
         self.metrics = metrics or Metrics()
