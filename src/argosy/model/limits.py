@@ -352,12 +352,7 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit("MeshConfig", "defaultProviders.metrics[*]", _PROMETHEUS, _unless("prometheus")),
     Limit(
-        "MeshConfig", "serviceSettings", "is not in force: the mesh is one cluster, all of which is reached"
-    ),
-    Limit(
-        "MeshConfig",
-        "discoverySelectors",
-        "is not in force: services of every namespace are seen; write exportTo, or defaultServiceExportTo",
+        "MeshConfig", "serviceSettings", "has no effect, as in Istio with one cluster: all of it is reached"
     ),
     Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
     Limit("MeshConfig", "inboundClusterStatName", _STATISTICS),

@@ -29,6 +29,7 @@ from argosy.resources.meshconfig import (
     PathNormalizationType,
     TLSConfig,
 )
+from argosy.resources.selector import LabelSelector
 from argosy.resources.semantics.mesh_config import CURVES, is_json_object
 from argosy.resources.semantics.tls import CIPHER_SUITES
 
@@ -137,6 +138,13 @@ def _ingress_gateway(config: MeshConfig) -> str:
     return config.ingress_selector or service or ir.Mesh().ingress_gateway
 
 
+def _discovery(config: MeshConfig) -> tuple[LabelSelector, ...]:
+    try:
+        return msgspec.convert(config.discovery_selectors, tuple[LabelSelector, ...])
+    except msgspec.ValidationError as error:
+        raise LoweringError(f"{FIELD}.discoverySelectors", str(error)) from error
+
+
 SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ("trustDomain", "trust_domain", lambda config: config.trust_domain),
     ("trustDomainAliases", "trust_domain_aliases", lambda config: config.trust_domain_aliases),
@@ -202,6 +210,7 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
         "proxy",
         lambda config: lower_proxy_settings.lower(config.default_config or {}, f"{FIELD}.defaultConfig"),
     ),
+    ("discoverySelectors", "discovery", _discovery),
     ("ingressSelector", "ingress_gateway", _ingress_gateway),
     ("ingressService", "ingress_gateway", _ingress_gateway),
 )

@@ -11,6 +11,7 @@ from argosy.model.ir.routes import BUILT_IN_RETRY, INBOUND_RETRY, RetryPolicy
 from argosy.model.locality import LocalityBalancing
 from argosy.model.providers import Provider, Tag, Tracer
 from argosy.model.proxy_settings import ProxySettings
+from argosy.resources.selector import LabelSelector
 
 
 class MtlsMode(StrEnum):
@@ -78,4 +79,5 @@ class Mesh(Struct, frozen=True, kw_only=True):
     tracer: Tracer | None = None  # where no provider is named
     mesh_id: str = ""  # as spans say it; "": the trust domain
     proxy: ProxySettings = ProxySettings()
+    discovery: tuple[LabelSelector, ...] = ()  # of namespaces: ANY; (): every one is seen
     ingress_gateway: str = "ingressgateway"  # the label `istio` of the gateways that serve Ingresses
