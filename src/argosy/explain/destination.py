@@ -15,6 +15,8 @@ from argosy.explain.inbound import received
 from argosy.explain.outcome import ClusterState, EndpointState, Forwarded, Origin, Target
 from argosy.explain.view import View
 from argosy.model import ir
+from argosy.model.locality import NETWORK
+from argosy.model.networks import apart, network_of
 from argosy.model.scope import Interception, ProxyType
 
 PASSTHROUGH = "PassthroughCluster"
@@ -161,6 +163,10 @@ def _endpoint(
         ref = view.reader.peer_origin(one.namespace, one.labels, workload_port)
         origins = (view.origin(ref),) if ref is not None else ()
     tls = _to(view, service, policy, mode)
+    through = _through(view, one) if service.resolution is ir.Resolution.STATIC else ()
+    refused = received(tls, mode)
+    if through and (tls != "mutual" or mode is None):
+        refused = "it is in another network, and only mutual TLS is passed on there"
     return EndpointState(
         address=one.address if one.address.startswith("unix://") else f"{one.address}:{one.port}",
         healthy=one.healthy,
@@ -169,8 +175,19 @@ def _endpoint(
         tls=tls,
         mode=str(mode) if mode is not None else "",
         policies=origins,
-        refused=received(tls, mode),
+        refused=refused,
+        through=through,
     )
+
+
+def _through(view: View, one: ir.Endpoint) -> tuple[str, ...]:
+    """The gateways of an endpoint's network that the sender needs; (): none."""
+    own = dict(view.scope.client).get(NETWORK, "")
+    networks = view.reader.mesh().networks
+    other = network_of(networks, one.network, dict(one.labels), one.address)
+    if not apart(own, other):
+        return ()
+    return tuple(f"{address}:{port}" for address, port in view.reader.network_gateways(other))
 
 
 def _to(view: View, service: ir.Service, policy: ir.TrafficPolicy, mode: ir.MtlsMode | None) -> str:

@@ -37,7 +37,13 @@ def sidecar(
     labels: ir.Pairs,
     interception: Interception = Interception.EXPLICIT,
 ) -> Sender:
-    scope = scope_of(Reader(snapshot), interception=interception, namespace=namespace, labels=labels)
+    scope = scope_of(
+        Reader(snapshot),
+        interception=interception,
+        namespace=namespace,
+        labels=labels,
+        workload=snapshot.workloads.get((namespace, name)),
+    )
     return Sender(f"{namespace}/{name}", scope)
 
 

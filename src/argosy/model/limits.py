@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from argosy.model import metrics
+from argosy.model import lower_networks, metrics
 from argosy.model.lower_mesh import FIELD as MESH_FIELD
 from argosy.model.lower_mesh import NAME as MESH_NAME
 from argosy.model.lower_mesh import NAMESPACE as MESH_NAMESPACE
@@ -77,7 +77,6 @@ class Limit(Struct, frozen=True):
 
 _NOT_ZONE_AWARE = "is not in force: use localityLbSetting; zones are not balanced by load"
 _NOT_LOCAL = "is not in force: endpoints of every node get traffic alike"
-_NETWORK = "is not in force: the address is connected to directly, whatever the network"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
 _REFERENCE = "is not looked at: an endpoint is its address; write a WorkloadEntry for one that has a sidecar"
 _ENDPOINT_NAME = "has no effect: the endpoints of a service have no names of their own"
@@ -136,8 +135,6 @@ TABLE: tuple[Limit, ...] = (
         "is not served by gateways: requests that they send to these hosts find no endpoint; name hosts and use DNS",
         _if("DYNAMIC_DNS"),
     ),
-    Limit("ServiceEntry", "spec.endpoints[*].network", _NETWORK),
-    Limit("WorkloadEntry", "spec.network", _NETWORK),
     Limit(
         "WorkloadGroup",
         "",
@@ -307,7 +304,15 @@ TABLE: tuple[Limit, ...] = (
         "nothing is verified: use a DestinationRule with tls",
     ),
     Limit("ConfigMap", "binaryData", "is not read: mesh settings are text, in data"),
-    Limit("ConfigMap", "data.meshNetworks", _NETWORK),
+    Limit(
+        "ConfigMap",
+        "data.meshNetworks",
+        "has gateways that are not used: their addresses are names, and an endpoint is an address; give that, or a "
+        "service of the mesh with registryServiceName",
+        When(
+            "with a gateway whose address is a name", lambda value, obj: lower_networks.names_gateways(value)
+        ),
+    ),
     Limit(
         "MeshConfig",
         "outboundTrafficPolicy.mode",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import lcm
 
 from msgspec.structs import replace
 
 from argosy.model import ir, locality
+from argosy.model.networks import apart, network_of
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
+from argosy.translate import wire
 from argosy.translate.endpoint import EndpointKey, LocalityKey
 
 Rank = tuple[int, int]
@@ -31,8 +34,10 @@ def of(
     endpoints: tuple[ir.Endpoint, ...],
     port: ir.ServicePort,
     balancing: locality.LocalityBalancing | None,
+    across: Across | None = None,
 ) -> tuple[LocalityKey, ...]:
-    """The healthy ones, by priority and locality; sorted, so that equal sets give equal bytes."""
+    """The healthy ones, by priority and locality; sorted, so that equal sets give equal bytes. `across`: how those of
+    other networks are reached; None: directly."""
     groups: dict[tuple[Rank, str], dict[tuple[str, int], EndpointKey]] = {}
     client = dict(scope.client)
     ranks: dict[tuple[ir.Pairs, str, str], Rank] = {}
@@ -46,7 +51,12 @@ def of(
             workload=_workload(endpoint),
         )
         rank = _rank(balancing, client, endpoint, ranks) if balancing is not None else NEAREST
-        groups.setdefault((rank, endpoint.locality), {})[key.address, key.port] = key
+        group = groups.setdefault((rank, endpoint.locality), {})
+        if across is None:
+            group[key.address, key.port] = key
+        else:
+            across.put(group, endpoint, key)
+    groups = {place: group for place, group in groups.items() if group}
     # Envoy wants priorities without gaps.
     priorities = {rank: priority for priority, rank in enumerate(sorted({rank for rank, _ in groups}))}
     found = tuple(
@@ -55,6 +65,45 @@ def of(
     )
     shares = locality.shares(balancing, client.get(locality.LOCALITY, "")) if balancing is not None else ()
     return tuple(_shared_out(found, shares)) if shares else found
+
+
+class Across:
+    """Endpoints of other networks, for clients that need gateways to some. Facts (Istio): the gateways of a network
+    have the weights of its endpoints, in equal parts; all weights are multiplied, so that parts are whole."""
+
+    def __init__(self, reader: Reader, client: str, endpoints: tuple[ir.Endpoint, ...], mutual: bool) -> None:
+        """`mutual`: whether the client makes mesh mutual TLS at all."""
+        self._networks = reader.mesh().networks
+        self._mutual = mutual
+        others = sorted({network for one in endpoints if apart(client, network := self._network(one))})
+        self._gateways = {network: reader.network_gateways(network) for network in others}
+        self._scale = lcm(*(len(found) for found in self._gateways.values() if found))
+
+    def _network(self, one: ir.Endpoint) -> str:
+        return network_of(self._networks, one.network, dict(one.labels), one.address)
+
+    def put(
+        self, group: dict[tuple[str, int], EndpointKey], endpoint: ir.Endpoint, direct: EndpointKey
+    ) -> None:
+        weight = direct.weight * self._scale
+        gateways = self._gateways.get(self._network(endpoint), ())
+        if not gateways:
+            group[direct.address, direct.port] = replace(direct, weight=min(weight, wire.UNLIMITED))
+        elif self._mutual and direct.mtls:
+            for address, port in gateways:
+                there = group.get((address, port))
+                whole = weight // len(gateways) + (there.weight if there is not None else 0)
+                group[address, port] = EndpointKey(
+                    address=address, port=port, weight=min(whole, wire.UNLIMITED), mtls=1
+                )
+
+
+def across(reader: Reader, scope: Scope, endpoints: tuple[ir.Endpoint, ...], mutual: bool) -> Across | None:
+    """None where all is reached directly."""
+    client = dict(scope.client).get(locality.NETWORK, "")
+    if not client or not reader.mesh().networks:
+        return None
+    return Across(reader, client, endpoints, mutual)
 
 
 def _rank(

@@ -148,9 +148,15 @@ def _application(
     wanted = pool.h2_upgrade_policy == "UPGRADE" or (pool.h2_upgrade_policy == "DEFAULT" and mesh.h2_upgrade)
     # HTTP/2 knows no limit of connections or of waiting requests: a breaker written for HTTP/1 would never open.
     limited = pool.max_connections is not None or pool.http1_max_pending_requests is not None
-    in_mesh = policy.tls is None and not service.external and mesh.auto_mtls
-    mutual = in_mesh or (policy.tls is not None and policy.tls.mode is ir.TlsMode.ISTIO_MUTUAL)
+    mutual = _mutual(service, policy, mesh)
     return Application.HTTP2 if wanted and mutual and all_mutual and not limited else Application.HTTP1
+
+
+def _mutual(service: ir.Service, policy: ir.TrafficPolicy, mesh: ir.Mesh) -> bool:
+    """Whether clients make mesh mutual TLS, with endpoints that take it."""
+    if policy.tls is None:
+        return not service.external and mesh.auto_mtls
+    return policy.tls.mode is ir.TlsMode.ISTIO_MUTUAL
 
 
 _MESH_ALPN = {
@@ -231,9 +237,10 @@ def load_assignment(
     endpoints = _of_subset(on_port(reader, service, service_port), destination, subset)
     endpoints = tuple(endpoint for endpoint in endpoints if _reachable(endpoint.address))
     balancing = localities.balancing_of(service, policy, mesh)
+    across = localities.across(reader, scope, endpoints, _mutual(service, policy, mesh))
     return LoadAssignmentKey(
         name=names.outbound(host, port, subset),
-        localities=localities.of(reader, scope, endpoints, service_port, balancing),
+        localities=localities.of(reader, scope, endpoints, service_port, balancing, across),
     )
 
 

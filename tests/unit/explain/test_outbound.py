@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from argosy.explain import render
 from argosy.explain.outcome import Answered, Forwarded, Redirected, Undecided, Unrouted
+from argosy.model import ir
 from argosy.model.scope import Interception
 from tests.unit.explain.asked import SHOP, asked, clusters, endpoint, reasons, shop, virtual_service
 
@@ -377,3 +379,33 @@ def test_the_host_of_a_service_that_is_not_seen_is_that_of_its_virtual_service()
     assert asked(shop(narrow, rule), f"http://reviews.{SHOP}/").verdict == Redirected(
         301, "http://else.test/"
     )
+
+
+NETWORKS = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  meshNetworks: "networks: {there: {gateways: [{address: 10.9.0.1, port: 15443}, {address: 10.9.0.2, port: 15443}]}}"
+"""
+
+
+def test_an_endpoint_of_another_network_is_behind_its_gateways() -> None:
+    made = shop(NETWORKS)
+    made.put_workload(ir.Workload(name="web-1", namespace="shop", network="here"))
+    made.put_endpoints(
+        f"reviews.{SHOP}",
+        (
+            endpoint("v1", network="there"),
+            endpoint("v2", network="there", mtls=False),
+            endpoint("v3", network="here"),
+        ),
+    )
+    outcome = asked(made, "http://reviews:9080/")
+    assert isinstance(outcome.verdict, Forwarded)
+    behind, lost, near = outcome.verdict.targets[0].cluster.endpoints
+    assert behind.through == lost.through == ("10.9.0.1:15443", "10.9.0.2:15443")
+    assert (behind.refused, near.through, near.refused) == ("", (), "")
+    assert "only mutual TLS" in lost.refused
+    said = "\n".join(render.lines(outcome))
+    assert "through 10.9.0.1:15443 or 10.9.0.2:15443, the gateway of its network" in said

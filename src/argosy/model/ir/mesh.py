@@ -9,6 +9,7 @@ from msgspec import Struct
 from argosy.model.ir.destinations import ConnectionPool, KeepAlive, OutlierDetection
 from argosy.model.ir.routes import BUILT_IN_RETRY, INBOUND_RETRY, RetryPolicy
 from argosy.model.locality import LocalityBalancing
+from argosy.model.networks import Networks
 from argosy.model.providers import Provider, Tag, Tracer
 from argosy.model.proxy_settings import ProxySettings
 from argosy.resources.selector import LabelSelector
@@ -79,5 +80,6 @@ class Mesh(Struct, frozen=True, kw_only=True):
     tracer: Tracer | None = None  # where no provider is named
     mesh_id: str = ""  # as spans say it; "": the trust domain
     proxy: ProxySettings = ProxySettings()
+    networks: Networks = ()
     discovery: tuple[LabelSelector, ...] = ()  # of namespaces: ANY; (): every one is seen
     ingress_gateway: str = "ingressgateway"  # the label `istio` of the gateways that serve Ingresses
