@@ -8,13 +8,16 @@ more than this version does, and are told which part of it has no effect.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from argosy.model import limits_start
+from argosy.model.limits_when import ALWAYS as _ALWAYS
+from argosy.model.limits_when import When, only_if, unless
 from argosy.model.lower_mesh import FIELD as MESH_FIELD
 from argosy.model.lower_mesh import NAME as MESH_NAME
 from argosy.model.lower_mesh import NAMESPACE as MESH_NAMESPACE
@@ -29,28 +32,6 @@ Finding = tuple[str, str]
 """(field, message)."""
 
 
-class When(Struct, frozen=True):
-    """Which values of a field, as written in an object, have no effect; `values` in words, "" for all."""
-
-    values: str
-    holds: Callable[[Any, Object], bool]
-
-
-def _if(*values: Any) -> When:
-    return When(" or ".join(map(str, values)), lambda value, obj: value in values)
-
-
-def _unless(*values: Any) -> When:
-    return When(f"other than {' or '.join(map(_shown, values))}", lambda value, obj: value not in values)
-
-
-def _shown(value: Any) -> str:
-    return (
-        ", ".join(value) if isinstance(value, tuple) else str(value).lower() if value is False else str(value)
-    )
-
-
-_ALWAYS = When("", lambda value, obj: True)
 _UNSELECTED = When(
     "without workloadSelector",
     lambda value, obj: isinstance(obj, DestinationRule) and obj.spec.workload_selector is None,
@@ -87,7 +68,7 @@ _WAYPOINT = (
 _PROMETHEUS = "is not in force: metrics are there for Prometheus to scrape"
 _PART = "is not in force; the provider's other fields are"
 _GONE = "is not in force: Envoy no longer has it; use opentelemetry"
-_STARTED = "is not in force: proxies are started as the agent that runs them is told"
+_IMAGE = limits_start.IMAGE
 _CODE = "is not in force yet: proxies run none of its code: traffic passes as if this object did not exist"
 
 TABLE: tuple[Limit, ...] = (
@@ -101,12 +82,12 @@ TABLE: tuple[Limit, ...] = (
         "spec.tcp[*].match[*].sourceSubnet",
         "is not looked at: the match holds for every source",
     ),
-    Limit("DestinationRule", "spec.**.zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
+    Limit("DestinationRule", "spec.**.zoneAwareLbSetting.*", _NOT_ZONE_AWARE, unless(False)),
     Limit(
         "DestinationRule",
         "spec.**.loadBalancer.simple",
         "holds where traffic is captured (redirect); elsewhere the endpoints are balanced by LEAST_REQUEST",
-        _if("PASSTHROUGH"),
+        only_if("PASSTHROUGH"),
     ),
     Limit(
         "DestinationRule",
@@ -127,49 +108,42 @@ TABLE: tuple[Limit, ...] = (
         "ServiceEntry",
         "spec.resolution",
         "is not served by gateways: requests that they send to these hosts find no endpoint; name hosts and use DNS",
-        _if("DYNAMIC_DNS"),
+        only_if("DYNAMIC_DNS"),
     ),
     Limit("ServiceEntry", "spec.endpoints[*].network", _NETWORK),
     Limit("WorkloadEntry", "spec.network", _NETWORK),
+    Limit("WorkloadGroup", "spec.template.network", _NETWORK),
     Limit(
-        "WorkloadGroup",
-        "",
-        "is not in force yet: no WorkloadEntry is made from it, and nothing is probed; `argosy run` writes the entries "
-        "of the workloads that it starts",
+        "WorkloadGroup", "spec.template.address", "has no effect, as in Istio: each workload brings its own"
     ),
     Limit(
         "EnvoyFilter",
         "spec.targetRefs[*].kind",
         "is not in force: it means waypoints, which are not served; name a Gateway of the Gateway API, or use "
         "workloadSelector",
-        _unless("Gateway"),
+        unless("Gateway"),
     ),
     Limit(
         "EnvoyFilter",
         "spec.configPatches[*].applyTo",
         "is not in force: agents write the bootstrap as they start a proxy, and no EnvoyFilter changes it; patch "
         "what proxies get from the control plane",
-        _if("BOOTSTRAP"),
+        only_if("BOOTSTRAP"),
     ),
     Limit(
         "EnvoyFilter",
         "spec.configPatches[*].match.context",
         "is not in force: waypoints are not served, and the patch is for nobody else",
-        _if("WAYPOINT"),
+        only_if("WAYPOINT"),
     ),
     Limit("EnvoyFilter", "spec.configPatches[*].match.waypoint", "is not in force: waypoints are not served"),
     Limit("EnvoyFilter", "spec.configPatches[*].match.listener.portName", "has no effect, as in Istio"),
-    Limit(
-        "ProxyConfig",
-        "",
-        "is not in force: concurrency, environmentVariables and image are of how a proxy is started, which the agent "
-        "that runs it is told; what proxies get while they run stands in MeshConfig, defaultConfig",
-    ),
+    Limit("ProxyConfig", "spec.image", _IMAGE),
     Limit(
         "Service",
         "spec.type",
         "opens nothing to the outside: as ClusterIP; let a Gateway serve it",
-        _unless("ClusterIP", "ExternalName"),
+        unless("ClusterIP", "ExternalName"),
     ),
     Limit("Service", "spec.ports[*].nodePort", "is not opened; let a Gateway serve it"),
     Limit(
@@ -177,19 +151,19 @@ TABLE: tuple[Limit, ...] = (
         "spec.{externalIPs,healthCheckNodePort,loadBalancerIP,loadBalancerClass,loadBalancerSourceRanges}",
         _KUBERNETES,
     ),
-    Limit("Service", "spec.allocateLoadBalancerNodePorts", _KUBERNETES, _unless(False)),
-    Limit("Service", "spec.{externalTrafficPolicy,internalTrafficPolicy}", _NOT_LOCAL, _unless("Cluster")),
+    Limit("Service", "spec.allocateLoadBalancerNodePorts", _KUBERNETES, unless(False)),
+    Limit("Service", "spec.{externalTrafficPolicy,internalTrafficPolicy}", _NOT_LOCAL, unless("Cluster")),
     Limit(
         "Service",
         "spec.ipFamilies",
         "gives out no address: those in clusterIP and clusterIPs are used as written",
-        _unless(("IPv4",)),
+        unless(("IPv4",)),
     ),
     Limit(
         "Service",
         "spec.ipFamilyPolicy",
         "gives out no address: those in clusterIP and clusterIPs are used as written",
-        _unless("SingleStack"),
+        unless("SingleStack"),
     ),
     Limit(
         "Service",
@@ -200,7 +174,7 @@ TABLE: tuple[Limit, ...] = (
         "Service",
         "spec.sessionAffinity",
         "is not in force; use a DestinationRule with consistentHash.useSourceIp",
-        _unless("None"),
+        unless("None"),
     ),
     Limit(
         "Service",
@@ -219,21 +193,21 @@ TABLE: tuple[Limit, ...] = (
         "IS NOT ENFORCED: this version checks no tokens; requests with an invalid token, or without one, ARE LET "
         "THROUGH, as if this object did not exist: do not rely on it, and check in the application",
     ),
-    Limit("Telemetry", "spec.targetRef.kind", _WAYPOINT, _unless("Gateway")),
-    Limit("Telemetry", "spec.targetRefs[*].kind", _WAYPOINT, _unless("Gateway")),
+    Limit("Telemetry", "spec.targetRef.kind", _WAYPOINT, unless("Gateway")),
+    Limit("Telemetry", "spec.targetRefs[*].kind", _WAYPOINT, unless("Gateway")),
     Limit(
         "Telemetry",
         "spec.tracing[*].enableIstioTags",
         "is not in force: spans have Envoy's own tags and customTags",
-        _if(True),
+        only_if(True),
     ),
     Limit(
         "Telemetry",
         "spec.tracing[*].disableContextPropagation",
         "is not in force: what a request says of its trace is passed on",
-        _if(True),
+        only_if(True),
     ),
-    Limit("Telemetry", "spec.metrics[*].providers[*].name", _PROMETHEUS, _unless("prometheus")),
+    Limit("Telemetry", "spec.metrics[*].providers[*].name", _PROMETHEUS, unless("prometheus")),
     Limit(
         "Telemetry",
         "spec.metrics[*].reportingInterval",
@@ -253,19 +227,19 @@ TABLE: tuple[Limit, ...] = (
         "Telemetry",
         "spec.metrics[*].overrides[*].match.metric",
         "is not reported at all",
-        _if("GRPC_REQUEST_MESSAGES", "GRPC_RESPONSE_MESSAGES"),
+        only_if("GRPC_REQUEST_MESSAGES", "GRPC_RESPONSE_MESSAGES"),
     ),
     Limit("WasmPlugin", "", _CODE),
     Limit("TrafficExtension", "", _CODE),
     Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].targetRef", _REFERENCE),
     Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].hostname", _ENDPOINT_NAME),
     Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].nodeName", _NODE),
-    Limit("Endpoints", "subsets[*].ports[*].{protocol,appProtocol}", _SERVICE_PORT, _unless("TCP")),
+    Limit("Endpoints", "subsets[*].ports[*].{protocol,appProtocol}", _SERVICE_PORT, unless("TCP")),
     Limit(
         "EndpointSlice",
         "addressType",
         "gets no traffic, as in Istio: names are not resolved; use a ServiceEntry that resolves by DNS",
-        _if("FQDN"),
+        only_if("FQDN"),
     ),
     Limit("EndpointSlice", "endpoints[*].targetRef", _REFERENCE),
     Limit("EndpointSlice", "endpoints[*].hostname", _ENDPOINT_NAME),
@@ -280,7 +254,7 @@ TABLE: tuple[Limit, ...] = (
         "endpoints[*].conditions.{serving,terminating}",
         "has no effect, as in Istio: who is not ready gets no traffic",
     ),
-    Limit("EndpointSlice", "ports[*].{protocol,appProtocol}", _SERVICE_PORT, _unless("TCP")),
+    Limit("EndpointSlice", "ports[*].{protocol,appProtocol}", _SERVICE_PORT, unless("TCP")),
     *(
         Limit(f"{kind}.gateway.networking.k8s.io", "", _GATEWAY_API)
         for kind in (
@@ -311,7 +285,7 @@ TABLE: tuple[Limit, ...] = (
         "MeshConfig",
         "outboundTrafficPolicy.mode",
         "is as ALLOW_ANY: with explicit interception that looks names up, captured traffic keeps its address",
-        _if("ALLOW_ANY_DYNAMIC_DNS"),
+        only_if("ALLOW_ANY_DYNAMIC_DNS"),
     ),
     Limit(
         "MeshConfig",
@@ -323,7 +297,10 @@ TABLE: tuple[Limit, ...] = (
         "defaultConfig.connectionSettings",
         "is not in force yet: connections have Envoy's own limits and time-outs",
     ),
-    Limit("MeshConfig", "defaultConfig.~{tracing,gatewayTopology,proxyHeaders}", _STARTED),
+    *(
+        Limit("MeshConfig", f"defaultConfig.{fields}", message, when)
+        for fields, message, when in limits_start.DEFAULT_CONFIG
+    ),
     Limit(
         "MeshConfig", "defaultConfig.proxyHeaders.metadataExchangeHeaders", "has no effect: there are none"
     ),
@@ -356,7 +333,7 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit("MeshConfig", "extensionProviders[*].opentelemetry.http.headers[*].envName", _PART),
     Limit("MeshConfig", "extensionProviders[*].opentelemetry.grpc.initialMetadata[*].envName", _PART),
-    Limit("MeshConfig", "defaultProviders.metrics[*]", _PROMETHEUS, _unless("prometheus")),
+    Limit("MeshConfig", "defaultProviders.metrics[*]", _PROMETHEUS, unless("prometheus")),
     Limit(
         "MeshConfig", "serviceSettings", "is not in force: the mesh is one cluster, all of which is reached"
     ),
@@ -365,7 +342,7 @@ TABLE: tuple[Limit, ...] = (
         "discoverySelectors",
         "is not in force: services of every namespace are seen; write exportTo, or defaultServiceExportTo",
     ),
-    Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
+    Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, unless(False)),
     Limit(
         "MeshConfig",
         "enableTracing",

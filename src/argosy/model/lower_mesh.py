@@ -16,7 +16,7 @@ from argosy.model.errors import LoweringError
 from argosy.model.locality import LocalityBalancing
 from argosy.model.lower_destination_rule import connection_pool, keep_alive, locality, outlier
 from argosy.model.lower_http import milliseconds, retry_policy
-from argosy.resources import loading, meshconfig
+from argosy.resources import loading, meshconfig, proxy_start
 from argosy.resources.core import ConfigMap
 from argosy.resources.meshconfig import (
     AccessLogEncoding,
@@ -150,6 +150,16 @@ def _tag_length(config: MeshConfig) -> int | None:
     return written if isinstance(written, int) and 0 < written < 2**32 else None
 
 
+def _default_config(config: MeshConfig) -> str:
+    said = config.default_config or {}
+    try:
+        proxy_start.typed(said)
+    except ValueError as error:
+        raise LoweringError(f"{FIELD}.defaultConfig", str(error)) from error
+    kept = {field: value for field, value in said.items() if field in proxy_start.FIELDS}
+    return msgspec.json.encode(kept, order="sorted").decode() if kept else ""
+
+
 SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ("trustDomain", "trust_domain", lambda config: config.trust_domain),
     ("trustDomainAliases", "trust_domain_aliases", lambda config: config.trust_domain_aliases),
@@ -211,6 +221,7 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
         "proxy",
         lambda config: lower_proxy_settings.lower(config.default_config or {}, f"{FIELD}.defaultConfig"),
     ),
+    ("defaultConfig", "default_config", _default_config),
     ("ingressSelector", "ingress_gateway", _ingress_gateway),
     ("ingressService", "ingress_gateway", _ingress_gateway),
 )

@@ -27,6 +27,7 @@ from argosy.model.tables.gateways import Gateways
 from argosy.model.tables.ingresses import Ingresses
 from argosy.model.tables.mesh_settings import MESH, MeshSettings
 from argosy.model.tables.peer_authentications import PeerAuthentications
+from argosy.model.tables.proxy_configs import ProxyConfigs
 from argosy.model.tables.secrets import Secrets
 from argosy.model.tables.sidecars import Sidecars
 from argosy.model.tables.telemetries import Telemetries
@@ -63,6 +64,7 @@ class Snapshot:
         self.peer_authentications = PeerAuthentications(self.selectors)
         self.envoy_filters = EnvoyFilters(self.selectors)
         self.telemetries = Telemetries(self.selectors)
+        self.proxy_configs = ProxyConfigs(self.selectors)
         self.settings = MeshSettings(self.selectors, defaults, self.ingresses)
         self.secrets = Secrets(self.selectors)
         tables: tuple[Table[Any], ...] = (
@@ -74,6 +76,7 @@ class Snapshot:
             self.peer_authentications,
             self.envoy_filters,
             self.telemetries,
+            self.proxy_configs,
             self.settings,
             self.secrets,
         )

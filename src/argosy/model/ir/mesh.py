@@ -74,4 +74,7 @@ class Mesh(Struct, frozen=True, kw_only=True):
     trace_sampling: float = 1.0  # percent
     trace_tag_length: int | None = None
     proxy: ProxySettings = ProxySettings()
+    default_config: str = (
+        ""  # defaultConfig as JSON: what of it proxies are started with (`model.proxy_start`)
+    )
     ingress_gateway: str = "ingressgateway"  # the label `istio` of the gateways that serve Ingresses
