@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from argosy.model.hostnames import MESH_GATEWAY
 from argosy.model.lower_mesh import FIELD as MESH_FIELD
 from argosy.model.lower_mesh import NAME as MESH_NAME
 from argosy.model.lower_mesh import NAMESPACE as MESH_NAMESPACE
@@ -22,7 +23,7 @@ from argosy.resources import loading, meshconfig
 from argosy.resources.core import ConfigMap
 from argosy.resources.kinds import kind_of_group
 from argosy.resources.meta import Object, ObjectMeta
-from argosy.resources.networking import DestinationRule
+from argosy.resources.networking import DestinationRule, VirtualService
 from argosy.resources.schema import join
 
 Finding = tuple[str, str]
@@ -54,6 +55,12 @@ _ALWAYS = When("", lambda value, obj: True)
 _UNSELECTED = When(
     "without workloadSelector",
     lambda value, obj: isinstance(obj, DestinationRule) and obj.spec.workload_selector is None,
+)
+_AT_GATEWAYS = When(
+    "with gateways other than mesh",
+    lambda value, obj: (
+        isinstance(obj, VirtualService) and any(one != MESH_GATEWAY for one in obj.spec.gateways)
+    ),
 )
 
 
@@ -93,13 +100,9 @@ _CODE = "is not in force yet: proxies run none of its code: traffic passes as if
 TABLE: tuple[Limit, ...] = (
     Limit(
         "VirtualService",
-        "spec.tls[*].match[*].destinationSubnets",
-        "holds where traffic is captured (redirect) and not at gateways; elsewhere the match is for every address",
-    ),
-    Limit(
-        "VirtualService",
-        "spec.tcp[*].match[*].sourceSubnet",
-        "is not looked at: the match holds for every source",
+        "spec.{tls,tcp}[*].match[*].destinationSubnets",
+        "has no effect at gateways, as in Istio: there connections are to the gateway's own address",
+        _AT_GATEWAYS,
     ),
     Limit("DestinationRule", "spec.**.zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
     Limit(

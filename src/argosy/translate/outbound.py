@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from argosy.model import ir
+from argosy.model import ir, routing
 from argosy.model.hostnames import covers
 from argosy.model.locality import LocalityBalancing
 from argosy.model.reader import Reader
@@ -352,12 +352,17 @@ def virtual_host(
     handling = outbound_handling(service_port.protocol)
     tunnel = Tunnel.NONE
     clusters: Clusters = ()
+    elsewhere: dict[Clusters, list[str]] = {}
     connections = AS_IT_COMES
     if scope.interception is Interception.EXPLICIT:
         tunnel = Tunnel.HTTP if handling is Handling.HTTP else Tunnel.TCP
         if tunnel is Tunnel.TCP:
             clusters = tcp_clusters(reader, scope, host, port)
             connections = per_connection(reader, scope, host, port)
+            for address in service.addresses[1:]:
+                to = tcp_clusters(reader, scope, host, port, address)
+                if to != clusters and "/" not in address:
+                    elsewhere.setdefault(to, []).append(authority(address, port))
     found = () if handling is Handling.TCP else routes(reader, scope, host, port)
     return VirtualHostKey(
         name=f"{host}:{port}",
@@ -367,6 +372,7 @@ def virtual_host(
         tunnel=tunnel,
         tunnel_clusters=clusters,
         tunnel_connections=connections,
+        tunnel_elsewhere=tuple((tuple(at), to) for to, at in elsewhere.items()),
         guarded=_forwards(host, found, clusters),
     )
 
@@ -418,23 +424,23 @@ def routes(reader: Reader, scope: Scope, host: str, port: int) -> tuple[ir.Route
     return (ir.Route(match=ir.RouteMatch(), action=forward),)
 
 
-def tcp_clusters(reader: Reader, scope: Scope, host: str, port: int) -> Clusters:
-    """Where connections that are not HTTP go. Whoever opens TLS to `host` says its name in the hello, so the routes of
-    that name are the ones that hold."""
+def authority(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def tcp_clusters(reader: Reader, scope: Scope, host: str, port: int, address: str = "") -> Clusters:
+    """Where connections to `address` that are not HTTP go ("": to where who looks up `host` connects). Whoever opens
+    TLS to `host` says its name in the hello, so the routes of that name are the ones that hold."""
     service = reader.service(host)
     service_port = service.port(port) if service else None
-    destinations: tuple[ir.WeightedDestination, ...] | None = None
+    address = address or reader.first_address(host)
+    known = (address,) if address else ()
     if service_port is not None and service_port.protocol.is_tls:
         for route in reader.tls_routes(scope, host, port):
-            addresses = service.addresses if service is not None else ()
-            reached = not addresses or in_subnets(route.subnets, addresses)
-            if reached and any(covers(sni, host) for sni in route.sni_hosts):
-                destinations = route.destinations
-                break
-    destinations = destinations or reader.tcp_destinations(scope, host, port)
-    if not destinations:
-        return ((names.outbound(host, port), 1),)
-    return weighted(destinations)
+            if in_subnets(route.subnets, known) and any(covers(sni, host) for sni in route.sni_hosts):
+                return weighted(route.destinations)
+    to = routing.chosen(reader.tcp_routes(scope, host, port), address)
+    return weighted(to.destinations) if to is not None else ((names.outbound(host, port), 1),)
 
 
 def weighted(destinations: tuple[ir.WeightedDestination, ...]) -> Clusters:
@@ -445,15 +451,15 @@ def weighted(destinations: tuple[ir.WeightedDestination, ...]) -> Clusters:
 
 
 def tls_chains(
-    reader: Reader, scope: Scope, host: str, port: int
+    reader: Reader, scope: Scope, host: str, port: int, address: str
 ) -> tuple[tuple[tuple[str, ...], Clusters, tuple[str, ...]], ...]:
     """Where TLS connections to a port go by the name in their hello: (names, clusters, destination subnets), the first
-    that fits."""
+    that fits. `address`: the one that all are for; "": any."""
     found = tuple(
         (route.sni_hosts or (host,), weighted(route.destinations), route.subnets)
         for route in reader.tls_routes(scope, host, port)
     )
-    return found or (((host,), tcp_clusters(reader, scope, host, port), ()),)
+    return found or (((host,), tcp_clusters(reader, scope, host, port, address), ()),)
 
 
 def per_connection(reader: Reader, scope: Scope, host: str, port: int) -> PerConnection:

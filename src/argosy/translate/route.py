@@ -44,6 +44,8 @@ class VirtualHostKey(Struct, frozen=True, kw_only=True):
     tunnel: Tunnel = Tunnel.NONE
     tunnel_clusters: tuple[tuple[str, int], ...] = ()
     tunnel_connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
+    # CONNECT to some of its addresses: (authorities, clusters)
+    tunnel_elsewhere: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...] = ()
     authority: str = ""  # what requests without a rewrite of their own are sent with
     guarded: bool = True  # whether what it resolves to is judged (loopback_guard)
     require_tls: str = ""  # "ALL": plaintext is redirected to https
@@ -61,6 +63,11 @@ def virtual_host(key: VirtualHostKey) -> route_components_pb2.VirtualHost:
     if key.tunnel is Tunnel.HTTP:
         out.routes.append(connect(((names.CONNECT_HTTP, 1),)))
     elif key.tunnel is Tunnel.TCP:
+        for authorities, clusters in key.tunnel_elsewhere:
+            for one in authorities:
+                route = connect(clusters, key.tunnel_connections)
+                route.match.headers.add(name=":authority").string_match.exact = one
+                out.routes.append(route)
         out.routes.append(connect(key.tunnel_clusters, key.tunnel_connections))
     out.routes.extend(http_route(item, key) for item in key.routes)
     return out
