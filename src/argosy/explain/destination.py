@@ -32,16 +32,30 @@ def passthrough() -> ClusterState:
 def dealt(view: View, to: Sequence[ir.WeightedDestination]) -> Forwarded:
     """A connection among clusters."""
     total = sum(one.weight for one in to)
+    notes = _tunnelled(view, to)
     return Forwarded(
         targets=tuple(
             Target(
                 cluster=cluster(view, one.destination),
                 weight=one.weight,
                 percent=100.0 * one.weight / total if total else 0.0,
+                notes=notes,
             )
             for one in to
         )
     )
+
+
+def _tunnelled(view: View, to: Sequence[ir.WeightedDestination]) -> tuple[str, ...]:
+    """Facts (Istio): of several destinations the rule of the first counts, and no subset's."""
+    if not to:
+        return ()
+    first = to[0].destination
+    policy = view.reader.destination(view.scope, first.host)
+    tunnel = policy.tunnel_of(first.subset if len(to) == 1 else "") if policy is not None else None
+    if tunnel is None:
+        return ()
+    return (f"it is a proxy, and asked for {tunnel.authority} by {'POST' if tunnel.post else 'CONNECT'}",)
 
 
 def proxied(port: ir.ServicePort) -> bool:

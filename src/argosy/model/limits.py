@@ -120,8 +120,10 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "DestinationRule",
-        "spec.**.tunnel",
-        "is not in force: connections go straight to the destination",
+        "spec.**.tunnel.protocol",
+        "holds for captured connections, at gateways and for declared upstreams; a CONNECT of the application goes on "
+        "as CONNECT",
+        _if("POST"),
     ),
     Limit("Gateway", "spec.servers[*].defaultEndpoint", "has no effect, as in Istio; remove it"),
     Limit("Ingress", "spec.defaultBackend", "has no effect, as in Istio; give a rule without a host"),

@@ -124,6 +124,7 @@ class PolicyParts(Struct, frozen=True, kw_only=True):
     tls: ir.ClientTls | None = None
     proxy_protocol: str = ""
     retry_budget: ir.RetryBudget | None = None
+    tunnel: ir.Tunnel | None = None
     ports: tuple[
         tuple[int, PolicyParts], ...
     ] = ()  # portLevelSettings, sorted by port, their own `ports` empty

@@ -25,7 +25,7 @@ from argosy.translate import listener_outbound as listeners
 from argosy.translate import names, options, outbound
 from argosy.translate.domains import Claims
 from argosy.translate.filters.order import Resolving
-from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters
+from argosy.translate.filters.tcp_proxy import Clusters
 from argosy.translate.http_or_tcp import Handling, outbound_handling
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -96,15 +96,14 @@ def captured(
     for one in with_blocks:
         tls = one.port.protocol.is_tls
         chains += _tls(reader, scope, one, at) if tls else _tcp(reader, scope, one, "")[0]
+    rest = _rest(reader, scope, first, at, bool(chains))
     return listeners.CapturedListenerKey(
         address=address,
         port=int(number),
         handling=first.handling if first is not None else Handling.TCP,
         chains=tuple(_distinct(chains)),
-        clusters=_rest(reader, scope, first, at, bool(chains)),
-        connections=outbound.per_connection(reader, scope, first.host, first.port.number)
-        if first is not None
-        else AS_IT_COMES,
+        clusters=rest,
+        connections=outbound.per_connection(reader, scope, rest),
         options=options.of_scope(reader, scope),
         resolving=Resolving.BY_NAME if claimed.holder(f"{name}{RESOLVING}") else Resolving.NEVER,
     )
@@ -165,7 +164,7 @@ def _tcp(reader: Reader, scope: Scope, owner: Owner, at: str) -> tuple[list[list
             blocks=blocks,
             sources=(source,) if source else (),
             clusters=clusters,
-            connections=outbound.per_connection(reader, scope, host, port),
+            connections=outbound.per_connection(reader, scope, clusters),
             detect=owner.handling is Handling.DETECT,
         )
         for source, clusters, blocks in chains
@@ -183,7 +182,6 @@ def _blocks(own: tuple[str, ...], routes: Iterable[ir.TcpRoute]) -> Iterable[str
 
 def _tls(reader: Reader, scope: Scope, owner: Owner, at: str) -> Iterator[listeners.Chain]:
     """By the name in the hello; `at`: the one address that all connections are for."""
-    connections = outbound.per_connection(reader, scope, owner.host, owner.port.number)
     made = outbound.tls_chains(reader, scope, owner.host, owner.port.number, at)
     for server_names, clusters, subnets in made:
         if at and not in_subnets(subnets, (at,)):
@@ -194,7 +192,7 @@ def _tls(reader: Reader, scope: Scope, owner: Owner, at: str) -> Iterator[listen
                 server_names=server_names,
                 blocks=blocks,
                 clusters=clusters,
-                connections=connections,
+                connections=outbound.per_connection(reader, scope, clusters),
                 resolving=_resolving(reader, clusters),
             )
 

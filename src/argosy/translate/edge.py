@@ -15,7 +15,6 @@ from argosy.model import gateways, ir, routing
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.translate import names, outbound
-from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters, PerConnection
 from argosy.translate.listener_gateway import Chain
 from argosy.translate.resource import Resource
 from argosy.translate.route import (
@@ -150,11 +149,8 @@ def _chains(
 def _bytes(
     scope: Scope, destinations: tuple[ir.WeightedDestination, ...], chain: Chain, reader: Reader
 ) -> Chain:
-    clusters: Clusters = outbound.weighted(destinations)
-    first = destinations[0].destination
-    connections: PerConnection = AS_IT_COMES
-    if len(destinations) == 1:
-        connections = outbound.per_connection(reader, scope, first.host, first.port)
+    clusters = outbound.weighted(destinations)
+    connections = outbound.per_connection(reader, scope, clusters)
     return replace(chain, clusters=clusters, connections=connections)
 
 

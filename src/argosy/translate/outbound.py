@@ -352,17 +352,18 @@ def virtual_host(
     handling = outbound_handling(service_port.protocol)
     tunnel = Tunnel.NONE
     clusters: Clusters = ()
-    elsewhere: dict[Clusters, list[str]] = {}
+    elsewhere: dict[tuple[Clusters, PerConnection], list[str]] = {}
     connections = AS_IT_COMES
     if scope.interception is Interception.EXPLICIT:
         tunnel = Tunnel.HTTP if handling is Handling.HTTP else Tunnel.TCP
         if tunnel is Tunnel.TCP:
             clusters = tcp_clusters(reader, scope, host, port)
-            connections = per_connection(reader, scope, host, port)
+            connections = per_connection(reader, scope, clusters)
             for address in service.addresses[1:]:
                 to = tcp_clusters(reader, scope, host, port, address)
                 if to != clusters and "/" not in address:
-                    elsewhere.setdefault(to, []).append(authority(address, port))
+                    by = per_connection(reader, scope, to)
+                    elsewhere.setdefault((to, by), []).append(authority(address, port))
     found = () if handling is Handling.TCP else routes(reader, scope, host, port)
     return VirtualHostKey(
         name=f"{host}:{port}",
@@ -372,7 +373,7 @@ def virtual_host(
         tunnel=tunnel,
         tunnel_clusters=clusters,
         tunnel_connections=connections,
-        tunnel_elsewhere=tuple((tuple(at), to) for to, at in elsewhere.items()),
+        tunnel_elsewhere=tuple((tuple(at), *to) for to, at in elsewhere.items()),
         guarded=_forwards(host, found, clusters),
     )
 
@@ -462,12 +463,21 @@ def tls_chains(
     return found or (((host,), tcp_clusters(reader, scope, host, port, address), ()),)
 
 
-def per_connection(reader: Reader, scope: Scope, host: str, port: int) -> PerConnection:
+def per_connection(reader: Reader, scope: Scope, clusters: Clusters) -> PerConnection:
+    """Facts (Istio): of several clusters the first destination's rule counts, without that of its subset."""
+    name = clusters[0][0] if clusters else ""
+    if not name.startswith("outbound|"):
+        return AS_IT_COMES
+    host, port, subset = names.of_outbound(name)
+    if len(clusters) > 1:
+        subset = ""
     destination = reader.destination(scope, host)
-    policy = destination.policy("", port) if destination else ir.TrafficPolicy()
-    pool = _with_defaults(policy, reader.mesh()).connection_pool
+    policy = destination.policy(subset, port) if destination else ir.TrafficPolicy()
+    whole = destination.policy("", port) if destination else policy
+    pool = _with_defaults(whole, reader.mesh()).connection_pool
     return PerConnection(
         idle_timeout=pool.tcp_idle_timeout,
         duration=pool.max_connection_duration,
         hash_source_ip=policy.hash is not None and policy.hash.source_ip,
+        tunnel=destination.tunnel_of(subset) if destination else None,
     )

@@ -391,3 +391,15 @@ def test_connections_go_by_the_address_that_they_are_for() -> None:
         for interception in Interception:
             found = asked(made, f"tcp://{host}:6379", interception=interception)
             assert clusters(found) == [f"outbound|{port}||{to}.{SHOP}"], (host, interception)
+
+
+def test_a_connection_through_a_proxy_says_so() -> None:
+    rule = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: t}
+spec: {host: cache, trafficPolicy: {tunnel: {targetHost: a.example, targetPort: 443}}}
+"""
+    verdict = asked(shop(rule), "tcp://cache:6379").verdict
+    assert isinstance(verdict, Forwarded)
+    assert verdict.targets[0].notes == ("it is a proxy, and asked for a.example:443 by CONNECT",)

@@ -335,3 +335,36 @@ def test_tls_goes_by_subnet_and_server_name() -> None:
     for address, host in (("10.1.0.1", "a.example"), ("10.9.0.1", "c.example")):
         found = chains(routed(address, protocol=Protocol.TLS), f"{address}_9999")
         assert found["", "one.example", ""] == host
+
+
+def test_connections_are_limited_and_tunnelled_as_their_destination_says() -> None:
+    """Of the first destination the rule, not of the service that they were for."""
+    snapshot = routed()
+    for host, idle in (("a", "11s"), ("c", "33s"), ("one", "99s")):
+        put(
+            snapshot,
+            f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {host}, namespace: default}}
+spec:
+  host: {host}.example
+  trafficPolicy:
+    connectionPool: {{tcp: {{idleTimeout: {idle}}}}}
+    tunnel: {{targetHost: {host}.target, targetPort: 443}}
+""",
+        )
+    found = listeners(snapshot)["0.0.0.0_9999"]
+    chains = [*found["filter_chains"], found["default_filter_chain"]]
+    proxies = [chain["filters"][-1]["typed_config"] for chain in chains]
+    assert {
+        one["cluster"].rpartition("|")[2]: (
+            one.get("idle_timeout"),
+            one.get("tunneling_config", {}).get("hostname"),
+        )
+        for one in proxies
+    } == {
+        "a.example": ("11s", "a.target:443"),
+        "b.example": (None, None),
+        "c.example": ("33s", "c.target:443"),
+    }
