@@ -15,6 +15,7 @@ from argosy.explain.inbound import received
 from argosy.explain.outcome import ClusterState, EndpointState, Forwarded, Origin, Target
 from argosy.explain.view import View
 from argosy.model import ir
+from argosy.model.locality import HOSTNAME, host_of
 from argosy.model.scope import Interception, ProxyType
 
 PASSTHROUGH = "PassthroughCluster"
@@ -175,6 +176,11 @@ def _endpoint(
         ref = view.reader.peer_origin(one.namespace, one.labels, workload_port)
         origins = (view.origin(ref),) if ref is not None else ()
     tls = _to(view, service, policy, mode)
+    away = ""
+    if service.node_local and host_of(dict(one.labels), one.address) != dict(view.scope.client).get(
+        HOSTNAME, ""
+    ):
+        away = "it is on another host, and the Service's internalTrafficPolicy is Local"
     return EndpointState(
         address=one.address if one.address.startswith("unix://") else f"{one.address}:{one.port}",
         healthy=one.healthy,
@@ -183,7 +189,7 @@ def _endpoint(
         tls=tls,
         mode=str(mode) if mode is not None else "",
         policies=origins,
-        refused=received(tls, mode),
+        refused=away or received(tls, mode),
     )
 
 

@@ -75,12 +75,10 @@ class Limit(Struct, frozen=True):
 
 
 _NOT_ZONE_AWARE = "is not in force: use localityLbSetting; zones are not balanced by load"
-_NOT_LOCAL = "is not in force: endpoints of every node get traffic alike"
 _NETWORK = "is not in force: the address is connected to directly, whatever the network"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
 _REFERENCE = "is not looked at: an endpoint is its address; write a WorkloadEntry for one that has a sidecar"
 _ENDPOINT_NAME = "has no effect: the endpoints of a service have no names of their own"
-_NODE = "has no effect: nodes are not known"
 _SERVICE_PORT = "has no effect, as in Istio: the Service's port says it"
 _STATISTICS = (
     "is not in force: inbound clusters are counted under their own names, by which a workload that leaves waits for "
@@ -183,7 +181,7 @@ TABLE: tuple[Limit, ...] = (
         _KUBERNETES,
     ),
     Limit("Service", "spec.allocateLoadBalancerNodePorts", _KUBERNETES, _unless(False)),
-    Limit("Service", "spec.{externalTrafficPolicy,internalTrafficPolicy}", _NOT_LOCAL, _unless("Cluster")),
+    Limit("Service", "spec.externalTrafficPolicy", _KUBERNETES, _unless("Cluster")),
     Limit(
         "Service",
         "spec.ipFamilies",
@@ -198,19 +196,14 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "Service",
-        "spec.publishNotReadyAddresses",
-        "is not in force: endpoints that are not healthy get no traffic",
-    ),
-    Limit(
-        "Service",
         "spec.sessionAffinity",
-        "is not in force; use a DestinationRule with consistentHash.useSourceIp",
+        "has no effect, as in Istio; use a DestinationRule with consistentHash.useSourceIp",
         _unless("None"),
     ),
     Limit(
         "Service",
         "spec.sessionAffinityConfig",
-        "is not in force; use a DestinationRule with consistentHash",
+        "has no effect, as in Istio; use a DestinationRule with consistentHash",
     ),
     Limit(
         "AuthorizationPolicy",
@@ -264,7 +257,6 @@ TABLE: tuple[Limit, ...] = (
     Limit("TrafficExtension", "", _CODE),
     Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].targetRef", _REFERENCE),
     Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].hostname", _ENDPOINT_NAME),
-    Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].nodeName", _NODE),
     Limit("Endpoints", "subsets[*].ports[*].{protocol,appProtocol}", _SERVICE_PORT, _unless("TCP")),
     Limit(
         "EndpointSlice",
@@ -274,7 +266,6 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit("EndpointSlice", "endpoints[*].targetRef", _REFERENCE),
     Limit("EndpointSlice", "endpoints[*].hostname", _ENDPOINT_NAME),
-    Limit("EndpointSlice", "endpoints[*].nodeName", _NODE),
     Limit(
         "EndpointSlice",
         "endpoints[*].hints",

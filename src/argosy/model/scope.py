@@ -140,7 +140,7 @@ def scope_of(
 def _client(asked: frozenset[str], labels: Pairs, workload: Workload | None) -> Pairs:
     if not asked:
         return ()
-    place = (workload.locality, workload.network) if workload is not None else ("", "")
+    place = (workload.locality, workload.network, workload.address) if workload is not None else ("", "", "")
     has = locality.described(dict(labels), *place)
     return tuple((name, has[name]) for name in sorted(asked) if has.get(name))
 

@@ -17,6 +17,7 @@ from argosy.model import ir
 from argosy.model.aliases import Aliases
 from argosy.model.facts import Fact, FactKind
 from argosy.model.hostnames import patterns
+from argosy.model.locality import HOSTNAME
 from argosy.model.origins import Origins
 from argosy.model.scope import Selector, traits
 from argosy.model.selectors import SelectorIndex
@@ -147,7 +148,7 @@ class Snapshot:
         return {Fact(FactKind.SERVICE, host) for host in self.aliases.set(hostname, new)}
 
     def _asks(self, old: ir.Service | None, new: ir.Service | None) -> set[Fact]:
-        """What its trafficDistribution asks of clients."""
+        """What its trafficDistribution and internalTrafficPolicy ask of clients."""
         before = self.selectors.traits()
         if old is not None and (asked := _asked(old)):
             self.selectors.replace(_own_origin(old), asked, frozenset())
@@ -289,7 +290,8 @@ class Snapshot:
 
 def _asked(service: ir.Service) -> frozenset[Selector]:
     balancing = service.distribution.balancing
-    return frozenset(traits(balancing.traits)) if balancing is not None else frozenset()
+    asked = balancing.traits if balancing is not None else frozenset()
+    return frozenset(traits(asked | {HOSTNAME} if service.node_local else asked))
 
 
 def _own_origin(service: ir.Service) -> Ref:

@@ -230,6 +230,8 @@ def load_assignment(
     policy = _with_defaults(destination.policy(subset, port) if destination else ir.TrafficPolicy(), mesh)
     endpoints = _of_subset(on_port(reader, service, service_port), destination, subset)
     endpoints = tuple(endpoint for endpoint in endpoints if _reachable(endpoint.address))
+    if service.node_local:
+        endpoints = localities.on_host(scope, endpoints)
     balancing = localities.balancing_of(service, policy, mesh)
     return LoadAssignmentKey(
         name=names.outbound(host, port, subset),

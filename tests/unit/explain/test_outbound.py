@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from argosy.explain.outcome import Answered, Forwarded, Redirected, Undecided, Unrouted
+from argosy.model import ir
 from argosy.model.ir import Protocol
 from argosy.model.scope import Interception
 from tests.unit.explain.asked import SHOP, asked, clusters, endpoint, reasons, service, shop, virtual_service
@@ -403,3 +404,16 @@ spec: {host: cache, trafficPolicy: {tunnel: {targetHost: a.example, targetPort: 
     verdict = asked(shop(rule), "tcp://cache:6379").verdict
     assert isinstance(verdict, Forwarded)
     assert verdict.targets[0].notes == ("it is a proxy, and asked for a.example:443 by CONNECT",)
+
+
+def test_endpoints_of_other_hosts_take_nothing_of_a_node_local_service() -> None:
+    made = shop()
+    made.put_service(service("reviews", (9080, Protocol.HTTP), node_local=True))
+    made.put_workload(ir.Workload(name="web-1", namespace="shop", address="10.0.0.1"))
+    verdict = asked(made, REVIEWS).verdict
+    assert isinstance(verdict, Forwarded)
+    near, far = verdict.targets[0].cluster.endpoints
+    assert (near.refused, far.refused) == (
+        "",
+        "it is on another host, and the Service's internalTrafficPolicy is Local",
+    )
