@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from argosy.model import ir
@@ -41,8 +41,9 @@ HOSTS = Fact(FactKind.HOSTS)
 
 
 class Snapshot:
-    def __init__(self, mesh: ir.Mesh | None = None) -> None:
-        """`mesh`: the settings that hold where no ConfigMap says otherwise."""
+    def __init__(self, mesh: ir.Mesh | None = None, environment: Mapping[str, str] | None = None) -> None:
+        """`mesh`: the settings that hold where no ConfigMap says otherwise. `environment`: of the control plane, for
+        settings that name a variable of it."""
         defaults = mesh or ir.Mesh()
         self.rejected: dict[Ref, str] = {}
         self.services: dict[str, ir.Service] = {}
@@ -64,7 +65,7 @@ class Snapshot:
         self.peer_authentications = PeerAuthentications(self.selectors)
         self.envoy_filters = EnvoyFilters(self.selectors)
         self.telemetries = Telemetries(self.selectors)
-        self.settings = MeshSettings(self.selectors, defaults, self.ingresses)
+        self.settings = MeshSettings(self.selectors, defaults, self.ingresses, environment or {})
         self.secrets = Secrets(self.selectors)
         tables: tuple[Table[Any], ...] = (
             self.virtual_services,

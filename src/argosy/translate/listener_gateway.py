@@ -82,6 +82,6 @@ def _filters(key: Chain, said: options.Options) -> list[listener_components_pb2.
         reporter=stats.SOURCE,
         connections=key.connections,
         logs=said.logs,
-        silent=said.silent,
+        metrics=said.metrics,
     )
     return [*(sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()), tcp_proxy.network_filter(proxy)]

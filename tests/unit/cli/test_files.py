@@ -107,7 +107,7 @@ def test_mesh_settings_in_a_file_of_their_own_are_judged_and_told(tmp_path: Path
         ("MeshConfig", False),
     ]
     told = [warning["field"] for warning in entries[0]["warnings"]]
-    assert sorted(told) == ["defaultConfig.concurrency", "enableTracing", "somethingNew"]
+    assert sorted(told) == ["defaultConfig.concurrency", "somethingNew"]
 
 
 def test_text_that_is_no_yaml_is_an_invalid_entry_and_the_others_are_still_judged(tmp_path: Path) -> None:

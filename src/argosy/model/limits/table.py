@@ -11,9 +11,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from argosy.model import metrics
 from argosy.model.hostnames import MESH_GATEWAY
 from argosy.resources.meta import Object
 from argosy.resources.networking import DestinationRule, VirtualService
+from argosy.resources.semantics import expressions
 
 
 class When(Struct, frozen=True):
@@ -48,6 +50,10 @@ _AT_GATEWAYS = When(
         isinstance(obj, VirtualService) and any(one != MESH_GATEWAY for one in obj.spec.gateways)
     ),
 )
+_NO_VALUE = When(
+    "that Envoy cannot compute",
+    lambda value, obj: bool(value) and expressions.problem_of_value(value) is not None,
+)
 
 
 class Limit(Struct, frozen=True):
@@ -76,7 +82,6 @@ _WAYPOINT = (
     "a selector"
 )
 _PROMETHEUS = "is not in force: metrics are there for Prometheus to scrape"
-_PART = "is not in force; the provider's other fields are"
 _GONE = "is not in force: Envoy no longer has it; use opentelemetry"
 _STARTED = "is not in force: proxies are started as the agent that runs them is told"
 _CODE = "is not in force yet: proxies run none of its code: traffic passes as if this object did not exist"
@@ -205,38 +210,32 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit("Telemetry", "spec.targetRef.kind", _WAYPOINT, _unless("Gateway")),
     Limit("Telemetry", "spec.targetRefs[*].kind", _WAYPOINT, _unless("Gateway")),
-    Limit(
-        "Telemetry",
-        "spec.tracing[*].enableIstioTags",
-        "is not in force: spans have Envoy's own tags and customTags",
-        _if(True),
-    ),
-    Limit(
-        "Telemetry",
-        "spec.tracing[*].disableContextPropagation",
-        "is not in force: what a request says of its trace is passed on",
-        _if(True),
-    ),
     Limit("Telemetry", "spec.metrics[*].providers[*].name", _PROMETHEUS, _unless("prometheus")),
     Limit(
         "Telemetry",
         "spec.metrics[*].reportingInterval",
-        "is not in force: TCP connections are reported as they open and as they end",
+        "is not in force: Envoy says how many bytes a connection has had since its beginning, not since it last said "
+        "so; they are added up once, when it ends",
     ),
     Limit(
         "Telemetry",
-        "spec.metrics[*].overrides[*].tagOverrides",
-        "is not in force: metrics have Istio's standard tags",
+        "spec.metrics[*].overrides[*].tagOverrides[*].value",
+        "is not in force, and the tag is as without it: Envoy cannot compute it. It has string() around a whole "
+        "expression only, no macros over lists, no upstream_peer or downstream_peer (what these say stands in the "
+        "standard tags), and few other functions",
+        _NO_VALUE,
     ),
     Limit(
         "Telemetry",
         "spec.metrics[*].overrides[*].match.customMetric",
-        "is not in force: there are Istio's standard metrics alone",
+        "means no metric: there are Istio's standard metrics alone, under their names without `istio_`; in Istio, too, "
+        "another is there only where an EnvoyFilter defines it",
+        When("other than the names of standard metrics", lambda value, obj: not metrics.called(value)),
     ),
     Limit(
         "Telemetry",
         "spec.metrics[*].overrides[*].match.metric",
-        "is not reported at all",
+        "is not reported at all: Envoy has the numbers of a stream's messages only as one text, and counts numbers",
         _if("GRPC_REQUEST_MESSAGES", "GRPC_RESPONSE_MESSAGES"),
     ),
     Limit("WasmPlugin", "", _CODE),
@@ -305,7 +304,7 @@ TABLE: tuple[Limit, ...] = (
         "defaultConfig.connectionSettings",
         "is not in force yet: connections have Envoy's own limits and time-outs",
     ),
-    Limit("MeshConfig", "defaultConfig.~{tracing,gatewayTopology,proxyHeaders}", _STARTED),
+    Limit("MeshConfig", "defaultConfig.~{tracing,gatewayTopology,proxyHeaders,meshId}", _STARTED),
     Limit(
         "MeshConfig", "defaultConfig.proxyHeaders.metadataExchangeHeaders", "has no effect: there are none"
     ),
@@ -316,43 +315,26 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "MeshConfig",
-        "defaultConfig.tracing.~{sampling,maxPathTagLength}",
-        "is not in force: write a provider and name it in defaultProviders.tracing, or tags in a Telemetry",
-    ),
-    Limit(
-        "MeshConfig",
         "extensionProviders[*].{envoyExtAuthzHttp,envoyExtAuthzGrpc,sds}",
         "is not in force: nobody is asked for decisions or certificates yet",
     ),
     Limit("MeshConfig", "extensionProviders[*].{lightstep,stackdriver,opencensus}", _GONE),
-    Limit("MeshConfig", "extensionProviders[*].skywalking", "is not served; use opentelemetry or zipkin"),
     Limit(
         "MeshConfig",
-        "extensionProviders[*].zipkin.~{service,port,maxTagLength,enable64bitTraceId,path}",
-        _PART,
+        "extensionProviders[*].opentelemetry.serviceAttributeEnrichment",
+        "is not in force: spans are of the application and its namespace, and resourceDetectors say more",
     ),
+    Limit("MeshConfig", "defaultConfig.tracing.{lightstep,stackdriver,openCensusAgent}", _GONE),
     Limit(
         "MeshConfig",
-        "extensionProviders[*].opentelemetry.~{service,port,maxTagLength,http,grpc}",
-        _PART,
+        "defaultConfig.tracing.tlsSettings",
+        "is not in force: a collector is a service of the mesh, and a DestinationRule for it says what TLS it gets",
     ),
-    Limit("MeshConfig", "extensionProviders[*].opentelemetry.http.headers[*].envName", _PART),
-    Limit("MeshConfig", "extensionProviders[*].opentelemetry.grpc.initialMetadata[*].envName", _PART),
     Limit("MeshConfig", "defaultProviders.metrics[*]", _PROMETHEUS, _unless("prometheus")),
     Limit(
-        "MeshConfig", "serviceSettings", "is not in force: the mesh is one cluster, all of which is reached"
-    ),
-    Limit(
-        "MeshConfig",
-        "discoverySelectors",
-        "is not in force: services of every namespace are seen; write exportTo, or defaultServiceExportTo",
+        "MeshConfig", "serviceSettings", "has no effect, as in Istio with one cluster: all of it is reached"
     ),
     Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
-    Limit(
-        "MeshConfig",
-        "enableTracing",
-        "has no effect by itself: name a provider in defaultProviders.tracing or in a Telemetry",
-    ),
     Limit("MeshConfig", "inboundClusterStatName", _STATISTICS),
 )
 """In the order of kinds and fields; the first that fits a field speaks. MeshConfig stands in the ConfigMap
