@@ -6,8 +6,8 @@ wildcard host and a virtual host for all others stand behind. What is changed is
 
 * one: one RouteConfiguration with all hosts (what the translator makes).
 * VHDS: the same, its virtual hosts as resources of their own.
-* SRDS by host: a scope for each name of each host, by `:authority`, each host a RouteConfiguration of its own; "on demand"
-  fetches that with the first request.
+* SRDS by host: a scope for each name of each host, by `:authority`, each host a RouteConfiguration of its own; "on
+  demand" fetches that with the first request.
 * SRDS by bucket: the hosts spread over 64 RouteConfigurations by a hash of their first label, which a Lua filter works
   out for each request; wildcard hosts and the one for all others stand in each of them.
 
