@@ -48,6 +48,7 @@ class Bootstrap(Struct, frozen=True, kw_only=True):
     address: str = "127.0.0.1"
     domain: str = "cluster.local"
     labels: dict[str, str] = {}
+    locality: str = ""  # region/zone/subzone
     proxy: ProxyNode
     admin_socket: str
     xds_socket: str
@@ -68,6 +69,7 @@ def bootstrap(of: Bootstrap) -> dict[str, Any]:
         "node": {
             "id": node_id(of),
             "cluster": f"{app}.{of.namespace}",
+            **({"locality": _locality(of.locality)} if of.locality else {}),
             "metadata": {
                 METADATA_KEY: msgspec.to_builtins(of.proxy, str_keys=True),
                 "ISTIO_VERSION": ISTIO_VERSION,
@@ -135,6 +137,10 @@ def bootstrap(of: Bootstrap) -> dict[str, Any]:
             ]
         },
     }
+
+
+def _locality(text: str) -> dict[str, str]:
+    return dict(zip(("region", "zone", "sub_zone"), text.split("/", 2), strict=False))
 
 
 def _agent_cluster(socket: str) -> dict[str, Any]:

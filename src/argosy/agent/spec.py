@@ -205,6 +205,7 @@ def bootstrap_of(record: Record, admin_socket: str, xds_socket: str, max_connect
         service_account=record.spec.service_account,
         address=record.address,
         labels=record.spec.labels,
+        locality=record.spec.locality,
         proxy=ProxyNode(
             type=record.spec.type,
             interception=record.spec.interception,
@@ -235,6 +236,7 @@ def register_of(record: Record) -> registration.Register:
             for port in record.ports
         ),
         create_service=record.spec.create_service,
+        locality=record.spec.locality,
     )
 
 

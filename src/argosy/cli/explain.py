@@ -46,6 +46,10 @@ MeshConfig = Annotated[
 
 
 def explain(
+    url: Annotated[
+        str,
+        typer.Argument(metavar="[URL|HOST:PORT]", help="Where to, as --to says it.", show_default=False),
+    ] = "",
     sender: Annotated[
         str,
         typer.Option(
@@ -90,7 +94,7 @@ def explain(
 
     [bold]Examples[/bold]
 
-    argosy explain --from productpage --to http://reviews:9080/ -H "end-user: jason"
+    argosy explain --from productpage http://reviews:9080/ -H "end-user: jason"
 
     argosy explain --from shop/web --to reviews:9080 -f config/
 
@@ -108,6 +112,9 @@ def explain(
         raise Failure(
             "from where?", "name the sender with --from NAME, or a gateway with --gateway K=V", code=2
         )
+    if url and to:
+        raise Failure(f"where to, {url} or {to}?", "name one place: as argument, or with --to", code=2)
+    to = to or url
     given = headers(header or ())
     if jwt:
         given = (*given, ("authorization", f"Bearer {jwt}"))
@@ -116,7 +123,7 @@ def explain(
         try:
             asked = requests.to(to, method=method, headers=given)
         except requests.BadRequest as error:
-            raise Failure(f"--to {error}", "argosy explain --help has examples", code=2) from error
+            raise Failure(str(error), "argosy explain --help has examples", code=2) from error
     evaluator, found = evaluator_of(
         sender, gateway, labels, interception, namespace, filename, mesh_config, state_dir
     )

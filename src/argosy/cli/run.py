@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from argosy.cli.options import AttestSocket, Namespace, StateDir
+from argosy.cli.options import AttestSocket, Locality, Namespace, StateDir
 
 
 def run(
@@ -52,6 +52,7 @@ def run(
         bool,
         typer.Option("--create-service/--no-create-service", help="Create the Service where there is none."),
     ] = True,
+    locality: Locality = "",
     access_log: Annotated[
         bool, typer.Option("--access-log", help="Log each request (argosy logs NAME).")
     ] = False,
@@ -91,7 +92,12 @@ def run(
         upstreams=upstream or (),
         command=command,
     )
-    start = msgspec.structs.replace(start, create_service=create_service, access_log=access_log)
+    start = msgspec.structs.replace(
+        start,
+        create_service=create_service,
+        access_log=access_log,
+        locality=run_spec.locality(locality),
+    )
     state = chosen(state_dir)
     if attest_socket:
         use_server(state, attest_socket)

@@ -80,6 +80,18 @@ def dns_label(text: str, flag: str) -> str:
     )
 
 
+def locality(text: str) -> str:
+    """`REGION[/ZONE[/SUBZONE]]`; "" for none."""
+    parts = text.split("/") if text else []
+    if len(parts) > 3 or not all(re.fullmatch(r"[^\s*/]+", part) for part in parts):
+        raise Failure(
+            f"--locality {text}: not a locality",
+            "REGION, REGION/ZONE or REGION/ZONE/SUBZONE, as in eu-west/a",
+            code=2,
+        )
+    return text
+
+
 def workload_name(service: str, version: str) -> str:
     """The name where none is given: `reviews-v1`, as the workloads of Istio's samples are called."""
     made = re.sub(r"[^a-z0-9-]+", "-", f"{service}-{version}".lower()).strip("-") if version else service

@@ -128,6 +128,23 @@ def test_what_the_mesh_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("locality", "node"),
+    [
+        ("", None),
+        ("eu", {"region": "eu"}),
+        ("eu/a", {"region": "eu", "zone": "a"}),
+        ("eu/a/r7", {"region": "eu", "zone": "a", "sub_zone": "r7"}),
+    ],
+)
+def test_where_it_is_goes_to_the_mesh_and_to_its_node(
+    tmp_path: Path, locality: str, node: dict[str, str] | None
+) -> None:
+    record, _ = allocated(tmp_path, msgspec.structs.replace(START, locality=locality))
+    assert spec.register_of(record).locality == locality
+    assert bootstrap(spec.bootstrap_of(record, "/a", "/x", 1))["node"].get("locality") == node
+
+
+@pytest.mark.parametrize(
     ("labels", "app", "canonical", "revision"),
     [
         ({}, "reviews", "reviews", ""),
