@@ -95,6 +95,10 @@ class Registration:
     def withdraw(self, reason: str) -> None:
         self._want(Withdraw(reason))
 
+    def unready(self, reason: str) -> None:
+        """It stays, and is not ready."""
+        self._want(Withdraw(reason, unready=True))
+
     def leave(self) -> None:
         self._want(Leave())
 
@@ -108,6 +112,11 @@ class Registration:
     def announcing(self) -> bool:
         """Whether it is announced, or asks to be."""
         return isinstance(self._wish, Announce)
+
+    @property
+    def exposed(self) -> bool:
+        """Whether others may send to it: a Service may publish what is not ready, too."""
+        return self.announcing or (isinstance(self._wish, Withdraw) and self._wish.unready)
 
     def update(self, register: Register) -> None:
         """Other ports, say."""

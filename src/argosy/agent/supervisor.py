@@ -329,7 +329,7 @@ class Workload:
             if verdict.healthy:
                 attending.announce()
             elif attending.announcing:
-                attending.withdraw(f"probe failed: {verdict.detail}")
+                attending.unready(f"probe failed: {verdict.detail}")
         await self.tell(self.health)
 
     async def settled(self, announced: bool) -> None:
@@ -345,7 +345,7 @@ class Workload:
     async def _withdrawing(self) -> None:
         attending = self.sidecar.registration
         # Announced, or about to be: what the server was told may be under way.
-        self._exposed = self.record.announced or (attending is not None and attending.announcing)
+        self._exposed = self.record.announced or (attending is not None and attending.exposed)
         if self._exposed and attending is not None and attending.connected and not self._hurry.is_set():
             await self.tell(Progress("telling the mesh to send nothing more"))
             attending.withdraw(self._reason)

@@ -3,8 +3,8 @@
 Rule: what is asked of clients (their locality, the labels of a failoverPriority) is a trait; a scope has those alone
 that some configuration asks for, so that proxies differ by their place only where that counts. Facts (Istio): settings
 of a DestinationRule replace the mesh's, a Service's trafficDistribution stands between; weights exclude fail-over, and
-fail-over needs outlier detection, without which an endpoint never fails. Region, zone, subzone and network are labels
-of every workload.
+fail-over needs outlier detection, without which an endpoint never fails. Region, zone, subzone, network and host are
+labels of every workload. A Service that is node-local has no endpoints but those on the client's own host.
 """
 
 from __future__ import annotations
@@ -74,11 +74,23 @@ class TrafficDistribution(StrEnum):
         return None
 
 
-def described(labels: Mapping[str, str], locality: str, network: str) -> dict[str, str]:
+def described(labels: Mapping[str, str], locality: str, network: str, address: str) -> dict[str, str]:
     """A workload's labels and traits."""
     region, zone, subzone = _parts(locality)
-    place = {REGION: region, ZONE: zone, SUBZONE: subzone, NETWORK: network, LOCALITY: locality}
+    place = {
+        REGION: region,
+        ZONE: zone,
+        SUBZONE: subzone,
+        NETWORK: network,
+        LOCALITY: locality,
+        HOSTNAME: host_of(labels, address),
+    }
     return {**labels, **{key: value for key, value in place.items() if value}}
+
+
+def host_of(labels: Mapping[str, str], address: str) -> str:
+    """Where it runs. Who does not say its host is on one with those of its address."""
+    return labels.get(HOSTNAME) or address
 
 
 def matches(pattern: str, locality: str) -> bool:

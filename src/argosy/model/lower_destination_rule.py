@@ -27,7 +27,11 @@ from argosy.resources.networking import (
     PortTrafficPolicy,
     TrafficPolicy,
 )
-from argosy.resources.networking.destination_rule import ConnectionKeepalive, TcpKeepalive
+from argosy.resources.networking.destination_rule import (
+    ConnectionKeepalive,
+    TcpKeepalive,
+    TunnelSettings,
+)
 
 SIMPLE = {
     "": ir.LoadBalancer.LEAST_REQUEST,
@@ -223,8 +227,16 @@ def _policy(written: TrafficPolicy | None, field: str) -> PolicyParts | None:
         )
         if budget
         else None,
+        tunnel=_tunnel(written.tunnel),
         ports=tuple(sorted(ports.items(), key=lambda item: item[0])),
     )
+
+
+def _tunnel(written: TunnelSettings | None) -> ir.Tunnel | None:
+    if written is None:
+        return None
+    host = f"[{written.target_host}]" if ":" in written.target_host else written.target_host
+    return ir.Tunnel(f"{host}:{written.target_port}", post=written.protocol == "POST")
 
 
 def _given(policy: PolicyParts | None, to_sidecars: bool) -> PolicyParts | None:

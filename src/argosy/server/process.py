@@ -226,7 +226,7 @@ class ControlPlane:
 
     async def _start_views(self) -> None:
         mesh = ir.Mesh(trust_domain=self.authority.trust_domain)
-        self.reconciler = Reconciler(mesh, self.metrics)
+        self.reconciler = Reconciler(mesh, self.metrics, environment=_environment())
         self.delivery = Delivery(self.reconciler, self._lost)
         self.operations = Operations(self.fleet, self._states, self.delivery.deliver)
         self.leadership = Leadership(self.store, self.fleet.own.id)
@@ -441,6 +441,11 @@ class ControlPlane:
         task.add_done_callback(ended)
         self._stack.push_async_callback(cancel)
         return task
+
+
+def _environment() -> dict[str, str]:
+    """What mesh settings may name: not what is Argosy's own, such as its passwords."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ARGOSY_")}
 
 
 def _check_machine() -> None:

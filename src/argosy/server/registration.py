@@ -112,6 +112,11 @@ class Registrar:
         log.info("workload withdrawn", workload=f"{entry.namespace}/{entry.name}", reason=reason)
         return stored
 
+    async def unready(self, entry: Key, reason: str) -> Stored:
+        stored = await self._set_health(entry, "False", "NotReady", reason)
+        log.info("workload is not ready", workload=f"{entry.namespace}/{entry.name}", reason=reason)
+        return stored
+
     async def leave(self, entry: Key) -> None:
         self.attendance.find(entry)
         with contextlib.suppress(NotFound):

@@ -51,7 +51,7 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
         rds=manager_pb2.Rds(route_config_name=key.route, config_source=wire.ads()),
         http_filters=_filters(key),
         access_log=[
-            *stats.http(_reporter(key), key.options.silent),
+            *stats.http(_reporter(key), key.options.metrics),
             *access_log.loggers(key.options.logs, access_log.Layer.HTTP),
         ],
         server_name=key.options.proxy.server or SERVER_NAME,

@@ -62,6 +62,7 @@ class BoundEgressKey(Struct, frozen=True, kw_only=True):
     port: int
     http: bool
     clusters: tcp_proxy.Clusters = ()
+    connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     options: options.Options = options.NONE
     resolving: Resolving = Resolving.NEVER
 
@@ -87,9 +88,10 @@ def bound_egress(key: BoundEgressKey) -> listener_pb2.Listener:
             tcp_proxy.TcpProxy(
                 stat_prefix=prefix,
                 clusters=key.clusters,
+                connections=key.connections,
                 reporter=stats.SOURCE,
                 logs=key.options.logs,
-                silent=key.options.silent,
+                metrics=key.options.metrics,
             )
         )
     return listeners.bound(key.name, key.port, handler, key.address)
@@ -98,13 +100,15 @@ def bound_egress(key: BoundEgressKey) -> listener_pb2.Listener:
 def bound_listener(scope: Scope, written: EgressListener, reader: Reader) -> Resource:
     handling = outbound_handling(written.protocol)
     http = handling is not Handling.TCP
+    clusters = () if http else _clusters(reader, scope, written)
     return bound_egress(
         BoundEgressKey(
             listener=name(written),
             address=written.bind or listeners.LOOPBACK,
             port=written.port,
             http=http,
-            clusters=() if http else _clusters(reader, scope, written),
+            clusters=clusters,
+            connections=outbound.per_connection(reader, scope, clusters),
             options=options.of_scope(reader, scope),
             resolving=_resolving(reader, scope, written) if http else Resolving.NEVER,
         )

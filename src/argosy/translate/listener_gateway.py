@@ -21,6 +21,7 @@ class Chain(Struct, frozen=True, kw_only=True):
     stat_prefix: str
     server_names: tuple[str, ...] = ()  # (): every one, and none
     application_protocols: tuple[str, ...] = ()  # (): every one
+    sources: tuple[str, ...] = ()  # networks from which it comes; (): everywhere
     tls: tls.ServerTls | None = None  # None: as it comes
     route: str = ""
     by_sni: bool = False
@@ -61,6 +62,7 @@ def _chain(key: Chain, said: options.Options) -> listener_components_pb2.FilterC
     out = listener_components_pb2.FilterChain(filters=_filters(key, said))
     out.filter_chain_match.server_names.extend(key.server_names)
     out.filter_chain_match.application_protocols.extend(key.application_protocols)
+    out.filter_chain_match.source_prefix_ranges.extend(wire.network(one) for one in key.sources)
     if not out.filter_chain_match.ListFields():
         out.ClearField("filter_chain_match")
     if key.tls is not None:
@@ -80,6 +82,6 @@ def _filters(key: Chain, said: options.Options) -> list[listener_components_pb2.
         reporter=stats.SOURCE,
         connections=key.connections,
         logs=said.logs,
-        silent=said.silent,
+        metrics=said.metrics,
     )
     return [*(sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()), tcp_proxy.network_filter(proxy)]

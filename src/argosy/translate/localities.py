@@ -25,6 +25,12 @@ def balancing_of(
     return chosen if chosen.enabled and (chosen.distribute or fails_over) else None
 
 
+def on_host(scope: Scope, endpoints: tuple[ir.Endpoint, ...]) -> tuple[ir.Endpoint, ...]:
+    """Those on the client's own host."""
+    own = dict(scope.client).get(locality.HOSTNAME, "")
+    return tuple(one for one in endpoints if locality.host_of(dict(one.labels), one.address) == own)
+
+
 def of(
     reader: Reader,
     scope: Scope,
@@ -35,7 +41,7 @@ def of(
     """The healthy ones, by priority and locality; sorted, so that equal sets give equal bytes."""
     groups: dict[tuple[Rank, str], dict[tuple[str, int], EndpointKey]] = {}
     client = dict(scope.client)
-    ranks: dict[tuple[ir.Pairs, str, str], Rank] = {}
+    ranks: dict[tuple[ir.Pairs, str, str, str], Rank] = {}
     healthy = tuple(endpoint for endpoint in endpoints if endpoint.healthy)
     for endpoint, mutual in zip(healthy, mutual_tls(reader, healthy, port), strict=True):
         key = EndpointKey(
@@ -61,16 +67,17 @@ def _rank(
     balancing: locality.LocalityBalancing,
     client: dict[str, str],
     endpoint: ir.Endpoint,
-    known: dict[tuple[ir.Pairs, str, str], Rank],
+    known: dict[tuple[ir.Pairs, str, str, str], Rank],
 ) -> Rank:
     """How far away; of endpoints that are alike once."""
     if balancing.distribute:
         return NEAREST
     labels = endpoint.labels if balancing.priority else ()
-    alike = (labels, endpoint.locality, endpoint.network)
+    address = endpoint.address if locality.HOSTNAME in balancing.priority else ""
+    alike = (labels, endpoint.locality, endpoint.network, address)
     rank = known.get(alike)
     if rank is None:
-        has = locality.described(dict(labels), endpoint.locality, endpoint.network)
+        has = locality.described(dict(labels), endpoint.locality, endpoint.network, address)
         rank = known[alike] = locality.rank(balancing, client, has)
     return rank
 
@@ -102,8 +109,9 @@ def mutual_tls(reader: Reader, endpoints: tuple[ir.Endpoint, ...], port: ir.Serv
     """Of each endpoint, whether it takes mesh mutual TLS: it has a sidecar, and its PeerAuthentication does not
     disable it."""
     workload_port = port.target_port or port.number
-    return tuple(
-        endpoint.mtls
-        and reader.peer_mtls(endpoint.namespace, endpoint.labels, workload_port) is not ir.MtlsMode.DISABLE
-        for endpoint in endpoints
-    )
+    taken: dict[tuple[str, ir.Pairs], bool] = {}  # endpoints of a service are mostly alike
+    for one in endpoints:
+        if one.mtls and (one.namespace, one.labels) not in taken:
+            found = reader.peer_mtls(one.namespace, one.labels, workload_port)
+            taken[one.namespace, one.labels] = found is not ir.MtlsMode.DISABLE
+    return tuple(one.mtls and taken[one.namespace, one.labels] for one in endpoints)

@@ -25,7 +25,6 @@ from argosy.translate import listener_inbound as inbound
 from argosy.translate import listener_outbound as listeners
 from argosy.translate import secret as secrets
 from argosy.translate.cluster import Application, ClusterKey, Discovery
-from argosy.translate.filters import tcp_proxy
 from argosy.translate.graph import PLAN, Graph, Node, Phase
 from argosy.translate.http_or_tcp import (
     Handling,
@@ -368,17 +367,17 @@ def _upstream_listener(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader)
     service = resolve(reader, proxy, upstream)
     handling = _upstream_handling(reader, proxy, upstream)
     host = service.hostname if service else ""
-    is_tcp = handling is Handling.TCP
+    clusters = (
+        outbound.tcp_clusters(reader, proxy.scope, host, upstream.port) if handling is Handling.TCP else ()
+    )
     return listeners.upstream_listener(
         listeners.UpstreamListenerKey(
             host=upstream.host,
             port=upstream.port,
             bind=upstream.bind,
             handling=handling,
-            clusters=outbound.tcp_clusters(reader, proxy.scope, host, upstream.port) if is_tcp else (),
-            connections=outbound.per_connection(reader, proxy.scope, host, upstream.port)
-            if is_tcp
-            else tcp_proxy.AS_IT_COMES,
+            clusters=clusters,
+            connections=outbound.per_connection(reader, proxy.scope, clusters),
             options=options.of_proxy(reader, proxy),
         )
     )

@@ -46,9 +46,11 @@ class Announce(Struct, frozen=True, tag="announce"):
 
 
 class Withdraw(Struct, frozen=True, tag="withdraw"):
-    """The endpoint must receive no more traffic; `reason` is for people (leaving, probe failed: …)."""
+    """The endpoint must receive no more traffic; `reason` is for people (leaving, probe failed: …). `unready`: it
+    stays, but is not ready: a Service that publishes those that are not ready keeps it."""
 
     reason: str = ""
+    unready: bool = False
 
 
 class Leave(Struct, frozen=True, tag="leave"):

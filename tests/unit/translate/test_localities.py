@@ -9,7 +9,7 @@ import pytest
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
 from argosy.model.ir import Protocol
-from argosy.model.locality import LOCALITY, TrafficDistribution
+from argosy.model.locality import HOSTNAME, LOCALITY, TrafficDistribution
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope, scope_of
 from argosy.model.snapshot import Snapshot
@@ -292,3 +292,58 @@ def test_a_service_that_prefers_asks_as_long_as_it_is_there() -> None:
     assert Fact(FactKind.SELECTORS) in snapshot.put_service(node)
     assert Fact(FactKind.SELECTORS) in snapshot.remove_service(HOST)
     assert client(snapshot, "r1/z1/s1").client == ()
+
+
+# --- hosts ----------------------------------------------------------------------------------------------------------
+
+
+def on_hosts(**fields: Any) -> Snapshot:
+    snapshot = Snapshot()
+    snapshot.put_service(service("reviews", (9080, Protocol.HTTP), **fields))
+    placed = (("10.0.0.1", ""), ("10.0.0.1", "n1"), ("10.0.0.2", ""), ("10.0.0.3", "n1"))
+    snapshot.put_endpoints(
+        HOST,
+        tuple(
+            ir.Endpoint(
+                address=address,
+                port=port,
+                port_name="p9080",
+                labels=((HOSTNAME, host),) if host else (),
+            )
+            for port, (address, host) in enumerate(placed, 1)
+        ),
+    )
+    return snapshot
+
+
+def at(snapshot: Snapshot, address: str, host: str = "") -> Scope:
+    labels = ((HOSTNAME, host),) if host else ()
+    workload = ir.Workload(name="a", namespace="default", address=address)
+    return scope_of(Reader(snapshot), namespace="default", labels=labels, workload=workload)
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "expected"),
+    [
+        ("10.0.0.1", "", [1]),  # who does not say its host is on one with those of its address
+        ("10.0.0.1", "n1", [2, 4]),
+        ("10.0.0.9", "n1", [2, 4]),
+        ("10.0.0.9", "", []),
+    ],
+)
+def test_a_node_local_service_has_the_endpoints_of_the_clients_own_host(
+    address: str, host: str, expected: list[int]
+) -> None:
+    snapshot = on_hosts(node_local=True)
+    found = groups(snapshot, at(snapshot, address, host))
+    assert sorted(one.port for group in found for one in group.endpoints) == expected
+    everywhere = on_hosts()
+    assert at(everywhere, address, host).client == (), "nobody asks where a client is"
+    whole = groups(everywhere, at(everywhere, address, host))
+    assert sum(len(group.endpoints) for group in whole) == 4
+
+
+def test_the_same_node_may_be_preferred() -> None:
+    snapshot = on_hosts(distribution=TrafficDistribution.SAME_NODE)
+    found = groups(snapshot, at(snapshot, "10.0.0.1"))
+    assert [[one.port for one in group.endpoints] for group in found] == [[1], [2, 3, 4]]

@@ -1,40 +1,33 @@
-"""Fields that are accepted and not in force, or not wholly: one visible table, and what it says of an object.
+"""The table of what is accepted and not in force, or not wholly, with what happens in its place.
 
-Rule: a field that people may write is in force, refused, or stands here with what happens in its place; a test walks
-the kinds and finds one that is forgotten. Nothing here makes an object invalid: people bring configuration that means
-more than this version does, and are told which part of it has no effect.
+Rule: a field that people may write is in force, refused, or stands here; a test walks the kinds and finds one that is
+forgotten.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from functools import cache
-from typing import Any
-
-import msgspec
 from msgspec import Struct
 
-from argosy.model import limits_start
-from argosy.model.limits_when import ALWAYS as _ALWAYS
-from argosy.model.limits_when import When, only_if, unless
-from argosy.model.lower_mesh import FIELD as MESH_FIELD
-from argosy.model.lower_mesh import NAME as MESH_NAME
-from argosy.model.lower_mesh import NAMESPACE as MESH_NAMESPACE
-from argosy.resources import loading, meshconfig
-from argosy.resources.core import ConfigMap
-from argosy.resources.kinds import kind_of_group
-from argosy.resources.meta import Object, ObjectMeta
-from argosy.resources.networking import DestinationRule
-from argosy.resources.schema import join
-
-Finding = tuple[str, str]
-"""(field, message)."""
-
+from argosy.model import metrics
+from argosy.model.hostnames import MESH_GATEWAY
+from argosy.model.limits import start
+from argosy.model.limits.when import ALWAYS, When, only_if, unless
+from argosy.resources.networking import DestinationRule, VirtualService
+from argosy.resources.semantics import expressions
 
 _UNSELECTED = When(
     "without workloadSelector",
     lambda value, obj: isinstance(obj, DestinationRule) and obj.spec.workload_selector is None,
+)
+_AT_GATEWAYS = When(
+    "with gateways other than mesh",
+    lambda value, obj: (
+        isinstance(obj, VirtualService) and any(one != MESH_GATEWAY for one in obj.spec.gateways)
+    ),
+)
+_NO_VALUE = When(
+    "that Envoy cannot compute",
+    lambda value, obj: bool(value) and expressions.problem_of_value(value) is not None,
 )
 
 
@@ -45,16 +38,14 @@ class Limit(Struct, frozen=True):
     kind: str  # as Kind.unique_name
     field: str
     message: str
-    when: When = _ALWAYS
+    when: When = ALWAYS
 
 
 _NOT_ZONE_AWARE = "is not in force: use localityLbSetting; zones are not balanced by load"
-_NOT_LOCAL = "is not in force: endpoints of every node get traffic alike"
 _NETWORK = "is not in force: the address is connected to directly, whatever the network"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
 _REFERENCE = "is not looked at: an endpoint is its address; write a WorkloadEntry for one that has a sidecar"
 _ENDPOINT_NAME = "has no effect: the endpoints of a service have no names of their own"
-_NODE = "has no effect: nodes are not known"
 _SERVICE_PORT = "has no effect, as in Istio: the Service's port says it"
 _STATISTICS = (
     "is not in force: inbound clusters are counted under their own names, by which a workload that leaves waits for "
@@ -66,21 +57,15 @@ _WAYPOINT = (
     "a selector"
 )
 _PROMETHEUS = "is not in force: metrics are there for Prometheus to scrape"
-_PART = "is not in force; the provider's other fields are"
 _GONE = "is not in force: Envoy no longer has it; use opentelemetry"
-_IMAGE = limits_start.IMAGE
 _CODE = "is not in force yet: proxies run none of its code: traffic passes as if this object did not exist"
 
 TABLE: tuple[Limit, ...] = (
     Limit(
         "VirtualService",
-        "spec.tls[*].match[*].destinationSubnets",
-        "holds where traffic is captured (redirect) and not at gateways; elsewhere the match is for every address",
-    ),
-    Limit(
-        "VirtualService",
-        "spec.tcp[*].match[*].sourceSubnet",
-        "is not looked at: the match holds for every source",
+        "spec.{tls,tcp}[*].match[*].destinationSubnets",
+        "has no effect at gateways, as in Istio: there connections are to the gateway's own address",
+        _AT_GATEWAYS,
     ),
     Limit("DestinationRule", "spec.**.zoneAwareLbSetting.*", _NOT_ZONE_AWARE, unless(False)),
     Limit(
@@ -98,8 +83,10 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "DestinationRule",
-        "spec.**.tunnel",
-        "is not in force: connections go straight to the destination",
+        "spec.**.tunnel.protocol",
+        "holds for captured connections, at gateways and for declared upstreams; a CONNECT of the application goes on "
+        "as CONNECT",
+        only_if("POST"),
     ),
     Limit("Gateway", "spec.servers[*].defaultEndpoint", "has no effect, as in Istio; remove it"),
     Limit("Ingress", "spec.defaultBackend", "has no effect, as in Istio; give a rule without a host"),
@@ -138,7 +125,7 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit("EnvoyFilter", "spec.configPatches[*].match.waypoint", "is not in force: waypoints are not served"),
     Limit("EnvoyFilter", "spec.configPatches[*].match.listener.portName", "has no effect, as in Istio"),
-    Limit("ProxyConfig", "spec.image", _IMAGE),
+    Limit("ProxyConfig", "spec.image", start.IMAGE),
     Limit(
         "Service",
         "spec.type",
@@ -152,7 +139,7 @@ TABLE: tuple[Limit, ...] = (
         _KUBERNETES,
     ),
     Limit("Service", "spec.allocateLoadBalancerNodePorts", _KUBERNETES, unless(False)),
-    Limit("Service", "spec.{externalTrafficPolicy,internalTrafficPolicy}", _NOT_LOCAL, unless("Cluster")),
+    Limit("Service", "spec.externalTrafficPolicy", _KUBERNETES, unless("Cluster")),
     Limit(
         "Service",
         "spec.ipFamilies",
@@ -167,19 +154,14 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "Service",
-        "spec.publishNotReadyAddresses",
-        "is not in force: endpoints that are not healthy get no traffic",
-    ),
-    Limit(
-        "Service",
         "spec.sessionAffinity",
-        "is not in force; use a DestinationRule with consistentHash.useSourceIp",
+        "has no effect, as in Istio; use a DestinationRule with consistentHash.useSourceIp",
         unless("None"),
     ),
     Limit(
         "Service",
         "spec.sessionAffinityConfig",
-        "is not in force; use a DestinationRule with consistentHash",
+        "has no effect, as in Istio; use a DestinationRule with consistentHash",
     ),
     Limit(
         "AuthorizationPolicy",
@@ -195,45 +177,38 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit("Telemetry", "spec.targetRef.kind", _WAYPOINT, unless("Gateway")),
     Limit("Telemetry", "spec.targetRefs[*].kind", _WAYPOINT, unless("Gateway")),
-    Limit(
-        "Telemetry",
-        "spec.tracing[*].enableIstioTags",
-        "is not in force: spans have Envoy's own tags and customTags",
-        only_if(True),
-    ),
-    Limit(
-        "Telemetry",
-        "spec.tracing[*].disableContextPropagation",
-        "is not in force: what a request says of its trace is passed on",
-        only_if(True),
-    ),
     Limit("Telemetry", "spec.metrics[*].providers[*].name", _PROMETHEUS, unless("prometheus")),
     Limit(
         "Telemetry",
         "spec.metrics[*].reportingInterval",
-        "is not in force: TCP connections are reported as they open and as they end",
+        "is not in force: Envoy says how many bytes a connection has had since its beginning, not since it last said "
+        "so; they are added up once, when it ends",
     ),
     Limit(
         "Telemetry",
-        "spec.metrics[*].overrides[*].tagOverrides",
-        "is not in force: metrics have Istio's standard tags",
+        "spec.metrics[*].overrides[*].tagOverrides[*].value",
+        "is not in force, and the tag is as without it: Envoy cannot compute it. It has string() around a whole "
+        "expression only, no macros over lists, no upstream_peer or downstream_peer (what these say stands in the "
+        "standard tags), and few other functions",
+        _NO_VALUE,
     ),
     Limit(
         "Telemetry",
         "spec.metrics[*].overrides[*].match.customMetric",
-        "is not in force: there are Istio's standard metrics alone",
+        "means no metric: there are Istio's standard metrics alone, under their names without `istio_`; in Istio, too, "
+        "another is there only where an EnvoyFilter defines it",
+        When("other than the names of standard metrics", lambda value, obj: not metrics.called(value)),
     ),
     Limit(
         "Telemetry",
         "spec.metrics[*].overrides[*].match.metric",
-        "is not reported at all",
+        "is not reported at all: Envoy has the numbers of a stream's messages only as one text, and counts numbers",
         only_if("GRPC_REQUEST_MESSAGES", "GRPC_RESPONSE_MESSAGES"),
     ),
     Limit("WasmPlugin", "", _CODE),
     Limit("TrafficExtension", "", _CODE),
     Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].targetRef", _REFERENCE),
     Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].hostname", _ENDPOINT_NAME),
-    Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].nodeName", _NODE),
     Limit("Endpoints", "subsets[*].ports[*].{protocol,appProtocol}", _SERVICE_PORT, unless("TCP")),
     Limit(
         "EndpointSlice",
@@ -243,7 +218,6 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit("EndpointSlice", "endpoints[*].targetRef", _REFERENCE),
     Limit("EndpointSlice", "endpoints[*].hostname", _ENDPOINT_NAME),
-    Limit("EndpointSlice", "endpoints[*].nodeName", _NODE),
     Limit(
         "EndpointSlice",
         "endpoints[*].hints",
@@ -299,7 +273,7 @@ TABLE: tuple[Limit, ...] = (
     ),
     *(
         Limit("MeshConfig", f"defaultConfig.{fields}", message, when)
-        for fields, message, when in limits_start.DEFAULT_CONFIG
+        for fields, message, when in start.DEFAULT_CONFIG
     ),
     Limit(
         "MeshConfig", "defaultConfig.proxyHeaders.metadataExchangeHeaders", "has no effect: there are none"
@@ -311,175 +285,27 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "MeshConfig",
-        "defaultConfig.tracing.~{sampling,maxPathTagLength}",
-        "is not in force: write a provider and name it in defaultProviders.tracing, or tags in a Telemetry",
-    ),
-    Limit(
-        "MeshConfig",
         "extensionProviders[*].{envoyExtAuthzHttp,envoyExtAuthzGrpc,sds}",
         "is not in force: nobody is asked for decisions or certificates yet",
     ),
     Limit("MeshConfig", "extensionProviders[*].{lightstep,stackdriver,opencensus}", _GONE),
-    Limit("MeshConfig", "extensionProviders[*].skywalking", "is not served; use opentelemetry or zipkin"),
     Limit(
         "MeshConfig",
-        "extensionProviders[*].zipkin.~{service,port,maxTagLength,enable64bitTraceId,path}",
-        _PART,
+        "extensionProviders[*].opentelemetry.serviceAttributeEnrichment",
+        "is not in force: spans are of the application and its namespace, and resourceDetectors say more",
     ),
+    Limit("MeshConfig", "defaultConfig.tracing.{lightstep,stackdriver,openCensusAgent}", _GONE),
     Limit(
         "MeshConfig",
-        "extensionProviders[*].opentelemetry.~{service,port,maxTagLength,http,grpc}",
-        _PART,
+        "defaultConfig.tracing.tlsSettings",
+        "is not in force: a collector is a service of the mesh, and a DestinationRule for it says what TLS it gets",
     ),
-    Limit("MeshConfig", "extensionProviders[*].opentelemetry.http.headers[*].envName", _PART),
-    Limit("MeshConfig", "extensionProviders[*].opentelemetry.grpc.initialMetadata[*].envName", _PART),
     Limit("MeshConfig", "defaultProviders.metrics[*]", _PROMETHEUS, unless("prometheus")),
     Limit(
-        "MeshConfig", "serviceSettings", "is not in force: the mesh is one cluster, all of which is reached"
-    ),
-    Limit(
-        "MeshConfig",
-        "discoverySelectors",
-        "is not in force: services of every namespace are seen; write exportTo, or defaultServiceExportTo",
+        "MeshConfig", "serviceSettings", "has no effect, as in Istio with one cluster: all of it is reached"
     ),
     Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, unless(False)),
-    Limit(
-        "MeshConfig",
-        "enableTracing",
-        "has no effect by itself: name a provider in defaultProviders.tracing or in a Telemetry",
-    ),
     Limit("MeshConfig", "inboundClusterStatName", _STATISTICS),
 )
 """In the order of kinds and fields; the first that fits a field speaks. MeshConfig stands in the ConfigMap
 istio-system/istio."""
-
-_UNKNOWN = "is no setting that this version knows: it has no effect"
-_ELSEWHERE = f"is not in force: the mesh's settings are those of {MESH_NAMESPACE}/{MESH_NAME}"
-_WRITTEN_BY_MACHINES = frozenset(("apiVersion", "kind", "metadata", "status"))
-
-
-def not_in_force(obj: Object) -> tuple[Finding, ...]:
-    """What an object says and the mesh does not do, in the order of its fields; () where everything counts.
-
-    A value that is the field's default says nothing, and is not found.
-    """
-    if isinstance(obj, ConfigMap):
-        return tuple(_config_map(obj))
-    kind = kind_of_group(obj.api_version, obj.kind)
-    name = kind.unique_name if kind else obj.kind
-    if not _patterns(name):
-        return ()
-    whole = limit_of(name, "")
-    if whole is not None:
-        return (("", whole.message),)
-    written = {k: v for k, v in msgspec.to_builtins(obj).items() if k not in _WRITTEN_BY_MACHINES}
-    return tuple(_found(name, obj, [], written))
-
-
-def _config_map(obj: ConfigMap) -> Iterator[Finding]:
-    if obj.metadata.name != MESH_NAME:
-        return
-    if obj.metadata.namespace not in ("", MESH_NAMESPACE):  # "": not said yet
-        yield "data", _ELSEWHERE
-        return
-    written = {k: v for k, v in msgspec.to_builtins(obj).items() if k not in _WRITTEN_BY_MACHINES}
-    yield from _found("ConfigMap", obj, [], written)
-    text = obj.data.get(meshconfig.KEY, "")
-    try:
-        settings = msgspec.to_builtins(meshconfig.load(text))
-        documents = loading.load_documents(text, meshconfig.KEY)
-    except (ValueError, loading.LoadError):
-        return  # it is refused, or rejected as a whole
-    for field, message in _found("MeshConfig", obj, [], settings):
-        yield f"{MESH_FIELD}.{field}", message
-    for document in documents:
-        for path in _unknown(document.object, meshconfig.MeshConfig, []):
-            yield f"{MESH_FIELD}.{join(path)}", _UNKNOWN
-
-
-def settings_not_in_force(settings: dict[str, Any]) -> tuple[Finding, ...]:
-    """The same of mesh settings in a file of their own; each field is relative to them."""
-    obj = ConfigMap(
-        api_version="v1",
-        kind="ConfigMap",
-        metadata=ObjectMeta(name=MESH_NAME, namespace=MESH_NAMESPACE),
-        data={meshconfig.KEY: msgspec.json.encode(settings).decode()},
-    )
-    return tuple((field.removeprefix(f"{MESH_FIELD}."), message) for field, message in _config_map(obj))
-
-
-def _found(kind: str, obj: Object, path: list[str | int], value: Any) -> Iterator[Finding]:
-    """Below a field that is found nothing more is: one word of it is enough."""
-    if path:
-        field = join(path)
-        limit = limit_of(kind, field)
-        if limit is not None and limit.when.holds(value, obj):
-            yield field, _said(value, limit.message)
-            return
-    items: Any = ()
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, (list, tuple)):
-        items = enumerate(value)
-    for key, item in items:
-        yield from _found(kind, obj, [*path, key], item)
-
-
-def _said(value: Any, message: str) -> str:
-    """The value, where it is short enough to help and no part of a Secret can be."""
-    if isinstance(value, str) and len(value) <= 80:
-        return f"{value}: {message}"
-    return message
-
-
-def _unknown(value: Any, type_: Any, path: list[str | int]) -> Iterator[list[str | int]]:
-    """Keys of settings as written that no struct has. Of the types within a struct only structs are looked into."""
-    fields = {one.encode_name: one.type for one in msgspec.structs.fields(type_)}
-    for key, item in value.items() if isinstance(value, dict) else ():
-        if key not in fields:
-            yield [*path, str(key)]
-            continue
-        within = struct_in(fields[key])
-        if within is None:
-            continue
-        for position, one in enumerate(item) if isinstance(item, list) else ((None, item),):
-            place = [] if position is None else [position]
-            yield from _unknown(one, within, [*path, str(key), *place])
-
-
-def struct_in(type_: Any) -> type[Struct] | None:
-    """The struct that a field holds: itself, optional, or as items of a list or values of a map."""
-    if isinstance(type_, type) and issubclass(type_, Struct):
-        return type_
-    for argument in reversed(getattr(type_, "__args__", ())):
-        if (found := struct_in(argument)) is not None:
-            return found
-    return None
-
-
-def limit_of(kind: str, field: str) -> Limit | None:
-    """The line of the table for a field of a kind, as a concrete path."""
-    return next((limit for pattern, limit in _patterns(kind) if pattern.fullmatch(field)), None)
-
-
-@cache
-def _patterns(kind: str) -> tuple[tuple[re.Pattern[str], Limit], ...]:
-    return tuple((re.compile(_expression(limit.field)), limit) for limit in TABLE if limit.kind == kind)
-
-
-def _expression(field: str) -> str:
-    text = re.sub(r"\\~\\\{(.*?)\\\}", _but, re.escape(field))
-    for written, meant in (
-        (r"\[\*\]", r"(?:\[[^\]]*\]|\.[^.\[]+)"),
-        (r"\*\*\.", r"(?:.+\.)?"),
-        (r"\*", r"[^.\[]+"),
-        (r"\{", "(?:"),
-        (r"\}", ")"),
-        (",", "|"),
-    ):
-        text = text.replace(written, meant)
-    return text
-
-
-def _but(found: re.Match[str]) -> str:
-    return rf"(?!(?:{found[1].replace(',', '|')})(?:[.\[]|$))[^.\[]+"

@@ -5,7 +5,7 @@ What is in force at the start: `resources.proxy_start`; while proxies run: `reso
 
 from __future__ import annotations
 
-from argosy.model.limits_when import ALWAYS, When, unless
+from argosy.model.limits.when import ALWAYS, When, unless
 from argosy.resources import proxy_start
 from argosy.resources.semantics.names import host_and_port, is_ip
 
