@@ -14,7 +14,7 @@ import msgspec
 from argosy.model import ir, lower_providers, lower_proxy_settings
 from argosy.model.errors import LoweringError
 from argosy.model.locality import LocalityBalancing
-from argosy.model.lower_destination_rule import connection_pool, keep_alive, locality, outlier
+from argosy.model.lower_destination_rule import connection_pool, keep_alive, locality, outlier, zone_aware
 from argosy.model.lower_http import milliseconds, retry_policy
 from argosy.resources import loading, meshconfig
 from argosy.resources.core import ConfigMap
@@ -78,6 +78,10 @@ def _default_outlier(config: MeshConfig) -> ir.OutlierDetection | None:
 
 
 def _locality(config: MeshConfig) -> LocalityBalancing:
+    """Facts (Istio): zones by load go before localities."""
+    by_zone = zone_aware(config.zone_aware_lb_setting)
+    if by_zone is not None and by_zone.enabled:
+        return by_zone
     return locality(config.locality_lb_setting) or LocalityBalancing()
 
 
@@ -178,6 +182,7 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ),
     ("defaultHttpRetryPolicy", "default_retry", _default_retry),
     ("localityLbSetting", "locality", _locality),
+    ("zoneAwareLbSetting", "locality", _locality),
     ("defaultServiceExportTo", "service_export", lambda config: config.default_service_export_to or ("*",)),
     (
         "defaultVirtualServiceExportTo",

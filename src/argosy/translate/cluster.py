@@ -65,6 +65,13 @@ class Encryption(StrEnum):
     PER_ENDPOINT = "PER_ENDPOINT"  # automatic mutual TLS: the endpoint's metadata
 
 
+class Zones(Struct, frozen=True, kw_only=True):
+    """Whether requests stay in the client's zone as far as its endpoints suffice."""
+
+    aware: bool = True
+    minimum: int | None = None  # endpoints that there must be; None: as Envoy has it, 6
+
+
 class ClusterKey(Struct, frozen=True, kw_only=True):
     name: str
     discovery: Discovery
@@ -76,6 +83,7 @@ class ClusterKey(Struct, frozen=True, kw_only=True):
     service: str = ""  # the host that telemetry names
     load: tuple[LocalityKey, ...] = ()  # endpoints, where they are not discovered
     by_locality: bool = False  # whether localities have weights of their own
+    zones: Zones | None = None  # where they have none: None says nothing of zones
     listener: str = ""  # INTERNAL: its name
     source_address: str = ""  # what connections bind to
     tls_parameters: TlsParameters = TlsParameters()  # of TLS that a DestinationRule originates
@@ -295,6 +303,13 @@ def _balance(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
     out.common_lb_config.healthy_panic_threshold.CopyFrom(percent_pb2.Percent(value=panic))
     if key.by_locality:
         out.common_lb_config.locality_weighted_lb_config.SetInParent()
+    elif key.zones is not None:
+        zones = out.common_lb_config.zone_aware_lb_config
+        zones.SetInParent()
+        if not key.zones.aware:
+            zones.routing_enabled.value = 0
+        if key.zones.minimum is not None:
+            zones.min_cluster_size.value = key.zones.minimum
     if balancer is LoadBalancer.RING_HASH:
         size = policy.minimum_ring_size or MINIMUM_RING_SIZE
         out.ring_hash_lb_config.minimum_ring_size.value = size

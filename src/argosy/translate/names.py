@@ -9,6 +9,9 @@ BLACK_HOLE = "BlackHoleCluster"
 INBOUND_PASSTHROUGH = "InboundPassthroughCluster"
 HTTP_PROXY = "http_proxy"  # explicit: the one RouteConfiguration of every host and port
 OUTBOUND_PROXY = "outbound_proxy"
+LOCAL_CLUSTER = (
+    "local_cluster"  # in the bootstrap of a proxy that knows where it is: those of its own service
+)
 CONNECT_HTTP = "connect_http"  # internal listener, and the cluster that leads to it
 VIRTUAL_OUTBOUND = "virtualOutbound"
 VIRTUAL_INBOUND = "virtualInbound"

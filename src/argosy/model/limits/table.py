@@ -60,7 +60,6 @@ class Limit(Struct, frozen=True):
     when: When = _ALWAYS
 
 
-_NOT_ZONE_AWARE = "is not in force: use localityLbSetting; zones are not balanced by load"
 _NETWORK = "is not in force: the address is connected to directly, whatever the network"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
 _REFERENCE = "is not looked at: an endpoint is its address; write a WorkloadEntry for one that has a sidecar"
@@ -88,7 +87,6 @@ TABLE: tuple[Limit, ...] = (
         "has no effect at gateways, as in Istio: there connections are to the gateway's own address",
         _AT_GATEWAYS,
     ),
-    Limit("DestinationRule", "spec.**.zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
     Limit(
         "DestinationRule",
         "spec.**.loadBalancer.simple",
@@ -347,7 +345,6 @@ TABLE: tuple[Limit, ...] = (
         "discoverySelectors",
         "is not in force: services of every namespace are seen; write exportTo, or defaultServiceExportTo",
     ),
-    Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
     Limit(
         "MeshConfig",
         "enableTracing",
