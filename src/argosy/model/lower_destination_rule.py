@@ -193,7 +193,7 @@ def outlier(written: OutlierDetection | None, field: str) -> ir.OutlierDetection
     )
 
 
-def _tls(written: ClientTLSSettings | None, field: str) -> ir.ClientTls | None:
+def client_tls(written: ClientTLSSettings | None, field: str) -> ir.ClientTls | None:
     if written is None:
         return None
     mode = str(written.mode or "DISABLE")
@@ -217,7 +217,7 @@ def _parts(written: TrafficPolicy | PortTrafficPolicy, field: str) -> PolicyPart
         load_balancer=_balancer(written.load_balancer, f"{field}.loadBalancer"),
         connection_pool=connection_pool(written.connection_pool, f"{field}.connectionPool"),
         outlier=outlier(written.outlier_detection, f"{field}.outlierDetection"),
-        tls=_tls(written.tls, f"{field}.tls"),
+        tls=client_tls(written.tls, f"{field}.tls"),
     )
 
 

@@ -14,7 +14,14 @@ import msgspec
 from argosy.model import ir, lower_providers, lower_proxy_settings
 from argosy.model.errors import LoweringError
 from argosy.model.locality import LocalityBalancing
-from argosy.model.lower_destination_rule import connection_pool, keep_alive, locality, outlier, zone_aware
+from argosy.model.lower_destination_rule import (
+    client_tls,
+    connection_pool,
+    keep_alive,
+    locality,
+    outlier,
+    zone_aware,
+)
 from argosy.model.lower_http import milliseconds, retry_policy
 from argosy.resources import loading, meshconfig
 from argosy.resources.core import ConfigMap
@@ -118,6 +125,12 @@ def _paths(config: MeshConfig) -> ir.Paths:
     return ir.Paths.BASE if written is PathNormalizationType.DEFAULT else ir.Paths(written.value)
 
 
+def _outbound_tls(config: MeshConfig) -> ir.ClientTls | None:
+    """Hosts outside the mesh know nothing of its identities."""
+    tls = client_tls(config.outbound_traffic_policy.tls, f"{FIELD}.outboundTrafficPolicy.tls")
+    return tls if tls is not None and tls.mode in (ir.TlsMode.SIMPLE, ir.TlsMode.MUTUAL) else None
+
+
 def _tls(written: TLSConfig | None) -> ir.TlsParameters:
     """Facts (Istio): what is no cipher suite or curve is left out."""
     if written is None:
@@ -162,6 +175,16 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
         "outboundTrafficPolicy",
         "outbound_allow_any",
         lambda config: config.outbound_traffic_policy.mode is not OutboundMode.REGISTRY_ONLY,
+    ),
+    (
+        "outboundTrafficPolicy",
+        "outbound_by_name",
+        lambda config: config.outbound_traffic_policy.mode is OutboundMode.ALLOW_ANY_DYNAMIC_DNS,
+    ),
+    (
+        "outboundTrafficPolicy",
+        "outbound_tls",
+        _outbound_tls,
     ),
     (
         "h2UpgradePolicy",

@@ -18,11 +18,13 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import any_pb2, struct_pb2
 from msgspec import Struct
+from msgspec.structs import replace
 
 from argosy.model.ir import (
     ClientTls,
     ConnectionPool,
     LoadBalancer,
+    Mesh,
     OutlierDetection,
     RetryBudget,
     TlsParameters,
@@ -397,6 +399,22 @@ def passthrough(discovery: Discovery, connect_timeout: int) -> ClusterKey:
         discovery=discovery,
         application=Application.DOWNSTREAM,
         connect_timeout=connect_timeout,
+    )
+
+
+def by_name(mesh: Mesh) -> ClusterKey:
+    """Where captured requests to unknown hosts go whose hosts are looked up. Sidecars are given no Secret for it."""
+    tls = mesh.outbound_tls
+    if tls is not None and tls.credential_name:
+        tls = replace(tls, credential_name=names.withheld(tls.credential_name))
+    return ClusterKey(
+        name=names.BY_NAME,
+        discovery=Discovery.FORWARD_PROXY,
+        application=Application.DOWNSTREAM,
+        connect_timeout=mesh.connect_timeout,
+        encryption=Encryption.ALWAYS if tls is not None else Encryption.NEVER,
+        tls=tls,
+        tls_parameters=mesh.tls_defaults,
     )
 
 

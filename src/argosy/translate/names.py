@@ -6,6 +6,7 @@ from argosy.model.ir import GatewayServer
 
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
+BY_NAME = "AllowAnyDynamicDNSCluster"
 INBOUND_PASSTHROUGH = "InboundPassthroughCluster"
 HTTP_PROXY = "http_proxy"  # explicit: the one RouteConfiguration of every host and port
 OUTBOUND_PROXY = "outbound_proxy"

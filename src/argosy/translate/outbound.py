@@ -344,6 +344,16 @@ def to_unknown_hosts(reader: Reader, scope: Scope) -> str:
     return names.PASSTHROUGH if allowed else names.BLACK_HOLE
 
 
+def requests_to_unknown_hosts(reader: Reader, scope: Scope) -> str:
+    """The same of HTTP, which says its host: captured, that may be looked up. Facts (Istio): a Sidecar's own policy
+    knows no such mode, and what is no HTTP goes to the address that it was for."""
+    sidecar, mesh = reader.sidecar(scope), reader.mesh()
+    captured = scope.type is ProxyType.SIDECAR and scope.interception is Interception.REDIRECT
+    if captured and mesh.outbound_by_name and (sidecar is None or sidecar.allow_any is None):
+        return names.BY_NAME
+    return to_unknown_hosts(reader, scope)
+
+
 # --- virtual hosts --------------------------------------------------------------------------------------------------
 
 

@@ -289,9 +289,14 @@ TABLE: tuple[Limit, ...] = (
     Limit("ConfigMap", "data.meshNetworks", _NETWORK),
     Limit(
         "MeshConfig",
-        "outboundTrafficPolicy.mode",
-        "is as ALLOW_ANY: with explicit interception that looks names up, captured traffic keeps its address",
-        _if("ALLOW_ANY_DYNAMIC_DNS"),
+        "outboundTrafficPolicy.tls.mode",
+        "has no effect: hosts outside the mesh know nothing of its identities",
+        _if("ISTIO_MUTUAL"),
+    ),
+    Limit(
+        "MeshConfig",
+        "outboundTrafficPolicy.tls.credentialName",
+        "is given to no sidecar: TLS connections to unknown hosts fail; name files",
     ),
     Limit(
         "MeshConfig",
