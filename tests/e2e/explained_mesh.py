@@ -75,7 +75,8 @@ class Generator:
     # --- configuration ----------------------------------------------------------------------------------------------
 
     def mesh(self) -> Mesh:
-        settings = ir.Mesh(outbound_allow_any=self.chance(15))
+        allow_any = self.chance(15)
+        settings = ir.Mesh(outbound_allow_any=allow_any, outbound_by_name=allow_any and self.chance(50))
         mesh = Mesh(Snapshot(settings))
         for name in SERVICES:
             self._service(mesh.snapshot, name)
