@@ -96,7 +96,7 @@ def between(tmp_path: Path) -> Iterator[Between]:
         def started(name: str, made: Snapshot, proxy: Proxy, identity: str) -> Running:
             folder = tmp_path / name
             folder.mkdir()
-            return stack.enter_context(running(folder, made, proxy, identity, authority))
+            return stack.enter_context(running(folder, made, proxy, identity, authority=authority))
 
         made = mesh(gateway_port, at)
         made.put_workload(workload("reviews", "v1", (9080, bind, application, Protocol.HTTP)))

@@ -15,9 +15,16 @@ from argosy.model import ir, lower_networks, lower_providers, lower_proxy_settin
 from argosy.model import lower_mesh_tracing as tracing
 from argosy.model.errors import LoweringError
 from argosy.model.locality import LocalityBalancing
-from argosy.model.lower_destination_rule import connection_pool, keep_alive, locality, outlier
+from argosy.model.lower_destination_rule import (
+    client_tls,
+    connection_pool,
+    keep_alive,
+    locality,
+    outlier,
+    zone_aware,
+)
 from argosy.model.lower_http import milliseconds, retry_policy
-from argosy.resources import loading, meshconfig
+from argosy.resources import loading, meshconfig, proxy_start
 from argosy.resources.core import ConfigMap
 from argosy.resources.meshconfig import (
     AccessLogEncoding,
@@ -86,6 +93,10 @@ def _default_outlier(config: MeshConfig) -> ir.OutlierDetection | None:
 
 
 def _locality(config: MeshConfig) -> LocalityBalancing:
+    """Facts (Istio): zones by load go before localities."""
+    by_zone = zone_aware(config.zone_aware_lb_setting)
+    if by_zone is not None and by_zone.enabled:
+        return by_zone
     return locality(config.locality_lb_setting) or LocalityBalancing()
 
 
@@ -122,6 +133,12 @@ def _paths(config: MeshConfig) -> ir.Paths:
     return ir.Paths.BASE if written is PathNormalizationType.DEFAULT else ir.Paths(written.value)
 
 
+def _outbound_tls(config: MeshConfig) -> ir.ClientTls | None:
+    """Hosts outside the mesh know nothing of its identities."""
+    tls = client_tls(config.outbound_traffic_policy.tls, f"{FIELD}.outboundTrafficPolicy.tls")
+    return tls if tls is not None and tls.mode in (ir.TlsMode.SIMPLE, ir.TlsMode.MUTUAL) else None
+
+
 def _tls(written: TLSConfig | None) -> ir.TlsParameters:
     """Facts (Istio): what is no cipher suite or curve is left out."""
     if written is None:
@@ -147,6 +164,16 @@ def _discovery(config: MeshConfig) -> tuple[LabelSelector, ...]:
         raise LoweringError(f"{FIELD}.discoverySelectors", str(error)) from error
 
 
+def _default_config(config: MeshConfig) -> str:
+    said = config.default_config or {}
+    try:
+        proxy_start.typed(said)
+    except ValueError as error:
+        raise LoweringError(f"{FIELD}.defaultConfig", str(error)) from error
+    kept = {field: value for field, value in said.items() if field in proxy_start.FIELDS}
+    return msgspec.json.encode(kept, order="sorted").decode() if kept else ""
+
+
 SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ("trustDomain", "trust_domain", lambda config: config.trust_domain),
     ("trustDomainAliases", "trust_domain_aliases", lambda config: config.trust_domain_aliases),
@@ -155,6 +182,16 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
         "outboundTrafficPolicy",
         "outbound_allow_any",
         lambda config: config.outbound_traffic_policy.mode is not OutboundMode.REGISTRY_ONLY,
+    ),
+    (
+        "outboundTrafficPolicy",
+        "outbound_by_name",
+        lambda config: config.outbound_traffic_policy.mode is OutboundMode.ALLOW_ANY_DYNAMIC_DNS,
+    ),
+    (
+        "outboundTrafficPolicy",
+        "outbound_tls",
+        _outbound_tls,
     ),
     (
         "h2UpgradePolicy",
@@ -175,6 +212,7 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ),
     ("defaultHttpRetryPolicy", "default_retry", _default_retry),
     ("localityLbSetting", "locality", _locality),
+    ("zoneAwareLbSetting", "locality", _locality),
     ("defaultServiceExportTo", "service_export", lambda config: config.default_service_export_to or ("*",)),
     (
         "defaultVirtualServiceExportTo",
@@ -212,6 +250,7 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
         "proxy",
         lambda config: lower_proxy_settings.lower(config.default_config or {}, f"{FIELD}.defaultConfig"),
     ),
+    ("defaultConfig", "default_config", _default_config),
     ("discoverySelectors", "discovery", _discovery),
     ("ingressSelector", "ingress_gateway", _ingress_gateway),
     ("ingressService", "ingress_gateway", _ingress_gateway),

@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from argosy.identity.attestation import AttestationSocket, Tokens
 from argosy.identity.protocol import AttestResponse
 from argosy.identity.service import CertificateAuthorityService
 from argosy.model import ir
+from argosy.model.proxy_start import start_of
 from argosy.runtime import preflight
 from argosy.runtime.errors import Failure
 from argosy.runtime.files import raise_open_files
@@ -232,7 +234,12 @@ class ControlPlane:
             self.store, self.fleet.own.id, self.fleet.present, lambda: self.leadership.leads
         )
         self.registrar = Registrar(
-            self.store, self.operations.deliver, self.attendance, servers=self.fleet.xds_addresses
+            self.store,
+            self.operations.deliver,
+            self.attendance,
+            servers=self.fleet.xds_addresses,
+            starts=partial(start_of, self.reconciler.snapshot),
+            caught_up=self._caught_up,
         )
         telling, tally = Telling(self.fleet, self.leadership), Tally(self.fleet.peers)
         self.reporter = Reporter(

@@ -29,7 +29,7 @@ from argosy.resources.kinds import Kind, by_resource, decode
 from argosy.resources.meta import Object
 from argosy.resources.problem import Problem
 from argosy.runtime.log import logger
-from argosy.server import entries
+from argosy.server import collecting, entries
 from argosy.server.debounce import Change, Debounce
 from argosy.server.metrics import Metrics
 from argosy.server.proxies import Proxies
@@ -370,7 +370,8 @@ class Loop:
 
     async def _follow(self) -> None:
         listing = await self.store.list()
-        self.reconciler.replace(listing)
+        with collecting.paused():
+            self.reconciler.replace(listing)
         if not self.synced.is_set():
             gc.collect()
             gc.freeze()  # what is there now mostly stays: later collections need not look at it

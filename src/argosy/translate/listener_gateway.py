@@ -24,6 +24,7 @@ class Chain(Struct, frozen=True, kw_only=True):
     stat_prefix: str
     server_names: tuple[str, ...] = ()  # (): every one, and none
     application_protocols: tuple[str, ...] = ()  # (): every one
+    sources: tuple[str, ...] = ()  # networks from which it comes; (): everywhere
     tls: tls.ServerTls | None = None  # None: as it comes
     route: str = ""
     by_sni: bool = False
@@ -87,6 +88,7 @@ def _chain(key: Chain, said: options.Options) -> listener_components_pb2.FilterC
     out = listener_components_pb2.FilterChain(filters=_filters(key, said))
     out.filter_chain_match.server_names.extend(key.server_names)
     out.filter_chain_match.application_protocols.extend(key.application_protocols)
+    out.filter_chain_match.source_prefix_ranges.extend(wire.network(one) for one in key.sources)
     if not out.filter_chain_match.ListFields():
         out.ClearField("filter_chain_match")
     if key.tls is not None:

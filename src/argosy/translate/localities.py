@@ -8,7 +8,7 @@ from math import lcm
 from msgspec.structs import replace
 
 from argosy.model import ir, locality
-from argosy.model.networks import apart, network_of
+from argosy.model.networks import Networks, apart, network_of
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.translate import wire
@@ -25,7 +25,14 @@ def balancing_of(
     distribution = service.distribution.balancing
     chosen = policy.locality or distribution or mesh.locality
     fails_over = policy.outlier is not None or (policy.locality is None and distribution is not None)
-    return chosen if chosen.enabled and (chosen.distribute or fails_over) else None
+    counts = chosen.distribute or chosen.zone_aware or fails_over
+    return chosen if chosen.enabled and counts else None
+
+
+def on_host(scope: Scope, endpoints: tuple[ir.Endpoint, ...]) -> tuple[ir.Endpoint, ...]:
+    """Those on the client's own host."""
+    own = dict(scope.client).get(locality.HOSTNAME, "")
+    return tuple(one for one in endpoints if locality.host_of(dict(one.labels), one.address) == own)
 
 
 def of(
@@ -39,8 +46,8 @@ def of(
     """The healthy ones, by priority and locality; sorted, so that equal sets give equal bytes. `across`: how those of
     other networks are reached; None: directly."""
     groups: dict[tuple[Rank, str], dict[tuple[str, int], EndpointKey]] = {}
-    client = dict(scope.client)
-    ranks: dict[tuple[ir.Pairs, str, str], Rank] = {}
+    client, networks = dict(scope.client), reader.mesh().networks
+    ranks: dict[tuple[ir.Pairs, str, str, str], Rank] = {}
     healthy = tuple(endpoint for endpoint in endpoints if endpoint.healthy)
     for endpoint, mutual in zip(healthy, mutual_tls(reader, healthy, port), strict=True):
         key = EndpointKey(
@@ -50,7 +57,7 @@ def of(
             mtls=int(mutual),
             workload=_workload(endpoint),
         )
-        rank = _rank(balancing, client, endpoint, ranks) if balancing is not None else NEAREST
+        rank = _rank(balancing, networks, client, endpoint, ranks) if balancing is not None else NEAREST
         group = groups.setdefault((rank, endpoint.locality), {})
         if across is None:
             group[key.address, key.port] = key
@@ -108,18 +115,23 @@ def across(reader: Reader, scope: Scope, endpoints: tuple[ir.Endpoint, ...], mut
 
 def _rank(
     balancing: locality.LocalityBalancing,
+    networks: Networks,
     client: dict[str, str],
     endpoint: ir.Endpoint,
-    known: dict[tuple[ir.Pairs, str, str], Rank],
+    known: dict[tuple[ir.Pairs, str, str, str], Rank],
 ) -> Rank:
     """How far away; of endpoints that are alike once."""
     if balancing.distribute:
         return NEAREST
     labels = endpoint.labels if balancing.priority else ()
-    alike = (labels, endpoint.locality, endpoint.network)
+    address = endpoint.address if locality.HOSTNAME in balancing.priority else ""
+    network = endpoint.network
+    if networks:
+        network = network_of(networks, network, dict(endpoint.labels), endpoint.address)
+    alike = (labels, endpoint.locality, network, address)
     rank = known.get(alike)
     if rank is None:
-        has = locality.described(dict(labels), endpoint.locality, endpoint.network)
+        has = locality.described(dict(labels), endpoint.locality, network, address)
         rank = known[alike] = locality.rank(balancing, client, has)
     return rank
 
@@ -151,8 +163,9 @@ def mutual_tls(reader: Reader, endpoints: tuple[ir.Endpoint, ...], port: ir.Serv
     """Of each endpoint, whether it takes mesh mutual TLS: it has a sidecar, and its PeerAuthentication does not
     disable it."""
     workload_port = port.target_port or port.number
-    return tuple(
-        endpoint.mtls
-        and reader.peer_mtls(endpoint.namespace, endpoint.labels, workload_port) is not ir.MtlsMode.DISABLE
-        for endpoint in endpoints
-    )
+    taken: dict[tuple[str, ir.Pairs], bool] = {}  # endpoints of a service are mostly alike
+    for one in endpoints:
+        if one.mtls and (one.namespace, one.labels) not in taken:
+            found = reader.peer_mtls(one.namespace, one.labels, workload_port)
+            taken[one.namespace, one.labels] = found is not ir.MtlsMode.DISABLE
+    return tuple(one.mtls and taken[one.namespace, one.labels] for one in endpoints)

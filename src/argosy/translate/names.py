@@ -6,9 +6,13 @@ from argosy.model.ir import GatewayServer
 
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
+BY_NAME = "AllowAnyDynamicDNSCluster"
 INBOUND_PASSTHROUGH = "InboundPassthroughCluster"
 HTTP_PROXY = "http_proxy"  # explicit: the one RouteConfiguration of every host and port
 OUTBOUND_PROXY = "outbound_proxy"
+LOCAL_CLUSTER = (
+    "local_cluster"  # in the bootstrap of a proxy that knows where it is: those of its own service
+)
 CONNECT_HTTP = "connect_http"  # internal listener, and the cluster that leads to it
 VIRTUAL_OUTBOUND = "virtualOutbound"
 VIRTUAL_INBOUND = "virtualInbound"

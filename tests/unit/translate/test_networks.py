@@ -8,7 +8,7 @@ import pytest
 
 from argosy.model import ir
 from argosy.model.ir import Protocol
-from argosy.model.locality import NETWORK
+from argosy.model.locality import NETWORK, TrafficDistribution
 from argosy.model.networks import Network, NetworkGateway, network_of
 from argosy.model.reader import Reader
 from argosy.model.scope import ProxyType, Scope, scope_of
@@ -191,3 +191,14 @@ def test_mesh_networks_are_read() -> None:
     broken = settings("networks: [")
     made.put_config(broken)
     assert any("meshNetworks" in why for why in made.rejected.values())
+
+
+def test_a_network_by_block_counts_for_nearness_too() -> None:
+    made = mesh(networks="networks: {here: {endpoints: [{fromCidr: 10.0.5.1/32}]}}")
+    near = service("reviews", (9080, Protocol.HTTP), distribution=TrafficDistribution.SAME_ZONE)
+    made.put_service(near)
+    made.put_endpoints(HOST, (endpoint(1), endpoint(2, "there")))
+    key = outbound.load_assignment(Reader(made), client(made, "here"), HOST, 9080, "")
+    assert key is not None
+    found = [(group.priority, one.address) for group in key.localities for one in group.endpoints]
+    assert found == [(0, "10.0.5.1"), (1, "10.0.5.2")]

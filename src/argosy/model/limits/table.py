@@ -1,64 +1,30 @@
-"""Fields that are accepted and not in force, or not wholly: one visible table, and what it says of an object.
+"""The table of what is accepted and not in force, or not wholly, with what happens in its place.
 
-Rule: a field that people may write is in force, refused, or stands here with what happens in its place; a test walks
-the kinds and finds one that is forgotten. Nothing here makes an object invalid: people bring configuration that means
-more than this version does, and are told which part of it has no effect.
+Rule: a field that people may write is in force, refused, or stands here; a test walks the kinds and finds one that is
+forgotten.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Any
-
-import msgspec
 from msgspec import Struct
 
 from argosy.model import lower_networks, metrics
-from argosy.model.lower_mesh import FIELD as MESH_FIELD
-from argosy.model.lower_mesh import NAME as MESH_NAME
-from argosy.model.lower_mesh import NAMESPACE as MESH_NAMESPACE
-from argosy.resources import loading, meshconfig
-from argosy.resources.core import ConfigMap
-from argosy.resources.kinds import kind_of_group
-from argosy.resources.meta import Object, ObjectMeta
-from argosy.resources.networking import DestinationRule
-from argosy.resources.schema import join
+from argosy.model.hostnames import MESH_GATEWAY
+from argosy.model.limits import start
+from argosy.model.limits.when import ALWAYS, When, only_if, unless
+from argosy.resources.networking import DestinationRule, VirtualService
 from argosy.resources.semantics import expressions
 
-Finding = tuple[str, str]
-"""(field, message)."""
-
-
-class When(Struct, frozen=True):
-    """Which values of a field, as written in an object, have no effect; `values` in words, "" for all."""
-
-    values: str
-    holds: Callable[[Any, Object], bool]
-
-
-def _if(*values: Any) -> When:
-    return When(" or ".join(map(str, values)), lambda value, obj: value in values)
-
-
-def _unless(*values: Any) -> When:
-    return When(f"other than {' or '.join(map(_shown, values))}", lambda value, obj: value not in values)
-
-
-def _shown(value: Any) -> str:
-    return (
-        ", ".join(value) if isinstance(value, tuple) else str(value).lower() if value is False else str(value)
-    )
-
-
-_ALWAYS = When("", lambda value, obj: True)
 _UNSELECTED = When(
     "without workloadSelector",
     lambda value, obj: isinstance(obj, DestinationRule) and obj.spec.workload_selector is None,
 )
-
-
+_AT_GATEWAYS = When(
+    "with gateways other than mesh",
+    lambda value, obj: (
+        isinstance(obj, VirtualService) and any(one != MESH_GATEWAY for one in obj.spec.gateways)
+    ),
+)
 _NO_VALUE = When(
     "that Envoy cannot compute",
     lambda value, obj: bool(value) and expressions.problem_of_value(value) is not None,
@@ -72,15 +38,12 @@ class Limit(Struct, frozen=True):
     kind: str  # as Kind.unique_name
     field: str
     message: str
-    when: When = _ALWAYS
+    when: When = ALWAYS
 
 
-_NOT_ZONE_AWARE = "is not in force: use localityLbSetting; zones are not balanced by load"
-_NOT_LOCAL = "is not in force: endpoints of every node get traffic alike"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
 _REFERENCE = "is not looked at: an endpoint is its address; write a WorkloadEntry for one that has a sidecar"
 _ENDPOINT_NAME = "has no effect: the endpoints of a service have no names of their own"
-_NODE = "has no effect: nodes are not known"
 _SERVICE_PORT = "has no effect, as in Istio: the Service's port says it"
 _STATISTICS = (
     "is not in force: inbound clusters are counted under their own names, by which a workload that leaves waits for "
@@ -93,26 +56,20 @@ _WAYPOINT = (
 )
 _PROMETHEUS = "is not in force: metrics are there for Prometheus to scrape"
 _GONE = "is not in force: Envoy no longer has it; use opentelemetry"
-_STARTED = "is not in force: proxies are started as the agent that runs them is told"
 _CODE = "is not in force yet: proxies run none of its code: traffic passes as if this object did not exist"
 
 TABLE: tuple[Limit, ...] = (
     Limit(
         "VirtualService",
-        "spec.tls[*].match[*].destinationSubnets",
-        "holds where traffic is captured (redirect) and not at gateways; elsewhere the match is for every address",
+        "spec.{tls,tcp}[*].match[*].destinationSubnets",
+        "has no effect at gateways, as in Istio: there connections are to the gateway's own address",
+        _AT_GATEWAYS,
     ),
-    Limit(
-        "VirtualService",
-        "spec.tcp[*].match[*].sourceSubnet",
-        "is not looked at: the match holds for every source",
-    ),
-    Limit("DestinationRule", "spec.**.zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
     Limit(
         "DestinationRule",
         "spec.**.loadBalancer.simple",
         "holds where traffic is captured (redirect); elsewhere the endpoints are balanced by LEAST_REQUEST",
-        _if("PASSTHROUGH"),
+        only_if("PASSTHROUGH"),
     ),
     Limit(
         "DestinationRule",
@@ -123,8 +80,10 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "DestinationRule",
-        "spec.**.tunnel",
-        "is not in force: connections go straight to the destination",
+        "spec.**.tunnel.protocol",
+        "holds for captured connections, at gateways and for declared upstreams; a CONNECT of the application goes on "
+        "as CONNECT",
+        only_if("POST"),
     ),
     Limit("Gateway", "spec.servers[*].defaultEndpoint", "has no effect, as in Istio; remove it"),
     Limit("Ingress", "spec.defaultBackend", "has no effect, as in Istio; give a rule without a host"),
@@ -133,47 +92,39 @@ TABLE: tuple[Limit, ...] = (
         "ServiceEntry",
         "spec.resolution",
         "is not served by gateways: requests that they send to these hosts find no endpoint; name hosts and use DNS",
-        _if("DYNAMIC_DNS"),
+        only_if("DYNAMIC_DNS"),
     ),
     Limit(
-        "WorkloadGroup",
-        "",
-        "is not in force yet: no WorkloadEntry is made from it, and nothing is probed; `argosy run` writes the entries "
-        "of the workloads that it starts",
+        "WorkloadGroup", "spec.template.address", "has no effect, as in Istio: each workload brings its own"
     ),
     Limit(
         "EnvoyFilter",
         "spec.targetRefs[*].kind",
         "is not in force: it means waypoints, which are not served; name a Gateway of the Gateway API, or use "
         "workloadSelector",
-        _unless("Gateway"),
+        unless("Gateway"),
     ),
     Limit(
         "EnvoyFilter",
         "spec.configPatches[*].applyTo",
         "is not in force: agents write the bootstrap as they start a proxy, and no EnvoyFilter changes it; patch "
         "what proxies get from the control plane",
-        _if("BOOTSTRAP"),
+        only_if("BOOTSTRAP"),
     ),
     Limit(
         "EnvoyFilter",
         "spec.configPatches[*].match.context",
         "is not in force: waypoints are not served, and the patch is for nobody else",
-        _if("WAYPOINT"),
+        only_if("WAYPOINT"),
     ),
     Limit("EnvoyFilter", "spec.configPatches[*].match.waypoint", "is not in force: waypoints are not served"),
     Limit("EnvoyFilter", "spec.configPatches[*].match.listener.portName", "has no effect, as in Istio"),
-    Limit(
-        "ProxyConfig",
-        "",
-        "is not in force: concurrency, environmentVariables and image are of how a proxy is started, which the agent "
-        "that runs it is told; what proxies get while they run stands in MeshConfig, defaultConfig",
-    ),
+    Limit("ProxyConfig", "spec.image", start.IMAGE),
     Limit(
         "Service",
         "spec.type",
         "opens nothing to the outside: as ClusterIP; let a Gateway serve it",
-        _unless("ClusterIP", "ExternalName"),
+        unless("ClusterIP", "ExternalName"),
     ),
     Limit("Service", "spec.ports[*].nodePort", "is not opened; let a Gateway serve it"),
     Limit(
@@ -181,35 +132,30 @@ TABLE: tuple[Limit, ...] = (
         "spec.{externalIPs,healthCheckNodePort,loadBalancerIP,loadBalancerClass,loadBalancerSourceRanges}",
         _KUBERNETES,
     ),
-    Limit("Service", "spec.allocateLoadBalancerNodePorts", _KUBERNETES, _unless(False)),
-    Limit("Service", "spec.{externalTrafficPolicy,internalTrafficPolicy}", _NOT_LOCAL, _unless("Cluster")),
+    Limit("Service", "spec.allocateLoadBalancerNodePorts", _KUBERNETES, unless(False)),
+    Limit("Service", "spec.externalTrafficPolicy", _KUBERNETES, unless("Cluster")),
     Limit(
         "Service",
         "spec.ipFamilies",
         "gives out no address: those in clusterIP and clusterIPs are used as written",
-        _unless(("IPv4",)),
+        unless(("IPv4",)),
     ),
     Limit(
         "Service",
         "spec.ipFamilyPolicy",
         "gives out no address: those in clusterIP and clusterIPs are used as written",
-        _unless("SingleStack"),
-    ),
-    Limit(
-        "Service",
-        "spec.publishNotReadyAddresses",
-        "is not in force: endpoints that are not healthy get no traffic",
+        unless("SingleStack"),
     ),
     Limit(
         "Service",
         "spec.sessionAffinity",
-        "is not in force; use a DestinationRule with consistentHash.useSourceIp",
-        _unless("None"),
+        "has no effect, as in Istio; use a DestinationRule with consistentHash.useSourceIp",
+        unless("None"),
     ),
     Limit(
         "Service",
         "spec.sessionAffinityConfig",
-        "is not in force; use a DestinationRule with consistentHash",
+        "has no effect, as in Istio; use a DestinationRule with consistentHash",
     ),
     Limit(
         "AuthorizationPolicy",
@@ -223,9 +169,9 @@ TABLE: tuple[Limit, ...] = (
         "IS NOT ENFORCED: this version checks no tokens; requests with an invalid token, or without one, ARE LET "
         "THROUGH, as if this object did not exist: do not rely on it, and check in the application",
     ),
-    Limit("Telemetry", "spec.targetRef.kind", _WAYPOINT, _unless("Gateway")),
-    Limit("Telemetry", "spec.targetRefs[*].kind", _WAYPOINT, _unless("Gateway")),
-    Limit("Telemetry", "spec.metrics[*].providers[*].name", _PROMETHEUS, _unless("prometheus")),
+    Limit("Telemetry", "spec.targetRef.kind", _WAYPOINT, unless("Gateway")),
+    Limit("Telemetry", "spec.targetRefs[*].kind", _WAYPOINT, unless("Gateway")),
+    Limit("Telemetry", "spec.metrics[*].providers[*].name", _PROMETHEUS, unless("prometheus")),
     Limit(
         "Telemetry",
         "spec.metrics[*].reportingInterval",
@@ -251,23 +197,21 @@ TABLE: tuple[Limit, ...] = (
         "Telemetry",
         "spec.metrics[*].overrides[*].match.metric",
         "is not reported at all: Envoy has the numbers of a stream's messages only as one text, and counts numbers",
-        _if("GRPC_REQUEST_MESSAGES", "GRPC_RESPONSE_MESSAGES"),
+        only_if("GRPC_REQUEST_MESSAGES", "GRPC_RESPONSE_MESSAGES"),
     ),
     Limit("WasmPlugin", "", _CODE),
     Limit("TrafficExtension", "", _CODE),
     Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].targetRef", _REFERENCE),
     Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].hostname", _ENDPOINT_NAME),
-    Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].nodeName", _NODE),
-    Limit("Endpoints", "subsets[*].ports[*].{protocol,appProtocol}", _SERVICE_PORT, _unless("TCP")),
+    Limit("Endpoints", "subsets[*].ports[*].{protocol,appProtocol}", _SERVICE_PORT, unless("TCP")),
     Limit(
         "EndpointSlice",
         "addressType",
         "gets no traffic, as in Istio: names are not resolved; use a ServiceEntry that resolves by DNS",
-        _if("FQDN"),
+        only_if("FQDN"),
     ),
     Limit("EndpointSlice", "endpoints[*].targetRef", _REFERENCE),
     Limit("EndpointSlice", "endpoints[*].hostname", _ENDPOINT_NAME),
-    Limit("EndpointSlice", "endpoints[*].nodeName", _NODE),
     Limit(
         "EndpointSlice",
         "endpoints[*].hints",
@@ -278,7 +222,7 @@ TABLE: tuple[Limit, ...] = (
         "endpoints[*].conditions.{serving,terminating}",
         "has no effect, as in Istio: who is not ready gets no traffic",
     ),
-    Limit("EndpointSlice", "ports[*].{protocol,appProtocol}", _SERVICE_PORT, _unless("TCP")),
+    Limit("EndpointSlice", "ports[*].{protocol,appProtocol}", _SERVICE_PORT, unless("TCP")),
     *(
         Limit(f"{kind}.gateway.networking.k8s.io", "", _GATEWAY_API)
         for kind in (
@@ -315,9 +259,14 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "MeshConfig",
-        "outboundTrafficPolicy.mode",
-        "is as ALLOW_ANY: with explicit interception that looks names up, captured traffic keeps its address",
-        _if("ALLOW_ANY_DYNAMIC_DNS"),
+        "outboundTrafficPolicy.tls.mode",
+        "has no effect: hosts outside the mesh know nothing of its identities",
+        only_if("ISTIO_MUTUAL"),
+    ),
+    Limit(
+        "MeshConfig",
+        "outboundTrafficPolicy.tls.credentialName",
+        "is given to no sidecar: TLS connections to unknown hosts fail; name files",
     ),
     Limit(
         "MeshConfig",
@@ -329,7 +278,10 @@ TABLE: tuple[Limit, ...] = (
         "defaultConfig.connectionSettings",
         "is not in force yet: connections have Envoy's own limits and time-outs",
     ),
-    Limit("MeshConfig", "defaultConfig.~{tracing,gatewayTopology,proxyHeaders,meshId}", _STARTED),
+    *(
+        Limit("MeshConfig", f"defaultConfig.{fields}", message, when)
+        for fields, message, when in start.DEFAULT_CONFIG
+    ),
     Limit(
         "MeshConfig", "defaultConfig.proxyHeaders.metadataExchangeHeaders", "has no effect: there are none"
     ),
@@ -355,143 +307,11 @@ TABLE: tuple[Limit, ...] = (
         "defaultConfig.tracing.tlsSettings",
         "is not in force: a collector is a service of the mesh, and a DestinationRule for it says what TLS it gets",
     ),
-    Limit("MeshConfig", "defaultProviders.metrics[*]", _PROMETHEUS, _unless("prometheus")),
+    Limit("MeshConfig", "defaultProviders.metrics[*]", _PROMETHEUS, unless("prometheus")),
     Limit(
         "MeshConfig", "serviceSettings", "has no effect, as in Istio with one cluster: all of it is reached"
     ),
-    Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
     Limit("MeshConfig", "inboundClusterStatName", _STATISTICS),
 )
 """In the order of kinds and fields; the first that fits a field speaks. MeshConfig stands in the ConfigMap
 istio-system/istio."""
-
-_UNKNOWN = "is no setting that this version knows: it has no effect"
-_ELSEWHERE = f"is not in force: the mesh's settings are those of {MESH_NAMESPACE}/{MESH_NAME}"
-_WRITTEN_BY_MACHINES = frozenset(("apiVersion", "kind", "metadata", "status"))
-
-
-def not_in_force(obj: Object) -> tuple[Finding, ...]:
-    """What an object says and the mesh does not do, in the order of its fields; () where everything counts.
-
-    A value that is the field's default says nothing, and is not found.
-    """
-    if isinstance(obj, ConfigMap):
-        return tuple(_config_map(obj))
-    kind = kind_of_group(obj.api_version, obj.kind)
-    name = kind.unique_name if kind else obj.kind
-    if not _patterns(name):
-        return ()
-    whole = limit_of(name, "")
-    if whole is not None:
-        return (("", whole.message),)
-    written = {k: v for k, v in msgspec.to_builtins(obj).items() if k not in _WRITTEN_BY_MACHINES}
-    return tuple(_found(name, obj, [], written))
-
-
-def _config_map(obj: ConfigMap) -> Iterator[Finding]:
-    if obj.metadata.name != MESH_NAME:
-        return
-    if obj.metadata.namespace not in ("", MESH_NAMESPACE):  # "": not said yet
-        yield "data", _ELSEWHERE
-        return
-    written = {k: v for k, v in msgspec.to_builtins(obj).items() if k not in _WRITTEN_BY_MACHINES}
-    yield from _found("ConfigMap", obj, [], written)
-    text = obj.data.get(meshconfig.KEY, "")
-    try:
-        settings = msgspec.to_builtins(meshconfig.load(text))
-        documents = loading.load_documents(text, meshconfig.KEY)
-    except (ValueError, loading.LoadError):
-        return  # it is refused, or rejected as a whole
-    for field, message in _found("MeshConfig", obj, [], settings):
-        yield f"{MESH_FIELD}.{field}", message
-    for document in documents:
-        for path in _unknown(document.object, meshconfig.MeshConfig, []):
-            yield f"{MESH_FIELD}.{join(path)}", _UNKNOWN
-
-
-def settings_not_in_force(settings: dict[str, Any]) -> tuple[Finding, ...]:
-    """The same of mesh settings in a file of their own; each field is relative to them."""
-    obj = ConfigMap(
-        api_version="v1",
-        kind="ConfigMap",
-        metadata=ObjectMeta(name=MESH_NAME, namespace=MESH_NAMESPACE),
-        data={meshconfig.KEY: msgspec.json.encode(settings).decode()},
-    )
-    return tuple((field.removeprefix(f"{MESH_FIELD}."), message) for field, message in _config_map(obj))
-
-
-def _found(kind: str, obj: Object, path: list[str | int], value: Any) -> Iterator[Finding]:
-    """Below a field that is found nothing more is: one word of it is enough."""
-    if path:
-        field = join(path)
-        limit = limit_of(kind, field)
-        if limit is not None and limit.when.holds(value, obj):
-            yield field, _said(value, limit.message)
-            return
-    items: Any = ()
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, (list, tuple)):
-        items = enumerate(value)
-    for key, item in items:
-        yield from _found(kind, obj, [*path, key], item)
-
-
-def _said(value: Any, message: str) -> str:
-    """The value, where it is short enough to help and no part of a Secret can be."""
-    if isinstance(value, str) and len(value) <= 80:
-        return f"{value}: {message}"
-    return message
-
-
-def _unknown(value: Any, type_: Any, path: list[str | int]) -> Iterator[list[str | int]]:
-    """Keys of settings as written that no struct has. Of the types within a struct only structs are looked into."""
-    fields = {one.encode_name: one.type for one in msgspec.structs.fields(type_)}
-    for key, item in value.items() if isinstance(value, dict) else ():
-        if key not in fields:
-            yield [*path, str(key)]
-            continue
-        within = struct_in(fields[key])
-        if within is None:
-            continue
-        for position, one in enumerate(item) if isinstance(item, list) else ((None, item),):
-            place = [] if position is None else [position]
-            yield from _unknown(one, within, [*path, str(key), *place])
-
-
-def struct_in(type_: Any) -> type[Struct] | None:
-    """The struct that a field holds: itself, optional, or as items of a list or values of a map."""
-    if isinstance(type_, type) and issubclass(type_, Struct):
-        return type_
-    for argument in reversed(getattr(type_, "__args__", ())):
-        if (found := struct_in(argument)) is not None:
-            return found
-    return None
-
-
-def limit_of(kind: str, field: str) -> Limit | None:
-    """The line of the table for a field of a kind, as a concrete path."""
-    return next((limit for pattern, limit in _patterns(kind) if pattern.fullmatch(field)), None)
-
-
-@cache
-def _patterns(kind: str) -> tuple[tuple[re.Pattern[str], Limit], ...]:
-    return tuple((re.compile(_expression(limit.field)), limit) for limit in TABLE if limit.kind == kind)
-
-
-def _expression(field: str) -> str:
-    text = re.sub(r"\\~\\\{(.*?)\\\}", _but, re.escape(field))
-    for written, meant in (
-        (r"\[\*\]", r"(?:\[[^\]]*\]|\.[^.\[]+)"),
-        (r"\*\*\.", r"(?:.+\.)?"),
-        (r"\*", r"[^.\[]+"),
-        (r"\{", "(?:"),
-        (r"\}", ")"),
-        (",", "|"),
-    ):
-        text = text.replace(written, meant)
-    return text
-
-
-def _but(found: re.Match[str]) -> str:
-    return rf"(?!(?:{found[1].replace(',', '|')})(?:[.\[]|$))[^.\[]+"
