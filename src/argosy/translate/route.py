@@ -148,8 +148,8 @@ def route_configuration(key: RouteConfigurationKey) -> Encoded:
     head.validate_clusters.value = False
     head.max_direct_response_body_size_bytes.value = MAX_DIRECT_RESPONSE
     head.ignore_port_in_host_matching = key.ignore_port
-    data = head.SerializeToString(deterministic=True) + b"".join(host.data for host in key.virtual_hosts)
-    return Encoded(route_pb2.RouteConfiguration.DESCRIPTOR.full_name, data)
+    data = head.SerializeToString(deterministic=True)
+    return Encoded(route_pb2.RouteConfiguration.DESCRIPTOR.full_name, data, key.virtual_hosts)
 
 
 class CatchAllKey(Struct, frozen=True, kw_only=True):
