@@ -218,8 +218,9 @@ class AdsService:
             woken.clear()
             while (response := session.next_response(clock())) is not None:
                 await context.write(wire.encode_response(response))
-            deadline = session.deadline
-            timeout = None if deadline is None else max(0.0, deadline - clock())
+            if (deadline := session.deadline) is None:
+                await woken.wait()
+                continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(max(0.0, deadline - clock())):
                     await woken.wait()
