@@ -331,7 +331,7 @@ class ByCel(ByLua):
         added = early.mutations.add().append
         added.header.key = HEADER
         added.header.value = "".join(
-            f'%CEL(request.host.matches(r"^([{others}]*[{some}][{others}]*[{some}])*[{others}]*([.:]|$)"))%'
+            f'%CEL(request.host.matches(r"(?i)^([{others}]*[{some}][{others}]*[{some}])*[{others}]*([.:]|$)"))%'
             for some, others in CLASSES
         )
         added.append_action = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
