@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from argosy.translate import connection_manager, names, options, tls, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
-from argosy.translate.filters import listener, sni, stats, tcp_proxy
+from argosy.translate.filters import forward_proxy, listener, sni, stats, tcp_proxy
+from argosy.translate.filters.order import Resolving
 from argosy.translate.generator import generator
 
 
@@ -27,6 +28,8 @@ class Chain(Struct, frozen=True, kw_only=True):
     by_sni: bool = False
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
+    resolving: Resolving = Resolving.NEVER  # of the host of a request
+    looked_up: int = 0  # at which port the name in a TLS hello is looked up; 0: it is not
 
 
 class GatewayListenerKey(Struct, frozen=True, kw_only=True):
@@ -73,7 +76,11 @@ def _chain(key: Chain, said: options.Options) -> listener_components_pb2.FilterC
 def _filters(key: Chain, said: options.Options) -> list[listener_components_pb2.Filter]:
     if key.route:
         manager = ConnectionManager(
-            place=Place.GATEWAY, route=key.route, stat_prefix=key.stat_prefix, options=said
+            place=Place.GATEWAY,
+            route=key.route,
+            stat_prefix=key.stat_prefix,
+            options=said,
+            resolving=key.resolving,
         )
         return [connection_manager.network_filter(manager)]
     proxy = tcp_proxy.TcpProxy(
@@ -84,4 +91,6 @@ def _filters(key: Chain, said: options.Options) -> list[listener_components_pb2.
         logs=said.logs,
         silent=said.silent,
     )
-    return [*(sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()), tcp_proxy.network_filter(proxy)]
+    before = sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()
+    looked_up = (forward_proxy.network_filter(key.looked_up),) if key.looked_up else ()
+    return [*before, *looked_up, tcp_proxy.network_filter(proxy)]

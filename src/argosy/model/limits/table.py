@@ -110,12 +110,6 @@ TABLE: tuple[Limit, ...] = (
     Limit("Gateway", "spec.servers[*].defaultEndpoint", "has no effect, as in Istio; remove it"),
     Limit("Ingress", "spec.defaultBackend", "has no effect, as in Istio; give a rule without a host"),
     Limit("Ingress", "spec.rules[*].http.paths[*].backend.resource", "has no effect; name a service"),
-    Limit(
-        "ServiceEntry",
-        "spec.resolution",
-        "is not served by gateways: requests that they send to these hosts find no endpoint; name hosts and use DNS",
-        _if("DYNAMIC_DNS"),
-    ),
     Limit("ServiceEntry", "spec.endpoints[*].network", _NETWORK),
     Limit("WorkloadEntry", "spec.network", _NETWORK),
     Limit(
