@@ -9,7 +9,7 @@ import os
 import platform
 from pathlib import Path
 
-NAMES = ("api", "demo_start", "apply_live", "compile", "store", "two_hops", "footprint")
+NAMES = ("api", "demo_start", "apply_live", "compile", "routes", "streams", "store", "two_hops", "footprint")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 

@@ -82,6 +82,8 @@ class Registration:
         self.announced = False
         """Whether the server confirmed it."""
         self.connected = False
+        self.problem = ""
+        """Why it is not connected now; "" where nothing is known against it."""
         self.known = False
         """Whether the server ever accepted it."""
 
@@ -133,7 +135,7 @@ class Registration:
         attempt, said = 0, ""
         while not self.left.is_set():
             self._renew = False
-            problem = await self._attempt()
+            problem = self.problem = await self._attempt()
             was, self.connected = self.connected, False
             self._outstanding.clear()
             if self.left.is_set() or self._renew:
@@ -191,6 +193,7 @@ class Registration:
             match answer:
                 case Registered():
                     self.connected = self.known = True
+                    self.problem = ""
                     self.registered.set()
                     await self._on_registered(answer)
                 case Announced() if isinstance(self._wish, Announce):

@@ -44,6 +44,13 @@ def _fact(kind: FactKind, name: str) -> Fact:
     return Fact(kind, name)
 
 
+@lru_cache(maxsize=65536)
+def _policy_facts(namespace: str, labels: ir.Pairs) -> tuple[tuple[str, ...], frozenset[Fact]]:
+    """The groups in which a workload's policies are, and their facts."""
+    groups = policy_groups(namespace, labels)
+    return groups, frozenset(_fact(FactKind.PEER_AUTHENTICATION, group) for group in groups)
+
+
 class Reader:
     """Short-lived: one for each result whose dependencies are to be known."""
 
@@ -452,8 +459,8 @@ class Reader:
 
     def peer_ports(self, namespace: str, labels: ir.Pairs) -> tuple[int, ...]:
         """The ports of which a PeerAuthentication of the workload speaks by itself, sorted."""
-        groups = policy_groups(namespace, labels)
-        self.facts.update(_fact(FactKind.PEER_AUTHENTICATION, group) for group in groups)
+        groups, facts = _policy_facts(namespace, labels)
+        self.facts.update(facts)
         by_group = self._snapshot.peer_authentications.by_group
         own = (rule for group in groups for rule in by_group.get(group))
         return peers.ports(sorted(own, key=lambda rule: rule.age), frozenset(labels))
@@ -467,9 +474,10 @@ class Reader:
     ) -> tuple[ir.MtlsMode, PeerAuthenticationRule | None]:
         root = self.mesh().root_namespace
         by_group = self._snapshot.peer_authentications.by_group
-        groups = policy_groups(namespace, labels)
-        self.facts.update(_fact(FactKind.PEER_AUTHENTICATION, group) for group in (root, *groups))
-        own = (rule for group in groups for rule in by_group.get(group))
+        groups, facts = _policy_facts(namespace, labels)
+        self.facts.update(facts)
+        self.facts.add(_fact(FactKind.PEER_AUTHENTICATION, root))
+        own = [rule for group in groups for rule in by_group.get(group)]
         return peers.deciding(
             mesh_wide=by_group.get(root),
             own=sorted(own, key=lambda rule: rule.age),

@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from argosy.model import ir
@@ -28,6 +28,7 @@ from argosy.model.tables.gateways import Gateways
 from argosy.model.tables.ingresses import Ingresses
 from argosy.model.tables.mesh_settings import MESH, MeshSettings
 from argosy.model.tables.peer_authentications import PeerAuthentications
+from argosy.model.tables.proxy_configs import ProxyConfigs
 from argosy.model.tables.secrets import Secrets
 from argosy.model.tables.sidecars import Sidecars
 from argosy.model.tables.telemetries import Telemetries
@@ -42,8 +43,9 @@ LOOKED_UP = Fact(FactKind.LOOKED_UP)
 
 
 class Snapshot:
-    def __init__(self, mesh: ir.Mesh | None = None) -> None:
-        """`mesh`: the settings that hold where no ConfigMap says otherwise."""
+    def __init__(self, mesh: ir.Mesh | None = None, environment: Mapping[str, str] | None = None) -> None:
+        """`mesh`: the settings that hold where no ConfigMap says otherwise. `environment`: of the control plane, for
+        settings that name a variable of it."""
         defaults = mesh or ir.Mesh()
         self.rejected: dict[Ref, str] = {}
         self.services: dict[str, ir.Service] = {}
@@ -65,7 +67,8 @@ class Snapshot:
         self.peer_authentications = PeerAuthentications(self.selectors)
         self.envoy_filters = EnvoyFilters(self.selectors)
         self.telemetries = Telemetries(self.selectors)
-        self.settings = MeshSettings(self.selectors, defaults, self.ingresses)
+        self.proxy_configs = ProxyConfigs(self.selectors)
+        self.settings = MeshSettings(self.selectors, defaults, self.ingresses, environment or {})
         self.secrets = Secrets(self.selectors)
         tables: tuple[Table[Any], ...] = (
             self.virtual_services,
@@ -76,6 +79,7 @@ class Snapshot:
             self.peer_authentications,
             self.envoy_filters,
             self.telemetries,
+            self.proxy_configs,
             self.settings,
             self.secrets,
         )

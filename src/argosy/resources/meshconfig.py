@@ -126,7 +126,7 @@ class MeshConfig(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     default_virtual_service_export_to: tuple[str, ...] = ("*",)
     default_destination_rule_export_to: tuple[str, ...] = ("*",)
     enable_auto_mtls: bool = True
-    enable_tracing: bool = False
+    enable_tracing: bool = True
     inbound_cluster_stat_name: str = ""
     outbound_cluster_stat_name: str = ""
     path_normalization: PathNormalization = PathNormalization()

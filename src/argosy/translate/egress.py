@@ -91,7 +91,7 @@ def bound_egress(key: BoundEgressKey) -> listener_pb2.Listener:
                 connections=key.connections,
                 reporter=stats.SOURCE,
                 logs=key.options.logs,
-                silent=key.options.silent,
+                metrics=key.options.metrics,
             )
         )
     return listeners.bound(key.name, key.port, handler, key.address)

@@ -163,7 +163,12 @@ def field(number: int, data: bytes) -> bytes:
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 
+_SHORT = tuple(bytes((value,)) for value in range(128))
+
+
 def varint(value: int) -> bytes:
+    if value < 128:
+        return _SHORT[value]
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)

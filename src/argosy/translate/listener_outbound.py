@@ -110,7 +110,7 @@ def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
         reporter=stats.SOURCE,
         connections=key.connections,
         logs=key.options.logs,
-        silent=key.options.silent,
+        metrics=key.options.metrics,
     )
     return bound(key.name, key.bind, tcp_proxy.network_filter(proxy))
 
@@ -131,7 +131,7 @@ def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
         clusters=((key.cluster, 1),),
         reporter=stats.SOURCE,
         logs=key.options.logs,
-        silent=key.options.silent,
+        metrics=key.options.metrics,
     )
     return listener_pb2.Listener(
         name=key.name,
@@ -204,7 +204,7 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         reporter=stats.SOURCE,
         connections=key.connections,
         logs=key.options.logs,
-        silent=key.options.silent,
+        metrics=key.options.metrics,
     )
     detects = key.handling is Handling.DETECT or any(chain.detect for chain in key.chains)
     if detects:

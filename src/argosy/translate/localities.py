@@ -110,8 +110,9 @@ def mutual_tls(reader: Reader, endpoints: tuple[ir.Endpoint, ...], port: ir.Serv
     """Of each endpoint, whether it takes mesh mutual TLS: it has a sidecar, and its PeerAuthentication does not
     disable it."""
     workload_port = port.target_port or port.number
-    return tuple(
-        endpoint.mtls
-        and reader.peer_mtls(endpoint.namespace, endpoint.labels, workload_port) is not ir.MtlsMode.DISABLE
-        for endpoint in endpoints
-    )
+    taken: dict[tuple[str, ir.Pairs], bool] = {}  # endpoints of a service are mostly alike
+    for one in endpoints:
+        if one.mtls and (one.namespace, one.labels) not in taken:
+            found = reader.peer_mtls(one.namespace, one.labels, workload_port)
+            taken[one.namespace, one.labels] = found is not ir.MtlsMode.DISABLE
+    return tuple(one.mtls and taken[one.namespace, one.labels] for one in endpoints)

@@ -74,6 +74,11 @@ def gateway_listener(bind: str, address: str, port: int) -> str:
     return bind if bind.startswith("unix://") else f"{bind or address}_{port}"
 
 
+def quic_listener(bind: str, address: str, port: int) -> str:
+    """HTTP/3 beside `gateway_listener`, as Istio calls it."""
+    return f"udp_{gateway_listener(bind, address, port)}"
+
+
 def gateway_route(server: GatewayServer, port: int) -> str:
     """The RouteConfiguration of a server that routes HTTP; `port` is listened on. Plain HTTP of a port is one."""
     bind = f".{server.bind}" if server.bind else ""

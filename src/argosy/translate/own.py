@@ -55,6 +55,7 @@ class OwnPlan(Struct, frozen=True, kw_only=True):
     bound: tuple[int, ...] = ()  # of them, those that listen by themselves where the others are captured
     upstreams: tuple[tuple[DeclaredUpstream, Handling], ...] = ()
     listeners: tuple[tuple[str, int], ...] = ()  # of a gateway: (bind, workload port)
+    http3: tuple[tuple[str, int], ...] = ()  # of them, those with a server for HTTP/3
 
 
 class OwnView(PatchedView):
@@ -128,13 +129,25 @@ class OwnView(PatchedView):
         for bind, number in plan.listeners:
             name = names.gateway_listener(bind, self.proxy.bind_address, number)
             found[LISTENER, name] = (_gateway_listener, bind, number)
+        for bind, number in plan.http3:
+            name = names.quic_listener(bind, self.proxy.bind_address, number)
+            found[LISTENER, name] = (_quic_listener, bind, number)
         return found
 
 
 def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
     if proxy.type is ProxyType.ROUTER:
         found = reader.gateway_listeners(proxy.scope)
-        return OwnPlan(listeners=tuple(sorted((one.bind, one.port) for one in found)))
+        return OwnPlan(
+            listeners=tuple(sorted((one.bind, one.port) for one in found)),
+            http3=tuple(
+                sorted(
+                    (one.bind, one.port)
+                    for one in found
+                    if any(server.serves_http3 for server in one.servers)
+                )
+            ),
+        )
     ports = tuple(
         (port.workload, _inbound_handling(reader, proxy, port))
         for port in reader.inbound_ports(proxy.scope, proxy.namespace, proxy.name)
@@ -449,6 +462,22 @@ def _gateway_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Res
             bind=proxy.bound(port),
             chains=chains,
             inspects=found.kind is ir.ListenerKind.TLS,
+            options=options.of_proxy(reader, proxy),
+        )
+    )
+
+
+def _quic_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Resource | None:
+    found = edge.listener(proxy.scope, bind, port, reader)
+    chains = edge.http3_chains(proxy.scope, found, reader) if found is not None else ()
+    if not chains:
+        return None
+    return gateway.quic_listener(
+        gateway.GatewayListenerKey(
+            name=names.quic_listener(bind, proxy.bind_address, port),
+            address=bind or proxy.bind_address,
+            bind=proxy.bound(port),
+            chains=chains,
             options=options.of_proxy(reader, proxy),
         )
     )

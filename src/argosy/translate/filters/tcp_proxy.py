@@ -7,6 +7,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from msgspec import Struct
 
 from argosy.model.ir import Tunnel
+from argosy.model.metrics import AS_USUAL, Metrics
 from argosy.translate import wire
 from argosy.translate.filters import access_log, stats
 
@@ -38,14 +39,14 @@ class TcpProxy(Struct, frozen=True, kw_only=True):
     reporter: stats.Reporter
     connections: PerConnection = AS_IT_COMES
     logs: tuple[access_log.Log, ...] = ()
-    silent: tuple[str, ...] = ()  # metrics that are not reported
+    metrics: Metrics = AS_USUAL
 
 
 def network_filter(key: TcpProxy) -> listener_components_pb2.Filter:
     out = tcp_proxy_pb2.TcpProxy(
         stat_prefix=key.stat_prefix,
         access_log=[
-            *stats.tcp(key.reporter, key.silent),
+            *stats.tcp(key.reporter, key.metrics),
             *access_log.loggers(key.logs, access_log.Layer.TCP),
         ],
     )
