@@ -164,7 +164,7 @@ def _chains(
             yield _bytes(scope, route.destinations, chain, reader)
     else:
         by = server.server_names if ends is not None else ()
-        plain = Chain(stat_prefix=prefix, server_names=by, tls=ends)
+        plain = Chain(stat_prefix=prefix, server_names=by, tls=ends, protocol=server.protocol)
         tcp = reader.gateway_tcp(scope, server)
         for source in dict.fromkeys(route.source for route in tcp):
             # Envoy takes the narrowest network; what is meant is the first route that holds.

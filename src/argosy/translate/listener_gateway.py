@@ -12,6 +12,7 @@ from envoy.config.core.v3 import address_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from msgspec import Struct
 
+from argosy.model.ir import Protocol
 from argosy.translate import connection_manager, names, options, tls, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
 from argosy.translate.filters import forward_proxy, listener, sni, stats, tcp_proxy
@@ -32,6 +33,7 @@ class Chain(Struct, frozen=True, kw_only=True):
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     resolving: Resolving = Resolving.NEVER  # of the host of a request
+    protocol: Protocol = Protocol.TCP
     looked_up: int = 0  # at which port the name in a TLS hello is looked up; 0: it is not
 
 
@@ -121,4 +123,4 @@ def _filters(
     )
     before = sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()
     looked_up = (forward_proxy.network_filter(key.looked_up),) if key.looked_up else ()
-    return [*before, *looked_up, tcp_proxy.network_filter(proxy)]
+    return [*before, *looked_up, *tcp_proxy.network_filters(proxy, key.protocol)]
