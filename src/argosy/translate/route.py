@@ -171,8 +171,8 @@ def route_configuration(key: RouteConfigurationKey) -> Encoded:
             append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
         )
         told.header.key, told.header.value = "alt-svc", f'h3=":{key.http3}"; ma={HTTP3_KNOWN}'
-    data = head.SerializeToString(deterministic=True) + b"".join(host.data for host in key.virtual_hosts)
-    return Encoded(route_pb2.RouteConfiguration.DESCRIPTOR.full_name, data)
+    data = head.SerializeToString(deterministic=True)
+    return Encoded(route_pb2.RouteConfiguration.DESCRIPTOR.full_name, data, key.virtual_hosts)
 
 
 class CatchAllKey(Struct, frozen=True, kw_only=True):
