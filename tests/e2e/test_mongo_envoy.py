@@ -1,4 +1,5 @@
-"""A port that speaks MongoDB's protocol, with a real Envoy: its operations are counted, and its bytes go on."""
+"""Ports that speak MongoDB's or Redis' protocol, with a real Envoy: operations of the one are counted, and its bytes go
+on; the other has its filter where an EnvoyFilter says so."""
 
 from __future__ import annotations
 
@@ -13,13 +14,14 @@ import pytest
 from argosy.model import ir
 from argosy.model.ir import Protocol
 from argosy.model.reader import Reader
-from argosy.model.scope import scope_of
+from argosy.model.scope import Interception, Scope, scope_of
 from argosy.model.snapshot import Snapshot
+from argosy.translate.dump import dump
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from tests.e2e.mesh import until
-from tests.e2e.translate_envoy import running
+from tests.e2e.translate_envoy import running, validate
 from tests.ports import free_port
-from tests.unit.translate.mesh import SUFFIX, service
+from tests.unit.translate.mesh import SUFFIX, put, service
 
 pytestmark = pytest.mark.e2e
 
@@ -83,3 +85,37 @@ def test_operations_are_counted_and_the_bytes_go_on(tmp_path: Path, database: in
         for port in (mongo, redis):
             assert exchanged(port, b"what is no such operation") == b"what is no such operation"
         assert "mongo.upstream_orders_6379" not in envoy.stats("mongo")
+
+
+REDIS = """
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: redis, namespace: default}
+spec:
+  configPatches:
+  - applyTo: NETWORK_FILTER
+    match:
+      context: SIDECAR_OUTBOUND
+      listener: {name: 10.0.0.9_6379, filterChain: {filter: {name: envoy.filters.network.tcp_proxy}}}
+    patch:
+      operation: REPLACE
+      value:
+        name: envoy.filters.network.redis_proxy
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.redis_proxy.v3.RedisProxy
+          stat_prefix: cache
+          settings: {op_timeout: 5s}
+          prefix_routes: {catch_all_route: {cluster: outbound|6379||cache.default.svc.cluster.local}}
+"""
+
+
+def test_an_envoy_filter_puts_the_redis_filter_there(tmp_path: Path) -> None:
+    snapshot = Snapshot()
+    snapshot.put_service(service("cache", (6379, Protocol.REDIS), addresses=("10.0.0.9",)))
+    put(snapshot, REDIS)
+    scope = Scope(interception=Interception.REDIRECT, namespace="default")
+    found = dump(snapshot, Proxy(namespace="default", name="a", scope=scope, outbound_port=15001))
+    (listener,) = (one for one in found["listeners"] if one["name"] == "10.0.0.9_6379")
+    (chain,) = listener["filter_chains"]
+    assert [one["name"] for one in chain["filters"]] == ["envoy.filters.network.redis_proxy"]
+    validate(found, tmp_path)
