@@ -145,7 +145,8 @@ def _endpoints(
     destination: ir.Destination,
     policy: ir.TrafficPolicy,
 ) -> tuple[EndpointState, ...]:
-    if service.resolution is ir.Resolution.NONE or _found_by_itself(view, service, policy):
+    by_itself = (ir.Resolution.NONE, ir.Resolution.DYNAMIC_DNS)
+    if service.resolution in by_itself or _found_by_itself(view, service, policy):
         return _itself(view, service, port, policy)
     wanted: frozenset[tuple[str, str]] = frozenset()
     if destination.subset:
@@ -171,7 +172,8 @@ def _itself(
         if "*" not in service.hostname
         else "where the request wanted to go"
     )
-    if view.scope.type is ProxyType.ROUTER and "*" in service.hostname:
+    by_name = service.resolution is ir.Resolution.DYNAMIC_DNS
+    if view.scope.type is ProxyType.ROUTER and "*" in service.hostname and not by_name:
         return ()
     return (EndpointState(address=where, healthy=True, tls=_to(view, service, policy, None)),)
 

@@ -29,7 +29,7 @@ from argosy.model.rules import (
 )
 from argosy.model.scope import ProxyType, Scope, Selector, SelectorUse
 from argosy.model.sidecars import SidecarRule
-from argosy.model.snapshot import HOSTS, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
+from argosy.model.snapshot import HOSTS, LOOKED_UP, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
 from argosy.model.tables.base import split
 from argosy.model.telemetry import Side, Telemetry, resolve
 
@@ -73,6 +73,15 @@ class Reader:
         wildcard is a host of its own is said by `stands_alone`."""
         self.facts.add(VIRTUAL_HOSTS)
         return self._snapshot.virtual_hosts()
+
+    def looks_up(self) -> bool:
+        """Whether proxies look up the hosts of any service (DYNAMIC_DNS), visible or not."""
+        self.facts.add(LOOKED_UP)
+        return self._snapshot.looks_up
+
+    def is_looked_up(self, hostname: str) -> bool:
+        service = self.service(hostname)
+        return service is not None and service.resolution is ir.Resolution.DYNAMIC_DNS
 
     def service(self, hostname: str) -> ir.Service | None:
         self.facts.add(_fact(FactKind.SERVICE, hostname))

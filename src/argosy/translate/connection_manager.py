@@ -46,7 +46,7 @@ class ConnectionManager(Struct, frozen=True, kw_only=True):
     service: str = ""  # INBOUND: the host that metrics name
     own_addresses: tuple[str, ...] = ()  # OUTBOUND_PROXY, TUNNEL: what unknown hosts must not resolve to
     options: options.Options = options.NONE
-    resolving: order.Resolving = order.Resolving.NEVER  # OUTBOUND
+    resolving: order.Resolving = order.Resolving.NEVER  # OUTBOUND, GATEWAY
 
 
 def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
@@ -128,7 +128,7 @@ def _filters(key: ConnectionManager) -> order.HttpFilters:
         case Place.OUTBOUND_PROXY | Place.TUNNEL:
             return order.outbound_proxy(key.own_addresses, key.options.proxy)
         case Place.GATEWAY | Place.GATEWAY_HTTP3:
-            return order.gateway(key.options.proxy)
+            return order.gateway(key.options.proxy, key.resolving)
 
 
 def _reporter(key: ConnectionManager) -> stats.Reporter:

@@ -125,7 +125,7 @@ def _discovery(service: ir.Service, policy: ir.TrafficPolicy, scope: Scope) -> D
             return Discovery.STRICT_DNS
         case ir.Resolution.DNS_ROUND_ROBIN:
             return Discovery.LOGICAL_DNS
-        case ir.Resolution.DYNAMIC_DNS if scope.type is ProxyType.SIDECAR:
+        case ir.Resolution.DYNAMIC_DNS:
             return Discovery.FORWARD_PROXY
         case ir.Resolution.NONE if captured:
             return Discovery.ORIGINAL_DST

@@ -199,6 +199,7 @@ def _inbound_port(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> inboun
         port=port.workload,
         handling=_inbound_handling(reader, proxy, port),
         mode=_mode(reader, proxy, port.workload),
+        protocol=port.protocol,
         ends=_own_tls(reader, proxy, port),
         service=port.service_hosts[0] if port.service_hosts else "",
         mesh_tls=reader.mesh().mesh_tls,
@@ -407,6 +408,7 @@ def _upstream_listener(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader)
     service = resolve(reader, proxy, upstream)
     handling = _upstream_handling(reader, proxy, upstream)
     host = service.hostname if service else ""
+    port = service.port(upstream.port) if service else None
     clusters = (
         outbound.tcp_clusters(reader, proxy.scope, host, upstream.port) if handling is Handling.TCP else ()
     )
@@ -416,6 +418,7 @@ def _upstream_listener(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader)
             port=upstream.port,
             bind=upstream.bind,
             handling=handling,
+            protocol=port.protocol if port is not None else ir.Protocol.TCP,
             clusters=clusters,
             connections=outbound.per_connection(reader, proxy.scope, clusters),
             options=options.of_proxy(reader, proxy),

@@ -89,12 +89,6 @@ TABLE: tuple[Limit, ...] = (
     Limit("Ingress", "spec.defaultBackend", "has no effect, as in Istio; give a rule without a host"),
     Limit("Ingress", "spec.rules[*].http.paths[*].backend.resource", "has no effect; name a service"),
     Limit(
-        "ServiceEntry",
-        "spec.resolution",
-        "is not served by gateways: requests that they send to these hosts find no endpoint; name hosts and use DNS",
-        only_if("DYNAMIC_DNS"),
-    ),
-    Limit(
         "WorkloadGroup", "spec.template.address", "has no effect, as in Istio: each workload brings its own"
     ),
     Limit(
