@@ -9,6 +9,7 @@ from typing import Any
 from argosy.explain.request import Request, Spoken
 from argosy.model import ir
 from argosy.model.ir import Protocol
+from argosy.model.proxy_settings import ProxySettings
 from argosy.model.snapshot import Snapshot
 from argosy.resources.kinds import decode
 from argosy.resources.validation import validate
@@ -75,7 +76,8 @@ class Generator:
     # --- configuration ----------------------------------------------------------------------------------------------
 
     def mesh(self) -> Mesh:
-        settings = ir.Mesh(outbound_allow_any=self.chance(15))
+        told = self.random.choice((None, None, None, True, False))
+        settings = ir.Mesh(outbound_allow_any=self.chance(15), proxy=ProxySettings(forwarded_host=told))
         mesh = Mesh(Snapshot(settings))
         for name in SERVICES:
             self._service(mesh.snapshot, name)

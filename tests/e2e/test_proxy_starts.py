@@ -230,3 +230,61 @@ def test_a_member_of_a_group_is_what_the_group_says_and_announced_while_its_prob
 def metrics(url: str) -> str:
     with urllib.request.urlopen(url, timeout=10) as answer:
         return str(answer.read().decode())
+
+
+HEADERS = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    defaultConfig:
+      proxyHeaders: {attemptCount: {disabled: true}, preserveHttp1HeaderCase: true, xForwardedHost: {enabled: false}}
+      connectionSettings:
+        httpHeadersWithUnderscoresAction: HEADERS_WITH_UNDERSCORES_REJECT_REQUEST
+        httpMergeSlashes: true
+        httpRequestHeadersTimeout: 1s
+        listenerPerConnectionBufferLimitBytes: 65536
+        clusterPerConnectionBufferLimitBytes: 65536
+        http2InitialStreamWindowSize: 65536
+        http2InitialConnectionWindowSize: 1048576
+"""
+REWRITES = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: told}
+spec: {hosts: [told], http: [{rewrite: {authority: other.example}, route: [{destination: {host: told}}]}]}
+"""
+
+
+def test_connections_and_headers_are_as_the_mesh_says(mesh: Mesh) -> None:
+    mesh.echo("told")
+    mesh.announced("told")
+    mesh.apply(REWRITES)
+    client = mesh.client()
+
+    def seen() -> dict[str, Any]:
+        answer = client.request("http://told:9080//a//b", headers={"X-Mixed-Case": "1"})
+        assert answer.status == 200, answer
+        return answer.json()
+
+    before = until(seen, "it is reached")
+    assert before["path"] == "//a//b"
+    assert "x-mixed-case" in before["names"]
+    assert "x-envoy-attempt-count" in before["headers"]
+    assert before["headers"]["x-forwarded-host"] == "told:9080"
+    assert client.request("http://told:9080/", headers={"a_b": "1"}).status == 200
+    mesh.apply(HEADERS)
+
+    def changed() -> dict[str, Any] | None:
+        now = seen()
+        return now if "X-Mixed-Case" in now["names"] else None
+
+    after = until(changed, "names keep their case")
+    assert after["path"] == "/a/b"
+    assert "x-envoy-attempt-count" not in after["headers"]
+    assert "x-forwarded-host" not in after["headers"]
+    assert client.request("http://told:9080/", headers={"a_b": "1"}).status == 400
+    with socket.create_connection(("127.0.0.1", client.port), 20) as slow:
+        slow.sendall(b"GET http://told:9080/ HTTP/1.1\r\nHost: told:9080\r\n")  # and the rest never comes
+        assert slow.recv(100).split()[1] == b"408"

@@ -268,8 +268,9 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "MeshConfig",
-        "defaultConfig.connectionSettings",
-        "is not in force yet: connections have Envoy's own limits and time-outs",
+        "defaultConfig.connectionSettings.listenerConnectionLimit",
+        "is not in force: Envoy has it in its runtime alone, by the name of each listener: write runtimeValues, as "
+        "envoy.resource_limits.listener.NAME.connection_limit, or globalDownstreamConnectionLimit",
     ),
     *(
         Limit("MeshConfig", f"defaultConfig.{fields}", message, when)
@@ -277,11 +278,6 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "MeshConfig", "defaultConfig.proxyHeaders.metadataExchangeHeaders", "has no effect: there are none"
-    ),
-    Limit(
-        "MeshConfig",
-        "defaultConfig.proxyHeaders.{attemptCount,preserveHttp1HeaderCase,xForwardedHost}",
-        "is not in force: these headers are as Envoy and Istio have them by default",
     ),
     Limit(
         "MeshConfig",
