@@ -288,3 +288,57 @@ def test_connections_and_headers_are_as_the_mesh_says(mesh: Mesh) -> None:
     with socket.create_connection(("127.0.0.1", client.port), 20) as slow:
         slow.sendall(b"GET http://told:9080/ HTTP/1.1\r\nHost: told:9080\r\n")  # and the rest never comes
         assert slow.recv(100).split()[1] == b"408"
+
+
+BOOTSTRAP = """
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: good}
+spec:
+  workloadSelector: {labels: {app: patched}}
+  configPatches:
+  - applyTo: BOOTSTRAP
+    patch: {operation: MERGE, value: {stats_flush_interval: 1s, node: {metadata: {PATCHED: "yes"}}}}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: broken}
+spec:
+  workloadSelector: {labels: {app: patched}}
+  configPatches:
+  - applyTo: BOOTSTRAP
+    patch: {operation: MERGE, value: {static_resources: {clusters: [{name: x, type: EDS}]}}}
+"""
+
+
+def condition(mesh: Mesh, name: str) -> str:
+    found = json.loads(mesh.argosy("get", "envoyfilter", name, "-o", "json"))
+    return json.dumps(found.get("status", {}).get("conditions", []))
+
+
+def test_a_bootstrap_is_patched_and_a_patch_that_breaks_it_is_left_out_and_told(shared_mesh: Mesh) -> None:
+    mesh = shared_mesh
+    mesh.apply(BOOTSTRAP)
+    run = mesh.echo("patched")
+    mesh.announced("patched")
+    one = envoy_of(mesh, "patched")
+    written = bootstrap_of(one)
+    assert written["stats_flush_interval"] == "1s"
+    assert written["node"]["metadata"]["PATCHED"] == "yes"
+    assert [cluster["name"] for cluster in written["static_resources"]["clusters"]] == ["agent"]
+    assert "EnvoyFilter default/broken" in run.output()
+    assert "EDS" in run.output()
+    until(lambda: "left out by default/patched-v1" in condition(mesh, "broken"), "it is told on the object")
+    assert "left out" not in condition(mesh, "good")
+    os.kill(one["envoy_pid"], signal.SIGKILL)
+
+    def again() -> dict[str, Any] | None:
+        now = envoy_of(mesh, "patched")
+        return now if now["envoy_pid"] not in (0, one["envoy_pid"]) else None
+
+    restarted = until(again, "Envoy runs again")
+    assert until(lambda: bootstrap_of(restarted), "it answers")["node"]["metadata"]["PATCHED"] == "yes"
+    run.stop()
+    until(lambda: "left out" not in condition(mesh, "broken"), "with the workload its word is gone")
+    for name in ("good", "broken"):
+        mesh.delete("envoyfilter", name)

@@ -112,13 +112,6 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "EnvoyFilter",
-        "spec.configPatches[*].applyTo",
-        "is not in force: agents write the bootstrap as they start a proxy, and no EnvoyFilter changes it; patch "
-        "what proxies get from the control plane",
-        only_if("BOOTSTRAP"),
-    ),
-    Limit(
-        "EnvoyFilter",
         "spec.configPatches[*].match.context",
         "is not in force: waypoints are not served, and the patch is for nobody else",
         only_if("WAYPOINT"),
