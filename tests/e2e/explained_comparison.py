@@ -259,7 +259,7 @@ def difference(expected: Routed, answer: Answer) -> str:
 
 
 def _forwarded(targets: tuple[Target, ...], answer: Answer) -> str:
-    if answer.cluster == names.PASSTHROUGH:
+    if answer.cluster in (names.PASSTHROUGH, names.BY_NAME):
         return _differs("cluster", [one.cluster.name for one in targets], [answer.cluster])
     chosen = [one for one in targets if one.cluster.name == answer.cluster]
     if not chosen:

@@ -76,8 +76,12 @@ class Generator:
     # --- configuration ----------------------------------------------------------------------------------------------
 
     def mesh(self) -> Mesh:
-        told = self.random.choice((None, None, None, True, False))
-        settings = ir.Mesh(outbound_allow_any=self.chance(15), proxy=ProxySettings(forwarded_host=told))
+        allow_any = self.chance(15)
+        settings = ir.Mesh(
+            outbound_allow_any=allow_any,
+            outbound_by_name=allow_any and self.chance(50),
+            proxy=ProxySettings(forwarded_host=self.random.choice((None, None, None, True, False))),
+        )
         mesh = Mesh(Snapshot(settings))
         for name in SERVICES:
             self._service(mesh.snapshot, name)

@@ -22,6 +22,7 @@ from argosy.xds.start import ProxyStart
 
 META, META_JSON = "ISTIO_META_", "ISTIO_METAJSON_"
 AGENT_CLUSTER = "agent"
+LOCAL_CLUSTER = "local_cluster"
 DRAIN_SECONDS = 45  # how long a replaced listener finishes its connections; Istio's default
 FLUSH_SECONDS = 2  # histograms become visible at a flush
 EVICTION_SECONDS = 1800  # an evicted counter restarts at zero, so evict slowly; a multiple of the flush
@@ -105,7 +106,14 @@ def bootstrap(of: Bootstrap) -> dict[str, Any]:
             "cds_config": ads,
             "lds_config": ads,
         },
-        "static_resources": {"clusters": [_agent_cluster(of.xds_socket), *sinks.clusters(of.start)]},
+        **({"cluster_manager": {"local_cluster_name": LOCAL_CLUSTER}} if of.locality else {}),
+        "static_resources": {
+            "clusters": [
+                _agent_cluster(of.xds_socket),
+                *sinks.clusters(of.start),
+                *([_local_cluster()] if of.locality else ()),
+            ]
+        },
         **({"stats_sinks": found} if (found := sinks.sinks(of.start)) else {}),
         "bootstrap_extensions": [
             {
@@ -178,6 +186,19 @@ def _runtime(start: ProxyStart) -> dict[str, Any]:
 
 def _locality(text: str) -> dict[str, str]:
     return dict(zip(("region", "zone", "sub_zone"), text.split("/", 2), strict=False))
+
+
+def _local_cluster() -> dict[str, Any]:
+    """Who is beside the proxy: Envoy balances by zones where it knows. The wait is for servers that never say."""
+    return {
+        "name": LOCAL_CLUSTER,
+        "type": "EDS",
+        "connect_timeout": "1s",
+        "eds_cluster_config": {
+            "service_name": LOCAL_CLUSTER,
+            "eds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "5s"},
+        },
+    }
 
 
 def _agent_cluster(socket: str) -> dict[str, Any]:

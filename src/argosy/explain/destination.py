@@ -20,6 +20,7 @@ from argosy.model.scope import Interception, ProxyType
 
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
+BY_NAME = "AllowAnyDynamicDNSCluster"
 
 
 def name_of(destination: ir.Destination) -> str:
@@ -28,6 +29,15 @@ def name_of(destination: ir.Destination) -> str:
 
 def passthrough() -> ClusterState:
     return ClusterState(name=PASSTHROUGH, load_balancer="where the request wanted to go")
+
+
+def by_name(view: View) -> ClusterState:
+    tls = view.reader.mesh().outbound_tls
+    return ClusterState(
+        name=BY_NAME,
+        load_balancer="where its host is looked up",
+        tls=f"{tls.mode} (MeshConfig)" if tls is not None else "",
+    )
 
 
 def dealt(view: View, to: Sequence[ir.WeightedDestination]) -> Forwarded:

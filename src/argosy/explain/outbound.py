@@ -168,7 +168,10 @@ class Outbound:
             cluster = destinations.cluster(self.view, proxy)
         elif allowed:
             step = Step("virtual host", "allow_any", f"no service has this host, and {said} says ALLOW_ANY")
-            cluster = destinations.passthrough()
+            # What is refused by closing it is a connection, whatever is within.
+            looked_up = refusal and not self.explicit and self.view.reader.mesh().outbound_by_name
+            by_name = looked_up and not self._own_policy()
+            cluster = destinations.by_name(self.view) if by_name else destinations.passthrough()
         else:
             why = f"no service has this host, and {said} says REGISTRY_ONLY"
             return Routed(Unrouted(refusal, why), (Step("virtual host", "block_all", why),), near)

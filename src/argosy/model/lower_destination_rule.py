@@ -26,6 +26,7 @@ from argosy.resources.networking import (
     OutlierDetection,
     PortTrafficPolicy,
     TrafficPolicy,
+    ZoneAwareLoadBalancerSetting,
 )
 from argosy.resources.networking.destination_rule import (
     ConnectionKeepalive,
@@ -89,7 +90,21 @@ def _balancer(written: LoadBalancerSettings | None, field: str) -> BalancerParts
             f"{field}.simple", f"{simple} is not one of {', '.join(sorted(filter(None, SIMPLE)))}"
         )
     return msgspec.structs.replace(
-        found, warmup=_warmup(written, field), locality=locality(written.locality_lb_setting)
+        found,
+        warmup=_warmup(written, field),
+        locality=zone_aware(written.zone_aware_lb_setting) or locality(written.locality_lb_setting),
+    )
+
+
+def zone_aware(written: ZoneAwareLoadBalancerSetting | None) -> LocalityBalancing | None:
+    if written is None:
+        return None
+    return LocalityBalancing(
+        enabled=written.enabled is not False,
+        failover=tuple((one.from_, one.to) for one in written.failover),
+        priority=written.failover_priority,
+        zone_aware=True,
+        minimum=written.min_cluster_size,
     )
 
 
@@ -178,7 +193,7 @@ def outlier(written: OutlierDetection | None, field: str) -> ir.OutlierDetection
     )
 
 
-def _tls(written: ClientTLSSettings | None, field: str) -> ir.ClientTls | None:
+def client_tls(written: ClientTLSSettings | None, field: str) -> ir.ClientTls | None:
     if written is None:
         return None
     mode = str(written.mode or "DISABLE")
@@ -202,7 +217,7 @@ def _parts(written: TrafficPolicy | PortTrafficPolicy, field: str) -> PolicyPart
         load_balancer=_balancer(written.load_balancer, f"{field}.loadBalancer"),
         connection_pool=connection_pool(written.connection_pool, f"{field}.connectionPool"),
         outlier=outlier(written.outlier_detection, f"{field}.outlierDetection"),
-        tls=_tls(written.tls, f"{field}.tls"),
+        tls=client_tls(written.tls, f"{field}.tls"),
     )
 
 

@@ -15,7 +15,14 @@ from argosy.model import ir, lower_providers, lower_proxy_settings
 from argosy.model import lower_mesh_tracing as tracing
 from argosy.model.errors import LoweringError
 from argosy.model.locality import LocalityBalancing
-from argosy.model.lower_destination_rule import connection_pool, keep_alive, locality, outlier
+from argosy.model.lower_destination_rule import (
+    client_tls,
+    connection_pool,
+    keep_alive,
+    locality,
+    outlier,
+    zone_aware,
+)
 from argosy.model.lower_http import milliseconds, retry_policy
 from argosy.resources import loading, meshconfig, proxy_start
 from argosy.resources.core import ConfigMap
@@ -84,6 +91,10 @@ def _default_outlier(config: MeshConfig) -> ir.OutlierDetection | None:
 
 
 def _locality(config: MeshConfig) -> LocalityBalancing:
+    """Facts (Istio): zones by load go before localities."""
+    by_zone = zone_aware(config.zone_aware_lb_setting)
+    if by_zone is not None and by_zone.enabled:
+        return by_zone
     return locality(config.locality_lb_setting) or LocalityBalancing()
 
 
@@ -118,6 +129,12 @@ def _log_format(config: MeshConfig) -> str:
 def _paths(config: MeshConfig) -> ir.Paths:
     written = config.path_normalization.normalization
     return ir.Paths.BASE if written is PathNormalizationType.DEFAULT else ir.Paths(written.value)
+
+
+def _outbound_tls(config: MeshConfig) -> ir.ClientTls | None:
+    """Hosts outside the mesh know nothing of its identities."""
+    tls = client_tls(config.outbound_traffic_policy.tls, f"{FIELD}.outboundTrafficPolicy.tls")
+    return tls if tls is not None and tls.mode in (ir.TlsMode.SIMPLE, ir.TlsMode.MUTUAL) else None
 
 
 def _tls(written: TLSConfig | None) -> ir.TlsParameters:
@@ -165,6 +182,16 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
         lambda config: config.outbound_traffic_policy.mode is not OutboundMode.REGISTRY_ONLY,
     ),
     (
+        "outboundTrafficPolicy",
+        "outbound_by_name",
+        lambda config: config.outbound_traffic_policy.mode is OutboundMode.ALLOW_ANY_DYNAMIC_DNS,
+    ),
+    (
+        "outboundTrafficPolicy",
+        "outbound_tls",
+        _outbound_tls,
+    ),
+    (
         "h2UpgradePolicy",
         "h2_upgrade",
         lambda config: config.h2_upgrade_policy is MeshH2UpgradePolicy.UPGRADE,
@@ -183,6 +210,7 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ),
     ("defaultHttpRetryPolicy", "default_retry", _default_retry),
     ("localityLbSetting", "locality", _locality),
+    ("zoneAwareLbSetting", "locality", _locality),
     ("defaultServiceExportTo", "service_export", lambda config: config.default_service_export_to or ("*",)),
     (
         "defaultVirtualServiceExportTo",

@@ -123,7 +123,8 @@ class Reader:
         self.facts.add(SELECTORS)
         asked, mesh = self._snapshot.selectors.traits(), self.mesh()
         failing = FAILOVER in asked or mesh.outlier is not None
-        default = mesh.locality.traits if failing or mesh.locality.distribute else frozenset()
+        always = mesh.locality.distribute or mesh.locality.zone_aware
+        default = mesh.locality.traits if failing or always else frozenset()
         return (asked - {FAILOVER}) | default
 
     # --- what a scope sees ------------------------------------------------------------------------------------------

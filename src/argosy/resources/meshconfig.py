@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from argosy.resources import loading
 from argosy.resources.kinds import settled
 from argosy.resources.networking.destination_rule import (
+    ClientTLSSettings,
     ConnectionPoolSettings,
     LocalityLoadBalancerSetting,
     OutlierDetection,
@@ -41,6 +42,7 @@ class OutboundMode(StrEnum):
 
 class OutboundTrafficPolicy(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     mode: OutboundMode = OutboundMode.ALLOW_ANY
+    tls: ClientTLSSettings | None = None
 
 
 class InboundMode(StrEnum):

@@ -326,14 +326,14 @@ class ControlPlane:
         """Cross checks need the whole mesh, which only the xDS role holds."""
         if Role.XDS not in self.settings.roles:
             return admit_all
-        return operations.admission(self.reconciler.snapshot, self._caught_up)
+        return operations.admission(self.reconciler.analysis, self._caught_up)
 
     async def _caught_up(self) -> None:
-        """Until what is stored by now is in the views; not much longer than that may take, as it is for warnings."""
+        """Until the analysis has seen what is stored by now; not for long, as it is for warnings alone."""
         stored = await self.store.last_change()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_WITHIN):
-                while self.reconciler.revision < stored:
+                while self.reconciler.analysis.revision < stored:
                     await asyncio.sleep(0.005)
 
     def _operations(self) -> Sequence[BaseRoute]:

@@ -30,6 +30,7 @@ from argosy.resources.meta import Object
 from argosy.resources.problem import Problem
 from argosy.runtime.log import logger
 from argosy.server import collecting, entries
+from argosy.server.analysis import Analysis
 from argosy.server.debounce import Change, Debounce
 from argosy.server.metrics import Metrics
 from argosy.server.proxies import Proxies
@@ -92,6 +93,7 @@ class Reconciler:
         self.unread = False
         """Whether the mesh sees namespaces of which it has not read the objects: the store is to be listed again."""
         self.compiler = Compiler(self.snapshot)
+        self.analysis = Analysis(mesh)
         self.metrics = metrics or Metrics()
         self.views = Views(self.compiler, monotonic)
         self.proxies = Proxies(self.snapshot, self.views, self.metrics, clock)
@@ -123,6 +125,10 @@ class Reconciler:
             for key in self.known
             if key not in present
         ]
+        self.analysis.revision = min(self.analysis.revision, listing.revision)
+        for event in events:
+            self.analysis.follow(event)
+        self.analysis.revision = max(self.analysis.revision, listing.revision)
         self.apply(events, listing.revision)
 
     def apply(self, events: Iterable[Event], revision: int = 0) -> None:
@@ -387,6 +393,7 @@ class Loop:
 
     async def _watch(self, after: int, events: asyncio.Queue[Event]) -> None:
         async for event in self.store.watch(after):
+            self.reconciler.analysis.follow(event)
             events.put_nowait(event)
 
     async def _push(self, events: asyncio.Queue[Event], watcher: asyncio.Task[None]) -> None:

@@ -105,7 +105,10 @@ def captured(
         clusters=rest,
         connections=outbound.per_connection(reader, scope, rest),
         options=options.of_scope(reader, scope),
-        resolving=Resolving.BY_NAME if claimed.holder(f"{name}{RESOLVING}") else Resolving.NEVER,
+        resolving=Resolving.BY_NAME
+        if claimed.holder(f"{name}{RESOLVING}")
+        or outbound.requests_to_unknown_hosts(reader, scope) == names.BY_NAME
+        else Resolving.NEVER,
     )
 
 

@@ -80,7 +80,10 @@ def routes(scope: Scope, name: str, servers: tuple[ir.GatewayServer, ...], reade
         )
         for host, found in sorted(joined.items())
     )
-    return route_configuration(RouteConfigurationKey(name=name, virtual_hosts=fragments, ignore_port=True))
+    told = next((server.http3 for server in servers if server.serves_http3), 0)
+    return route_configuration(
+        RouteConfigurationKey(name=name, virtual_hosts=fragments, ignore_port=True, http3=told)
+    )
 
 
 # --- listeners ------------------------------------------------------------------------------------------------------
@@ -96,6 +99,17 @@ def chains(scope: Scope, found: ir.GatewayListener, reader: Reader) -> tuple[Cha
         first = found.servers[0]
         return (Chain(stat_prefix=f"gateway_{found.port}", route=names.gateway_route(first, found.port)),)
     made = (one for server in found.servers for one in _chains(scope, found, server, reader))
+    return tuple(_told_apart(made))
+
+
+def http3_chains(scope: Scope, found: ir.GatewayListener, reader: Reader) -> tuple[Chain, ...]:
+    """Those of the servers that are served over HTTP/3, too; () where none is."""
+    made = (
+        chain
+        for server in found.servers
+        if server.serves_http3
+        for chain in _chains(scope, found, server, reader)
+    )
     return tuple(_told_apart(made))
 
 

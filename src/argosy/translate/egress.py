@@ -12,7 +12,7 @@ from argosy.model.ir import Resolution, Service
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, Scope
 from argosy.model.sidecars import EVERY_PORT, EgressListener
-from argosy.translate import connection_manager, domains, options, outbound
+from argosy.translate import connection_manager, domains, names, options, outbound
 from argosy.translate import listener_outbound as listeners
 from argosy.translate.connection_manager import ConnectionManager, Place
 from argosy.translate.filters import stats, tcp_proxy
@@ -132,7 +132,8 @@ def _imported(reader: Reader, scope: Scope, written: EgressListener) -> list[tup
 def _resolving(reader: Reader, scope: Scope, written: EgressListener) -> Resolving:
     services = (service for service, _ in _imported(reader, scope, written))
     by_name = any(service.resolution is Resolution.DYNAMIC_DNS for service in services)
-    return Resolving.BY_NAME if by_name else Resolving.NEVER
+    unknown = outbound.requests_to_unknown_hosts(reader, scope) == names.BY_NAME
+    return Resolving.BY_NAME if by_name or unknown else Resolving.NEVER
 
 
 def _clusters(reader: Reader, scope: Scope, written: EgressListener) -> tcp_proxy.Clusters:
@@ -164,7 +165,6 @@ def bound_routes(scope: Scope, written: EgressListener, reader: Reader) -> Resou
         for service, port in imported
         if (held := claims.held((service.hostname, port)))
     )
-    rest = catch_all(
-        CatchAllKey(cluster=outbound.to_unknown_hosts(reader, scope), tunnel=Tunnel.NONE, headers=headers)
-    )
+    unknown = outbound.requests_to_unknown_hosts(reader, scope)
+    rest = catch_all(CatchAllKey(cluster=unknown, tunnel=Tunnel.NONE, headers=headers))
     return route_configuration(RouteConfigurationKey(name=name(written), virtual_hosts=(*served, rest)))

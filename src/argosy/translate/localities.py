@@ -22,7 +22,8 @@ def balancing_of(
     distribution = service.distribution.balancing
     chosen = policy.locality or distribution or mesh.locality
     fails_over = policy.outlier is not None or (policy.locality is None and distribution is not None)
-    return chosen if chosen.enabled and (chosen.distribute or fails_over) else None
+    counts = chosen.distribute or chosen.zone_aware or fails_over
+    return chosen if chosen.enabled and counts else None
 
 
 def on_host(scope: Scope, endpoints: tuple[ir.Endpoint, ...]) -> tuple[ir.Endpoint, ...]:

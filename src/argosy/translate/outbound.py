@@ -15,12 +15,12 @@ from msgspec.structs import replace
 
 from argosy.model import ir, routing
 from argosy.model.hostnames import covers
-from argosy.model.locality import LocalityBalancing
+from argosy.model.locality import ZONE_AWARE, LocalityBalancing
 from argosy.model.reader import Reader
 from argosy.model.routing import in_subnets
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.translate import localities, names
-from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption
+from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption, Zones
 from argosy.translate.endpoint import EndpointKey, LoadAssignmentKey, LocalityKey
 from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters, PerConnection
 from argosy.translate.http_or_tcp import Handling, outbound_handling
@@ -68,6 +68,7 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
         preserve_case=mesh.proxy.preserve_case,
         load=load,
         by_locality=balancing is not None and balancing.written,
+        zones=_zones(scope, balancing),
         dns_refresh_rate=mesh.dns_refresh_rate,
         tls_parameters=mesh.tls_defaults if isinstance(tls, ir.ClientTls) else ir.TlsParameters(),
         statistics=_statistics(mesh.outbound_statistics, service, service_port, subset),
@@ -77,6 +78,13 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
 def _buffer(scope: Scope, mesh: ir.Mesh) -> int | None:
     said = mesh.proxy
     return said.gateway_cluster_buffer if scope.type is ProxyType.ROUTER else said.cluster_buffer
+
+
+def _zones(scope: Scope, balancing: LocalityBalancing | None) -> Zones | None:
+    """Facts (Envoy): a proxy that knows who is beside it balances every cluster by zones, unless it is told not to."""
+    if balancing is not None and balancing.zone_aware:
+        return Zones(minimum=balancing.minimum)
+    return Zones(aware=False) if ZONE_AWARE in dict(scope.client) else None
 
 
 def _statistics(pattern: str, service: ir.Service, port: ir.ServicePort, subset: str) -> str:
@@ -262,6 +270,7 @@ def sni_cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str)
         buffer=key.buffer,
         load=tuple(_mutual_only(key.load)),
         by_locality=key.by_locality,
+        zones=key.zones,
         dns_refresh_rate=key.dns_refresh_rate,
     )
 
@@ -346,6 +355,16 @@ def to_unknown_hosts(reader: Reader, scope: Scope) -> str:
     if proxy is not None:
         return names.outbound(proxy.host, proxy.port, proxy.subset)
     return names.PASSTHROUGH if allowed else names.BLACK_HOLE
+
+
+def requests_to_unknown_hosts(reader: Reader, scope: Scope) -> str:
+    """The same of HTTP, which says its host: captured, that may be looked up. Facts (Istio): a Sidecar's own policy
+    knows no such mode, and what is no HTTP goes to the address that it was for."""
+    sidecar, mesh = reader.sidecar(scope), reader.mesh()
+    captured = scope.type is ProxyType.SIDECAR and scope.interception is Interception.REDIRECT
+    if captured and mesh.outbound_by_name and (sidecar is None or sidecar.allow_any is None):
+        return names.BY_NAME
+    return to_unknown_hosts(reader, scope)
 
 
 # --- virtual hosts --------------------------------------------------------------------------------------------------

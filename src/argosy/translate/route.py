@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from msgspec import Struct
 
@@ -168,10 +169,15 @@ def inbound_routes(key: InboundRouteKey) -> route_pb2.RouteConfiguration:
     return out
 
 
+HTTP3_KNOWN = 86400
+"""Seconds for which a client may remember that there is HTTP/3 (Istio's)."""
+
+
 class RouteConfigurationKey(Struct, frozen=True, kw_only=True):
     name: str
     virtual_hosts: tuple[Fragment, ...] = ()
     ignore_port: bool = False  # whether `host:port` is matched as `host`
+    http3: int = 0  # the UDP port at which answers say that the same is served; 0: none
 
 
 @generator
@@ -180,8 +186,13 @@ def route_configuration(key: RouteConfigurationKey) -> Encoded:
     head.validate_clusters.value = False
     head.max_direct_response_body_size_bytes.value = MAX_DIRECT_RESPONSE
     head.ignore_port_in_host_matching = key.ignore_port
-    data = head.SerializeToString(deterministic=True) + b"".join(host.data for host in key.virtual_hosts)
-    return Encoded(route_pb2.RouteConfiguration.DESCRIPTOR.full_name, data)
+    if key.http3:
+        told = head.response_headers_to_add.add(
+            append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+        )
+        told.header.key, told.header.value = "alt-svc", f'h3=":{key.http3}"; ma={HTTP3_KNOWN}'
+    data = head.SerializeToString(deterministic=True)
+    return Encoded(route_pb2.RouteConfiguration.DESCRIPTOR.full_name, data, key.virtual_hosts)
 
 
 class CatchAllKey(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.translate import outbound
 from argosy.translate.compiler import Compiler
-from argosy.translate.resource import CLUSTER, LISTENER
+from argosy.translate.resource import CLUSTER, LISTENER, ROUTE
 from tests.unit.translate.mesh import decoded, put, service
 
 REDIRECT = Scope(interception=Interception.REDIRECT)
@@ -368,3 +368,52 @@ spec:
         "b.example": (None, None),
         "c.example": ("33s", "c.target:443"),
     }
+
+
+# --- hosts that nobody knows ----------------------------------------------------------------------------------------
+
+BY_NAME = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: '{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE, sni: a.example}}}'}
+"""
+OWN_POLICY = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: default}
+spec: {outboundTrafficPolicy: {mode: ALLOW_ANY}}
+"""
+
+
+def unknown(snapshot: Snapshot) -> tuple[list[str], list[str], str]:
+    """(HTTP filters at port 9999, clusters for who is not known, where requests to unknown hosts go)."""
+    scope = scope_of(Reader(snapshot), interception=Interception.REDIRECT, namespace="default")
+    made = Compiler(snapshot).shared(scope).resources
+    manager = decoded(made[LISTENER]["0.0.0.0_9999"])["filter_chains"][0]["filters"][0]["typed_config"]
+    last = decoded(made[ROUTE]["9999"])["virtual_hosts"][-1]
+    assert last["name"] == "allow_any"
+    return (
+        [one["name"].rpartition(".")[2] for one in manager["http_filters"]],
+        sorted(name for name in made[CLUSTER] if "|" not in name),
+        last["routes"][-1]["route"]["cluster"],
+    )
+
+
+def test_captured_requests_to_unknown_hosts_go_where_their_host_is_looked_up() -> None:
+    snapshot = mesh(entry("web", protocol=Protocol.HTTP))
+    assert unknown(snapshot) == (
+        ["cors", "fault", "router"],
+        ["BlackHoleCluster", "PassthroughCluster"],
+        "PassthroughCluster",
+    )
+    put(snapshot, BY_NAME)
+    assert unknown(snapshot) == (
+        ["cors", "fault", "dynamic_forward_proxy", "router"],
+        ["AllowAnyDynamicDNSCluster", "BlackHoleCluster", "PassthroughCluster"],
+        "AllowAnyDynamicDNSCluster",
+    )
+    made = decoded(Compiler(snapshot).shared(REDIRECT).resources[CLUSTER]["AllowAnyDynamicDNSCluster"])
+    assert made["transport_socket"]["typed_config"]["sni"] == "a.example"
+    put(snapshot, OWN_POLICY)
+    assert unknown(snapshot)[2] == "PassthroughCluster", "a Sidecar has no such mode"

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from argosy.model.ir.destinations import ConnectionPool, KeepAlive, OutlierDetection
+from argosy.model.ir.destinations import ClientTls, ConnectionPool, KeepAlive, OutlierDetection
 from argosy.model.ir.routes import BUILT_IN_RETRY, INBOUND_RETRY, RetryPolicy
 from argosy.model.locality import LocalityBalancing
 from argosy.model.providers import Provider, Tag, Tracer
@@ -43,6 +43,8 @@ class Mesh(Struct, frozen=True, kw_only=True):
     root_namespace: str = "istio-system"
     domain_suffix: str = "cluster.local"
     outbound_allow_any: bool = True
+    outbound_by_name: bool = False  # captured requests to unknown hosts go where their host is looked up
+    outbound_tls: ClientTls | None = None  # and over this TLS
     h2_upgrade: bool = False
     connect_timeout: int = 10_000
     dns_refresh_rate: int = 60_000  # where an answer has no time to live

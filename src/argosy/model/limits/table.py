@@ -41,7 +41,6 @@ class Limit(Struct, frozen=True):
     when: When = ALWAYS
 
 
-_NOT_ZONE_AWARE = "is not in force: use localityLbSetting; zones are not balanced by load"
 _NETWORK = "is not in force: the address is connected to directly, whatever the network"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
 _REFERENCE = "is not looked at: an endpoint is its address; write a WorkloadEntry for one that has a sidecar"
@@ -67,7 +66,6 @@ TABLE: tuple[Limit, ...] = (
         "has no effect at gateways, as in Istio: there connections are to the gateway's own address",
         _AT_GATEWAYS,
     ),
-    Limit("DestinationRule", "spec.**.zoneAwareLbSetting.*", _NOT_ZONE_AWARE, unless(False)),
     Limit(
         "DestinationRule",
         "spec.**.loadBalancer.simple",
@@ -250,9 +248,14 @@ TABLE: tuple[Limit, ...] = (
     Limit("ConfigMap", "data.meshNetworks", _NETWORK),
     Limit(
         "MeshConfig",
-        "outboundTrafficPolicy.mode",
-        "is as ALLOW_ANY: with explicit interception that looks names up, captured traffic keeps its address",
-        only_if("ALLOW_ANY_DYNAMIC_DNS"),
+        "outboundTrafficPolicy.tls.mode",
+        "has no effect: hosts outside the mesh know nothing of its identities",
+        only_if("ISTIO_MUTUAL"),
+    ),
+    Limit(
+        "MeshConfig",
+        "outboundTrafficPolicy.tls.credentialName",
+        "is given to no sidecar: TLS connections to unknown hosts fail; name files",
     ),
     Limit(
         "MeshConfig",
@@ -293,7 +296,6 @@ TABLE: tuple[Limit, ...] = (
     Limit(
         "MeshConfig", "serviceSettings", "has no effect, as in Istio with one cluster: all of it is reached"
     ),
-    Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, unless(False)),
     Limit("MeshConfig", "inboundClusterStatName", _STATISTICS),
 )
 """In the order of kinds and fields; the first that fits a field speaks. MeshConfig stands in the ConfigMap
