@@ -24,6 +24,7 @@ from argosy.translate.route import (
     VirtualHostKey,
     route_configuration,
     virtual_host,
+    written_headers,
 )
 from argosy.translate.tls import ServerTls
 
@@ -71,6 +72,7 @@ def routes(scope: Scope, name: str, servers: tuple[ir.GatewayServer, ...], reade
             joined.setdefault(host, [])
     if not joined:
         joined, ports = {ANY_NAME: []}, {ANY_NAME: servers[0].port}
+    headers = written_headers(reader.mesh().proxy)
     fragments = tuple(
         virtual_host(
             VirtualHostKey(
@@ -79,6 +81,7 @@ def routes(scope: Scope, name: str, servers: tuple[ir.GatewayServer, ...], reade
                 routes=gateways.joined(found),
                 port=ports[host],
                 require_tls="ALL" if host in secure else "",
+                headers=headers,
             )
         )
         for host, found in sorted(joined.items())

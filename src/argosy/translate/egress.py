@@ -28,6 +28,7 @@ from argosy.translate.route import (
     catch_all,
     route_configuration,
     virtual_host,
+    written_headers,
 )
 
 
@@ -94,7 +95,7 @@ def bound_egress(key: BoundEgressKey) -> listener_pb2.Listener:
             metrics=key.options.metrics,
         )
         handlers = tcp_proxy.network_filters(proxy, key.protocol)
-    return listeners.bound(key.name, key.port, *handlers, address=key.address)
+    return listeners.bound(key.name, key.port, handlers, key.options, key.address)
 
 
 def bound_listener(scope: Scope, written: EgressListener, reader: Reader) -> Resource:
@@ -146,6 +147,7 @@ def _clusters(reader: Reader, scope: Scope, written: EgressListener) -> tcp_prox
 def bound_routes(scope: Scope, written: EgressListener, reader: Reader) -> Resource:
     suffix = reader.mesh().domain_suffix
     claims: domains.Claims[tuple[str, int]] = domains.Claims()
+    headers = written_headers(reader.mesh().proxy)
     imported = _imported(reader, scope, written)
     for service, port in imported:
         hosts = domains.hosts_of(service, scope.namespace, suffix)
@@ -158,11 +160,12 @@ def bound_routes(scope: Scope, written: EgressListener, reader: Reader) -> Resou
                 domains=held,
                 routes=outbound.routes(reader, scope, service.hostname, port),
                 port=port,
+                headers=headers,
             )
         )
         for service, port in imported
         if (held := claims.held((service.hostname, port)))
     )
     unknown = outbound.requests_to_unknown_hosts(reader, scope)
-    rest = catch_all(CatchAllKey(cluster=unknown, tunnel=Tunnel.NONE))
+    rest = catch_all(CatchAllKey(cluster=unknown, tunnel=Tunnel.NONE, headers=headers))
     return route_configuration(RouteConfigurationKey(name=name(written), virtual_hosts=(*served, rest)))

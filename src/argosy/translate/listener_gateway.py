@@ -59,6 +59,7 @@ def gateway_listener(key: GatewayListenerKey) -> listener_pb2.Listener:
         enable_reuse_port=wire.false(),
         filter_chains=[_chain(one, key.options) for one in key.chains],
     )
+    options.buffer(key.options.proxy.gateway_connections, out)
     if key.options.proxy.proxy_protocol:
         out.listener_filters.append(listener.proxy_protocol())
     if key.inspects:

@@ -69,6 +69,7 @@ def inbound_listener(key: InboundListenerKey) -> listener_pb2.Listener:
         filter_chains=chains(key.inbound),
     )
     options.wait(key.inbound.options, out)
+    options.buffer(key.inbound.options.proxy.connections, out)
     return out
 
 
@@ -101,6 +102,7 @@ def virtual_inbound(key: VirtualInboundKey) -> listener_pb2.Listener:
                 chain.filter_chain_match.destination_port.value = inbound.port
             out.filter_chains.append(chain)
     options.wait(key.options, out)
+    options.buffer(key.options.proxy.connections, out)
     return out
 
 

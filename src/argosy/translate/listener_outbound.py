@@ -6,6 +6,8 @@ upstream. Redirect: `virtualOutbound`, and one that does not bind for each port 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from msgspec import Struct
 from msgspec.structs import replace
@@ -44,7 +46,7 @@ def outbound_proxy(key: OutboundProxyKey) -> listener_pb2.Listener:
         own_addresses=key.own_addresses,
         options=key.options,
     )
-    return bound(key.name, key.port, connection_manager.network_filter(manager))
+    return bound(key.name, key.port, [connection_manager.network_filter(manager)], key.options)
 
 
 class ConnectHttpKey(Struct, frozen=True, kw_only=True):
@@ -105,7 +107,7 @@ def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
             stat_prefix=f"upstream_{key.host}_{key.port}",
             options=key.options,
         )
-        return bound(key.name, key.bind, connection_manager.network_filter(manager))
+        return bound(key.name, key.bind, [connection_manager.network_filter(manager)], key.options)
     proxy = tcp_proxy.TcpProxy(
         stat_prefix=f"upstream_{key.host}_{key.port}",
         clusters=key.clusters,
@@ -114,7 +116,7 @@ def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
         logs=key.options.logs,
         metrics=key.options.metrics,
     )
-    return bound(key.name, key.bind, *tcp_proxy.network_filters(proxy, key.protocol))
+    return bound(key.name, key.bind, tcp_proxy.network_filters(proxy, key.protocol), key.options)
 
 
 class VirtualOutboundKey(Struct, frozen=True, kw_only=True):
@@ -135,7 +137,7 @@ def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
         logs=key.options.logs,
         metrics=key.options.metrics,
     )
-    return listener_pb2.Listener(
+    out = listener_pb2.Listener(
         name=key.name,
         address=wire.address(WILDCARD, VIRTUAL_OUTBOUND_PORT),
         traffic_direction=wire.OUTBOUND,
@@ -147,6 +149,8 @@ def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
             )
         ],
     )
+    options.buffer(key.options.proxy.connections, out)
+    return out
 
 
 class Chain(Struct, frozen=True, kw_only=True):
@@ -192,6 +196,7 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         enable_reuse_port=wire.false(),
         bind_to_port=wire.false(),
     )
+    options.buffer(key.options.proxy.connections, out)
     prefix = f"outbound_{key.name}"
     manager = connection_manager.network_filter(
         ConnectionManager(
@@ -251,13 +256,19 @@ def _told_apart(
 
 
 def bound(
-    name: str, port: int, *handlers: listener_components_pb2.Filter, address: str = LOOPBACK
+    name: str,
+    port: int,
+    handlers: Iterable[listener_components_pb2.Filter],
+    said: options.Options,
+    address: str = LOOPBACK,
 ) -> listener_pb2.Listener:
     """Never with SO_REUSEPORT: two Envoys of one user would share the port's traffic without a word."""
-    return listener_pb2.Listener(
+    out = listener_pb2.Listener(
         name=name,
         address=wire.address(address, port),
         traffic_direction=wire.OUTBOUND,
         enable_reuse_port=wire.false(),
         filter_chains=[listener_components_pb2.FilterChain(filters=handlers)],
     )
+    options.buffer(said.proxy.connections, out)
+    return out

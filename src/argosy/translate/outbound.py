@@ -24,7 +24,7 @@ from argosy.translate.cluster import Application, ClusterKey, Discovery, Encrypt
 from argosy.translate.endpoint import EndpointKey, LoadAssignmentKey, LocalityKey
 from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters, PerConnection
 from argosy.translate.http_or_tcp import Handling, outbound_handling
-from argosy.translate.route import Tunnel, VirtualHostKey
+from argosy.translate.route import Tunnel, VirtualHostKey, written_headers
 from argosy.translate.tls import MeshTls
 
 
@@ -64,6 +64,8 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
         encryption=encryption,
         tls=tls,
         service=host,
+        buffer=_buffer(scope, mesh),
+        preserve_case=mesh.proxy.preserve_case,
         load=load,
         by_locality=balancing is not None and balancing.written,
         zones=_zones(scope, balancing),
@@ -71,6 +73,11 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
         tls_parameters=mesh.tls_defaults if isinstance(tls, ir.ClientTls) else ir.TlsParameters(),
         statistics=_statistics(mesh.outbound_statistics, service, service_port, subset),
     )
+
+
+def _buffer(scope: Scope, mesh: ir.Mesh) -> int | None:
+    said = mesh.proxy
+    return said.gateway_cluster_buffer if scope.type is ProxyType.ROUTER else said.cluster_buffer
 
 
 def _zones(scope: Scope, balancing: LocalityBalancing | None) -> Zones | None:
@@ -267,6 +274,7 @@ def sni_cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str)
         connect_timeout=key.connect_timeout,
         policy=replace(key.policy, proxy_protocol=""),
         service=host,
+        buffer=key.buffer,
         load=tuple(_mutual_only(key.load)),
         by_locality=key.by_locality,
         zones=key.zones,
@@ -408,6 +416,7 @@ def virtual_host(
         tunnel_connections=connections,
         tunnel_elsewhere=tuple((tuple(at), *to) for to, at in elsewhere.items()),
         guarded=_forwards(host, found, clusters),
+        headers=written_headers(reader.mesh().proxy),
     )
 
 
@@ -436,6 +445,7 @@ def _virtual_service_host(
         port=port,
         tunnel=tunnel,
         guarded=_forwards(host, table.routes, ()),
+        headers=written_headers(reader.mesh().proxy),
     )
 
 

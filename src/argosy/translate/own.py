@@ -46,6 +46,7 @@ from argosy.translate.route import (
     inbound_routes,
     route_configuration,
     virtual_host,
+    written_headers,
 )
 from argosy.translate.tls import ServerTls
 
@@ -283,7 +284,12 @@ def _inbound_cluster(proxy: Proxy, number: int, reader: Reader) -> Resource | No
     application = inbound_application(ir.Protocol.HTTP if http else port.protocol)
     sidecar = reader.sidecar(proxy.scope)
     pool = sidecar.inbound_pool(number) if sidecar else None
-    key = clusters.inbound(port, application, reader.mesh().connect_timeout, pool)
+    mesh = reader.mesh()
+    key = replace(
+        clusters.inbound(port, application, mesh.connect_timeout, pool),
+        buffer=mesh.proxy.cluster_buffer,
+        preserve_case=mesh.proxy.preserve_case,
+    )
     if _passes_on(reader, proxy, port):
         key = replace(
             key, discovery=Discovery.ORIGINAL_DST, load=(), source_address=inbound.PASSTHROUGH_SOURCE
@@ -311,6 +317,8 @@ def _inbound_passthrough(proxy: Proxy, reader: Reader) -> Resource:
             application=Application.DOWNSTREAM,
             connect_timeout=reader.mesh().connect_timeout,
             source_address=inbound.PASSTHROUGH_SOURCE,
+            buffer=reader.mesh().proxy.cluster_buffer,
+            preserve_case=reader.mesh().proxy.preserve_case,
         )
     )
 
@@ -444,6 +452,7 @@ def _upstream_routes(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader) -
         routes=routes,
         port=upstream.port,
         authority=authority,
+        headers=written_headers(reader.mesh().proxy),
     )
     name = names.upstream_route(upstream.host, upstream.port)
     return route_configuration(RouteConfigurationKey(name=name, virtual_hosts=(virtual_host(key),)))

@@ -10,6 +10,7 @@ from argosy.model import ir
 from argosy.model.ir import Protocol
 from argosy.model.scope import Interception
 from tests.unit.explain.asked import SHOP, asked, clusters, endpoint, reasons, service, shop, virtual_service
+from tests.unit.model.written import mesh_config
 
 ITSELF = f"outbound|9080||reviews.{SHOP}"
 REVIEWS = "http://reviews:9080/"
@@ -173,6 +174,36 @@ def test_an_authority_that_is_rewritten_is_told_to_the_destination() -> None:
     assert isinstance(found.verdict, Forwarded)
     target = found.verdict.targets[0]
     assert (target.authority, target.headers) == ("new.test", (("x-forwarded-host", "reviews:9080"),))
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked_for", "told"),
+    [
+        ("rewrite: {authority: new.test}, route: [{destination: {host: reviews}}]", "true", True),
+        ("rewrite: {authority: new.test}, route: [{destination: {host: reviews}}]", "false", False),
+        (
+            "headers: {request: {set: {Host: new.test}}}, route: [{destination: {host: reviews}}]",
+            "true",
+            True,
+        ),
+        (
+            "headers: {request: {set: {Host: new.test}}}, route: [{destination: {host: reviews}}]",
+            "null",
+            False,
+        ),
+        ("route: [{destination: {host: reviews}}]", "true", False),
+    ],
+)
+def test_the_mesh_says_whether_a_host_that_is_rewritten_is_told(
+    rule: str, asked_for: str, told: bool
+) -> None:
+    made = shop(virtual_service(f"[{{{rule}}}]"))
+    made.put_config(
+        mesh_config(f"defaultConfig: {{proxyHeaders: {{xForwardedHost: {{enabled: {asked_for}}}}}}}")
+    )
+    found = asked(made, REVIEWS)
+    assert isinstance(found.verdict, Forwarded)
+    assert (("x-forwarded-host", "reviews:9080") in found.verdict.targets[0].headers) is told
 
 
 def test_a_destination_among_several_sets_its_host_before_the_route_rewrites_it() -> None:

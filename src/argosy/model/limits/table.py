@@ -100,13 +100,6 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "EnvoyFilter",
-        "spec.configPatches[*].applyTo",
-        "is not in force: agents write the bootstrap as they start a proxy, and no EnvoyFilter changes it; patch "
-        "what proxies get from the control plane",
-        only_if("BOOTSTRAP"),
-    ),
-    Limit(
-        "EnvoyFilter",
         "spec.configPatches[*].match.context",
         "is not in force: waypoints are not served, and the patch is for nobody else",
         only_if("WAYPOINT"),
@@ -269,8 +262,9 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "MeshConfig",
-        "defaultConfig.connectionSettings",
-        "is not in force yet: connections have Envoy's own limits and time-outs",
+        "defaultConfig.connectionSettings.listenerConnectionLimit",
+        "is not in force: Envoy has it in its runtime alone, by the name of each listener: write runtimeValues, as "
+        "envoy.resource_limits.listener.NAME.connection_limit, or globalDownstreamConnectionLimit",
     ),
     *(
         Limit("MeshConfig", f"defaultConfig.{fields}", message, when)
@@ -278,11 +272,6 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "MeshConfig", "defaultConfig.proxyHeaders.metadataExchangeHeaders", "has no effect: there are none"
-    ),
-    Limit(
-        "MeshConfig",
-        "defaultConfig.proxyHeaders.{attemptCount,preserveHttp1HeaderCase,xForwardedHost}",
-        "is not in force: these headers are as Envoy and Istio have them by default",
     ),
     Limit(
         "MeshConfig",
