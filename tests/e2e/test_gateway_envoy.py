@@ -76,6 +76,7 @@ spec:
   - {port: {number: 445, name: auto, protocol: TLS}, hosts: ["*.local"], tls: {mode: AUTO_PASSTHROUGH}}
   - {port: {number: 0, name: socket, protocol: HTTP}, bind: "unix://SOCKET", hosts: ["*"]}
   - {port: {number: 900, name: tcp, protocol: TCP}, hosts: ["*"]}
+  - {port: {number: 902, name: tcp-known, protocol: TCP}, hosts: ["*"]}
   - port: {number: 901, name: tls-ends, protocol: TLS}
     hosts: [tcp.example]
     tls: {mode: SIMPLE, credentialName: shop}
@@ -91,7 +92,10 @@ spec:
     rewrite: {authority: mutual.example}
     route: [{destination: {host: secure.internal}}]
   - {route: [{destination: {host: web.internal}}]}
-  tcp: [{route: [{destination: {host: web.internal}}]}]
+  tcp:
+  - {match: [{port: 902, sourceSubnet: 127.0.0.2}], route: [{destination: {host: web.internal}}]}
+  - {match: [{port: 902, sourceSubnet: 127.0.0.0/29}], route: [{destination: {host: nobody.internal}}]}
+  - {match: [{port: 900}, {port: 901}], route: [{destination: {host: web.internal}}]}
   tls:
   - {match: [{port: 444, sniHosts: [shop.example, mutual.example]}], route: [{destination: {host: through.internal}}]}
 ---
@@ -131,18 +135,26 @@ class Edge:
 
     @contextlib.contextmanager
     def connected(
-        self, port: int, name: str = "", context: ssl.SSLContext | None = None
+        self, port: int, name: str = "", context: ssl.SSLContext | None = None, source: str = ""
     ) -> Iterator[socket.socket]:
-        with socket.create_connection(("127.0.0.1", self.ports[port]), 10) as plain:
+        with socket.create_connection(("127.0.0.1", self.ports[port]), 10, (source, 0)) as plain:
             if not name:
                 yield plain
                 return
             with (context or self.context()).wrap_socket(plain, server_hostname=name) as wrapped:
                 yield wrapped
 
-    def ask(self, port: int, host: str, *, tls: bool = True, context: ssl.SSLContext | None = None) -> Answer:
+    def ask(
+        self,
+        port: int,
+        host: str,
+        *,
+        tls: bool = True,
+        context: ssl.SSLContext | None = None,
+        source: str = "",
+    ) -> Answer:
         """One request over a connection of its own."""
-        with self.connected(port, host if tls else "", context) as connection:
+        with self.connected(port, host if tls else "", context, source) as connection:
             connection.sendall(f"GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
             with connection.makefile("rb") as file:
                 lines = [file.readline()]
@@ -175,7 +187,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     folder = tmp_path_factory.mktemp("gateway")
     (folder / "certificate.pem").write_bytes(ONE.certificate)
     (folder / "key.pem").write_bytes(ONE.key)
-    ports = {number: free_port() for number in (80, 81, 443, 444, 445, 900, 901)}
+    ports = {number: free_port() for number in (80, 81, 443, 444, 445, 900, 901, 902)}
     snapshot = Snapshot()
     with answering("web") as port:
         itself = ports[443]
@@ -284,6 +296,13 @@ def test_tls_is_passed_on_by_its_name(edge: Edge) -> None:
 def test_tcp_with_tls_and_without(edge: Edge) -> None:
     assert edge.ask(900, "any.example", tls=False).application == "web"
     assert edge.ask(901, "tcp.example").application == "web"
+
+
+def test_tcp_goes_by_where_the_client_is(edge: Edge) -> None:
+    assert edge.ask(902, "any.example", tls=False, source="127.0.0.2").application == "web"
+    for source in ("127.0.0.1", "127.0.0.3", "127.0.0.9"):  # to a service that is not there, and to nothing
+        with pytest.raises(REFUSED):
+            edge.ask(902, "any.example", tls=False, source=source)
 
 
 def test_client_tls_with_a_certificate_of_a_secret(edge: Edge) -> None:

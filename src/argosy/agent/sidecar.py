@@ -25,11 +25,12 @@ from argosy.agent.processes import ProcessId
 from argosy.agent.protocol import EnvoyRestarted, Registered, Started, Warned
 from argosy.agent.protocol import Event as Message
 from argosy.agent.registration import Registration
-from argosy.agent.workload import Folder, Record
+from argosy.agent.workload import Folder, Record, State
 from argosy.identity.client import Svid
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
 from argosy.xds import registration as wire
+from argosy.xds.start import ProxyStart
 
 _TAKEN = re.compile(r"cannot bind '[^']*:(\d+)': Address already in use")
 
@@ -89,6 +90,7 @@ class Sidecar:
         self.registration: Registration | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._node = ""
+        self._remarks: set[str] = set()
 
     # --- Envoy ---
 
@@ -100,8 +102,10 @@ class Sidecar:
             self.place.max_connections,
         )
 
-    def _prepare(self) -> None:
-        write_bootstrap(self.folder.bootstrap, bootstrap(self._bootstrap()))
+    def _prepare(self) -> ProxyStart:
+        of = self._bootstrap()
+        write_bootstrap(self.folder.bootstrap, bootstrap(of))
+        return of.start
 
     async def _restarted(self, reason: str, pid: int) -> None:
         restarts = self.owner.record.restarts + 1
@@ -125,6 +129,8 @@ class Sidecar:
         be had."""
         if self.registration is not None:
             await self.registration.registered.wait()
+        if self.envoy.process is None:
+            self.envoy.start()
         while True:
             expected = spec.listening_ports(self.owner.record)
             serving = asyncio.create_task(self.envoy.until_serving(expected))
@@ -165,9 +171,11 @@ class Sidecar:
     # --- the control plane ---
 
     def introduce(self, svid: Svid) -> None:
-        """With its certificate the workload turns to the control plane: configuration, renewals, registration."""
+        """With its certificate the workload turns to the control plane: registration, renewals, and, once it is known
+        what its Envoy is started with, configuration."""
         self.link = Link(self._servers, svid)
-        self._deliver(svid, self.link)
+        if self.owner.record.state is not State.STARTING:
+            self._deliver(svid, self.link)
         self.certificate = Certificate(
             self.place.state, spec.subject(self.owner.record), svid, self.link, self._renewed, self._warn
         )
@@ -224,6 +232,17 @@ class Sidecar:
             self._beside(f"warn {words}", self._warn(f"the sidecar refuses {words}", remedy))
 
     async def _registered(self, answer: wire.Registered) -> None:
+        record = self.owner.record
+        if (record.start, record.labels) != (answer.start, answer.labels):
+            self.owner.save(start=answer.start, labels=answer.labels)  # for the next Envoy
+        if self.certificate is not None:
+            self.certificate.ask_for(spec.subject(self.owner.record))
+        if self.delivery is None and self.certificate is not None and self.link is not None:
+            self._deliver(self.certificate.svid, self.link)
+        for remark in answer.remarks:
+            if remark not in self._remarks:
+                self._remarks.add(remark)
+                await self._warn(remark, "")
         await self.owner.tell(Registered(entry=answer.entry, created_service=answer.created_service))
 
     async def _refused(self, refusal: wire.Refused) -> None:

@@ -15,10 +15,12 @@ from argosy.explain.inbound import received
 from argosy.explain.outcome import ClusterState, EndpointState, Forwarded, Origin, Target
 from argosy.explain.view import View
 from argosy.model import ir
+from argosy.model.locality import HOSTNAME, host_of
 from argosy.model.scope import Interception, ProxyType
 
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
+BY_NAME = "AllowAnyDynamicDNSCluster"
 
 
 def name_of(destination: ir.Destination) -> str:
@@ -29,19 +31,42 @@ def passthrough() -> ClusterState:
     return ClusterState(name=PASSTHROUGH, load_balancer="where the request wanted to go")
 
 
+def by_name(view: View) -> ClusterState:
+    tls = view.reader.mesh().outbound_tls
+    return ClusterState(
+        name=BY_NAME,
+        load_balancer="where its host is looked up",
+        tls=f"{tls.mode} (MeshConfig)" if tls is not None else "",
+    )
+
+
 def dealt(view: View, to: Sequence[ir.WeightedDestination]) -> Forwarded:
     """A connection among clusters."""
     total = sum(one.weight for one in to)
+    notes = _tunnelled(view, to)
     return Forwarded(
         targets=tuple(
             Target(
                 cluster=cluster(view, one.destination),
                 weight=one.weight,
                 percent=100.0 * one.weight / total if total else 0.0,
+                notes=notes,
             )
             for one in to
         )
     )
+
+
+def _tunnelled(view: View, to: Sequence[ir.WeightedDestination]) -> tuple[str, ...]:
+    """Facts (Istio): of several destinations the rule of the first counts, and no subset's."""
+    if not to:
+        return ()
+    first = to[0].destination
+    policy = view.reader.destination(view.scope, first.host)
+    tunnel = policy.tunnel_of(first.subset if len(to) == 1 else "") if policy is not None else None
+    if tunnel is None:
+        return ()
+    return (f"it is a proxy, and asked for {tunnel.authority} by {'POST' if tunnel.post else 'CONNECT'}",)
 
 
 def proxied(port: ir.ServicePort) -> bool:
@@ -161,6 +186,11 @@ def _endpoint(
         ref = view.reader.peer_origin(one.namespace, one.labels, workload_port)
         origins = (view.origin(ref),) if ref is not None else ()
     tls = _to(view, service, policy, mode)
+    away = ""
+    if service.node_local and host_of(dict(one.labels), one.address) != dict(view.scope.client).get(
+        HOSTNAME, ""
+    ):
+        away = "it is on another host, and the Service's internalTrafficPolicy is Local"
     return EndpointState(
         address=one.address if one.address.startswith("unix://") else f"{one.address}:{one.port}",
         healthy=one.healthy,
@@ -169,7 +199,7 @@ def _endpoint(
         tls=tls,
         mode=str(mode) if mode is not None else "",
         policies=origins,
-        refused=received(tls, mode),
+        refused=away or received(tls, mode),
     )
 
 

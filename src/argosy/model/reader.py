@@ -22,7 +22,6 @@ from argosy.model.rules import (
     EnvoyFilterRule,
     GatewayRule,
     HttpRule,
-    L4Match,
     PeerAuthenticationRule,
     VirtualServiceRule,
     policy_groups,
@@ -111,17 +110,21 @@ class Reader:
         self.facts.add(_fact(FactKind.SECRET, f"{namespace}/{name}"))
         return self._snapshot.secrets.rules.get((namespace, name))
 
-    def selectors(self, namespace: str, labels: ir.Pairs, metadata: ir.Pairs = ()) -> tuple[Selector, ...]:
-        """The selectors in use that match a proxy of these labels, with this metadata of its node."""
+    def selectors(
+        self, namespace: str, labels: ir.Pairs, metadata: ir.Pairs = (), address: str = ""
+    ) -> tuple[Selector, ...]:
+        """The selectors in use that match a proxy of these labels, with this metadata of its node, at this address."""
         self.facts.add(SELECTORS)
-        return self._snapshot.selectors.matching(namespace, labels, metadata, self.mesh().root_namespace)
+        root = self.mesh().root_namespace
+        return self._snapshot.selectors.matching(namespace, labels, metadata, address, root)
 
     def traits(self) -> frozenset[str]:
         """What locality load balancing asks of clients."""
         self.facts.add(SELECTORS)
         asked, mesh = self._snapshot.selectors.traits(), self.mesh()
         failing = FAILOVER in asked or mesh.outlier is not None
-        default = mesh.locality.traits if failing or mesh.locality.distribute else frozenset()
+        always = mesh.locality.distribute or mesh.locality.zone_aware
+        default = mesh.locality.traits if failing or always else frozenset()
         return (asked - {FAILOVER}) | default
 
     # --- what a scope sees ------------------------------------------------------------------------------------------
@@ -220,31 +223,24 @@ class Reader:
     def tcp_destinations(
         self, scope: Scope, hostname: str, port: int
     ) -> tuple[ir.WeightedDestination, ...] | None:
-        """Where TCP connections of sidecars to a host and service port go; None where no VirtualService says."""
-        place = Place(scope, MESH_GATEWAY, port)
+        """Where TCP connections of sidecars to a host and service port go, as far as the host alone says: to its first
+        address, from the sidecar's own; None where no VirtualService says."""
+        route = routing.chosen(self.tcp_routes(scope, hostname, port), self.first_address(hostname))
+        return route.destinations if route is not None else None
 
-        def reaches(match: L4Match) -> bool:
-            if not match.subnets:
-                return True
-            service = self.service(hostname)
-            return service is not None and routing.reaches(match, service.addresses)
-
-        for rule in self._virtual_services(scope, hostname, port):
-            for found, _ in routing.l4_matches(rule.tcp, place, reaches):
-                return routing.resolved(found.targets, port, self)
-        return None
+    def first_address(self, hostname: str) -> str:
+        """Where whoever looks up a host connects to; "": not known."""
+        service = self.service(hostname)
+        addresses = service.addresses if service is not None else ()
+        return next((one for one in addresses if "/" not in one), "")
 
     def tcp_routes(self, scope: Scope, hostname: str, port: int) -> tuple[ir.TcpRoute, ...]:
-        """As `tcp_destinations`, for whoever can tell addresses apart: up to the first route that is for all."""
+        """Where TCP connections of sidecars to a host and service port go by their addresses: up to the first route
+        that is for all; () where no VirtualService says."""
         place = Place(scope, MESH_GATEWAY, port)
         for rule in self._virtual_services(scope, hostname, port):
-            found: list[ir.TcpRoute] = []
-            for tcp, match in routing.l4_matches(rule.tcp, place, lambda match: True):
-                found.append(ir.TcpRoute(match.subnets, routing.resolved(tcp.targets, port, self)))
-                if not match.subnets:
-                    break
-            if found:
-                return tuple(found)
+            if found := tuple(routing.tcp_routes(rule.tcp, place, self)):
+                return found
         return ()
 
     def tls_routes(self, scope: Scope, hostname: str, port: int) -> tuple[ir.TlsRoute, ...]:
@@ -375,15 +371,14 @@ class Reader:
             for host, routes in sorted(found.items())
         )
 
-    def gateway_tcp(
-        self, scope: Scope, server: ir.GatewayServer
-    ) -> tuple[ir.WeightedDestination, ...] | None:
-        """Where connections to a server that are not HTTP go: the first tcp route that holds; None: nowhere."""
+    def gateway_tcp(self, scope: Scope, server: ir.GatewayServer) -> tuple[ir.TcpRoute, ...]:
+        """Where connections to a server that are not HTTP go, by where they come from: up to the first route that is
+        for all. Facts (Istio): at a gateway destinationSubnets are not looked at."""
         place = Place(scope, server.bound_by, server.port)
         for bound, _ in self._bound(scope, server):
-            for found, _ in routing.l4_matches(bound.tcp, place, lambda match: True):
-                return routing.resolved(found.targets, server.port, self)
-        return None
+            if found := tuple(routing.tcp_routes(bound.tcp, place, self)):
+                return found
+        return ()
 
     def gateway_tls(self, scope: Scope, server: ir.GatewayServer) -> tuple[ir.TlsRoute, ...]:
         """Where TLS connections go that a server passes on, by server name, in order."""

@@ -10,6 +10,7 @@ Where a proxy is, and labels as such, enter where locality load balancing asks f
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from enum import StrEnum
@@ -41,6 +42,7 @@ class SelectorUse(StrEnum):
     SIDECAR = "sidecar"  # Sidecar workloadSelector
     ENVOY_FILTER = "envoy-filter"  # EnvoyFilter workloadSelector
     TELEMETRY = "telemetry"  # Telemetry selector
+    SUBNET = "subnet"  # VirtualService match.sourceSubnet: in which the workload's address is
     NODE = "node"  # EnvoyFilter match.proxy: what the proxy says of itself
     TRAIT = "trait"  # locality load balancing: what a proxy has under a name (`locality`), whatever it is
 
@@ -65,7 +67,8 @@ class Selector(Struct, frozen=True):
         return f"{self.use}:{self.namespace}:{pairs}{version}"
 
     def matches(self, namespaces: frozenset[str], has: frozenset[tuple[str, str]]) -> bool:
-        """`namespaces`: those whose selectors count for the proxy; `has`: its labels (of NODE: its metadata)."""
+        """Not of SUBNET. `namespaces`: those whose selectors count for the proxy; `has`: its labels (of NODE: its
+        metadata)."""
         if self.namespace and self.namespace not in namespaces:
             return False
         return has.issuperset(self.labels) and (not self.version or _of_version(self.version, has))
@@ -75,6 +78,14 @@ def _of_version(expression: str, metadata: frozenset[tuple[str, str]]) -> bool:
     """Facts (Istio): a part of the version is enough; a proxy that says none has none that fits."""
     said = next((value for key, value in metadata if key == VERSION), "")
     return bool(said) and re.search(expression, said) is not None
+
+
+def is_within(address: str, subnet: str) -> bool:
+    """Whether an address is in a network; a name, or a Unix socket, is in none."""
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(subnet)
+    except ValueError:
+        return False
 
 
 def traits(names: frozenset[str]) -> Iterator[Selector]:
@@ -104,8 +115,11 @@ def scope_of(
 ) -> Scope:
     """The scope of a proxy, of these labels and with this metadata of its node; it stays valid until one of the facts
     SELECTORS and MESH (recorded by the reader) changes, or `workload`."""
-    kind = ProxyType(type)
-    selectors = reader.selectors(namespace, labels, metadata)
+    kind, intercepted = ProxyType(type), Interception(interception)
+    address = ""
+    if kind is ProxyType.SIDECAR and intercepted is Interception.EXPLICIT and workload is not None:
+        address = workload.address  # elsewhere connections say by themselves where they come from
+    selectors = reader.selectors(namespace, labels, metadata, address)
     matched = (
         selector.id
         for selector in selectors
@@ -114,7 +128,7 @@ def scope_of(
     )
     return Scope(
         type=kind,
-        interception=Interception(interception),
+        interception=intercepted,
         namespace=namespace,
         matched=tuple(sorted(matched)),
         sidecar=reader.chosen_sidecar(namespace, selectors) if kind is ProxyType.SIDECAR else "",
@@ -126,7 +140,7 @@ def scope_of(
 def _client(asked: frozenset[str], labels: Pairs, workload: Workload | None) -> Pairs:
     if not asked:
         return ()
-    place = (workload.locality, workload.network) if workload is not None else ("", "")
+    place = (workload.locality, workload.network, workload.address) if workload is not None else ("", "", "")
     has = locality.described(dict(labels), *place)
     return tuple((name, has[name]) for name in sorted(asked) if has.get(name))
 

@@ -10,13 +10,14 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from argosy.model import ir
 from argosy.model.aliases import Aliases
 from argosy.model.facts import Fact, FactKind
 from argosy.model.hostnames import patterns
+from argosy.model.locality import HOSTNAME
 from argosy.model.origins import Origins
 from argosy.model.scope import Selector, traits
 from argosy.model.selectors import SelectorIndex
@@ -27,6 +28,7 @@ from argosy.model.tables.gateways import Gateways
 from argosy.model.tables.ingresses import Ingresses
 from argosy.model.tables.mesh_settings import MESH, MeshSettings
 from argosy.model.tables.peer_authentications import PeerAuthentications
+from argosy.model.tables.proxy_configs import ProxyConfigs
 from argosy.model.tables.secrets import Secrets
 from argosy.model.tables.sidecars import Sidecars
 from argosy.model.tables.telemetries import Telemetries
@@ -40,8 +42,9 @@ HOSTS = Fact(FactKind.HOSTS)
 
 
 class Snapshot:
-    def __init__(self, mesh: ir.Mesh | None = None) -> None:
-        """`mesh`: the settings that hold where no ConfigMap says otherwise."""
+    def __init__(self, mesh: ir.Mesh | None = None, environment: Mapping[str, str] | None = None) -> None:
+        """`mesh`: the settings that hold where no ConfigMap says otherwise. `environment`: of the control plane, for
+        settings that name a variable of it."""
         defaults = mesh or ir.Mesh()
         self.rejected: dict[Ref, str] = {}
         self.services: dict[str, ir.Service] = {}
@@ -63,7 +66,8 @@ class Snapshot:
         self.peer_authentications = PeerAuthentications(self.selectors)
         self.envoy_filters = EnvoyFilters(self.selectors)
         self.telemetries = Telemetries(self.selectors)
-        self.settings = MeshSettings(self.selectors, defaults, self.ingresses)
+        self.proxy_configs = ProxyConfigs(self.selectors)
+        self.settings = MeshSettings(self.selectors, defaults, self.ingresses, environment or {})
         self.secrets = Secrets(self.selectors)
         tables: tuple[Table[Any], ...] = (
             self.virtual_services,
@@ -74,6 +78,7 @@ class Snapshot:
             self.peer_authentications,
             self.envoy_filters,
             self.telemetries,
+            self.proxy_configs,
             self.settings,
             self.secrets,
         )
@@ -147,7 +152,7 @@ class Snapshot:
         return {Fact(FactKind.SERVICE, host) for host in self.aliases.set(hostname, new)}
 
     def _asks(self, old: ir.Service | None, new: ir.Service | None) -> set[Fact]:
-        """What its trafficDistribution asks of clients."""
+        """What its trafficDistribution and internalTrafficPolicy ask of clients."""
         before = self.selectors.traits()
         if old is not None and (asked := _asked(old)):
             self.selectors.replace(_own_origin(old), asked, frozenset())
@@ -293,7 +298,8 @@ class Snapshot:
 
 def _asked(service: ir.Service) -> frozenset[Selector]:
     balancing = service.distribution.balancing
-    return frozenset(traits(balancing.traits)) if balancing is not None else frozenset()
+    asked = balancing.traits if balancing is not None else frozenset()
+    return frozenset(traits(asked | {HOSTNAME} if service.node_local else asked))
 
 
 def _own_origin(service: ir.Service) -> Ref:

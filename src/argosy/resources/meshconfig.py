@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from argosy.resources import loading
 from argosy.resources.kinds import settled
 from argosy.resources.networking.destination_rule import (
+    ClientTLSSettings,
     ConnectionPoolSettings,
     LocalityLoadBalancerSetting,
     OutlierDetection,
@@ -41,6 +42,7 @@ class OutboundMode(StrEnum):
 
 class OutboundTrafficPolicy(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     mode: OutboundMode = OutboundMode.ALLOW_ANY
+    tls: ClientTLSSettings | None = None
 
 
 class InboundMode(StrEnum):
@@ -124,7 +126,7 @@ class MeshConfig(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     default_virtual_service_export_to: tuple[str, ...] = ("*",)
     default_destination_rule_export_to: tuple[str, ...] = ("*",)
     enable_auto_mtls: bool = True
-    enable_tracing: bool = False
+    enable_tracing: bool = True
     inbound_cluster_stat_name: str = ""
     outbound_cluster_stat_name: str = ""
     path_normalization: PathNormalization = PathNormalization()

@@ -31,6 +31,11 @@ class Place(StrEnum):
     OUTBOUND_PROXY = "OUTBOUND_PROXY"  # to any host, CONNECT too
     TUNNEL = "TUNNEL"  # inside a CONNECT: to any host
     GATEWAY = "GATEWAY"
+    GATEWAY_HTTP3 = "GATEWAY_HTTP3"  # the same over QUIC
+
+    @property
+    def at_the_edge(self) -> bool:
+        return self in (Place.GATEWAY, Place.GATEWAY_HTTP3)
 
 
 class ConnectionManager(Struct, frozen=True, kw_only=True):
@@ -51,11 +56,11 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
         rds=manager_pb2.Rds(route_config_name=key.route, config_source=wire.ads()),
         http_filters=_filters(key),
         access_log=[
-            *stats.http(_reporter(key), key.options.silent),
+            *stats.http(_reporter(key), key.options.metrics),
             *access_log.loggers(key.options.logs, access_log.Layer.HTTP),
         ],
         server_name=key.options.proxy.server or SERVER_NAME,
-        use_remote_address=wire.true() if key.place is Place.GATEWAY else wire.false(),
+        use_remote_address=wire.true() if key.place.at_the_edge else wire.false(),
     )
     _normalize(key.options.paths, out)
     if key.options.tracing is not None:
@@ -63,6 +68,9 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
     out.upgrade_configs.add(upgrade_type="websocket")
     if key.place is Place.OUTBOUND_PROXY:
         out.upgrade_configs.add(upgrade_type="CONNECT")
+    if key.place is Place.GATEWAY_HTTP3:
+        out.codec_type = manager_pb2.HttpConnectionManager.HTTP3
+        out.http3_protocol_options.allow_extended_connect = True
     out.http2_protocol_options.allow_connect = True  # WebSocket over HTTP/2 is an extended CONNECT
     out.http_protocol_options.accept_http_10 = True
     out.stream_idle_timeout.SetInParent()  # Istio: 0, a stream may be silent
@@ -78,7 +86,7 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
             )
             if not proxy.server:
                 out.server_header_transformation = manager_pb2.HttpConnectionManager.PASS_THROUGH
-        case Place.GATEWAY:
+        case Place.GATEWAY | Place.GATEWAY_HTTP3:
             # Istio: all that is known of a client's certificate; not every one has an identity of the mesh in it.
             _certificate(proxy.gateway_certificate, OF_ANY_CLIENT, out)
             out.xff_num_trusted_hops = proxy.trusted_proxies
@@ -119,7 +127,7 @@ def _filters(key: ConnectionManager) -> order.HttpFilters:
             return order.outbound(key.options.proxy, key.resolving)
         case Place.OUTBOUND_PROXY | Place.TUNNEL:
             return order.outbound_proxy(key.own_addresses, key.options.proxy)
-        case Place.GATEWAY:
+        case Place.GATEWAY | Place.GATEWAY_HTTP3:
             return order.gateway(key.options.proxy)
 
 

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from argosy.model import gateways, ir
+from argosy.model import gateways, ir, routing
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.translate import names, outbound
-from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters, PerConnection
 from argosy.translate.listener_gateway import Chain
 from argosy.translate.resource import Resource
 from argosy.translate.route import (
@@ -78,7 +77,10 @@ def routes(scope: Scope, name: str, servers: tuple[ir.GatewayServer, ...], reade
         )
         for host, found in sorted(joined.items())
     )
-    return route_configuration(RouteConfigurationKey(name=name, virtual_hosts=fragments, ignore_port=True))
+    told = next((server.http3 for server in servers if server.serves_http3), 0)
+    return route_configuration(
+        RouteConfigurationKey(name=name, virtual_hosts=fragments, ignore_port=True, http3=told)
+    )
 
 
 # --- listeners ------------------------------------------------------------------------------------------------------
@@ -97,14 +99,26 @@ def chains(scope: Scope, found: ir.GatewayListener, reader: Reader) -> tuple[Cha
     return tuple(_told_apart(made))
 
 
+def http3_chains(scope: Scope, found: ir.GatewayListener, reader: Reader) -> tuple[Chain, ...]:
+    """Those of the servers that are served over HTTP/3, too; () where none is."""
+    made = (
+        chain
+        for server in found.servers
+        if server.serves_http3
+        for chain in _chains(scope, found, server, reader)
+    )
+    return tuple(_told_apart(made))
+
+
 def _told_apart(made: Iterable[Chain]) -> Iterator[Chain]:
-    taken: set[tuple[str, tuple[str, ...]]] = set()
+    taken: set[tuple[str, tuple[str, ...], tuple[str, ...]]] = set()
     for chain in made:
         wanted = dict.fromkeys(chain.server_names or (ANY_NAME,))
-        own = [name for name in wanted if (name, chain.application_protocols) not in taken]
+        beside = (chain.application_protocols, chain.sources)
+        own = [name for name in wanted if (name, *beside) not in taken]
         if not own:
             continue
-        taken.update((name, chain.application_protocols) for name in own)
+        taken.update((name, *beside) for name in own)
         # Envoy has no name for every name: there the match is empty, and covers the others too.
         yield replace(chain, server_names=() if ANY_NAME in own else tuple(own))
 
@@ -135,20 +149,22 @@ def _chains(
                 scope, route.destinations, Chain(stat_prefix=prefix, server_names=route.sni_hosts), reader
             )
     else:
-        destinations = reader.gateway_tcp(scope, server)
-        if destinations:
-            by = server.server_names if ends is not None else ()
-            yield _bytes(scope, destinations, Chain(stat_prefix=prefix, server_names=by, tls=ends), reader)
+        by = server.server_names if ends is not None else ()
+        plain = Chain(stat_prefix=prefix, server_names=by, tls=ends)
+        tcp = reader.gateway_tcp(scope, server)
+        for source in dict.fromkeys(route.source for route in tcp):
+            # Envoy takes the narrowest network; what is meant is the first route that holds.
+            to = routing.chosen(tcp, "", source)
+            if to is not None:
+                sources = (source,) if source else ()
+                yield _bytes(scope, to.destinations, replace(plain, sources=sources), reader)
 
 
 def _bytes(
     scope: Scope, destinations: tuple[ir.WeightedDestination, ...], chain: Chain, reader: Reader
 ) -> Chain:
-    clusters: Clusters = outbound.weighted(destinations)
-    first = destinations[0].destination
-    connections: PerConnection = AS_IT_COMES
-    if len(destinations) == 1:
-        connections = outbound.per_connection(reader, scope, first.host, first.port)
+    clusters = outbound.weighted(destinations)
+    connections = outbound.per_connection(reader, scope, clusters)
     return replace(chain, clusters=clusters, connections=connections)
 
 

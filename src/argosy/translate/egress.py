@@ -12,7 +12,7 @@ from argosy.model.ir import Resolution, Service
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, Scope
 from argosy.model.sidecars import EVERY_PORT, EgressListener
-from argosy.translate import connection_manager, domains, options, outbound
+from argosy.translate import connection_manager, domains, names, options, outbound
 from argosy.translate import listener_outbound as listeners
 from argosy.translate.connection_manager import ConnectionManager, Place
 from argosy.translate.filters import stats, tcp_proxy
@@ -62,6 +62,7 @@ class BoundEgressKey(Struct, frozen=True, kw_only=True):
     port: int
     http: bool
     clusters: tcp_proxy.Clusters = ()
+    connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     options: options.Options = options.NONE
     resolving: Resolving = Resolving.NEVER
 
@@ -87,9 +88,10 @@ def bound_egress(key: BoundEgressKey) -> listener_pb2.Listener:
             tcp_proxy.TcpProxy(
                 stat_prefix=prefix,
                 clusters=key.clusters,
+                connections=key.connections,
                 reporter=stats.SOURCE,
                 logs=key.options.logs,
-                silent=key.options.silent,
+                metrics=key.options.metrics,
             )
         )
     return listeners.bound(key.name, key.port, handler, key.address)
@@ -98,13 +100,15 @@ def bound_egress(key: BoundEgressKey) -> listener_pb2.Listener:
 def bound_listener(scope: Scope, written: EgressListener, reader: Reader) -> Resource:
     handling = outbound_handling(written.protocol)
     http = handling is not Handling.TCP
+    clusters = () if http else _clusters(reader, scope, written)
     return bound_egress(
         BoundEgressKey(
             listener=name(written),
             address=written.bind or listeners.LOOPBACK,
             port=written.port,
             http=http,
-            clusters=() if http else _clusters(reader, scope, written),
+            clusters=clusters,
+            connections=outbound.per_connection(reader, scope, clusters),
             options=options.of_scope(reader, scope),
             resolving=_resolving(reader, scope, written) if http else Resolving.NEVER,
         )
@@ -127,7 +131,8 @@ def _imported(reader: Reader, scope: Scope, written: EgressListener) -> list[tup
 def _resolving(reader: Reader, scope: Scope, written: EgressListener) -> Resolving:
     services = (service for service, _ in _imported(reader, scope, written))
     by_name = any(service.resolution is Resolution.DYNAMIC_DNS for service in services)
-    return Resolving.BY_NAME if by_name else Resolving.NEVER
+    unknown = outbound.requests_to_unknown_hosts(reader, scope) == names.BY_NAME
+    return Resolving.BY_NAME if by_name or unknown else Resolving.NEVER
 
 
 def _clusters(reader: Reader, scope: Scope, written: EgressListener) -> tcp_proxy.Clusters:
@@ -157,5 +162,6 @@ def bound_routes(scope: Scope, written: EgressListener, reader: Reader) -> Resou
         for service, port in imported
         if (held := claims.held((service.hostname, port)))
     )
-    rest = catch_all(CatchAllKey(cluster=outbound.to_unknown_hosts(reader, scope), tunnel=Tunnel.NONE))
+    unknown = outbound.requests_to_unknown_hosts(reader, scope)
+    rest = catch_all(CatchAllKey(cluster=unknown, tunnel=Tunnel.NONE))
     return route_configuration(RouteConfigurationKey(name=name(written), virtual_hosts=(*served, rest)))

@@ -151,6 +151,6 @@ def _bytes(key: InboundPort) -> listener_components_pb2.Filter:
             side=stats.Side.DESTINATION, service=key.service, port=0 if key.passes else key.port
         ),
         logs=key.options.logs,
-        silent=key.options.silent,
+        metrics=key.options.metrics,
     )
     return tcp_proxy.network_filter(proxy)

@@ -110,7 +110,7 @@ def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
         reporter=stats.SOURCE,
         connections=key.connections,
         logs=key.options.logs,
-        silent=key.options.silent,
+        metrics=key.options.metrics,
     )
     return bound(key.name, key.bind, tcp_proxy.network_filter(proxy))
 
@@ -131,7 +131,7 @@ def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
         clusters=((key.cluster, 1),),
         reporter=stats.SOURCE,
         logs=key.options.logs,
-        silent=key.options.silent,
+        metrics=key.options.metrics,
     )
     return listener_pb2.Listener(
         name=key.name,
@@ -148,11 +148,13 @@ def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
 
 
 class Chain(Struct, frozen=True, kw_only=True):
-    """Connections that are told apart from the others of their port: by the name in their TLS hello (ANY), by the
-    address that they are for (ANY), or both. Of the chains with the narrowest block alone one is chosen, by name."""
+    """Connections that are told apart from the others of their port: by the name in their TLS hello, by the address
+    that they are for, by the one that they come from (of each ANY). Of the chains with the narrowest block alone one is
+    chosen, by name, then by where it comes from."""
 
     server_names: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()  # CIDR
+    sources: tuple[str, ...] = ()  # the same of where it comes from: of the chains of the narrowest block
     clusters: tcp_proxy.Clusters
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     detect: bool = False  # HTTP goes by the routes of the port
@@ -202,7 +204,7 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         reporter=stats.SOURCE,
         connections=key.connections,
         logs=key.options.logs,
-        silent=key.options.silent,
+        metrics=key.options.metrics,
     )
     detects = key.handling is Handling.DETECT or any(chain.detect for chain in key.chains)
     if detects:
@@ -239,9 +241,8 @@ def _told_apart(
 ) -> listener_components_pb2.FilterChainMatch:
     match = out.filter_chains.add(filters=filters).filter_chain_match
     match.server_names.extend(chain.server_names)
-    for block in chain.blocks:
-        address, _, length = block.partition("/")
-        match.prefix_ranges.add(address_prefix=address).prefix_len.value = int(length)
+    match.prefix_ranges.extend(wire.network(block) for block in chain.blocks)
+    match.source_prefix_ranges.extend(wire.network(block) for block in chain.sources)
     return match
 
 

@@ -22,7 +22,14 @@ def balancing_of(
     distribution = service.distribution.balancing
     chosen = policy.locality or distribution or mesh.locality
     fails_over = policy.outlier is not None or (policy.locality is None and distribution is not None)
-    return chosen if chosen.enabled and (chosen.distribute or fails_over) else None
+    counts = chosen.distribute or chosen.zone_aware or fails_over
+    return chosen if chosen.enabled and counts else None
+
+
+def on_host(scope: Scope, endpoints: tuple[ir.Endpoint, ...]) -> tuple[ir.Endpoint, ...]:
+    """Those on the client's own host."""
+    own = dict(scope.client).get(locality.HOSTNAME, "")
+    return tuple(one for one in endpoints if locality.host_of(dict(one.labels), one.address) == own)
 
 
 def of(
@@ -35,7 +42,7 @@ def of(
     """The healthy ones, by priority and locality; sorted, so that equal sets give equal bytes."""
     groups: dict[tuple[Rank, str], dict[tuple[str, int], EndpointKey]] = {}
     client = dict(scope.client)
-    ranks: dict[tuple[ir.Pairs, str, str], Rank] = {}
+    ranks: dict[tuple[ir.Pairs, str, str, str], Rank] = {}
     healthy = tuple(endpoint for endpoint in endpoints if endpoint.healthy)
     for endpoint, mutual in zip(healthy, mutual_tls(reader, healthy, port), strict=True):
         key = EndpointKey(
@@ -61,16 +68,17 @@ def _rank(
     balancing: locality.LocalityBalancing,
     client: dict[str, str],
     endpoint: ir.Endpoint,
-    known: dict[tuple[ir.Pairs, str, str], Rank],
+    known: dict[tuple[ir.Pairs, str, str, str], Rank],
 ) -> Rank:
     """How far away; of endpoints that are alike once."""
     if balancing.distribute:
         return NEAREST
     labels = endpoint.labels if balancing.priority else ()
-    alike = (labels, endpoint.locality, endpoint.network)
+    address = endpoint.address if locality.HOSTNAME in balancing.priority else ""
+    alike = (labels, endpoint.locality, endpoint.network, address)
     rank = known.get(alike)
     if rank is None:
-        has = locality.described(dict(labels), endpoint.locality, endpoint.network)
+        has = locality.described(dict(labels), endpoint.locality, endpoint.network, address)
         rank = known[alike] = locality.rank(balancing, client, has)
     return rank
 

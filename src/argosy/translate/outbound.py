@@ -13,14 +13,14 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from argosy.model import ir
+from argosy.model import ir, routing
 from argosy.model.hostnames import covers
-from argosy.model.locality import LocalityBalancing
+from argosy.model.locality import ZONE_AWARE, LocalityBalancing
 from argosy.model.reader import Reader
 from argosy.model.routing import in_subnets
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.translate import localities, names
-from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption
+from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption, Zones
 from argosy.translate.endpoint import EndpointKey, LoadAssignmentKey, LocalityKey
 from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters, PerConnection
 from argosy.translate.http_or_tcp import Handling, outbound_handling
@@ -66,10 +66,18 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
         service=host,
         load=load,
         by_locality=balancing is not None and balancing.written,
+        zones=_zones(scope, balancing),
         dns_refresh_rate=mesh.dns_refresh_rate,
         tls_parameters=mesh.tls_defaults if isinstance(tls, ir.ClientTls) else ir.TlsParameters(),
         statistics=_statistics(mesh.outbound_statistics, service, service_port, subset),
     )
+
+
+def _zones(scope: Scope, balancing: LocalityBalancing | None) -> Zones | None:
+    """Facts (Envoy): a proxy that knows who is beside it balances every cluster by zones, unless it is told not to."""
+    if balancing is not None and balancing.zone_aware:
+        return Zones(minimum=balancing.minimum)
+    return Zones(aware=False) if ZONE_AWARE in dict(scope.client) else None
 
 
 def _statistics(pattern: str, service: ir.Service, port: ir.ServicePort, subset: str) -> str:
@@ -231,6 +239,8 @@ def load_assignment(
     policy = _with_defaults(destination.policy(subset, port) if destination else ir.TrafficPolicy(), mesh)
     endpoints = _of_subset(on_port(reader, service, service_port), destination, subset)
     endpoints = tuple(endpoint for endpoint in endpoints if _reachable(endpoint.address))
+    if service.node_local:
+        endpoints = localities.on_host(scope, endpoints)
     balancing = localities.balancing_of(service, policy, mesh)
     return LoadAssignmentKey(
         name=names.outbound(host, port, subset),
@@ -252,6 +262,7 @@ def sni_cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str)
         service=host,
         load=tuple(_mutual_only(key.load)),
         by_locality=key.by_locality,
+        zones=key.zones,
         dns_refresh_rate=key.dns_refresh_rate,
     )
 
@@ -338,6 +349,16 @@ def to_unknown_hosts(reader: Reader, scope: Scope) -> str:
     return names.PASSTHROUGH if allowed else names.BLACK_HOLE
 
 
+def requests_to_unknown_hosts(reader: Reader, scope: Scope) -> str:
+    """The same of HTTP, which says its host: captured, that may be looked up. Facts (Istio): a Sidecar's own policy
+    knows no such mode, and what is no HTTP goes to the address that it was for."""
+    sidecar, mesh = reader.sidecar(scope), reader.mesh()
+    captured = scope.type is ProxyType.SIDECAR and scope.interception is Interception.REDIRECT
+    if captured and mesh.outbound_by_name and (sidecar is None or sidecar.allow_any is None):
+        return names.BY_NAME
+    return to_unknown_hosts(reader, scope)
+
+
 # --- virtual hosts --------------------------------------------------------------------------------------------------
 
 
@@ -357,12 +378,18 @@ def virtual_host(
     handling = outbound_handling(service_port.protocol)
     tunnel = Tunnel.NONE
     clusters: Clusters = ()
+    elsewhere: dict[tuple[Clusters, PerConnection], list[str]] = {}
     connections = AS_IT_COMES
     if scope.interception is Interception.EXPLICIT:
         tunnel = Tunnel.HTTP if handling is Handling.HTTP else Tunnel.TCP
         if tunnel is Tunnel.TCP:
             clusters = tcp_clusters(reader, scope, host, port)
-            connections = per_connection(reader, scope, host, port)
+            connections = per_connection(reader, scope, clusters)
+            for address in service.addresses[1:]:
+                to = tcp_clusters(reader, scope, host, port, address)
+                if to != clusters and "/" not in address:
+                    by = per_connection(reader, scope, to)
+                    elsewhere.setdefault((to, by), []).append(authority(address, port))
     found = () if handling is Handling.TCP else routes(reader, scope, host, port)
     return VirtualHostKey(
         name=f"{host}:{port}",
@@ -372,6 +399,7 @@ def virtual_host(
         tunnel=tunnel,
         tunnel_clusters=clusters,
         tunnel_connections=connections,
+        tunnel_elsewhere=tuple((tuple(at), *to) for to, at in elsewhere.items()),
         guarded=_forwards(host, found, clusters),
     )
 
@@ -423,23 +451,23 @@ def routes(reader: Reader, scope: Scope, host: str, port: int) -> tuple[ir.Route
     return (ir.Route(match=ir.RouteMatch(), action=forward),)
 
 
-def tcp_clusters(reader: Reader, scope: Scope, host: str, port: int) -> Clusters:
-    """Where connections that are not HTTP go. Whoever opens TLS to `host` says its name in the hello, so the routes of
-    that name are the ones that hold."""
+def authority(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def tcp_clusters(reader: Reader, scope: Scope, host: str, port: int, address: str = "") -> Clusters:
+    """Where connections to `address` that are not HTTP go ("": to where who looks up `host` connects). Whoever opens
+    TLS to `host` says its name in the hello, so the routes of that name are the ones that hold."""
     service = reader.service(host)
     service_port = service.port(port) if service else None
-    destinations: tuple[ir.WeightedDestination, ...] | None = None
+    address = address or reader.first_address(host)
+    known = (address,) if address else ()
     if service_port is not None and service_port.protocol.is_tls:
         for route in reader.tls_routes(scope, host, port):
-            addresses = service.addresses if service is not None else ()
-            reached = not addresses or in_subnets(route.subnets, addresses)
-            if reached and any(covers(sni, host) for sni in route.sni_hosts):
-                destinations = route.destinations
-                break
-    destinations = destinations or reader.tcp_destinations(scope, host, port)
-    if not destinations:
-        return ((names.outbound(host, port), 1),)
-    return weighted(destinations)
+            if in_subnets(route.subnets, known) and any(covers(sni, host) for sni in route.sni_hosts):
+                return weighted(route.destinations)
+    to = routing.chosen(reader.tcp_routes(scope, host, port), address)
+    return weighted(to.destinations) if to is not None else ((names.outbound(host, port), 1),)
 
 
 def weighted(destinations: tuple[ir.WeightedDestination, ...]) -> Clusters:
@@ -450,23 +478,32 @@ def weighted(destinations: tuple[ir.WeightedDestination, ...]) -> Clusters:
 
 
 def tls_chains(
-    reader: Reader, scope: Scope, host: str, port: int
+    reader: Reader, scope: Scope, host: str, port: int, address: str
 ) -> tuple[tuple[tuple[str, ...], Clusters, tuple[str, ...]], ...]:
     """Where TLS connections to a port go by the name in their hello: (names, clusters, destination subnets), the first
-    that fits."""
+    that fits. `address`: the one that all are for; "": any."""
     found = tuple(
         (route.sni_hosts or (host,), weighted(route.destinations), route.subnets)
         for route in reader.tls_routes(scope, host, port)
     )
-    return found or (((host,), tcp_clusters(reader, scope, host, port), ()),)
+    return found or (((host,), tcp_clusters(reader, scope, host, port, address), ()),)
 
 
-def per_connection(reader: Reader, scope: Scope, host: str, port: int) -> PerConnection:
+def per_connection(reader: Reader, scope: Scope, clusters: Clusters) -> PerConnection:
+    """Facts (Istio): of several clusters the first destination's rule counts, without that of its subset."""
+    name = clusters[0][0] if clusters else ""
+    if not name.startswith("outbound|"):
+        return AS_IT_COMES
+    host, port, subset = names.of_outbound(name)
+    if len(clusters) > 1:
+        subset = ""
     destination = reader.destination(scope, host)
-    policy = destination.policy("", port) if destination else ir.TrafficPolicy()
-    pool = _with_defaults(policy, reader.mesh()).connection_pool
+    policy = destination.policy(subset, port) if destination else ir.TrafficPolicy()
+    whole = destination.policy("", port) if destination else policy
+    pool = _with_defaults(whole, reader.mesh()).connection_pool
     return PerConnection(
         idle_timeout=pool.tcp_idle_timeout,
         duration=pool.max_connection_duration,
         hash_source_ip=policy.hash is not None and policy.hash.source_ip,
+        tunnel=destination.tunnel_of(subset) if destination else None,
     )

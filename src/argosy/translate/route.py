@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from msgspec import Struct
 
@@ -44,6 +45,8 @@ class VirtualHostKey(Struct, frozen=True, kw_only=True):
     tunnel: Tunnel = Tunnel.NONE
     tunnel_clusters: tuple[tuple[str, int], ...] = ()
     tunnel_connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
+    # CONNECT to some of its addresses: (authorities, clusters, connections)
+    tunnel_elsewhere: tuple[tuple[tuple[str, ...], tcp_proxy.Clusters, tcp_proxy.PerConnection], ...] = ()
     authority: str = ""  # what requests without a rewrite of their own are sent with
     guarded: bool = True  # whether what it resolves to is judged (loopback_guard)
     require_tls: str = ""  # "ALL": plaintext is redirected to https
@@ -61,6 +64,11 @@ def virtual_host(key: VirtualHostKey) -> route_components_pb2.VirtualHost:
     if key.tunnel is Tunnel.HTTP:
         out.routes.append(connect(((names.CONNECT_HTTP, 1),)))
     elif key.tunnel is Tunnel.TCP:
+        for authorities, clusters, connections in key.tunnel_elsewhere:
+            for one in authorities:
+                route = connect(clusters, connections)
+                route.match.headers.add(name=":authority").string_match.exact = one
+                out.routes.append(route)
         out.routes.append(connect(key.tunnel_clusters, key.tunnel_connections))
     out.routes.extend(http_route(item, key) for item in key.routes)
     return out
@@ -69,7 +77,8 @@ def virtual_host(key: VirtualHostKey) -> route_components_pb2.VirtualHost:
 def connect(
     clusters: tuple[tuple[str, int], ...], connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
 ) -> route_components_pb2.Route:
-    """CONNECT, ended here: its bytes go to the cluster."""
+    """CONNECT, ended here: its bytes go to the cluster. Where that is a proxy itself, CONNECT goes on, for what the
+    DestinationRule says."""
     out = route_components_pb2.Route(name="connect")
     out.match.connect_matcher.SetInParent()
     if len(clusters) == 1:
@@ -77,7 +86,11 @@ def connect(
     else:
         for name, weight in clusters:
             out.route.weighted_clusters.clusters.add(name=name).weight.value = weight
-    out.route.upgrade_configs.add(upgrade_type="CONNECT").connect_config.SetInParent()
+    upgrade = out.route.upgrade_configs.add(upgrade_type="CONNECT")
+    if connections.tunnel is None:
+        upgrade.connect_config.SetInParent()
+    else:
+        out.route.host_rewrite_literal = connections.tunnel.authority
     no_timeout(out.route)
     # 0: a tunnel may be silent, and last, for as long as its ends like.
     out.route.idle_timeout.CopyFrom(wire.milliseconds(connections.idle_timeout or 0))
@@ -136,10 +149,15 @@ def inbound_routes(key: InboundRouteKey) -> route_pb2.RouteConfiguration:
     return out
 
 
+HTTP3_KNOWN = 86400
+"""Seconds for which a client may remember that there is HTTP/3 (Istio's)."""
+
+
 class RouteConfigurationKey(Struct, frozen=True, kw_only=True):
     name: str
     virtual_hosts: tuple[Fragment, ...] = ()
     ignore_port: bool = False  # whether `host:port` is matched as `host`
+    http3: int = 0  # the UDP port at which answers say that the same is served; 0: none
 
 
 @generator
@@ -148,6 +166,11 @@ def route_configuration(key: RouteConfigurationKey) -> Encoded:
     head.validate_clusters.value = False
     head.max_direct_response_body_size_bytes.value = MAX_DIRECT_RESPONSE
     head.ignore_port_in_host_matching = key.ignore_port
+    if key.http3:
+        told = head.response_headers_to_add.add(
+            append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+        )
+        told.header.key, told.header.value = "alt-svc", f'h3=":{key.http3}"; ma={HTTP3_KNOWN}'
     data = head.SerializeToString(deterministic=True)
     return Encoded(route_pb2.RouteConfiguration.DESCRIPTOR.full_name, data, key.virtual_hosts)
 

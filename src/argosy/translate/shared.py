@@ -88,6 +88,7 @@ class SharedView(PatchedView):
         if sidecar:
             discovery = Discovery.FORWARD_PROXY if explicit else Discovery.ORIGINAL_DST
             self.add(CLUSTER, names.PASSTHROUGH, Phase.PART, partial(_passthrough, discovery))
+            self.add(CLUSTER, names.BY_NAME, Phase.PART, partial(_by_name, self.scope))
         if sidecar and explicit:
             self.add(CLUSTER, names.CONNECT_HTTP, Phase.PART, _connect_http)
             self._routes(names.HTTP_PROXY)
@@ -288,7 +289,7 @@ class SharedView(PatchedView):
     def _last_host(self, route: str, reader: Reader) -> Fragment | None:
         """For hosts that no other names."""
         key = CatchAllKey(
-            cluster=outbound.to_unknown_hosts(reader, self.scope),
+            cluster=outbound.requests_to_unknown_hosts(reader, self.scope),
             tunnel=Tunnel.TCP if self.scope.interception is Interception.EXPLICIT else Tunnel.NONE,
         )
         at = _last(route)
@@ -411,6 +412,11 @@ def _black_hole(reader: Reader) -> Resource:
 
 def _passthrough(discovery: Discovery, reader: Reader) -> Resource:
     return clusters.cluster(clusters.passthrough(discovery, reader.mesh().connect_timeout))
+
+
+def _by_name(scope: Scope, reader: Reader) -> Resource | None:
+    used = outbound.requests_to_unknown_hosts(reader, scope) == names.BY_NAME
+    return clusters.cluster(clusters.by_name(reader.mesh())) if used else None
 
 
 def _connect_http(reader: Reader) -> Resource:

@@ -60,6 +60,11 @@ def address(host: str, port: int) -> address_pb2.Address:
     return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=host, port_value=port))
 
 
+def network(cidr: str) -> address_pb2.CidrRange:
+    prefix, _, length = cidr.partition("/")
+    return address_pb2.CidrRange(address_prefix=prefix, prefix_len=uint32(int(length)))
+
+
 def internal_address(listener: str, endpoint_id: str = "") -> address_pb2.Address:
     """The address of an internal listener (Envoy: needs the bootstrap extension `internal_listener`)."""
     return address_pb2.Address(

@@ -121,3 +121,20 @@ spec:
     assert clusters(found) == [f"outbound|9080||reviews.{SHOP}"]
     for step in (found.steps[0], found.steps[-1]):
         assert [(one.kind, one.namespace, one.name) for one in step.origins] == [("Ingress", "shop", "web")]
+
+
+def test_connections_go_by_where_the_client_is() -> None:
+    routes = """gateways: [front]
+  tcp:
+  - {match: [{sourceSubnet: 192.168.0.0/16}], route: [{destination: {host: cache, port: {number: 6379}}}]}"""
+    made = shop(
+        (GATEWAY % ("'*'", "")).replace("name: http, protocol: HTTP", "name: tcp, protocol: TCP"),
+        virtual_service("[]", more=routes),
+    )
+    found = asked_at_gateway(made, "tcp://any:80", source="192.168.1.1")
+    assert clusters(found) == [f"outbound|6379||cache.{SHOP}"]
+    assert found.steps[-1].origins[0].field == "spec.tcp[0]"
+    for source in ("10.0.0.1", ""):
+        refused = asked_at_gateway(made, "tcp://any:80", source=source)
+        assert isinstance(refused.verdict, Unrouted)
+        assert reasons(refused) == ["it is for clients in 192.168.0.0/16"]

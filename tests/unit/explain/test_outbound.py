@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from argosy.explain.outcome import Answered, Forwarded, Redirected, Undecided, Unrouted
+from argosy.model import ir
+from argosy.model.ir import Protocol
 from argosy.model.scope import Interception
-from tests.unit.explain.asked import SHOP, asked, clusters, endpoint, reasons, shop, virtual_service
+from tests.unit.explain.asked import SHOP, asked, clusters, endpoint, reasons, service, shop, virtual_service
 
 ITSELF = f"outbound|9080||reviews.{SHOP}"
 REVIEWS = "http://reviews:9080/"
@@ -376,4 +378,42 @@ def test_the_host_of_a_service_that_is_not_seen_is_that_of_its_virtual_service()
     narrow = SIDECAR % ("./only.test", "")
     assert asked(shop(narrow, rule), f"http://reviews.{SHOP}/").verdict == Redirected(
         301, "http://else.test/"
+    )
+
+
+def test_connections_go_by_the_address_that_they_are_for() -> None:
+    """Of a tunnel the one that it names; of a name the first of its service."""
+    routes = """tcp:
+  - {match: [{destinationSubnets: [10.2.0.0/16]}], route: [{destination: {host: reviews, port: {number: 9080}}}]}"""
+    made = shop(virtual_service("[]", hosts="[cache]", more=routes))
+    made.put_service(service("cache", (6379, Protocol.TCP), addresses=("10.1.0.3", "10.2.0.3")))
+    for host, to in (("cache", "cache"), ("10.1.0.3", "cache"), ("10.2.0.3", "reviews")):
+        port = 6379 if to == "cache" else 9080
+        for interception in Interception:
+            found = asked(made, f"tcp://{host}:6379", interception=interception)
+            assert clusters(found) == [f"outbound|{port}||{to}.{SHOP}"], (host, interception)
+
+
+def test_a_connection_through_a_proxy_says_so() -> None:
+    rule = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: t}
+spec: {host: cache, trafficPolicy: {tunnel: {targetHost: a.example, targetPort: 443}}}
+"""
+    verdict = asked(shop(rule), "tcp://cache:6379").verdict
+    assert isinstance(verdict, Forwarded)
+    assert verdict.targets[0].notes == ("it is a proxy, and asked for a.example:443 by CONNECT",)
+
+
+def test_endpoints_of_other_hosts_take_nothing_of_a_node_local_service() -> None:
+    made = shop()
+    made.put_service(service("reviews", (9080, Protocol.HTTP), node_local=True))
+    made.put_workload(ir.Workload(name="web-1", namespace="shop", address="10.0.0.1"))
+    verdict = asked(made, REVIEWS).verdict
+    assert isinstance(verdict, Forwarded)
+    near, far = verdict.targets[0].cluster.endpoints
+    assert (near.refused, far.refused) == (
+        "",
+        "it is on another host, and the Service's internalTrafficPolicy is Local",
     )

@@ -235,6 +235,7 @@ _OTHERS = {
     "HTTP": "TCP",
     "TCP": "HTTP",
     "CLUSTER": "LISTENER",
+    "CONNECT": "POST",
     "MERGE": "REMOVE",
     "AUTHN": "STATS",
     "Exact": "Prefix",

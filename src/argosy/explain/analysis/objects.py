@@ -50,12 +50,14 @@ REMOVED = {
 }
 
 
-def deprecated(world: World) -> Iterator[Finding]:
-    """Kinds that are gone, whether defined or used, and what is ignored. Other fields are told with the schema."""
-    for item in world.of("Sidecar"):
-        if parts.at(item.spec, "outboundTrafficPolicy", "egressProxy") is not None:
-            field = "spec.outboundTrafficPolicy.egressProxy"
-            yield found("Deprecated", item, field, problem="is ignored; route through an egress gateway")
+def egress_proxy(_world: World, item: Item) -> Iterator[Finding]:
+    if parts.at(item.spec, "outboundTrafficPolicy", "egressProxy") is not None:
+        field = "spec.outboundTrafficPolicy.egressProxy"
+        yield found("Deprecated", item, field, problem="is ignored; route through an egress gateway")
+
+
+def gone(world: World) -> Iterator[Finding]:
+    """Kinds that are gone, whether defined or used. Other fields are told with the schema."""
     for item in world.items.values():
         field, kind = (
             "kind",
@@ -160,7 +162,9 @@ ANALYZERS = (
         name="deprecation.FieldAnalyzer",
         description="Kinds that are gone, and fields that are ignored",
         names=("Deprecated",),
-        run=deprecated,
+        kinds=("Sidecar",),
+        rules=(egress_proxy,),
+        run=gone,
     ),
     Analyzer(
         name="conditions.ConditionAnalyzer",
