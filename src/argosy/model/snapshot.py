@@ -192,6 +192,10 @@ class Snapshot:
         """Hosts of VirtualServices that are no services: names, and all wildcards."""
         return tuple(sorted(host for host in self.virtual_services.by_host if host not in self.services))
 
+    def is_virtual_host(self, host: str) -> bool:
+        """Whether it is one of `virtual_hosts`."""
+        return host not in self.services and bool(self.virtual_services.by_host.get(host))
+
     def stands_alone(self, host: str) -> bool:
         """Whether a VirtualService's host means no service at all. Facts (Istio): a wildcard that covers services is
         for these; only one that covers none is a host of its own."""
