@@ -25,6 +25,7 @@ from envoy.config.route.v3 import route_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 
 from argosy.explain.request import Request
+from argosy.model import ir
 from argosy.model.providers import FileLog
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope, scope_of
@@ -46,6 +47,7 @@ from argosy.translate.listener_outbound import (
 from argosy.translate.options import Options
 from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
 from tests.e2e.explained_mesh import (
+    ADDRESS,
     CLIENT_NAMESPACE,
     GATEWAY_LABELS,
     GATEWAY_PORT,
@@ -372,6 +374,7 @@ def scope_at(snapshot: Snapshot, entry: str) -> Scope:
         interception=Interception.REDIRECT if entry.startswith("captured") else Interception.EXPLICIT,
         namespace=CLIENT_NAMESPACE,
         labels=GATEWAY_LABELS if gateway else LABELS,
+        workload=None if gateway else ir.Workload(name="client", namespace=CLIENT_NAMESPACE, address=ADDRESS),
     )
 
 

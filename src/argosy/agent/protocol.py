@@ -76,6 +76,8 @@ class Start(Message, frozen=True, kw_only=True, tag="start"):
     create_service: bool = True
     access_log: bool = False
     locality: str = ""  # region/zone/subzone, or less
+    group: str = ""  # the WorkloadGroup that it joins
+    proxy_config: str = ""  # ProxyConfig in YAML, as the annotation proxy.istio.io/config
     command: tuple[str, ...] = ()  # for people: what runs
 
 

@@ -80,6 +80,14 @@ def explain(
     jwt: Annotated[
         str, typer.Option("--jwt", metavar="TOKEN", help="It carries this token: its claims are shown.")
     ] = "",
+    source: Annotated[
+        str,
+        typer.Option(
+            "--source",
+            metavar="ADDRESS",
+            help="From this address, which a sourceSubnet may ask for; a workload's own is known.",
+        ),
+    ] = "",
     filename: MaybeFiles = None,
     mesh_config: MeshConfig = "",
     labels: Labels = "",
@@ -130,7 +138,7 @@ def explain(
     if asked is None:
         everywhere(evaluator, form, method, given)
         return
-    request = asked[0] if asked[1] else evaluator.as_spoken(asked[0])
+    request = replace(asked[0] if asked[1] else evaluator.as_spoken(asked[0]), source=source)
     outcome = evaluator.outcome(request)
     more = (*not_enforced(found, evaluator.view.reader, outcome), *(claims(jwt) if jwt else ()))
     outcome = replace(outcome, notes=(*outcome.notes, *more))

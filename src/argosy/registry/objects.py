@@ -185,7 +185,7 @@ class ObjectRegistry:
         ports = self._owned[claim.ref, claim.service.hostname]
         for ref, backing in self._backings.of(claim.service.hostname):
             if (not refs or ref in refs) and (claim.selector is None or not backing.instead):
-                yield _place(ref), served(backing, ports)
+                yield _place(ref), served(backing, ports, claim.unready)
 
     def _backable(self, hostname: str) -> Claim | None:
         """The Service that owns a host, where endpoints can be written for it."""

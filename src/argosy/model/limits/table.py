@@ -6,40 +6,28 @@ forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from msgspec import Struct
 
-from argosy.resources.meta import Object
-from argosy.resources.networking import DestinationRule
+from argosy.model import lower_networks, metrics
+from argosy.model.hostnames import MESH_GATEWAY
+from argosy.model.limits import start
+from argosy.model.limits.when import ALWAYS, When, only_if, unless
+from argosy.resources.networking import DestinationRule, VirtualService
+from argosy.resources.semantics import expressions
 
-
-class When(Struct, frozen=True):
-    """Which values of a field, as written in an object, have no effect; `values` in words, "" for all."""
-
-    values: str
-    holds: Callable[[Any, Object], bool]
-
-
-def _if(*values: Any) -> When:
-    return When(" or ".join(map(str, values)), lambda value, obj: value in values)
-
-
-def _unless(*values: Any) -> When:
-    return When(f"other than {' or '.join(map(_shown, values))}", lambda value, obj: value not in values)
-
-
-def _shown(value: Any) -> str:
-    return (
-        ", ".join(value) if isinstance(value, tuple) else str(value).lower() if value is False else str(value)
-    )
-
-
-_ALWAYS = When("", lambda value, obj: True)
 _UNSELECTED = When(
     "without workloadSelector",
     lambda value, obj: isinstance(obj, DestinationRule) and obj.spec.workload_selector is None,
+)
+_AT_GATEWAYS = When(
+    "with gateways other than mesh",
+    lambda value, obj: (
+        isinstance(obj, VirtualService) and any(one != MESH_GATEWAY for one in obj.spec.gateways)
+    ),
+)
+_NO_VALUE = When(
+    "that Envoy cannot compute",
+    lambda value, obj: bool(value) and expressions.problem_of_value(value) is not None,
 )
 
 
@@ -50,16 +38,12 @@ class Limit(Struct, frozen=True):
     kind: str  # as Kind.unique_name
     field: str
     message: str
-    when: When = _ALWAYS
+    when: When = ALWAYS
 
 
-_NOT_ZONE_AWARE = "is not in force: use localityLbSetting; zones are not balanced by load"
-_NOT_LOCAL = "is not in force: endpoints of every node get traffic alike"
-_NETWORK = "is not in force: the address is connected to directly, whatever the network"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
 _REFERENCE = "is not looked at: an endpoint is its address; write a WorkloadEntry for one that has a sidecar"
 _ENDPOINT_NAME = "has no effect: the endpoints of a service have no names of their own"
-_NODE = "has no effect: nodes are not known"
 _SERVICE_PORT = "has no effect, as in Istio: the Service's port says it"
 _STATISTICS = (
     "is not in force: inbound clusters are counted under their own names, by which a workload that leaves waits for "
@@ -71,28 +55,21 @@ _WAYPOINT = (
     "a selector"
 )
 _PROMETHEUS = "is not in force: metrics are there for Prometheus to scrape"
-_PART = "is not in force; the provider's other fields are"
 _GONE = "is not in force: Envoy no longer has it; use opentelemetry"
-_STARTED = "is not in force: proxies are started as the agent that runs them is told"
 _CODE = "is not in force yet: proxies run none of its code: traffic passes as if this object did not exist"
 
 TABLE: tuple[Limit, ...] = (
     Limit(
         "VirtualService",
-        "spec.tls[*].match[*].destinationSubnets",
-        "holds where traffic is captured (redirect) and not at gateways; elsewhere the match is for every address",
+        "spec.{tls,tcp}[*].match[*].destinationSubnets",
+        "has no effect at gateways, as in Istio: there connections are to the gateway's own address",
+        _AT_GATEWAYS,
     ),
-    Limit(
-        "VirtualService",
-        "spec.tcp[*].match[*].sourceSubnet",
-        "is not looked at: the match holds for every source",
-    ),
-    Limit("DestinationRule", "spec.**.zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
     Limit(
         "DestinationRule",
         "spec.**.loadBalancer.simple",
         "holds where traffic is captured (redirect); elsewhere the endpoints are balanced by LEAST_REQUEST",
-        _if("PASSTHROUGH"),
+        only_if("PASSTHROUGH"),
     ),
     Limit(
         "DestinationRule",
@@ -103,59 +80,38 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "DestinationRule",
-        "spec.**.tunnel",
-        "is not in force: connections go straight to the destination",
+        "spec.**.tunnel.protocol",
+        "holds for captured connections, at gateways and for declared upstreams; a CONNECT of the application goes on "
+        "as CONNECT",
+        only_if("POST"),
     ),
     Limit("Gateway", "spec.servers[*].defaultEndpoint", "has no effect, as in Istio; remove it"),
     Limit("Ingress", "spec.defaultBackend", "has no effect, as in Istio; give a rule without a host"),
     Limit("Ingress", "spec.rules[*].http.paths[*].backend.resource", "has no effect; name a service"),
     Limit(
-        "ServiceEntry",
-        "spec.resolution",
-        "is not served by gateways: requests that they send to these hosts find no endpoint; name hosts and use DNS",
-        _if("DYNAMIC_DNS"),
-    ),
-    Limit("ServiceEntry", "spec.endpoints[*].network", _NETWORK),
-    Limit("WorkloadEntry", "spec.network", _NETWORK),
-    Limit(
-        "WorkloadGroup",
-        "",
-        "is not in force yet: no WorkloadEntry is made from it, and nothing is probed; `argosy run` writes the entries "
-        "of the workloads that it starts",
+        "WorkloadGroup", "spec.template.address", "has no effect, as in Istio: each workload brings its own"
     ),
     Limit(
         "EnvoyFilter",
         "spec.targetRefs[*].kind",
         "is not in force: it means waypoints, which are not served; name a Gateway of the Gateway API, or use "
         "workloadSelector",
-        _unless("Gateway"),
-    ),
-    Limit(
-        "EnvoyFilter",
-        "spec.configPatches[*].applyTo",
-        "is not in force: agents write the bootstrap as they start a proxy, and no EnvoyFilter changes it; patch "
-        "what proxies get from the control plane",
-        _if("BOOTSTRAP"),
+        unless("Gateway"),
     ),
     Limit(
         "EnvoyFilter",
         "spec.configPatches[*].match.context",
         "is not in force: waypoints are not served, and the patch is for nobody else",
-        _if("WAYPOINT"),
+        only_if("WAYPOINT"),
     ),
     Limit("EnvoyFilter", "spec.configPatches[*].match.waypoint", "is not in force: waypoints are not served"),
     Limit("EnvoyFilter", "spec.configPatches[*].match.listener.portName", "has no effect, as in Istio"),
-    Limit(
-        "ProxyConfig",
-        "",
-        "is not in force: concurrency, environmentVariables and image are of how a proxy is started, which the agent "
-        "that runs it is told; what proxies get while they run stands in MeshConfig, defaultConfig",
-    ),
+    Limit("ProxyConfig", "spec.image", start.IMAGE),
     Limit(
         "Service",
         "spec.type",
         "opens nothing to the outside: as ClusterIP; let a Gateway serve it",
-        _unless("ClusterIP", "ExternalName"),
+        unless("ClusterIP", "ExternalName"),
     ),
     Limit("Service", "spec.ports[*].nodePort", "is not opened; let a Gateway serve it"),
     Limit(
@@ -163,35 +119,30 @@ TABLE: tuple[Limit, ...] = (
         "spec.{externalIPs,healthCheckNodePort,loadBalancerIP,loadBalancerClass,loadBalancerSourceRanges}",
         _KUBERNETES,
     ),
-    Limit("Service", "spec.allocateLoadBalancerNodePorts", _KUBERNETES, _unless(False)),
-    Limit("Service", "spec.{externalTrafficPolicy,internalTrafficPolicy}", _NOT_LOCAL, _unless("Cluster")),
+    Limit("Service", "spec.allocateLoadBalancerNodePorts", _KUBERNETES, unless(False)),
+    Limit("Service", "spec.externalTrafficPolicy", _KUBERNETES, unless("Cluster")),
     Limit(
         "Service",
         "spec.ipFamilies",
         "gives out no address: those in clusterIP and clusterIPs are used as written",
-        _unless(("IPv4",)),
+        unless(("IPv4",)),
     ),
     Limit(
         "Service",
         "spec.ipFamilyPolicy",
         "gives out no address: those in clusterIP and clusterIPs are used as written",
-        _unless("SingleStack"),
-    ),
-    Limit(
-        "Service",
-        "spec.publishNotReadyAddresses",
-        "is not in force: endpoints that are not healthy get no traffic",
+        unless("SingleStack"),
     ),
     Limit(
         "Service",
         "spec.sessionAffinity",
-        "is not in force; use a DestinationRule with consistentHash.useSourceIp",
-        _unless("None"),
+        "has no effect, as in Istio; use a DestinationRule with consistentHash.useSourceIp",
+        unless("None"),
     ),
     Limit(
         "Service",
         "spec.sessionAffinityConfig",
-        "is not in force; use a DestinationRule with consistentHash",
+        "has no effect, as in Istio; use a DestinationRule with consistentHash",
     ),
     Limit(
         "AuthorizationPolicy",
@@ -205,57 +156,49 @@ TABLE: tuple[Limit, ...] = (
         "IS NOT ENFORCED: this version checks no tokens; requests with an invalid token, or without one, ARE LET "
         "THROUGH, as if this object did not exist: do not rely on it, and check in the application",
     ),
-    Limit("Telemetry", "spec.targetRef.kind", _WAYPOINT, _unless("Gateway")),
-    Limit("Telemetry", "spec.targetRefs[*].kind", _WAYPOINT, _unless("Gateway")),
-    Limit(
-        "Telemetry",
-        "spec.tracing[*].enableIstioTags",
-        "is not in force: spans have Envoy's own tags and customTags",
-        _if(True),
-    ),
-    Limit(
-        "Telemetry",
-        "spec.tracing[*].disableContextPropagation",
-        "is not in force: what a request says of its trace is passed on",
-        _if(True),
-    ),
-    Limit("Telemetry", "spec.metrics[*].providers[*].name", _PROMETHEUS, _unless("prometheus")),
+    Limit("Telemetry", "spec.targetRef.kind", _WAYPOINT, unless("Gateway")),
+    Limit("Telemetry", "spec.targetRefs[*].kind", _WAYPOINT, unless("Gateway")),
+    Limit("Telemetry", "spec.metrics[*].providers[*].name", _PROMETHEUS, unless("prometheus")),
     Limit(
         "Telemetry",
         "spec.metrics[*].reportingInterval",
-        "is not in force: TCP connections are reported as they open and as they end",
+        "is not in force: Envoy says how many bytes a connection has had since its beginning, not since it last said "
+        "so; they are added up once, when it ends",
     ),
     Limit(
         "Telemetry",
-        "spec.metrics[*].overrides[*].tagOverrides",
-        "is not in force: metrics have Istio's standard tags",
+        "spec.metrics[*].overrides[*].tagOverrides[*].value",
+        "is not in force, and the tag is as without it: Envoy cannot compute it. It has string() around a whole "
+        "expression only, no macros over lists, no upstream_peer or downstream_peer (what these say stands in the "
+        "standard tags), and few other functions",
+        _NO_VALUE,
     ),
     Limit(
         "Telemetry",
         "spec.metrics[*].overrides[*].match.customMetric",
-        "is not in force: there are Istio's standard metrics alone",
+        "means no metric: there are Istio's standard metrics alone, under their names without `istio_`; in Istio, too, "
+        "another is there only where an EnvoyFilter defines it",
+        When("other than the names of standard metrics", lambda value, obj: not metrics.called(value)),
     ),
     Limit(
         "Telemetry",
         "spec.metrics[*].overrides[*].match.metric",
-        "is not reported at all",
-        _if("GRPC_REQUEST_MESSAGES", "GRPC_RESPONSE_MESSAGES"),
+        "is not reported at all: Envoy has the numbers of a stream's messages only as one text, and counts numbers",
+        only_if("GRPC_REQUEST_MESSAGES", "GRPC_RESPONSE_MESSAGES"),
     ),
     Limit("WasmPlugin", "", _CODE),
     Limit("TrafficExtension", "", _CODE),
     Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].targetRef", _REFERENCE),
     Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].hostname", _ENDPOINT_NAME),
-    Limit("Endpoints", "subsets[*].{addresses,notReadyAddresses}[*].nodeName", _NODE),
-    Limit("Endpoints", "subsets[*].ports[*].{protocol,appProtocol}", _SERVICE_PORT, _unless("TCP")),
+    Limit("Endpoints", "subsets[*].ports[*].{protocol,appProtocol}", _SERVICE_PORT, unless("TCP")),
     Limit(
         "EndpointSlice",
         "addressType",
         "gets no traffic, as in Istio: names are not resolved; use a ServiceEntry that resolves by DNS",
-        _if("FQDN"),
+        only_if("FQDN"),
     ),
     Limit("EndpointSlice", "endpoints[*].targetRef", _REFERENCE),
     Limit("EndpointSlice", "endpoints[*].hostname", _ENDPOINT_NAME),
-    Limit("EndpointSlice", "endpoints[*].nodeName", _NODE),
     Limit(
         "EndpointSlice",
         "endpoints[*].hints",
@@ -266,7 +209,7 @@ TABLE: tuple[Limit, ...] = (
         "endpoints[*].conditions.{serving,terminating}",
         "has no effect, as in Istio: who is not ready gets no traffic",
     ),
-    Limit("EndpointSlice", "ports[*].{protocol,appProtocol}", _SERVICE_PORT, _unless("TCP")),
+    Limit("EndpointSlice", "ports[*].{protocol,appProtocol}", _SERVICE_PORT, unless("TCP")),
     *(
         Limit(f"{kind}.gateway.networking.k8s.io", "", _GATEWAY_API)
         for kind in (
@@ -292,12 +235,25 @@ TABLE: tuple[Limit, ...] = (
         "nothing is verified: use a DestinationRule with tls",
     ),
     Limit("ConfigMap", "binaryData", "is not read: mesh settings are text, in data"),
-    Limit("ConfigMap", "data.meshNetworks", _NETWORK),
+    Limit(
+        "ConfigMap",
+        "data.meshNetworks",
+        "has gateways that are not used: their addresses are names, and an endpoint is an address; give that, or a "
+        "service of the mesh with registryServiceName",
+        When(
+            "with a gateway whose address is a name", lambda value, obj: lower_networks.names_gateways(value)
+        ),
+    ),
     Limit(
         "MeshConfig",
-        "outboundTrafficPolicy.mode",
-        "is as ALLOW_ANY: with explicit interception that looks names up, captured traffic keeps its address",
-        _if("ALLOW_ANY_DYNAMIC_DNS"),
+        "outboundTrafficPolicy.tls.mode",
+        "has no effect: hosts outside the mesh know nothing of its identities",
+        only_if("ISTIO_MUTUAL"),
+    ),
+    Limit(
+        "MeshConfig",
+        "outboundTrafficPolicy.tls.credentialName",
+        "is given to no sidecar: TLS connections to unknown hosts fail; name files",
     ),
     Limit(
         "MeshConfig",
@@ -306,22 +262,16 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "MeshConfig",
-        "defaultConfig.connectionSettings",
-        "is not in force yet: connections have Envoy's own limits and time-outs",
+        "defaultConfig.connectionSettings.listenerConnectionLimit",
+        "is not in force: Envoy has it in its runtime alone, by the name of each listener: write runtimeValues, as "
+        "envoy.resource_limits.listener.NAME.connection_limit, or globalDownstreamConnectionLimit",
     ),
-    Limit("MeshConfig", "defaultConfig.~{tracing,gatewayTopology,proxyHeaders}", _STARTED),
+    *(
+        Limit("MeshConfig", f"defaultConfig.{fields}", message, when)
+        for fields, message, when in start.DEFAULT_CONFIG
+    ),
     Limit(
         "MeshConfig", "defaultConfig.proxyHeaders.metadataExchangeHeaders", "has no effect: there are none"
-    ),
-    Limit(
-        "MeshConfig",
-        "defaultConfig.proxyHeaders.{attemptCount,preserveHttp1HeaderCase,xForwardedHost}",
-        "is not in force: these headers are as Envoy and Istio have them by default",
-    ),
-    Limit(
-        "MeshConfig",
-        "defaultConfig.tracing.~{sampling,maxPathTagLength}",
-        "is not in force: write a provider and name it in defaultProviders.tracing, or tags in a Telemetry",
     ),
     Limit(
         "MeshConfig",
@@ -329,33 +279,20 @@ TABLE: tuple[Limit, ...] = (
         "is not in force: nobody is asked for decisions or certificates yet",
     ),
     Limit("MeshConfig", "extensionProviders[*].{lightstep,stackdriver,opencensus}", _GONE),
-    Limit("MeshConfig", "extensionProviders[*].skywalking", "is not served; use opentelemetry or zipkin"),
     Limit(
         "MeshConfig",
-        "extensionProviders[*].zipkin.~{service,port,maxTagLength,enable64bitTraceId,path}",
-        _PART,
+        "extensionProviders[*].opentelemetry.serviceAttributeEnrichment",
+        "is not in force: spans are of the application and its namespace, and resourceDetectors say more",
     ),
+    Limit("MeshConfig", "defaultConfig.tracing.{lightstep,stackdriver,openCensusAgent}", _GONE),
     Limit(
         "MeshConfig",
-        "extensionProviders[*].opentelemetry.~{service,port,maxTagLength,http,grpc}",
-        _PART,
+        "defaultConfig.tracing.tlsSettings",
+        "is not in force: a collector is a service of the mesh, and a DestinationRule for it says what TLS it gets",
     ),
-    Limit("MeshConfig", "extensionProviders[*].opentelemetry.http.headers[*].envName", _PART),
-    Limit("MeshConfig", "extensionProviders[*].opentelemetry.grpc.initialMetadata[*].envName", _PART),
-    Limit("MeshConfig", "defaultProviders.metrics[*]", _PROMETHEUS, _unless("prometheus")),
+    Limit("MeshConfig", "defaultProviders.metrics[*]", _PROMETHEUS, unless("prometheus")),
     Limit(
-        "MeshConfig", "serviceSettings", "is not in force: the mesh is one cluster, all of which is reached"
-    ),
-    Limit(
-        "MeshConfig",
-        "discoverySelectors",
-        "is not in force: services of every namespace are seen; write exportTo, or defaultServiceExportTo",
-    ),
-    Limit("MeshConfig", "zoneAwareLbSetting.*", _NOT_ZONE_AWARE, _unless(False)),
-    Limit(
-        "MeshConfig",
-        "enableTracing",
-        "has no effect by itself: name a provider in defaultProviders.tracing or in a Telemetry",
+        "MeshConfig", "serviceSettings", "has no effect, as in Istio with one cluster: all of it is reached"
     ),
     Limit("MeshConfig", "inboundClusterStatName", _STATISTICS),
 )
