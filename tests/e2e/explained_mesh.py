@@ -9,6 +9,7 @@ from typing import Any
 from argosy.explain.request import Request, Spoken
 from argosy.model import ir
 from argosy.model.ir import Protocol
+from argosy.model.proxy_settings import ProxySettings
 from argosy.model.snapshot import Snapshot
 from argosy.resources.kinds import decode
 from argosy.resources.validation import validate
@@ -76,7 +77,11 @@ class Generator:
 
     def mesh(self) -> Mesh:
         allow_any = self.chance(15)
-        settings = ir.Mesh(outbound_allow_any=allow_any, outbound_by_name=allow_any and self.chance(50))
+        settings = ir.Mesh(
+            outbound_allow_any=allow_any,
+            outbound_by_name=allow_any and self.chance(50),
+            proxy=ProxySettings(forwarded_host=self.random.choice((None, None, None, True, False))),
+        )
         mesh = Mesh(Snapshot(settings))
         for name in SERVICES:
             self._service(mesh.snapshot, name)

@@ -49,7 +49,8 @@ kind: Gateway
 metadata: {name: edge, namespace: edge}
 spec:
   servers:
-  - {port: {number: 80, name: http, protocol: HTTP}, hosts: [plain.example, via-tls.example]}
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: [plain.example, via-tls.example, "*.wild.invalid", else.example]
   - {port: {number: 81, name: http-moved, protocol: HTTP}, hosts: ["*"], tls: {httpsRedirect: true}}
   - port: {number: 443, name: https, protocol: HTTPS}
     hosts: [shop.example]
@@ -98,6 +99,17 @@ spec:
   - {match: [{port: 900}, {port: 901}], route: [{destination: {host: web.internal}}]}
   tls:
   - {match: [{port: 444, sniHosts: [shop.example, mutual.example]}], route: [{destination: {host: through.internal}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: wild, namespace: edge}
+spec:
+  hosts: ["*.wild.invalid", else.example]
+  gateways: [edge]
+  http: [{match: [{uri: {exact: /}}], route: [{destination: {host: "*.wild.invalid", port: {number: 80}}}]}]
+  tls:
+  - match: [{port: 444, sniHosts: ["*.wild.invalid"]}]
+    route: [{destination: {host: "*.wild.invalid", port: {number: 443}}}]
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
@@ -200,6 +212,8 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
             snapshot.put_service(service(host, (80, Protocol.HTTP), hostname=host, kubernetes=False))
             one = ir.Endpoint(address="127.0.0.1", port=number, port_name="p80", mtls=mtls)
             snapshot.put_endpoints(host, (one,))
+        wild = {"hostname": "*.wild.invalid", "resolution": ir.Resolution.DYNAMIC_DNS, "kubernetes": False}
+        snapshot.put_service(service("wild", (80, Protocol.HTTP), (443, Protocol.TLS), external=True, **wild))
         text = GATEWAY.replace("CERTIFICATE", str(folder / "certificate.pem"))
         put(snapshot, text.replace("KEY", str(folder / "key.pem")).replace("SOCKET", str(folder / "e.sock")))
         snapshot.put_config(shop(ONE))
@@ -291,6 +305,21 @@ def test_tls_is_passed_on_by_its_name(edge: Edge) -> None:
     assert edge.ask(444, "mutual.example", context=edge.context(CLIENT)).application == "web"
     with pytest.raises(REFUSED):
         edge.ask(444, "files.example")
+
+
+def test_names_under_a_wildcard_are_looked_up_and_no_others(edge: Edge) -> None:
+    answer = edge.ask(80, "a.wild.invalid", tls=False)
+    assert (answer.status, b"DNS resolution failure" in answer.body) == (503, True)
+    assert edge.ask(80, "else.example", tls=False).application == "web", "that route is none"
+    before = looked_up(edge)
+    with pytest.raises(REFUSED):
+        edge.ask(444, "b.wild.invalid")
+    until(lambda: looked_up(edge) > before, "the name in the hello is looked up")
+
+
+def looked_up(edge: Edge) -> int:
+    found = re.search(r"forward_proxy[.]dns_query_attempt: (\d+)", edge.envoy.stats("dns_query_attempt"))
+    return int(found[1]) if found else 0
 
 
 def test_tcp_with_tls_and_without(edge: Edge) -> None:

@@ -230,3 +230,115 @@ def test_a_member_of_a_group_is_what_the_group_says_and_announced_while_its_prob
 def metrics(url: str) -> str:
     with urllib.request.urlopen(url, timeout=10) as answer:
         return str(answer.read().decode())
+
+
+HEADERS = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    defaultConfig:
+      proxyHeaders: {attemptCount: {disabled: true}, preserveHttp1HeaderCase: true, xForwardedHost: {enabled: false}}
+      connectionSettings:
+        httpHeadersWithUnderscoresAction: HEADERS_WITH_UNDERSCORES_REJECT_REQUEST
+        httpMergeSlashes: true
+        httpRequestHeadersTimeout: 1s
+        listenerPerConnectionBufferLimitBytes: 65536
+        clusterPerConnectionBufferLimitBytes: 65536
+        http2InitialStreamWindowSize: 65536
+        http2InitialConnectionWindowSize: 1048576
+"""
+REWRITES = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: told}
+spec: {hosts: [told], http: [{rewrite: {authority: other.example}, route: [{destination: {host: told}}]}]}
+"""
+
+
+def test_connections_and_headers_are_as_the_mesh_says(mesh: Mesh) -> None:
+    mesh.echo("told")
+    mesh.announced("told")
+    mesh.apply(REWRITES)
+    client = mesh.client()
+
+    def seen() -> dict[str, Any]:
+        answer = client.request("http://told:9080//a//b", headers={"X-Mixed-Case": "1"})
+        assert answer.status == 200, answer
+        return answer.json()
+
+    before = until(seen, "it is reached")
+    assert before["path"] == "//a//b"
+    assert "x-mixed-case" in before["names"]
+    assert "x-envoy-attempt-count" in before["headers"]
+    assert before["headers"]["x-forwarded-host"] == "told:9080"
+    assert client.request("http://told:9080/", headers={"a_b": "1"}).status == 200
+    mesh.apply(HEADERS)
+
+    def changed() -> dict[str, Any] | None:
+        now = seen()
+        return now if "X-Mixed-Case" in now["names"] else None
+
+    after = until(changed, "names keep their case")
+    assert after["path"] == "/a/b"
+    assert "x-envoy-attempt-count" not in after["headers"]
+    assert "x-forwarded-host" not in after["headers"]
+    assert client.request("http://told:9080/", headers={"a_b": "1"}).status == 400
+    with socket.create_connection(("127.0.0.1", client.port), 20) as slow:
+        slow.sendall(b"GET http://told:9080/ HTTP/1.1\r\nHost: told:9080\r\n")  # and the rest never comes
+        assert slow.recv(100).split()[1] == b"408"
+
+
+BOOTSTRAP = """
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: good}
+spec:
+  workloadSelector: {labels: {app: patched}}
+  configPatches:
+  - applyTo: BOOTSTRAP
+    patch: {operation: MERGE, value: {stats_flush_interval: 1s, node: {metadata: {PATCHED: "yes"}}}}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: broken}
+spec:
+  workloadSelector: {labels: {app: patched}}
+  configPatches:
+  - applyTo: BOOTSTRAP
+    patch: {operation: MERGE, value: {static_resources: {clusters: [{name: x, type: EDS}]}}}
+"""
+
+
+def condition(mesh: Mesh, name: str) -> str:
+    found = json.loads(mesh.argosy("get", "envoyfilter", name, "-o", "json"))
+    return json.dumps(found.get("status", {}).get("conditions", []))
+
+
+def test_a_bootstrap_is_patched_and_a_patch_that_breaks_it_is_left_out_and_told(shared_mesh: Mesh) -> None:
+    mesh = shared_mesh
+    mesh.apply(BOOTSTRAP)
+    run = mesh.echo("patched")
+    mesh.announced("patched")
+    one = envoy_of(mesh, "patched")
+    written = bootstrap_of(one)
+    assert written["stats_flush_interval"] == "1s"
+    assert written["node"]["metadata"]["PATCHED"] == "yes"
+    assert [cluster["name"] for cluster in written["static_resources"]["clusters"]] == ["agent"]
+    assert "EnvoyFilter default/broken" in run.output()
+    assert "EDS" in run.output()
+    until(lambda: "left out by default/patched-v1" in condition(mesh, "broken"), "it is told on the object")
+    assert "left out" not in condition(mesh, "good")
+    os.kill(one["envoy_pid"], signal.SIGKILL)
+
+    def again() -> dict[str, Any] | None:
+        now = envoy_of(mesh, "patched")
+        return now if now["envoy_pid"] not in (0, one["envoy_pid"]) else None
+
+    restarted = until(again, "Envoy runs again")
+    assert until(lambda: bootstrap_of(restarted), "it answers")["node"]["metadata"]["PATCHED"] == "yes"
+    run.stop()
+    until(lambda: "left out" not in condition(mesh, "broken"), "with the workload its word is gone")
+    for name in ("good", "broken"):
+        mesh.delete("envoyfilter", name)

@@ -372,11 +372,17 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, snapshot: Snapshot, proxy: Proxy, identity: str, locality: str = ""
+    folder: Path,
+    snapshot: Snapshot,
+    proxy: Proxy,
+    identity: str,
+    locality: str = "",
+    authority: Authority | None = None,
 ) -> Iterator[Running]:
-    """`identity`: the SPIFFE URI of the proxy's certificate. `locality`: where the agent says that it is."""
+    """`identity`: the SPIFFE URI of the proxy's certificate; `authority`: who signs it, its own where none is given.
+    `locality`: where the agent says that it is."""
     compiler = Compiler(snapshot)
-    ads, admin, authority = Ads(folder / "ads.sock"), free_port(), Authority()
+    ads, admin, authority = Ads(folder / "ads.sock"), free_port(), authority or Authority()
     for view in (compiler.shared(proxy.scope), compiler.own(proxy)):
         for kind, held in view.resources.items():
             ads.push(kind, held, set())

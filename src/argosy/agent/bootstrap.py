@@ -31,6 +31,7 @@ STATS_PREFIXES = (
     "cluster.inbound|",  # requests that the application still works on: leaving waits for them
     "http.inbound_",  # and those that it answers itself
     "http.gateway_",
+    "mongo.",  # what passes through ports of that protocol
     "cluster_manager.",
     "control_plane.",
     "listener_manager.",

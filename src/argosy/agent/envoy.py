@@ -74,7 +74,9 @@ class Envoy:
         self._socket.unlink(missing_ok=True)
         self.trim_log()
         self._logged = self._folder.envoy_log.stat().st_size if self._folder.envoy_log.exists() else 0
-        command = arguments(envoy_binary(), self._folder.bootstrap, start)
+        folder = self._folder
+        config = folder.patched_bootstrap if start.patches else folder.bootstrap
+        command = arguments(envoy_binary(), config, start)
         try:
             self.process = Process.spawn(
                 command, self._folder.envoy_log, self._folder.path, start.environment

@@ -124,6 +124,11 @@ class Registration:
         self.registered.clear()
         self.renew()
 
+    def renew_as(self, register: Register) -> None:
+        """Says something else of it; what it is announced as stays."""
+        self._register = register
+        self.renew()
+
     def renew(self) -> None:
         """Attends anew, over the link's channel of now."""
         self._renew = True

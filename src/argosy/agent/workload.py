@@ -116,6 +116,7 @@ class Folder:
         self.svid = self.path / "svid.json"
         self.cache = self.path / "xds.cache"
         self.bootstrap = self.path / "bootstrap.json"
+        self.patched_bootstrap = self.path / "bootstrap.pb"  # where EnvoyFilters change it
         self.envoy_log = agent / "logs" / f"{name}.envoy.log"
         self.app_log = agent / "logs" / f"{name}.app.log"
 

@@ -15,7 +15,8 @@ from argosy.explain.inbound import received
 from argosy.explain.outcome import ClusterState, EndpointState, Forwarded, Origin, Target
 from argosy.explain.view import View
 from argosy.model import ir
-from argosy.model.locality import HOSTNAME, host_of
+from argosy.model.locality import HOSTNAME, NETWORK, host_of
+from argosy.model.networks import apart, network_of
 from argosy.model.scope import Interception, ProxyType
 
 PASSTHROUGH = "PassthroughCluster"
@@ -144,7 +145,8 @@ def _endpoints(
     destination: ir.Destination,
     policy: ir.TrafficPolicy,
 ) -> tuple[EndpointState, ...]:
-    if service.resolution is ir.Resolution.NONE or _found_by_itself(view, service, policy):
+    by_itself = (ir.Resolution.NONE, ir.Resolution.DYNAMIC_DNS)
+    if service.resolution in by_itself or _found_by_itself(view, service, policy):
         return _itself(view, service, port, policy)
     wanted: frozenset[tuple[str, str]] = frozenset()
     if destination.subset:
@@ -170,7 +172,8 @@ def _itself(
         if "*" not in service.hostname
         else "where the request wanted to go"
     )
-    if view.scope.type is ProxyType.ROUTER and "*" in service.hostname:
+    by_name = service.resolution is ir.Resolution.DYNAMIC_DNS
+    if view.scope.type is ProxyType.ROUTER and "*" in service.hostname and not by_name:
         return ()
     return (EndpointState(address=where, healthy=True, tls=_to(view, service, policy, None)),)
 
@@ -191,6 +194,10 @@ def _endpoint(
         HOSTNAME, ""
     ):
         away = "it is on another host, and the Service's internalTrafficPolicy is Local"
+    through = _through(view, one) if service.resolution is ir.Resolution.STATIC else ()
+    refused = away or received(tls, mode)
+    if through and (tls != "mutual" or mode is None):
+        refused = "it is in another network, and only mutual TLS is passed on there"
     return EndpointState(
         address=one.address if one.address.startswith("unix://") else f"{one.address}:{one.port}",
         healthy=one.healthy,
@@ -199,8 +206,19 @@ def _endpoint(
         tls=tls,
         mode=str(mode) if mode is not None else "",
         policies=origins,
-        refused=away or received(tls, mode),
+        refused=refused,
+        through=through,
     )
+
+
+def _through(view: View, one: ir.Endpoint) -> tuple[str, ...]:
+    """The gateways of an endpoint's network that the sender needs; (): none."""
+    own = dict(view.scope.client).get(NETWORK, "")
+    networks = view.reader.mesh().networks
+    other = network_of(networks, one.network, dict(one.labels), one.address)
+    if not apart(own, other):
+        return ()
+    return tuple(f"{address}:{port}" for address, port in view.reader.network_gateways(other))
 
 
 def _to(view: View, service: ir.Service, policy: ir.TrafficPolicy, mode: ir.MtlsMode | None) -> str:

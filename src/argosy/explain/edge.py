@@ -17,6 +17,7 @@ from argosy.explain.outcome import Miss, Origin, Redirected, Step, Unrouted
 from argosy.explain.request import Request, Spoken, Trust, host_of, seen
 from argosy.explain.view import View
 from argosy.model import gateways, ir
+from argosy.model.hostnames import covers
 from argosy.model.provenance import Written, gateway_ref
 
 Servers = tuple[ir.GatewayServer, ...]
@@ -137,7 +138,15 @@ class Edge:
             elif server.passes:
                 routes = reader.gateway_tls(scope, server)
                 for route, written in zip(routes, reader.gateway_tls_origins(scope, server), strict=True):
-                    found += [(name, Chain(server, route.destinations, written)) for name in route.sni_hosts]
+                    first = route.destinations[0].destination.host
+                    by_name = reader.is_looked_up(first)
+                    if by_name and len(route.destinations) > 1:
+                        continue
+                    found += [
+                        (name, Chain(server, route.destinations, written))
+                        for name in route.sni_hosts
+                        if not by_name or covers(first, name)
+                    ]
             else:
                 tcp = reader.gateway_tcp(scope, server)
                 at = subnets.position(tcp, "", source)
@@ -222,7 +231,11 @@ class Edge:
                 if (host, server.bound_by, server.port) not in counted:
                     counted.add((host, server.bound_by, server.port))
                     written = (self.view.origins(one) for one in origins[host])
-                    routes.setdefault(host, []).extend(zip(served.table.routes, written, strict=True))
+                    routes.setdefault(host, []).extend(
+                        pair
+                        for pair in zip(served.table.routes, written, strict=True)
+                        if gateways.looked_up_within(pair[0], host, reader.is_looked_up)
+                    )
             for host in server.server_names if redirects else ():
                 secure.add(host)
                 ports.setdefault(host, server.port)

@@ -1,4 +1,4 @@
-"""Mesh settings: the `mesh` key of `ConfigMap istio-system/istio` to `ir.Mesh`.
+"""Mesh settings: `ConfigMap istio-system/istio`, keys `mesh` and `meshNetworks`, to `ir.Mesh`.
 
 Facts (Istio: mesh/v1alpha1/config.proto): what is not written keeps its default; fields that this control plane does
 not use are left alone.
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from argosy.model import ir, lower_providers, lower_proxy_settings
+from argosy.model import ir, lower_networks, lower_providers, lower_proxy_settings
 from argosy.model import lower_mesh_tracing as tracing
 from argosy.model.errors import LoweringError
 from argosy.model.locality import LocalityBalancing
@@ -58,6 +58,8 @@ def lower(obj: ConfigMap, defaults: ir.Mesh, environment: Mapping[str, str] = NO
     for document in loading.load_documents(text, meshconfig.KEY):
         written.update(document.object)
     changes = {attribute: read(config) for name, attribute, read in SETTINGS if name in written}
+    if networks := obj.data.get(meshconfig.NETWORKS_KEY, ""):
+        changes["networks"] = lower_networks.lower(networks)
     if config.extension_providers:
         changes["providers"] = lower_providers.lower(config.extension_providers, environment)
     return msgspec.structs.replace(defaults, **changes)

@@ -15,7 +15,8 @@ from argosy.model.delegates import numbered
 from argosy.model.envoy_patches import PlacedPatch
 from argosy.model.facts import Fact, FactKind
 from argosy.model.hostnames import MESH_GATEWAY, covers, patterns, visible_from
-from argosy.model.locality import FAILOVER
+from argosy.model.locality import FAILOVER, NETWORK
+from argosy.model.networks import Address
 from argosy.model.routing import Place
 from argosy.model.rules import (
     DestinationRuleRule,
@@ -28,7 +29,7 @@ from argosy.model.rules import (
 )
 from argosy.model.scope import ProxyType, Scope, Selector, SelectorUse
 from argosy.model.sidecars import SidecarRule
-from argosy.model.snapshot import HOSTS, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
+from argosy.model.snapshot import HOSTS, LOOKED_UP, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
 from argosy.model.tables.base import split
 from argosy.model.telemetry import Side, Telemetry, resolve
 
@@ -73,6 +74,15 @@ class Reader:
         self.facts.add(VIRTUAL_HOSTS)
         return self._snapshot.virtual_hosts()
 
+    def looks_up(self) -> bool:
+        """Whether proxies look up the hosts of any service (DYNAMIC_DNS), visible or not."""
+        self.facts.add(LOOKED_UP)
+        return self._snapshot.looks_up
+
+    def is_looked_up(self, hostname: str) -> bool:
+        service = self.service(hostname)
+        return service is not None and service.resolution is ir.Resolution.DYNAMIC_DNS
+
     def service(self, hostname: str) -> ir.Service | None:
         self.facts.add(_fact(FactKind.SERVICE, hostname))
         return self._snapshot.services.get(hostname)
@@ -97,6 +107,19 @@ class Reader:
         self.facts.add(_fact(FactKind.ENDPOINTS, hostname))
         return self._snapshot.endpoints.get(hostname, ())
 
+    def network_gateways(self, network: str) -> tuple[Address, ...]:
+        """Through which those of a network are reached from others, sorted; (): directly."""
+        found: set[Address] = set()
+        for one in (one for known in self.mesh().networks if known.name == network for one in known.gateways):
+            service = self.service(one.service) if one.service else None
+            port = service.port(one.port) if service is not None else None
+            if port is not None:
+                endpoints = self.endpoints(one.service)
+                found |= {(e.address, e.port) for e in endpoints if e.healthy and e.port_name == port.name}
+            elif one.address:
+                found.add((one.address, one.port))
+        return tuple(sorted(found))
+
     def mesh(self) -> ir.Mesh:
         self.facts.add(MESH)
         return self._snapshot.mesh
@@ -119,13 +142,14 @@ class Reader:
         return self._snapshot.selectors.matching(namespace, labels, metadata, address, root)
 
     def traits(self) -> frozenset[str]:
-        """What locality load balancing asks of clients."""
+        """What locality load balancing asks of clients, and networks that are reached through gateways."""
         self.facts.add(SELECTORS)
         asked, mesh = self._snapshot.selectors.traits(), self.mesh()
         failing = FAILOVER in asked or mesh.outlier is not None
         always = mesh.locality.distribute or mesh.locality.zone_aware
         default = mesh.locality.traits if failing or always else frozenset()
-        return (asked - {FAILOVER}) | default
+        apart = frozenset((NETWORK,)) if any(one.gateways for one in mesh.networks) else frozenset()
+        return (asked - {FAILOVER}) | default | apart
 
     # --- what a scope sees ------------------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ really uses (`sourceLabels`, a DestinationRule's `workloadSelector`, a Gateway's
 of selectors that matched, and two proxies with the same set share their views. Facts (Istio): a workloadSelector, and a
 Telemetry's selector, holds in its own namespace only (an EnvoyFilter's in the root namespace: everywhere), the others
 everywhere. Of Sidecars one is in force, and that one is part of the scope.
-Where a proxy is, and labels as such, enter where locality load balancing asks for them, and nothing else of it.
+Where a proxy is, and labels as such, enter where locality load balancing asks for them, and nothing else of it; so does
+its network, where some network is reached through gateways.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from msgspec import Struct
 
 from argosy.model import locality
 from argosy.model.ir import Pairs, Workload
+from argosy.model.networks import Networks, network_of
 
 if TYPE_CHECKING:
     from argosy.model.reader import Reader
@@ -133,15 +135,18 @@ def scope_of(
         matched=tuple(sorted(matched)),
         sidecar=reader.chosen_sidecar(namespace, selectors) if kind is ProxyType.SIDECAR else "",
         targets=_targets(workload) if workload is not None and kind is ProxyType.ROUTER else (),
-        client=_client(reader.traits(), labels, workload),
+        client=_client(reader.traits(), labels, workload, reader.mesh().networks),
     )
 
 
-def _client(asked: frozenset[str], labels: Pairs, workload: Workload | None) -> Pairs:
+def _client(asked: frozenset[str], labels: Pairs, workload: Workload | None, networks: Networks) -> Pairs:
     if not asked:
         return ()
-    place = (workload.locality, workload.network, workload.address) if workload is not None else ("", "", "")
-    has = locality.described(dict(labels), *place)
+    where, said, address = (
+        (workload.locality, workload.network, workload.address) if workload is not None else ("", "", "")
+    )
+    own = dict(labels)
+    has = locality.described(own, where, network_of(networks, said, own, address), address)
     return tuple((name, has[name]) for name in sorted(asked) if has.get(name))
 
 

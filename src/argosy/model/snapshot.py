@@ -36,9 +36,10 @@ from argosy.model.tables.virtual_services import VIRTUAL_HOSTS, VirtualServices
 from argosy.model.updates import Ref, RegistryUpdate
 from argosy.resources.meta import Object
 
-__all__ = ["HOSTS", "MESH", "SELECTORS", "VIRTUAL_HOSTS", "Name", "Snapshot"]
+__all__ = ["HOSTS", "LOOKED_UP", "MESH", "SELECTORS", "VIRTUAL_HOSTS", "Name", "Snapshot"]
 
 HOSTS = Fact(FactKind.HOSTS)
+LOOKED_UP = Fact(FactKind.LOOKED_UP)
 
 
 class Snapshot:
@@ -89,6 +90,7 @@ class Snapshot:
             for kind in table.makes:
                 self._by_fact.setdefault(kind, []).append(table)
         self._origins = Origins()
+        self._looked_up: set[str] = set()  # services whose hosts proxies look up
         self._sorted_hosts: tuple[str, ...] | None = None
         self._services_under: dict[
             str, int
@@ -152,13 +154,22 @@ class Snapshot:
         return {Fact(FactKind.SERVICE, host) for host in self.aliases.set(hostname, new)}
 
     def _asks(self, old: ir.Service | None, new: ir.Service | None) -> set[Fact]:
-        """What its trafficDistribution and internalTrafficPolicy ask of clients."""
-        before = self.selectors.traits()
+        """What its trafficDistribution and internalTrafficPolicy ask of clients, and whether it is looked up."""
+        before, looked_up = self.selectors.traits(), self.looks_up
+        for service, keep in ((old, self._looked_up.discard), (new, self._looked_up.add)):
+            if service is not None and service.resolution is ir.Resolution.DYNAMIC_DNS:
+                keep(service.hostname)
         if old is not None and (asked := _asked(old)):
             self.selectors.replace(_own_origin(old), asked, frozenset())
         if new is not None and (asked := _asked(new)):
             self.selectors.replace(_own_origin(new), frozenset(), asked)
-        return set() if self.selectors.traits() == before else {SELECTORS}
+        facts = set() if self.selectors.traits() == before else {SELECTORS}
+        return facts if self.looks_up == looked_up else facts | {LOOKED_UP}
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether proxies look up the hosts of any service."""
+        return bool(self._looked_up)
 
     def _hosts_changed(self, hostname: str, change: int) -> set[Fact]:
         """`change`: how many more services there are under each wildcard that covers the host."""
@@ -273,6 +284,8 @@ class Snapshot:
                 return frozenset({("WorkloadEntry", *split(name))} if split(name) in self.workloads else ())
             case FactKind.SELECTORS:
                 return frozenset(self.selectors.users())
+            case FactKind.LOOKED_UP:
+                return frozenset(ref for host in self._looked_up for ref in self._origins.refs(host))
             case FactKind.HOSTS if name:
                 return self.virtual_services.of_mesh_hosts()
             case FactKind.HOSTS:

@@ -104,7 +104,8 @@ class ObjectRegistry:
                 return
             else:
                 return
-        except ValueError as error:
+        except Exception as error:
+            # A store may be written past our validation: whatever is wrong with one object, the others keep working.
             self.rejected[ref] = f"{obj.label}: {error}"
             return
         self.rejected.pop(ref, None)

@@ -171,6 +171,11 @@ def load(text: str) -> MeshConfig:
     return _typed(_read(text, KEY), MeshConfig, KEY)
 
 
+def load_networks(text: str) -> MeshNetworks:
+    """The same of MeshNetworks."""
+    return _typed(_read(text, NETWORKS_KEY), MeshNetworks, NETWORKS_KEY)
+
+
 def judge(text: str, key: str = KEY) -> Findings:
     """What is wrong with settings written in YAML; each field is relative to them. `key` says which they are."""
     from argosy.resources.semantics.findings import Findings

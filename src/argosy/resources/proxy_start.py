@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from argosy.resources import loading
 from argosy.resources.networking.destination_rule import TcpKeepalive
 from argosy.resources.networking.workload_group import ReadinessProbe
+from argosy.resources.proxy_settings import ConnectionSettings
 
 ANNOTATION = "proxy.istio.io/config"
 
@@ -39,12 +40,6 @@ class MetricsService(Struct, frozen=True, kw_only=True, rename="camel"):
     tcp_keepalive: TcpKeepalive | None = None
 
 
-class StartConnections(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The part of connectionSettings that stands in the bootstrap."""
-
-    global_downstream_connection_limit: Count | None = None
-
-
 class ProxyStart(Struct, frozen=True, kw_only=True, rename="camel"):
     """What is not here is no matter of the start, or not in force (`argosy.model.limits`)."""
 
@@ -62,7 +57,7 @@ class ProxyStart(Struct, frozen=True, kw_only=True, rename="camel"):
     readiness_probe: ReadinessProbe | None = None
     file_flush_interval: str | None = None
     file_flush_min_size_kb: Count | None = None
-    connection_settings: StartConnections | None = None
+    connection_settings: ConnectionSettings | None = None
 
 
 FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(ProxyStart))

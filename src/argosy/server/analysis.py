@@ -23,7 +23,10 @@ from argosy.explain.analysis.message import Finding
 from argosy.explain.analysis.parts import Json
 from argosy.model import ir, lower_mesh
 from argosy.resources.kinds import KINDS, Kind, by_resource
+from argosy.runtime.log import logger
 from argosy.store.base import Event, EventType, Key
+
+log = logger("analysis")
 
 TAKEN = frozenset((*applied.RULES, *applied.ASKED))
 """Kinds that rules are about, or ask for."""
@@ -64,7 +67,11 @@ class Analysis:
         elif (obj := _read(event.stored.body)) is not None:
             metadata = obj["metadata"] | {"namespace": key.namespace, "name": key.name}
             named = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
-            self._outdated |= self.live.put(obj | named)
+            try:
+                self._outdated |= self.live.put(obj | named)
+            except Exception as error:
+                # Written past our validation, maybe. What it said before counts; nobody else notices.
+                log.error("object not analysed", object=str(key), error=repr(error))
 
     def outdated(self) -> set[Key]:
         """The objects about which something else may be found than when this was last asked."""

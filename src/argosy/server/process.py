@@ -43,6 +43,7 @@ from argosy.server.advertise import LOOPBACK, Advertised
 from argosy.server.api import ApiRole
 from argosy.server.attend import AttendService
 from argosy.server.attendance import Attendance
+from argosy.server.bootstraps import Bootstraps
 from argosy.server.defaults import write_access_objects, write_first_objects
 from argosy.server.delivery import Delivery
 from argosy.server.fleet import Fleet, Operations, OperationsService, ServerRecord
@@ -233,6 +234,10 @@ class ControlPlane:
         self.attendance = Attendance(
             self.store, self.fleet.own.id, self.fleet.present, lambda: self.leadership.leads
         )
+        telling, tally = Telling(self.fleet, self.leadership), Tally(self.fleet.peers)
+        self.reporter = Reporter(
+            self.store, self.reconciler, self.delivery, self.leadership, tally, telling.tell
+        )
         self.registrar = Registrar(
             self.store,
             self.operations.deliver,
@@ -240,10 +245,7 @@ class ControlPlane:
             servers=self.fleet.xds_addresses,
             starts=partial(start_of, self.reconciler.snapshot),
             caught_up=self._caught_up,
-        )
-        telling, tally = Telling(self.fleet, self.leadership), Tally(self.fleet.peers)
-        self.reporter = Reporter(
-            self.store, self.reconciler, self.delivery, self.leadership, tally, telling.tell
+            bootstraps=Bootstraps(self.reconciler, self.reporter.touched),
         )
         self.asked = OperationsService(
             self._states,

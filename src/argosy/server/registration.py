@@ -20,6 +20,7 @@ from argosy.resources.validation import validate
 from argosy.runtime.log import logger
 from argosy.server import entries, starting
 from argosy.server.attendance import Attendance
+from argosy.server.bootstraps import Bootstraps
 from argosy.server.entries import Json, entry_key
 from argosy.server.verdict import Deliver
 from argosy.store.base import AlreadyExists, Conflict, Key, NotFound, Store, Stored
@@ -56,6 +57,7 @@ class Registrar:
         servers: Callable[[], tuple[str, ...]] = tuple,
         starts: Starts = lambda namespace, labels, annotations: ProxyStart(),
         caught_up: Callable[[], Awaitable[None]] | None = None,
+        bootstraps: Bootstraps | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
@@ -65,6 +67,7 @@ class Registrar:
         self.servers = servers
         self.starts = starts
         self.caught_up = caught_up
+        self.bootstraps = bootstraps
         self.clock = clock
 
     # --- the four messages ---
@@ -86,6 +89,10 @@ class Registrar:
         _check_config(message)
         entry = _json(await self._write(key, lambda before: self._entry(message, before, group)))
         start, remarks = self._start(message, entry, group)
+        if self.bootstraps is not None:
+            self.bootstraps.refused(key, message.refused)
+            patches = self.bootstraps.patches(key, entry["spec"].get("labels", {}), start.environment)
+            start = msgspec.structs.replace(start, patches=patches)
         log.info(
             "workload registered",
             workload=f"{message.namespace}/{message.workload}",
@@ -118,6 +125,8 @@ class Registrar:
         return stored
 
     async def leave(self, entry: Key) -> None:
+        if self.bootstraps is not None:
+            self.bootstraps.refused(entry, ())
         self.attendance.find(entry)
         with contextlib.suppress(NotFound):
             await self.store.delete(entry)

@@ -101,6 +101,7 @@ def captured(
         address=address,
         port=int(number),
         handling=first.handling if first is not None else Handling.TCP,
+        protocol=first.port.protocol if first is not None else ir.Protocol.TCP,
         chains=tuple(_distinct(chains)),
         clusters=rest,
         connections=outbound.per_connection(reader, scope, rest),
@@ -169,6 +170,7 @@ def _tcp(reader: Reader, scope: Scope, owner: Owner, at: str) -> tuple[list[list
             clusters=clusters,
             connections=outbound.per_connection(reader, scope, clusters),
             detect=owner.handling is Handling.DETECT,
+            protocol=owner.port.protocol,
         )
         for source, clusters, blocks in chains
         if source or blocks

@@ -91,6 +91,8 @@ class ClusterKey(Struct, frozen=True, kw_only=True):
     tls_parameters: TlsParameters = TlsParameters()  # of TLS that a DestinationRule originates
     statistics: str = ""  # what it is counted as; "": by its name
     dns_refresh_rate: int = 60_000  # by DNS: where an answer has no time to live
+    buffer: int | None = None  # bytes of one connection; None: as Envoy
+    preserve_case: bool = False  # of the names of HTTP/1 headers
 
     @property
     def follow(self) -> str | None:
@@ -121,6 +123,8 @@ def cluster(key: ClusterKey) -> cluster_pb2.Cluster:
         circuit_breakers=circuit_breakers(key.policy),
         alt_stat_name=key.statistics,
     )
+    if key.buffer is not None:
+        out.per_connection_buffer_limit_bytes.value = key.buffer
     _discover(key, out)
     _balance(key, out)
     _encrypt(key, out)
@@ -212,14 +216,17 @@ def protocol_options(key: ClusterKey) -> any_pb2.Any | None:
         http2.connection_keepalive.interval.CopyFrom(wire.milliseconds(pings.interval))
         timeout = HTTP2_PING_TIMEOUT if pings.timeout is None else pings.timeout
         http2.connection_keepalive.timeout.CopyFrom(wire.milliseconds(timeout))
+    http1 = protocol_pb2.Http1ProtocolOptions()
+    if key.preserve_case:
+        http1.header_key_format.CopyFrom(wire.preserved_case())
     match key.application:
         case Application.HTTP2:
             options.explicit_http_config.http2_protocol_options.CopyFrom(http2)
         case Application.DOWNSTREAM:
-            options.use_downstream_protocol_config.http_protocol_options.SetInParent()
+            options.use_downstream_protocol_config.http_protocol_options.CopyFrom(http1)
             options.use_downstream_protocol_config.http2_protocol_options.CopyFrom(http2)
         case Application.HTTP1:
-            options.explicit_http_config.http_protocol_options.SetInParent()
+            options.explicit_http_config.http_protocol_options.CopyFrom(http1)
         case Application.TCP:
             if not common.ListFields() and key.discovery is not Discovery.FORWARD_PROXY:
                 return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from envoy.config.core.v3 import protocol_pb2
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as manager_pb2,
@@ -14,7 +15,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from msgspec import Struct
 
 from argosy.model.ir import Paths
-from argosy.model.proxy_settings import CertificateDetails, ForwardedCertificate
+from argosy.model.proxy_settings import CertificateDetails, Connections, ForwardedCertificate
 from argosy.translate import options, wire
 from argosy.translate.filters import access_log, order, stats, tracing
 
@@ -46,7 +47,7 @@ class ConnectionManager(Struct, frozen=True, kw_only=True):
     service: str = ""  # INBOUND: the host that metrics name
     own_addresses: tuple[str, ...] = ()  # OUTBOUND_PROXY, TUNNEL: what unknown hosts must not resolve to
     options: options.Options = options.NONE
-    resolving: order.Resolving = order.Resolving.NEVER  # OUTBOUND
+    resolving: order.Resolving = order.Resolving.NEVER  # OUTBOUND, GATEWAY
 
 
 def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
@@ -75,6 +76,10 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
     out.http_protocol_options.accept_http_10 = True
     out.stream_idle_timeout.SetInParent()  # Istio: 0, a stream may be silent
     proxy = key.options.proxy
+    gateway = key.place is Place.GATEWAY
+    _limit(proxy.gateway_connections if gateway else proxy.connections, out)
+    if proxy.preserve_case:
+        out.http_protocol_options.header_key_format.CopyFrom(wire.preserved_case())
     if not proxy.request_id:
         out.generate_request_id.value = False
     out.append_x_forwarded_port = proxy.forwarded_port
@@ -119,6 +124,41 @@ def _normalize(paths: Paths, out: manager_pb2.HttpConnectionManager) -> None:
     )
 
 
+def _limit(said: Connections, out: manager_pb2.HttpConnectionManager) -> None:
+    """Facts (Istio): what connectionSettings say of paths goes before pathNormalization."""
+    common, http2 = out.common_http_protocol_options, out.http2_protocol_options
+    for value, duration in (
+        (said.idle_timeout, "idle_timeout"),
+        (said.max_duration, "max_connection_duration"),
+        (said.max_stream_duration, "max_stream_duration"),
+    ):
+        if value is not None:
+            getattr(common, duration).CopyFrom(wire.milliseconds(value))
+    for value, duration in (
+        (said.drain_timeout, "drain_timeout"),
+        (said.request_timeout, "request_timeout"),
+        (said.headers_timeout, "request_headers_timeout"),
+        (said.stream_idle_timeout, "stream_idle_timeout"),
+    ):
+        if value is not None:
+            getattr(out, duration).CopyFrom(wire.milliseconds(value))
+    for value, limit in (
+        (said.max_streams, "max_concurrent_streams"),
+        (said.stream_window, "initial_stream_window_size"),
+        (said.connection_window, "initial_connection_window_size"),
+    ):
+        if value is not None:
+            getattr(http2, limit).value = value
+    if said.underscores:
+        actions = protocol_pb2.HttpProtocolOptions.HeadersWithUnderscoresAction
+        common.headers_with_underscores_action = actions.Value(said.underscores)
+    if said.merge_slashes is not None:
+        out.merge_slashes = said.merge_slashes
+    if said.escaped_slashes:
+        kinds = manager_pb2.HttpConnectionManager.PathWithEscapedSlashesAction
+        out.path_with_escaped_slashes_action = kinds.Value(said.escaped_slashes)
+
+
 def _filters(key: ConnectionManager) -> order.HttpFilters:
     match key.place:
         case Place.INBOUND:
@@ -128,7 +168,7 @@ def _filters(key: ConnectionManager) -> order.HttpFilters:
         case Place.OUTBOUND_PROXY | Place.TUNNEL:
             return order.outbound_proxy(key.own_addresses, key.options.proxy)
         case Place.GATEWAY | Place.GATEWAY_HTTP3:
-            return order.gateway(key.options.proxy)
+            return order.gateway(key.options.proxy, key.resolving)
 
 
 def _reporter(key: ConnectionManager) -> stats.Reporter:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from envoy.config.listener.v3 import listener_pb2
 from msgspec import Struct
 
-from argosy.model.ir import Resolution, Service
+from argosy.model.ir import Protocol, Resolution, Service
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, Scope
 from argosy.model.sidecars import EVERY_PORT, EgressListener
@@ -28,6 +28,7 @@ from argosy.translate.route import (
     catch_all,
     route_configuration,
     virtual_host,
+    written_headers,
 )
 
 
@@ -61,6 +62,7 @@ class BoundEgressKey(Struct, frozen=True, kw_only=True):
     address: str
     port: int
     http: bool
+    protocol: Protocol
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     options: options.Options = options.NONE
@@ -82,19 +84,18 @@ def bound_egress(key: BoundEgressKey) -> listener_pb2.Listener:
             resolving=key.resolving,
             options=key.options,
         )
-        handler = connection_manager.network_filter(manager)
+        handlers = [connection_manager.network_filter(manager)]
     else:
-        handler = tcp_proxy.network_filter(
-            tcp_proxy.TcpProxy(
-                stat_prefix=prefix,
-                clusters=key.clusters,
-                connections=key.connections,
-                reporter=stats.SOURCE,
-                logs=key.options.logs,
-                metrics=key.options.metrics,
-            )
+        proxy = tcp_proxy.TcpProxy(
+            stat_prefix=prefix,
+            clusters=key.clusters,
+            connections=key.connections,
+            reporter=stats.SOURCE,
+            logs=key.options.logs,
+            metrics=key.options.metrics,
         )
-    return listeners.bound(key.name, key.port, handler, key.address)
+        handlers = tcp_proxy.network_filters(proxy, key.protocol)
+    return listeners.bound(key.name, key.port, handlers, key.options, key.address)
 
 
 def bound_listener(scope: Scope, written: EgressListener, reader: Reader) -> Resource:
@@ -107,6 +108,7 @@ def bound_listener(scope: Scope, written: EgressListener, reader: Reader) -> Res
             address=written.bind or listeners.LOOPBACK,
             port=written.port,
             http=http,
+            protocol=written.protocol,
             clusters=clusters,
             connections=outbound.per_connection(reader, scope, clusters),
             options=options.of_scope(reader, scope),
@@ -145,6 +147,7 @@ def _clusters(reader: Reader, scope: Scope, written: EgressListener) -> tcp_prox
 def bound_routes(scope: Scope, written: EgressListener, reader: Reader) -> Resource:
     suffix = reader.mesh().domain_suffix
     claims: domains.Claims[tuple[str, int]] = domains.Claims()
+    headers = written_headers(reader.mesh().proxy)
     imported = _imported(reader, scope, written)
     for service, port in imported:
         hosts = domains.hosts_of(service, scope.namespace, suffix)
@@ -157,11 +160,12 @@ def bound_routes(scope: Scope, written: EgressListener, reader: Reader) -> Resou
                 domains=held,
                 routes=outbound.routes(reader, scope, service.hostname, port),
                 port=port,
+                headers=headers,
             )
         )
         for service, port in imported
         if (held := claims.held((service.hostname, port)))
     )
     unknown = outbound.requests_to_unknown_hosts(reader, scope)
-    rest = catch_all(CatchAllKey(cluster=unknown, tunnel=Tunnel.NONE))
+    rest = catch_all(CatchAllKey(cluster=unknown, tunnel=Tunnel.NONE, headers=headers))
     return route_configuration(RouteConfigurationKey(name=name(written), virtual_hosts=(*served, rest)))

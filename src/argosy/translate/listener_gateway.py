@@ -12,9 +12,11 @@ from envoy.config.core.v3 import address_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from msgspec import Struct
 
+from argosy.model.ir import Protocol
 from argosy.translate import connection_manager, names, options, tls, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
-from argosy.translate.filters import listener, sni, stats, tcp_proxy
+from argosy.translate.filters import forward_proxy, listener, sni, stats, tcp_proxy
+from argosy.translate.filters.order import Resolving
 from argosy.translate.generator import generator
 
 
@@ -30,6 +32,9 @@ class Chain(Struct, frozen=True, kw_only=True):
     by_sni: bool = False
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
+    resolving: Resolving = Resolving.NEVER  # of the host of a request
+    protocol: Protocol = Protocol.TCP
+    looked_up: int = 0  # at which port the name in a TLS hello is looked up; 0: it is not
 
 
 class GatewayListenerKey(Struct, frozen=True, kw_only=True):
@@ -54,6 +59,7 @@ def gateway_listener(key: GatewayListenerKey) -> listener_pb2.Listener:
         enable_reuse_port=wire.false(),
         filter_chains=[_chain(one, key.options) for one in key.chains],
     )
+    options.buffer(key.options.proxy.gateway_connections, out)
     if key.options.proxy.proxy_protocol:
         out.listener_filters.append(listener.proxy_protocol())
     if key.inspects:
@@ -100,7 +106,13 @@ def _filters(
     key: Chain, said: options.Options, place: Place = Place.GATEWAY
 ) -> list[listener_components_pb2.Filter]:
     if key.route:
-        manager = ConnectionManager(place=place, route=key.route, stat_prefix=key.stat_prefix, options=said)
+        manager = ConnectionManager(
+            place=place,
+            route=key.route,
+            stat_prefix=key.stat_prefix,
+            options=said,
+            resolving=key.resolving,
+        )
         return [connection_manager.network_filter(manager)]
     proxy = tcp_proxy.TcpProxy(
         stat_prefix=key.stat_prefix,
@@ -110,4 +122,6 @@ def _filters(
         logs=said.logs,
         metrics=said.metrics,
     )
-    return [*(sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()), tcp_proxy.network_filter(proxy)]
+    before = sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()
+    looked_up = (forward_proxy.network_filter(key.looked_up),) if key.looked_up else ()
+    return [*before, *looked_up, *tcp_proxy.network_filters(proxy, key.protocol)]

@@ -6,10 +6,13 @@ upstream. Redirect: `virtualOutbound`, and one that does not bind for each port 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from msgspec import Struct
 from msgspec.structs import replace
 
+from argosy.model.ir import Protocol
 from argosy.translate import connection_manager, names, options, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
 from argosy.translate.filters import forward_proxy, listener, stats, tcp_proxy
@@ -43,7 +46,7 @@ def outbound_proxy(key: OutboundProxyKey) -> listener_pb2.Listener:
         own_addresses=key.own_addresses,
         options=key.options,
     )
-    return bound(key.name, key.port, connection_manager.network_filter(manager))
+    return bound(key.name, key.port, [connection_manager.network_filter(manager)], key.options)
 
 
 class ConnectHttpKey(Struct, frozen=True, kw_only=True):
@@ -84,6 +87,7 @@ class UpstreamListenerKey(Struct, frozen=True, kw_only=True):
     port: int
     bind: int
     handling: Handling
+    protocol: Protocol = Protocol.TCP
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     options: options.Options = options.NONE
@@ -103,7 +107,7 @@ def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
             stat_prefix=f"upstream_{key.host}_{key.port}",
             options=key.options,
         )
-        return bound(key.name, key.bind, connection_manager.network_filter(manager))
+        return bound(key.name, key.bind, [connection_manager.network_filter(manager)], key.options)
     proxy = tcp_proxy.TcpProxy(
         stat_prefix=f"upstream_{key.host}_{key.port}",
         clusters=key.clusters,
@@ -112,7 +116,7 @@ def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
         logs=key.options.logs,
         metrics=key.options.metrics,
     )
-    return bound(key.name, key.bind, tcp_proxy.network_filter(proxy))
+    return bound(key.name, key.bind, tcp_proxy.network_filters(proxy, key.protocol), key.options)
 
 
 class VirtualOutboundKey(Struct, frozen=True, kw_only=True):
@@ -133,7 +137,7 @@ def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
         logs=key.options.logs,
         metrics=key.options.metrics,
     )
-    return listener_pb2.Listener(
+    out = listener_pb2.Listener(
         name=key.name,
         address=wire.address(WILDCARD, VIRTUAL_OUTBOUND_PORT),
         traffic_direction=wire.OUTBOUND,
@@ -145,6 +149,8 @@ def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
             )
         ],
     )
+    options.buffer(key.options.proxy.connections, out)
+    return out
 
 
 class Chain(Struct, frozen=True, kw_only=True):
@@ -158,6 +164,7 @@ class Chain(Struct, frozen=True, kw_only=True):
     clusters: tcp_proxy.Clusters
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     detect: bool = False  # HTTP goes by the routes of the port
+    protocol: Protocol = Protocol.TCP  # of the port
     resolving: Resolving = Resolving.NEVER  # of the name in the TLS hello
 
 
@@ -168,6 +175,7 @@ class CapturedListenerKey(Struct, frozen=True, kw_only=True):
     address: str
     port: int
     handling: Handling
+    protocol: Protocol = Protocol.TCP  # of what no chain is for
     chains: tuple[Chain, ...] = ()
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
@@ -188,6 +196,7 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         enable_reuse_port=wire.false(),
         bind_to_port=wire.false(),
     )
+    options.buffer(key.options.proxy.connections, out)
     prefix = f"outbound_{key.name}"
     manager = connection_manager.network_filter(
         ConnectionManager(
@@ -218,17 +227,17 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         if chain.detect:
             _told_apart(out, chain, manager).application_protocols.extend(_HTTP)
         looked_up = (forward_proxy.network_filter(key.port),) if chain.resolving is Resolving.BY_NAME else ()
-        _told_apart(out, chain, *looked_up, tcp_proxy.network_filter(target))
+        _told_apart(out, chain, *looked_up, *tcp_proxy.network_filters(target, chain.protocol))
     match key.handling:
         case Handling.HTTP:
             out.filter_chains.add(filters=[manager])
         case Handling.DETECT:
             out.filter_chains.add(filters=[manager]).filter_chain_match.application_protocols.extend(_HTTP)
-            out.default_filter_chain.filters.append(tcp_proxy.network_filter(proxy))
+            out.default_filter_chain.filters.extend(tcp_proxy.network_filters(proxy, key.protocol))
         case _ if key.chains:
-            out.default_filter_chain.filters.append(tcp_proxy.network_filter(proxy))
+            out.default_filter_chain.filters.extend(tcp_proxy.network_filters(proxy, key.protocol))
         case _:
-            out.filter_chains.add(filters=[tcp_proxy.network_filter(proxy)])
+            out.filter_chains.add(filters=tcp_proxy.network_filters(proxy, key.protocol))
     return out
 
 
@@ -247,13 +256,19 @@ def _told_apart(
 
 
 def bound(
-    name: str, port: int, handler: listener_components_pb2.Filter, address: str = LOOPBACK
+    name: str,
+    port: int,
+    handlers: Iterable[listener_components_pb2.Filter],
+    said: options.Options,
+    address: str = LOOPBACK,
 ) -> listener_pb2.Listener:
     """Never with SO_REUSEPORT: two Envoys of one user would share the port's traffic without a word."""
-    return listener_pb2.Listener(
+    out = listener_pb2.Listener(
         name=name,
         address=wire.address(address, port),
         traffic_direction=wire.OUTBOUND,
         enable_reuse_port=wire.false(),
-        filter_chains=[listener_components_pb2.FilterChain(filters=[handler])],
+        filter_chains=[listener_components_pb2.FilterChain(filters=handlers)],
     )
+    options.buffer(said.proxy.connections, out)
+    return out

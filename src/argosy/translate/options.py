@@ -15,7 +15,7 @@ from argosy.model import telemetry
 from argosy.model.ir import Paths
 from argosy.model.metrics import AS_USUAL, Metrics
 from argosy.model.providers import Collector, FileLog
-from argosy.model.proxy_settings import ProxySettings
+from argosy.model.proxy_settings import Connections, ProxySettings
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.model.telemetry import Side
@@ -107,6 +107,12 @@ def _cluster(reader: Reader, scope: Scope, to: Collector) -> str:
         if service is not None and service.port(to.port) is not None and reader.visible(scope, host):
             return names.outbound(host, to.port)
     return ""
+
+
+def buffer(said: Connections, out: listener_pb2.Listener) -> None:
+    """How many bytes of one connection are held."""
+    if said.listener_buffer is not None:
+        out.per_connection_buffer_limit_bytes.value = said.listener_buffer
 
 
 def wait(options: Options, out: listener_pb2.Listener, default: int | None = None) -> None:

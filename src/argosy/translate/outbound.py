@@ -24,7 +24,7 @@ from argosy.translate.cluster import Application, ClusterKey, Discovery, Encrypt
 from argosy.translate.endpoint import EndpointKey, LoadAssignmentKey, LocalityKey
 from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters, PerConnection
 from argosy.translate.http_or_tcp import Handling, outbound_handling
-from argosy.translate.route import Tunnel, VirtualHostKey
+from argosy.translate.route import Tunnel, VirtualHostKey, written_headers
 from argosy.translate.tls import MeshTls
 
 
@@ -64,6 +64,8 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
         encryption=encryption,
         tls=tls,
         service=host,
+        buffer=_buffer(scope, mesh),
+        preserve_case=mesh.proxy.preserve_case,
         load=load,
         by_locality=balancing is not None and balancing.written,
         zones=_zones(scope, balancing),
@@ -71,6 +73,11 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
         tls_parameters=mesh.tls_defaults if isinstance(tls, ir.ClientTls) else ir.TlsParameters(),
         statistics=_statistics(mesh.outbound_statistics, service, service_port, subset),
     )
+
+
+def _buffer(scope: Scope, mesh: ir.Mesh) -> int | None:
+    said = mesh.proxy
+    return said.gateway_cluster_buffer if scope.type is ProxyType.ROUTER else said.cluster_buffer
 
 
 def _zones(scope: Scope, balancing: LocalityBalancing | None) -> Zones | None:
@@ -125,7 +132,7 @@ def _discovery(service: ir.Service, policy: ir.TrafficPolicy, scope: Scope) -> D
             return Discovery.STRICT_DNS
         case ir.Resolution.DNS_ROUND_ROBIN:
             return Discovery.LOGICAL_DNS
-        case ir.Resolution.DYNAMIC_DNS if scope.type is ProxyType.SIDECAR:
+        case ir.Resolution.DYNAMIC_DNS:
             return Discovery.FORWARD_PROXY
         case ir.Resolution.NONE if captured:
             return Discovery.ORIGINAL_DST
@@ -157,9 +164,15 @@ def _application(
     wanted = pool.h2_upgrade_policy == "UPGRADE" or (pool.h2_upgrade_policy == "DEFAULT" and mesh.h2_upgrade)
     # HTTP/2 knows no limit of connections or of waiting requests: a breaker written for HTTP/1 would never open.
     limited = pool.max_connections is not None or pool.http1_max_pending_requests is not None
-    in_mesh = policy.tls is None and not service.external and mesh.auto_mtls
-    mutual = in_mesh or (policy.tls is not None and policy.tls.mode is ir.TlsMode.ISTIO_MUTUAL)
+    mutual = _mutual(service, policy, mesh)
     return Application.HTTP2 if wanted and mutual and all_mutual and not limited else Application.HTTP1
+
+
+def _mutual(service: ir.Service, policy: ir.TrafficPolicy, mesh: ir.Mesh) -> bool:
+    """Whether clients make mesh mutual TLS, with endpoints that take it."""
+    if policy.tls is None:
+        return not service.external and mesh.auto_mtls
+    return policy.tls.mode is ir.TlsMode.ISTIO_MUTUAL
 
 
 _MESH_ALPN = {
@@ -242,9 +255,10 @@ def load_assignment(
     if service.node_local:
         endpoints = localities.on_host(scope, endpoints)
     balancing = localities.balancing_of(service, policy, mesh)
+    across = localities.across(reader, scope, endpoints, _mutual(service, policy, mesh))
     return LoadAssignmentKey(
         name=names.outbound(host, port, subset),
-        localities=localities.of(reader, scope, endpoints, service_port, balancing),
+        localities=localities.of(reader, scope, endpoints, service_port, balancing, across),
     )
 
 
@@ -260,6 +274,7 @@ def sni_cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str)
         connect_timeout=key.connect_timeout,
         policy=replace(key.policy, proxy_protocol=""),
         service=host,
+        buffer=key.buffer,
         load=tuple(_mutual_only(key.load)),
         by_locality=key.by_locality,
         zones=key.zones,
@@ -401,6 +416,7 @@ def virtual_host(
         tunnel_connections=connections,
         tunnel_elsewhere=tuple((tuple(at), *to) for to, at in elsewhere.items()),
         guarded=_forwards(host, found, clusters),
+        headers=written_headers(reader.mesh().proxy),
     )
 
 
@@ -429,6 +445,7 @@ def _virtual_service_host(
         port=port,
         tunnel=tunnel,
         guarded=_forwards(host, table.routes, ()),
+        headers=written_headers(reader.mesh().proxy),
     )
 
 

@@ -46,6 +46,7 @@ from argosy.translate.route import (
     inbound_routes,
     route_configuration,
     virtual_host,
+    written_headers,
 )
 from argosy.translate.tls import ServerTls
 
@@ -199,6 +200,7 @@ def _inbound_port(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> inboun
         port=port.workload,
         handling=_inbound_handling(reader, proxy, port),
         mode=_mode(reader, proxy, port.workload),
+        protocol=port.protocol,
         ends=_own_tls(reader, proxy, port),
         service=port.service_hosts[0] if port.service_hosts else "",
         mesh_tls=reader.mesh().mesh_tls,
@@ -282,7 +284,12 @@ def _inbound_cluster(proxy: Proxy, number: int, reader: Reader) -> Resource | No
     application = inbound_application(ir.Protocol.HTTP if http else port.protocol)
     sidecar = reader.sidecar(proxy.scope)
     pool = sidecar.inbound_pool(number) if sidecar else None
-    key = clusters.inbound(port, application, reader.mesh().connect_timeout, pool)
+    mesh = reader.mesh()
+    key = replace(
+        clusters.inbound(port, application, mesh.connect_timeout, pool),
+        buffer=mesh.proxy.cluster_buffer,
+        preserve_case=mesh.proxy.preserve_case,
+    )
     if _passes_on(reader, proxy, port):
         key = replace(
             key, discovery=Discovery.ORIGINAL_DST, load=(), source_address=inbound.PASSTHROUGH_SOURCE
@@ -310,6 +317,8 @@ def _inbound_passthrough(proxy: Proxy, reader: Reader) -> Resource:
             application=Application.DOWNSTREAM,
             connect_timeout=reader.mesh().connect_timeout,
             source_address=inbound.PASSTHROUGH_SOURCE,
+            buffer=reader.mesh().proxy.cluster_buffer,
+            preserve_case=reader.mesh().proxy.preserve_case,
         )
     )
 
@@ -407,6 +416,7 @@ def _upstream_listener(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader)
     service = resolve(reader, proxy, upstream)
     handling = _upstream_handling(reader, proxy, upstream)
     host = service.hostname if service else ""
+    port = service.port(upstream.port) if service else None
     clusters = (
         outbound.tcp_clusters(reader, proxy.scope, host, upstream.port) if handling is Handling.TCP else ()
     )
@@ -416,6 +426,7 @@ def _upstream_listener(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader)
             port=upstream.port,
             bind=upstream.bind,
             handling=handling,
+            protocol=port.protocol if port is not None else ir.Protocol.TCP,
             clusters=clusters,
             connections=outbound.per_connection(reader, proxy.scope, clusters),
             options=options.of_proxy(reader, proxy),
@@ -441,6 +452,7 @@ def _upstream_routes(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader) -
         routes=routes,
         port=upstream.port,
         authority=authority,
+        headers=written_headers(reader.mesh().proxy),
     )
     name = names.upstream_route(upstream.host, upstream.port)
     return route_configuration(RouteConfigurationKey(name=name, virtual_hosts=(virtual_host(key),)))

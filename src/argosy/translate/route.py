@@ -12,6 +12,7 @@ from envoy.config.route.v3 import route_components_pb2, route_pb2
 from msgspec import Struct
 
 from argosy.model.ir import DirectResponse, Redirect, RetryPolicy, Route
+from argosy.model.proxy_settings import ProxySettings
 from argosy.translate import names, wire
 from argosy.translate.filters import cors, fault, loopback_guard, tcp_proxy
 from argosy.translate.generator import Encoded, Fragment, fragment, generator
@@ -37,6 +38,20 @@ class Tunnel(StrEnum):
     TCP = "TCP"  # the cluster, as bytes
 
 
+class WrittenHeaders(Struct, frozen=True, kw_only=True):
+    """What requests tell of themselves."""
+
+    attempt_count: bool = True
+    forwarded_host: bool | None = None  # where the host is rewritten; None: by rewrite.authority
+
+
+AS_USUAL = WrittenHeaders()
+
+
+def written_headers(said: ProxySettings) -> WrittenHeaders:
+    return WrittenHeaders(attempt_count=said.attempt_count, forwarded_host=said.forwarded_host)
+
+
 class VirtualHostKey(Struct, frozen=True, kw_only=True):
     name: str
     domains: tuple[str, ...]
@@ -50,12 +65,13 @@ class VirtualHostKey(Struct, frozen=True, kw_only=True):
     authority: str = ""  # what requests without a rewrite of their own are sent with
     guarded: bool = True  # whether what it resolves to is judged (loopback_guard)
     require_tls: str = ""  # "ALL": plaintext is redirected to https
+    headers: WrittenHeaders = AS_USUAL
 
 
 @fragment(2)  # Envoy: RouteConfiguration.virtual_hosts = 2
 def virtual_host(key: VirtualHostKey) -> route_components_pb2.VirtualHost:
     out = route_components_pb2.VirtualHost(
-        name=key.name, domains=key.domains, include_request_attempt_count=True
+        name=key.name, domains=key.domains, include_request_attempt_count=key.headers.attempt_count
     )
     if key.require_tls:
         out.require_tls = route_components_pb2.VirtualHost.ALL
@@ -117,7 +133,11 @@ def http_route(item: Route, key: VirtualHostKey) -> route_components_pb2.Route:
             authority = (action.rewrite.authority if action.rewrite else None) or target.host or key.authority
             if authority:
                 out.route.host_rewrite_literal = authority
-                out.route.append_x_forwarded_host = bool(action.rewrite and action.rewrite.authority)
+                rewritten, asked = (
+                    bool(action.rewrite and action.rewrite.authority),
+                    key.headers.forwarded_host,
+                )
+                out.route.append_x_forwarded_host = rewritten if asked is None else asked
     if item.fault is not None:
         out.typed_per_filter_config[fault.NAME].CopyFrom(fault.per_route(item.fault))
     if item.cors is not None:
@@ -180,6 +200,7 @@ class CatchAllKey(Struct, frozen=True, kw_only=True):
 
     cluster: str  # where they go; the black hole refuses them
     tunnel: Tunnel  # whether it answers CONNECT too
+    headers: WrittenHeaders = AS_USUAL
 
     @property
     def name(self) -> str:
@@ -189,7 +210,9 @@ class CatchAllKey(Struct, frozen=True, kw_only=True):
 @fragment(2)
 def catch_all(key: CatchAllKey) -> route_components_pb2.VirtualHost:
     """Names and meaning: Istio's `allow_any` and `block_all` (502)."""
-    out = route_components_pb2.VirtualHost(name=key.name, domains=["*"], include_request_attempt_count=True)
+    out = route_components_pb2.VirtualHost(
+        name=key.name, domains=["*"], include_request_attempt_count=key.headers.attempt_count
+    )
     rest = route_components_pb2.Route(name=key.name)
     rest.match.prefix = "/"
     if key.cluster != names.BLACK_HOLE:

@@ -43,6 +43,7 @@ from argosy.translate.route import (
     catch_all,
     route_configuration,
     virtual_host,
+    written_headers,
 )
 
 GATEWAY_PLAN = "gateways"
@@ -291,6 +292,7 @@ class SharedView(PatchedView):
         key = CatchAllKey(
             cluster=outbound.requests_to_unknown_hosts(reader, self.scope),
             tunnel=Tunnel.TCP if self.scope.interception is Interception.EXPLICIT else Tunnel.NONE,
+            headers=written_headers(reader.mesh().proxy),
         )
         at = _last(route)
         if not self.of_hosts:
@@ -411,7 +413,11 @@ def _black_hole(reader: Reader) -> Resource:
 
 
 def _passthrough(discovery: Discovery, reader: Reader) -> Resource:
-    return clusters.cluster(clusters.passthrough(discovery, reader.mesh().connect_timeout))
+    mesh = reader.mesh()
+    key = clusters.passthrough(discovery, mesh.connect_timeout)
+    return clusters.cluster(
+        replace(key, buffer=mesh.proxy.cluster_buffer, preserve_case=mesh.proxy.preserve_case)
+    )
 
 
 def _by_name(scope: Scope, reader: Reader) -> Resource | None:

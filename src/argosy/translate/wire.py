@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any as Json
 
-from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, extension_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, extension_pb2, protocol_pb2
+from envoy.extensions.http.header_formatters.preserve_case.v3 import preserve_case_pb2
 from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.message import Message
 from xds.type.v3 import typed_struct_pb2
@@ -51,6 +52,14 @@ def true() -> wrappers_pb2.BoolValue:
 
 def false() -> wrappers_pb2.BoolValue:
     return wrappers_pb2.BoolValue(value=False)
+
+
+def preserved_case() -> protocol_pb2.Http1ProtocolOptions.HeaderKeyFormat:
+    """HTTP/1 headers are called as they came, where Envoy writes lower case."""
+    formatter = preserve_case_pb2.PreserveCaseFormatterConfig()
+    return protocol_pb2.Http1ProtocolOptions.HeaderKeyFormat(
+        stateful_formatter=extension("preserve_case", formatter)
+    )
 
 
 def address(host: str, port: int) -> address_pb2.Address:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from argosy.xds.start import ProxyStart
+from argosy.xds.start import ProxyStart, RefusedPatch
 
 ATTEND = "/argosy.registration.v1.Registration/Attend"
 
@@ -39,6 +39,7 @@ class Register(Struct, frozen=True, kw_only=True, tag="register"):
     network: str = ""
     group: str = ""  # name of the WorkloadGroup that the entry is made from; "": none
     proxy_config: str = ""  # annotation proxy.istio.io/config
+    refused: tuple[RefusedPatch, ...] = ()  # of what it was told to start its proxy with
 
 
 class Announce(Struct, frozen=True, tag="announce"):

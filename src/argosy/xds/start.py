@@ -62,6 +62,24 @@ class Statsd(Struct, frozen=True, kw_only=True):
     port: int
 
 
+class BootstrapPatch(Struct, frozen=True, kw_only=True):
+    """A part of an EnvoyFilter: a serialised envoy.config.bootstrap.v3.Bootstrap that is merged into the agent's."""
+
+    namespace: str
+    name: str
+    index: int  # in spec.configPatches
+    value: bytes
+
+
+class RefusedPatch(Struct, frozen=True, kw_only=True):
+    """One that Envoy does not accept, or that cannot be, and why."""
+
+    namespace: str
+    name: str
+    index: int
+    message: str
+
+
 class ProxyStart(Struct, frozen=True, kw_only=True):
     concurrency: int | None = None  # worker threads; 0: one a core
     environment: dict[str, str] = {}
@@ -79,3 +97,4 @@ class ProxyStart(Struct, frozen=True, kw_only=True):
     log_flush_kb: int | None = None
     max_connections: int | None = None  # from outside, at once
     probe: Probe | None = None  # of the application; None: by the protocols of its ports
+    patches: tuple[BootstrapPatch, ...] = ()

@@ -192,10 +192,9 @@ def test_what_is_not_in_force_is_logged_once_for_what_a_person_wrote(
             "kind": "ServiceEntry",
             "metadata": {"name": "db", "namespace": "default"},
             "spec": {
-                "hosts": ["db.example"],
-                "ports": [{"number": 1, "name": "tcp", "protocol": "TCP"}],
-                "resolution": "STATIC",
-                "endpoints": [{"address": "1.1.1.1", "network": "far"}],
+                "hosts": ["*.db.example"],
+                "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+                "resolution": "DYNAMIC_DNS",
             },
         },
         world.now,
@@ -204,7 +203,8 @@ def test_what_is_not_in_force_is_logged_once_for_what_a_person_wrote(
     (line,) = lines.said
     assert (line["event"], line["object"]) == ("accepted and not in force", "ServiceEntry default/db")
     assert line["fields"] == [
-        "spec.endpoints[0].network: far: is not in force: the address is connected to directly, whatever the network"
+        "spec.resolution: DYNAMIC_DNS: is not served by gateways: requests that they send to these hosts find no "
+        "endpoint; name hosts and use DNS"
     ]
     world.put(body | {"status": {"conditions": []}}, key)
     assert len(lines.said) == 1, "no person wrote anything new"

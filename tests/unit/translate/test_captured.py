@@ -199,7 +199,7 @@ spec: {egress: [{port: {number: 9999, protocol: HTTP, name: http}, bind: 127.0.0
     [
         (REDIRECT, "envoy.clusters.dynamic_forward_proxy"),
         (Scope(), "envoy.clusters.dynamic_forward_proxy"),
-        (Scope(type=ProxyType.ROUTER), ""),
+        (Scope(type=ProxyType.ROUTER), "envoy.clusters.dynamic_forward_proxy"),
     ],
 )
 def test_its_cluster_looks_names_up(protocol: Protocol, scope: Scope, kind: str) -> None:

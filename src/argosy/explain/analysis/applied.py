@@ -14,7 +14,7 @@ import msgspec
 
 from argosy.explain.analysis.analyze import ALL
 from argosy.explain.analysis.catalogue import Level
-from argosy.explain.analysis.message import Finding, Rule, suppressed
+from argosy.explain.analysis.message import Finding, Rule, found, suppressed
 from argosy.explain.analysis.parts import Json
 from argosy.explain.analysis.world import Item, World, item
 from argosy.model import ir, lower_mesh
@@ -43,14 +43,22 @@ REFERENCES = frozenset(
 """Messages that say that an object names another in vain."""
 
 
-def findings(world: World, about: Item) -> Iterator[Finding]:
-    """What is worth a warning, one a field."""
+def findings(world: World, about: Item, more: tuple[Rule, ...] = ()) -> Iterator[Finding]:
+    """What is worth a warning, one a field. `more`: rules besides."""
     fields = set()
-    for rule in RULES.get(about.kind, ()):
-        for each in rule(world, about):
+    for rule in (*RULES.get(about.kind, ()), *more):
+        for each in _contained(rule, world, about):
             if each.type.level > Level.INFO and each.field not in fields and not suppressed(each):
                 fields.add(each.field)
                 yield each
+
+
+def _contained(rule: Rule, world: World, about: Item) -> Iterator[Finding]:
+    """Who applies, or reads a status, gets the rest, whatever is wrong with one rule."""
+    try:
+        yield from rule(world, about)
+    except Exception as error:
+        yield found("InternalError", about, error=f"{type(error).__name__}: {error}")
 
 
 def text(finding: Finding) -> str:

@@ -2,7 +2,7 @@
 
 * What is found is kept, and thrown away when something changed under a topic that was asked for (`index`): so a change
   costs the objects that depend on it, and a look at one that nothing happened to costs nothing.
-* Nothing is looked at before somebody asks.
+* Nothing is looked at before somebody asks. What validation warned of as the object was applied is found again.
 * What lives long is small: of workloads their labels are kept, of Secrets the judgement of their certificates, of
   nothing who manages its fields and what its conditions say.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from argosy.explain.analysis import applied, credentials, parts
+from argosy.explain.analysis import applied, credentials, objects, parts
 from argosy.explain.analysis.index import Ref, Topic
 from argosy.explain.analysis.message import Finding
 from argosy.explain.analysis.parts import Json
@@ -59,7 +59,7 @@ class Live:
         self.computed += 1
         self.world.now = now
         with self.world.index.noting() as asked:
-            found = tuple(applied.findings(self.world, about))
+            found = tuple(applied.findings(self.world, about, (objects.warned_of,)))
         self._asked[ref] = frozenset(asked)
         for topic in asked:
             self._askers.setdefault(topic, set()).add(ref)

@@ -31,6 +31,12 @@ def schemas(world: World) -> Iterator[Finding]:
             yield from _judged(item)
 
 
+def warned_of(_world: World, item: Item) -> Iterator[Finding]:
+    """What validation warns of in an object that is valid."""
+    for problem in validate(item.body).warnings:
+        yield _told(PRECISE[problem.code] if problem.code else "SchemaWarning", item, problem)
+
+
 def _judged(item: Item) -> Iterator[Finding]:
     verdict = validate(item.body)
     for problem in verdict.errors:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from argosy.model.ir.destinations import ClientTls, ConnectionPool, KeepAlive, OutlierDetection
 from argosy.model.ir.routes import BUILT_IN_RETRY, INBOUND_RETRY, RetryPolicy
 from argosy.model.locality import LocalityBalancing
+from argosy.model.networks import Networks
 from argosy.model.providers import Provider, Tag, Tracer
 from argosy.model.proxy_settings import ProxySettings
 from argosy.resources.selector import LabelSelector
@@ -81,6 +82,7 @@ class Mesh(Struct, frozen=True, kw_only=True):
     tracer: Tracer | None = None  # where no provider is named
     mesh_id: str = ""  # as spans say it; "": the trust domain
     proxy: ProxySettings = ProxySettings()
+    networks: Networks = ()
     default_config: str = (
         ""  # defaultConfig as JSON: what of it proxies are started with (`model.proxy_start`)
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from argosy.model import metrics
+from argosy.model import lower_networks, metrics
 from argosy.model.hostnames import MESH_GATEWAY
 from argosy.model.limits import start
 from argosy.model.limits.when import ALWAYS, When, only_if, unless
@@ -41,7 +41,6 @@ class Limit(Struct, frozen=True):
     when: When = ALWAYS
 
 
-_NETWORK = "is not in force: the address is connected to directly, whatever the network"
 _KUBERNETES = "is not in force: it is for Kubernetes' own load balancing, which has no part in the mesh"
 _REFERENCE = "is not looked at: an endpoint is its address; write a WorkloadEntry for one that has a sidecar"
 _ENDPOINT_NAME = "has no effect: the endpoints of a service have no names of their own"
@@ -90,15 +89,6 @@ TABLE: tuple[Limit, ...] = (
     Limit("Ingress", "spec.defaultBackend", "has no effect, as in Istio; give a rule without a host"),
     Limit("Ingress", "spec.rules[*].http.paths[*].backend.resource", "has no effect; name a service"),
     Limit(
-        "ServiceEntry",
-        "spec.resolution",
-        "is not served by gateways: requests that they send to these hosts find no endpoint; name hosts and use DNS",
-        only_if("DYNAMIC_DNS"),
-    ),
-    Limit("ServiceEntry", "spec.endpoints[*].network", _NETWORK),
-    Limit("WorkloadEntry", "spec.network", _NETWORK),
-    Limit("WorkloadGroup", "spec.template.network", _NETWORK),
-    Limit(
         "WorkloadGroup", "spec.template.address", "has no effect, as in Istio: each workload brings its own"
     ),
     Limit(
@@ -107,13 +97,6 @@ TABLE: tuple[Limit, ...] = (
         "is not in force: it means waypoints, which are not served; name a Gateway of the Gateway API, or use "
         "workloadSelector",
         unless("Gateway"),
-    ),
-    Limit(
-        "EnvoyFilter",
-        "spec.configPatches[*].applyTo",
-        "is not in force: agents write the bootstrap as they start a proxy, and no EnvoyFilter changes it; patch "
-        "what proxies get from the control plane",
-        only_if("BOOTSTRAP"),
     ),
     Limit(
         "EnvoyFilter",
@@ -252,7 +235,15 @@ TABLE: tuple[Limit, ...] = (
         "nothing is verified: use a DestinationRule with tls",
     ),
     Limit("ConfigMap", "binaryData", "is not read: mesh settings are text, in data"),
-    Limit("ConfigMap", "data.meshNetworks", _NETWORK),
+    Limit(
+        "ConfigMap",
+        "data.meshNetworks",
+        "has gateways that are not used: their addresses are names, and an endpoint is an address; give that, or a "
+        "service of the mesh with registryServiceName",
+        When(
+            "with a gateway whose address is a name", lambda value, obj: lower_networks.names_gateways(value)
+        ),
+    ),
     Limit(
         "MeshConfig",
         "outboundTrafficPolicy.tls.mode",
@@ -271,8 +262,9 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "MeshConfig",
-        "defaultConfig.connectionSettings",
-        "is not in force yet: connections have Envoy's own limits and time-outs",
+        "defaultConfig.connectionSettings.listenerConnectionLimit",
+        "is not in force: Envoy has it in its runtime alone, by the name of each listener: write runtimeValues, as "
+        "envoy.resource_limits.listener.NAME.connection_limit, or globalDownstreamConnectionLimit",
     ),
     *(
         Limit("MeshConfig", f"defaultConfig.{fields}", message, when)
@@ -280,11 +272,6 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "MeshConfig", "defaultConfig.proxyHeaders.metadataExchangeHeaders", "has no effect: there are none"
-    ),
-    Limit(
-        "MeshConfig",
-        "defaultConfig.proxyHeaders.{attemptCount,preserveHttp1HeaderCase,xForwardedHost}",
-        "is not in force: these headers are as Envoy and Istio have them by default",
     ),
     Limit(
         "MeshConfig",

@@ -15,7 +15,7 @@ from msgspec import Struct
 from argosy.resources import proxy_start
 from argosy.resources.duration import parse_duration
 from argosy.resources.networking.destination_rule import ClientTLSSettings
-from argosy.resources.proxy_settings import GatewayTopology, ProxyHeaders
+from argosy.resources.proxy_settings import DURATIONS, ConnectionSettings, GatewayTopology, ProxyHeaders
 from argosy.resources.semantics import names, regex, tls, workload_group
 from argosy.resources.semantics.findings import Findings
 
@@ -113,6 +113,15 @@ def _start(path: str, value: dict[str, Any], findings: Findings) -> None:
             parse_duration(text or "0s")
         except ValueError as error:
             findings.error(f"{path}.{name}", str(error))
+    said = start.connection_settings or ConnectionSettings()
+    for attribute in DURATIONS:
+        try:
+            parse_duration(getattr(said, attribute) or "0s")
+        except ValueError as error:
+            field = next(
+                one.encode_name for one in msgspec.structs.fields(ConnectionSettings) if one.name == attribute
+            )
+            findings.error(f"{path}.connectionSettings.{field}", str(error))
     if start.readiness_probe is not None:
         workload_group.check_probe(f"{path}.readinessProbe", start.readiness_probe, findings)
     matcher = start.proxy_stats_matcher

@@ -6,10 +6,10 @@ from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from msgspec import Struct
 
-from argosy.model.ir import Tunnel
+from argosy.model.ir import Protocol, Tunnel
 from argosy.model.metrics import AS_USUAL, Metrics
 from argosy.translate import wire
-from argosy.translate.filters import access_log, stats
+from argosy.translate.filters import access_log, mongo_proxy, stats
 
 NAME = "envoy.filters.network.tcp_proxy"
 
@@ -40,6 +40,11 @@ class TcpProxy(Struct, frozen=True, kw_only=True):
     connections: PerConnection = AS_IT_COMES
     logs: tuple[access_log.Log, ...] = ()
     metrics: Metrics = AS_USUAL
+
+
+def network_filters(key: TcpProxy, protocol: Protocol) -> list[listener_components_pb2.Filter]:
+    """With what understands the protocol of the port."""
+    return [*mongo_proxy.network_filters(protocol, key.stat_prefix), network_filter(key)]
 
 
 def network_filter(key: TcpProxy) -> listener_components_pb2.Filter:

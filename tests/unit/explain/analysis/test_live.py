@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.explain.analysis import applied
+from argosy.explain.analysis import applied, objects
 from argosy.explain.analysis.analyze import ALL
 from argosy.explain.analysis.live import Live
 from argosy.explain.analysis.world import World, item
@@ -78,7 +78,8 @@ def ref(body: dict[str, Any]) -> tuple[str, str, str]:
 def anew(bodies: list[dict[str, Any]]) -> dict[tuple[str, str, str], list[str]]:
     """What is found by a World that was never another."""
     world = World((made for each in bodies if (made := item(each))), complete=True, now=NOW)
-    return {ref: sorted(map(str, said(applied.findings(world, about)))) for ref, about in world.items.items()}
+    found = {ref: applied.findings(world, about, (objects.warned_of,)) for ref, about in world.items.items()}
+    return {ref: sorted(map(str, said(each))) for ref, each in found.items()}
 
 
 def said(found: Any) -> list[tuple[str, str, str]]:
