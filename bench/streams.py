@@ -305,7 +305,7 @@ async def measure(count: int) -> list[Row]:
         rows = [
             (
                 f"{label}all connect for the first time, {AT_ONCE} at once",
-                f"{took:.1f} s, {server.cpu - before:.0f} ms CPU",
+                said(took, server.cpu - before, all_of_them),
                 "-",
             ),
             (f"{label}memory of the server", f"{server.memory:.0f} MB ({empty:.0f} MB without)", aim_memory),
@@ -366,7 +366,7 @@ async def everything() -> list[Row]:
     rows: list[Row] = []
     for count in SIZES:
         rows += await measure(count)
-        print(*rows, sep="\n", flush=True)
+        print(f"{count:,} streams: measured", flush=True)
     return rows + await stalled()
 
 

@@ -248,8 +248,9 @@ class Sidecar:
         record, start = self.owner.record, answer.start
         if start.patches:
             start = await self._judged(start)
-        if (record.start, record.labels) != (start, answer.labels):
-            self.owner.save(start=start, labels=answer.labels)  # for the next Envoy
+        if (record.start, record.labels, record.locality) != (start, answer.labels, answer.locality):
+            # for the next Envoy
+            self.owner.save(start=start, labels=answer.labels, locality=answer.locality)
         self._told.set()
         if self.certificate is not None:
             self.certificate.ask_for(spec.subject(self.owner.record))

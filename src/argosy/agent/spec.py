@@ -211,7 +211,7 @@ def bootstrap_of(record: Record, admin_socket: str, xds_socket: str, max_connect
         service_account=record.spec.service_account,
         address=record.address,
         labels=labels_of(record),
-        locality=record.spec.locality,
+        locality=record.locality or record.spec.locality,
         start=record.start or ProxyStart(),
         proxy=ProxyNode(
             type=record.spec.type,

@@ -105,6 +105,7 @@ class Record(Struct, frozen=True, kw_only=True):
     announced: bool = False  # the mesh was told that it may send
     start: ProxyStart | None = None  # what its Envoy is started with, as the server said last; None: not yet
     labels: dict[str, str] = {}  # of its entry; {}: those of `spec`
+    locality: str = ""  # of its entry; "": that of `spec`
 
 
 class Folder:

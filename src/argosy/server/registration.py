@@ -106,6 +106,7 @@ class Registrar:
             xds_addresses=self.servers(),
             start=start,
             labels=entry["spec"].get("labels", {}),
+            locality=entry["spec"].get("locality", ""),
             remarks=remarks,
         )
 

@@ -67,6 +67,7 @@ class Registered(Struct, frozen=True, kw_only=True, tag="registered"):
     xds_addresses: tuple[str, ...] = ()  # of all servers, this one first
     start: ProxyStart = ProxyStart()
     labels: dict[str, str] = {}  # of the entry; {}: of an older server
+    locality: str = ""  # of the entry
     remarks: tuple[str, ...] = ()  # what a person should know
 
 

@@ -261,9 +261,10 @@ def test_envoy_accepts_the_bootstrap(tmp_path: Path, start: ProxyStart) -> None:
 
 def test_labels_of_a_group_are_its_own(tmp_path: Path) -> None:
     record, _ = allocated(tmp_path)
-    member = msgspec.structs.replace(record, labels={"app": "r", "version": "v3"})
+    member = msgspec.structs.replace(record, labels={"app": "r", "version": "v3"}, locality="eu/a")
     assert spec.app_and_version(member) == ("r", "v3")
     assert bootstrap(spec.bootstrap_of(member, "/a", "/x", 1))["node"]["metadata"]["LABELS"] == member.labels
+    assert bootstrap(spec.bootstrap_of(member, "/a", "/x", 1))["node"]["locality"]["zone"] == "a"
     assert spec.own(member).canonical_service == "r"
     assert spec.register_of(member).labels == {"version": "v1"}, "what the group gives is not said as its own"
 

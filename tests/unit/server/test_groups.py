@@ -67,6 +67,7 @@ async def test_an_entry_is_made_from_the_group_and_its_own_word_has_precedence(m
         "ports": {"http": 9080},
     }
     assert body["metadata"]["labels"] == labels == answer.labels
+    assert answer.locality == "eu/a"
     annotations = body["metadata"]["annotations"]
     assert annotations["owner"] == "somebody"
     assert annotations["istio.io/autoRegistrationGroup"] == "vms"

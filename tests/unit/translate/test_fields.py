@@ -80,23 +80,22 @@ def label(body: Json) -> str:
 
 
 @cache
-def _ineffective(index: int) -> tuple[frozenset[str], frozenset[str]]:
-    """Of one object of IN_FORCE: (fields that change something, fields that do not)."""
+def _effective(index: int) -> frozenset[str]:
+    """Of one object of IN_FORCE: the fields that change something, or hold one that does."""
     body = IN_FORCE[index]
     mesh = Mesh([*written("fields_mesh.yaml"), body])
     assert (mesh.refused(), mesh.compiler.errors) == ({}, {})
     before = typed(body)
-    does: set[str] = set()
-    idle: set[str] = set()
-    for place in places(body):
-        works = any(mesh.changes(now, before) for now in mutations(body, place.path))
-        (does if works else idle).add(place.field)
-    return frozenset(does), frozenset(idle)
+    found = list(places(body))
+    work = [place for place in found if any(mesh.changes(now, before) for now in mutations(body, place.path))]
+    return frozenset(
+        place.field for place in found if any(one.path[: len(place.path)] == place.path for one in work)
+    )
 
 
 @cache
 def in_force() -> frozenset[str]:
-    running = (_ineffective(index)[0] for index in range(len(IN_FORCE)))
+    running = (_effective(index) for index in range(len(IN_FORCE)))
     return frozenset().union(*running, *(_effective_at_start(index) for index in range(len(STARTED))))
 
 
