@@ -15,6 +15,7 @@ from argosy.model.errors import LoweringError
 from argosy.model.lower_http import milliseconds
 from argosy.model.providers import Collector, FileLog, LogService, Provider, ServiceLog, Tracer, TracerKind
 from argosy.resources import providers
+from argosy.resources.semantics import format_strings
 
 _LOGS = {"envoyHttpAls": LogService.HTTP, "envoyTcpAls": LogService.TCP}
 _LOG_NAMES = {
@@ -110,7 +111,9 @@ def _tracer(one: Any) -> Tracer | None:
 
 
 def _form(written: providers.LogFormat) -> tuple[str, str]:
-    """(text, labels as JSON)."""
+    """(text, labels as JSON). What Envoy would refuse every listener for is left out."""
+    if format_strings.anywhere(written.text) or format_strings.in_any(written.labels):
+        return "", ""
     text = written.text and f"{written.text.rstrip(chr(10))}\n"
     return text, json.dumps(written.labels, sort_keys=True) if written.labels else ""
 

@@ -70,19 +70,23 @@ def _tracing(one: Tracing) -> TracingRule:
         provider=one.providers[0].name if one.providers else "",
         sampling=one.random_sampling_percentage,
         disabled=one.disable_span_reporting,
-        tags=tuple(_tag(name, tag) for name, tag in sorted(one.custom_tags.items())) or None,
+        tags=tuple(
+            made for name, tag in sorted(one.custom_tags.items()) if (made := _tag(name, tag)) is not None
+        )
+        or None,
         by_request_id=one.use_request_id_for_trace_sampling,
     )
 
 
-def _tag(name: str, tag: CustomTag) -> Tag:
+def _tag(name: str, tag: CustomTag) -> Tag | None:
+    """None for one that says nothing: Envoy would refuse the listener."""
     if tag.environment is not None:
         return Tag(name=name, environment=tag.environment.name, default=tag.environment.default_value)
     if tag.header is not None:
         return Tag(name=name, header=tag.header.name, default=tag.header.default_value)
     if tag.formatter is not None:
         return Tag(name=name, formatter=tag.formatter.value)
-    return Tag(name=name, literal=tag.literal.value if tag.literal else "")
+    return Tag(name=name, literal=tag.literal.value) if tag.literal is not None else None
 
 
 def _metrics(one: Metrics) -> tuple[MetricsRule, ...]:
