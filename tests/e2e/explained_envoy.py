@@ -1,9 +1,9 @@
 """One real Envoy that runs one configuration after another, and says what it did with each request.
 
 Its listeners stay: the application's proxy, one for each captured port, one of a gateway; what changes are clusters,
-endpoints and routes, as `translate` makes them. Upstreams are servers of this process that answer with what they got;
-which cluster Envoy chose is read from its access log. A virtual host of its own in each RouteConfiguration tells when
-a configuration is in force.
+endpoints and routes, as `translate` makes them. Upstreams are servers of this process that remember what they got
+(`explained_upstreams`); which cluster Envoy chose is read from its access log. A virtual host of its own in each
+RouteConfiguration tells when a configuration is in force.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from argosy.translate.listener_outbound import (
     outbound_proxy,
 )
 from argosy.translate.options import Options
-from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
+from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource
 from tests.e2e.explained_mesh import (
     CLIENT_NAMESPACE,
     GATEWAY_LABELS,
@@ -53,14 +53,18 @@ from tests.e2e.explained_mesh import (
     PORTS,
     SERVICES,
     VERSIONS,
+    identity_of,
 )
-from tests.e2e.translate_envoy import ENVOY, Ads, bootstrap
+from tests.e2e.explained_upstreams import Hop, Upstreams
+from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap
 from tests.ports import free_ports
 
+CALLER = "spiffe://cluster.local/ns/default/sa/client"
 GATEWAY_ROUTE = f"http.{GATEWAY_PORT}"
 MARKER = "marker.argosy.test"
 ENTRIES = ("proxy", *(f"captured {port}" for port in PORTS), "gateway")
 CONNECTIONS = 3  # of each entry
+QUIET = 10  # requests in a row after which no copy came
 REQUESTS = 150  # of a configuration
 
 Mutation = Callable[[route_pb2.RouteConfiguration], None]
@@ -71,30 +75,13 @@ class Answer:
     status: int
     location: str = ""
     body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
     got: dict[str, Any] | None = None  # what the upstream got
+    hops: list[Hop] = field(default_factory=list)  # every attempt, in order
+    shadows: list[Hop] = field(default_factory=list)
+    agent: str = ""  # by which the request is known
     cluster: str = ""  # that Envoy chose
     line: dict[str, Any] = field(default_factory=dict)  # of the access log
-
-
-# --- upstreams ------------------------------------------------------------------------------------------------------
-
-
-async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    # Cancelled is who is left when the test ends.
-    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-        while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            first, *lines = head.rstrip("\r\n").split("\r\n")
-            method, path, _ = first.split(" ", 2)
-            headers = [
-                (name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)
-            ]
-            length = next((int(value) for name, value in headers if name == "content-length"), 0)
-            await reader.readexactly(length)
-            body = json.dumps({"method": method, "path": path, "headers": headers}).encode()
-            writer.write(b"HTTP/1.1 200 OK\r\nx-echo: 1\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
-            await writer.drain()
-    writer.close()
 
 
 # --- the client -----------------------------------------------------------------------------------------------------
@@ -145,7 +132,7 @@ class Client:
         if headers.get("connection") == "close":
             self.close()
         got = json.loads(body) if "x-echo" in headers else None
-        return Answer(status, headers.get("location", ""), body, got)
+        return Answer(status, headers.get("location", ""), body, headers, got)
 
     def close(self) -> None:
         if self.streams is not None:
@@ -157,8 +144,9 @@ class Client:
 
 
 class Lab:
-    def __init__(self, folder: Path, endpoints: dict[tuple[str, str], int]) -> None:
+    def __init__(self, folder: Path, endpoints: dict[tuple[str, str], int], upstreams: Upstreams) -> None:
         self.folder = folder
+        self.upstreams = upstreams
         self.endpoints = endpoints
         self.ads = Ads(folder / "ads.sock")
         self.log = folder / "access.log"
@@ -176,6 +164,7 @@ class Lab:
         self.entries: tuple[str, ...] = ()  # that the configuration in force has routes for
         self.clusters: dict[str, frozenset[str]] = {}  # entry -> names of those that translate makes for it
         self.captured: dict[str, listener_pb2.Listener] = {}  # by name
+        self.ads.push(SECRET, upstreams.authority.secrets(CALLER, "client.test"), set())
         self.ads.push(LISTENER, {one.name: one for one in self._listeners()}, set())
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -318,7 +307,31 @@ class Lab:
                 for number, client in enumerate(self.clients[entry]):
                     group.create_task(over(client, mine[number::CONNECTIONS]))
         await self._logged(first, answers)
+        for index, answer in answers.items():
+            answer.agent = f"r{first + index}"
+            found = self.upstreams.hops.get(answer.agent, [])
+            answer.hops = [hop for hop in found if not hop.shadow]
         return [answers[index] for index in range(len(requests))]
+
+    async def shadows(self, answers: list[Answer], wanted: list[int]) -> None:
+        """Adds to the answers their copies, when those that are wanted of each are there, or are late."""
+
+        def arrived() -> bool:
+            for one in answers:
+                one.shadows = [hop for hop in self.upstreams.hops.get(one.agent, []) if hop.shadow]
+            return all(len(one.shadows) >= number for one, number in zip(answers, wanted, strict=True))
+
+        with contextlib.suppress(AssertionError):
+            await _until(arrived, "copies arrive", 5)
+        quiet, before = 0, -1
+        while (
+            quiet < QUIET
+        ):  # one that nobody wants is on its way as others are: Envoy and upstreams have the turn
+            await self.clients[ENTRIES[0]][0].send(Request(authority=MARKER), "marker")
+            now = sum(map(len, self.upstreams.hops.values()))
+            quiet, before = quiet + 1 if now == before else 0, now
+        arrived()
+        self.upstreams.hops.clear()
 
     async def tunnels(self, requests: list[Request]) -> list[Answer]:
         """What CONNECT answers, and which cluster it led to."""
@@ -399,12 +412,13 @@ async def _until(condition: Callable[[], Any], what: str, timeout: float = 60) -
 @contextlib.asynccontextmanager
 async def lab(folder: Path) -> AsyncIterator[Lab]:
     async with contextlib.AsyncExitStack() as stack:
+        upstreams = Upstreams(Authority())
         endpoints: dict[tuple[str, str], int] = {}
         for name in SERVICES:
             for version in VERSIONS:
-                server = await stack.enter_async_context(await asyncio.start_server(_echo, "127.0.0.1", 0))
-                endpoints[name, version] = int(server.sockets[0].getsockname()[1])
-        found = Lab(folder, endpoints)
+                port = await stack.enter_async_context(upstreams.one(folder, identity_of(name)))
+                endpoints[name, version] = port
+        found = Lab(folder, endpoints, upstreams)
         try:
             yield found
         finally:

@@ -316,13 +316,16 @@ class Authority:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
 
+    def pem(self) -> bytes:
+        return self.root.public_bytes(serialization.Encoding.PEM)
+
     def secrets(self, identity: str, dns: str) -> dict[str, Resource]:
         own = secret_pb2.Secret(name="default")
         chain, key = self.issue(identity, dns)
         own.tls_certificate.certificate_chain.inline_bytes = chain
         own.tls_certificate.private_key.inline_bytes = key
         roots = secret_pb2.Secret(name="ROOTCA")
-        roots.validation_context.trusted_ca.inline_bytes = self.root.public_bytes(serialization.Encoding.PEM)
+        roots.validation_context.trusted_ca.inline_bytes = self.pem()
         return {one.name: resource(one.name, one) for one in (own, roots)}
 
 

@@ -13,8 +13,8 @@ from tests.e2e.explained_mesh import (
     PORTS,
     SERVICES,
     VERSIONS,
-    Generator,
 )
+from tests.e2e.explained_requests import Generator
 from tests.unit.model.written import obj, service, snapshot
 
 ENDPOINTS = {(name, version): 1 for name in SERVICES for version in VERSIONS}
