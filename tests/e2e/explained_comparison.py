@@ -105,6 +105,7 @@ def _structure(envoy: Lab, seed: int, evaluators: dict[str, Evaluator]) -> Itera
                         seed, entry, f"cluster {name} is there: {name in made}; said: {state.missing}"
                     )
     yield from _edges(seed, evaluators["gateway"])
+    yield from _passed_on(envoy, seed, evaluators["gateway"])
     captured = evaluators[ENTRIES[1]].side
     assert isinstance(captured, Outbound)
     if expected := envoy.captured.keys() ^ {f"{address}_{port}" for address, port in captured.captured()}:
@@ -148,6 +149,30 @@ def _edges(seed: int, evaluator: Evaluator) -> Iterable[Difference]:
                     yield Difference(
                         seed, "gateway", request, expected, Answer(0), f"leads to {chain.clusters}"
                     )
+
+
+def _passed_on(envoy: Lab, seed: int, evaluator: Evaluator) -> Iterable[Difference]:
+    """Which clusters a gateway has for the server names of mesh clients, and who is in them."""
+    reader, scope = evaluator.view.reader, evaluator.view.scope
+    ports = [
+        listener.port
+        for listener in reader.gateway_listeners(scope)
+        for server in listener.servers
+        if server.tls is not None and server.tls.mode is ir.ServerTlsMode.AUTO_PASSTHROUGH
+    ]
+    made = {name for name in envoy.clusters["gateway"] if names.is_sni(name)}
+    if made and not ports:
+        yield _difference(seed, "gateway", f"clusters {sorted(made)} without a server")
+    known = {one for each in envoy.clusters.values() for one in each if one.startswith("outbound|")}
+    for name in sorted(made | {names.sni(*names.of_outbound(one)) for one in known}) if ports else ():
+        state = destinations.by_server_name(evaluator.view, name)
+        if state is None or bool(state.missing) == (name in made):
+            yield _difference(seed, "gateway", f"cluster {name} is there: {name in made}; said: {state}")
+            continue
+        envoy.tally["passed on"] += name in made
+        sent = envoy.addresses.get(name, frozenset())
+        if said := {one.address for one in state.endpoints if one.healthy} ^ sent:
+            yield _difference(seed, "gateway", f"{name}: endpoints {sorted(said)} are only on one side")
 
 
 def _chains(listener: listener_pb2.Listener) -> Iterable[tuple[Spoken, str, set[str]]]:

@@ -20,6 +20,8 @@ from typing import Any
 
 import httpx
 import msgspec
+from envoy.config.core.v3 import health_check_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.service.discovery.v3 import discovery_pb2
@@ -45,16 +47,8 @@ from argosy.translate.listener_outbound import (
 )
 from argosy.translate.options import Options
 from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource
-from tests.e2e.explained_mesh import (
-    CLIENT_NAMESPACE,
-    GATEWAY_LABELS,
-    GATEWAY_PORT,
-    LABELS,
-    PORTS,
-    SERVICES,
-    VERSIONS,
-    identity_of,
-)
+from tests.e2e.explained_edges import GATEWAY_LABELS, GATEWAY_PORT, PORTS
+from tests.e2e.explained_mesh import CLIENT_NAMESPACE, LABELS, SERVICES, VERSIONS, identity_of
 from tests.e2e.explained_upstreams import Hop, Upstreams
 from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap
 from tests.ports import free_ports
@@ -163,6 +157,7 @@ class Lab:
         self.tally: Counter[str] = Counter()  # of verdicts that were compared, and of answers of upstreams
         self.entries: tuple[str, ...] = ()  # that the configuration in force has routes for
         self.clusters: dict[str, frozenset[str]] = {}  # entry -> names of those that translate makes for it
+        self.addresses: dict[str, frozenset[str]] = {}  # of the healthy endpoints, by ClusterLoadAssignment
         self.captured: dict[str, listener_pb2.Listener] = {}  # by name
         self.ads.push(SECRET, upstreams.authority.secrets(CALLER, "client.test"), set())
         self.ads.push(LISTENER, {one.name: one for one in self._listeners()}, set())
@@ -257,6 +252,7 @@ class Lab:
                     name: listener_pb2.Listener.FromString(_value(made)) for name, made in listeners.items()
                 }
         assert not compiler.errors, compiler.errors
+        self.addresses = {name: _healthy(made) for name, made in found[ENDPOINT].items()}
         routes = found[ROUTE]
         expected = (names.HTTP_PROXY, *map(str, PORTS), GATEWAY_ROUTE)
         self.entries = tuple(entry for entry, name in zip(ENTRIES, expected, strict=True) if name in routes)
@@ -385,6 +381,16 @@ def scope_at(snapshot: Snapshot, entry: str) -> Scope:
         interception=Interception.REDIRECT if entry.startswith("captured") else Interception.EXPLICIT,
         namespace=CLIENT_NAMESPACE,
         labels=GATEWAY_LABELS if gateway else LABELS,
+    )
+
+
+def _healthy(made: Resource) -> frozenset[str]:
+    assignment = endpoint_pb2.ClusterLoadAssignment.FromString(_value(made))
+    return frozenset(
+        f"{one.endpoint.address.socket_address.address}:{one.endpoint.address.socket_address.port_value}"
+        for locality in assignment.endpoints
+        for one in locality.lb_endpoints
+        if one.health_status in (health_check_pb2.UNKNOWN, health_check_pb2.HEALTHY)
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,15 +10,19 @@ from argosy.model.ir import Protocol
 from argosy.model.snapshot import Snapshot
 from argosy.resources.kinds import decode
 from argosy.resources.validation import validate
+from tests.e2e.explained_edges import (
+    GATEWAY_PORT,
+    PORTS,
+    SUFFIX,
+    TCP_PORT,
+    TLS_PORT,
+    Edges,
+    written,
+)
 
-PORTS = (80, 9080)
-TCP_PORT, TLS_PORT = 6379, 8443
-GATEWAY_PORT = 8080
 VERSIONS = ("v1", "v2", "v3")
 SERVICES = ("alpha", "beta", "gamma", "delta")
-SUFFIX = "svc.cluster.local"
 LABELS = (("app", "client"), ("tier", "front"))
-GATEWAY_LABELS = (("istio", "ingress"),)
 CLIENT_NAMESPACE = "default"
 
 PATHS = ("/", "/a", "/a/", "/a/b", "/A", "/ab", "/b", "/a/1", "/a/12", "/b/c/d", "/Ab/c", "/long/path/x.html")
@@ -65,21 +68,7 @@ class Mesh:
     refused: int = 0
 
 
-class Configurations:
-    def __init__(self, seed: int, endpoints: dict[tuple[str, str], int]) -> None:
-        """`endpoints`: (service, version) -> port on the loopback where it answers."""
-        self.random = random.Random(seed)
-        self.endpoints = endpoints
-
-    def one(self, *items: Any) -> Any:
-        return self.random.choice(items)
-
-    def chance(self, percent: int) -> bool:
-        return self.random.randrange(100) < percent
-
-    def some(self, items: tuple[Any, ...], least: int, most: int) -> list[Any]:
-        return self.random.sample(items, min(self.random.randint(least, most), len(items)))
-
+class Configurations(Edges):
     # --- configuration ----------------------------------------------------------------------------------------------
 
     def mesh(self) -> Mesh:
@@ -184,7 +173,7 @@ class Configurations:
         if self.chance(10):
             spec["exportTo"] = [self.one(".", "other", "*")]
         namespace = self.one("default", "default", "default", "other")
-        return _object("VirtualService", name, namespace, spec)
+        return written("VirtualService", name, namespace, spec)
 
     def _l4(self, match: dict[str, Any] | None) -> dict[str, Any]:
         if match is not None and self.chance(20):
@@ -210,7 +199,7 @@ class Configurations:
             rule.setdefault("route", [{"destination": {"host": "beta"}}] if "redirect" not in rule else [])
             if not rule["route"] or "directResponse" in rule:
                 rule.pop("route")
-        return _object("VirtualService", "delegate", "default", {"http": rules})
+        return written("VirtualService", "delegate", "default", {"http": rules})
 
     def _rule(self, number: int) -> dict[str, Any]:
         rule: dict[str, Any] = {"name": f"r{number}"}
@@ -434,62 +423,4 @@ class Configurations:
             )
         if self.chance(15):
             spec["exportTo"] = [self.one(".", "*", "other")]
-        return _object("DestinationRule", name, self.one("default", "default", "other"), spec)
-
-    def _gateway(self, name: str) -> dict[str, Any]:
-        servers = []
-        for number in range(self.random.randint(1, 2)):
-            server: dict[str, Any] = {
-                "port": {"number": GATEWAY_PORT, "name": f"http-{number}", "protocol": "HTTP"},
-                "hosts": self.one(
-                    ["*"],
-                    ["*.test"],
-                    ["default/*"],
-                    ["other/*"],
-                    [f"*.{SUFFIX}"],
-                    ["only.test", "./*.example.test"],
-                ),
-            }
-            if self.chance(10):
-                server["tls"] = {"httpsRedirect": True}
-            servers.append(server)
-        for port, protocol in ((8443, "TLS"), (9000, "TCP")):
-            if self.chance(40):
-                other: dict[str, Any] = {
-                    "port": {"number": port, "name": f"{protocol.lower()}-{name}", "protocol": protocol},
-                    "hosts": self.one(["*"], ["*.test"], [f"*.{SUFFIX}"], ["default/*"]),
-                }
-                if protocol == "TLS":
-                    other["tls"] = {"mode": "PASSTHROUGH"}
-                servers.append(other)
-        return _object("Gateway", name, "default", {"selector": dict(GATEWAY_LABELS), "servers": servers})
-
-    def _sidecar(self) -> dict[str, Any]:
-        """It holds for the sender, or for everybody in its namespace."""
-        egress: list[dict[str, Any]] = [{"hosts": self._imported()}]
-        if self.chance(40):
-            port = {"number": self.one(*PORTS, TCP_PORT), "name": "p", "protocol": self.one("HTTP", "TCP")}
-            egress.append({"port": port, "hosts": self._imported()})
-        spec: dict[str, Any] = {"egress": egress}
-        if self.chance(50):
-            spec["workloadSelector"] = {"labels": {"app": self.one("client", "client", "other")}}
-        if self.chance(40):
-            spec["outboundTrafficPolicy"] = {"mode": self.one("REGISTRY_ONLY", "ALLOW_ANY")}
-        return _object("Sidecar", "sidecar", "default", spec)
-
-    def _imported(self) -> list[str]:
-        return [
-            str(one)
-            for one in self.some(
-                ("./*", "*/*", "other/*", f"default/alpha.default.{SUFFIX}", f"*/beta.default.{SUFFIX}", "./only.test",
-                 "*/*.example.test", f"~default/alpha.default.{SUFFIX}", "~*/*"), 1, 3)
-        ]  # fmt: skip
-
-
-def _object(kind: str, name: str, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": kind,
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": spec,
-    }
+        return written("DestinationRule", name, self.one("default", "default", "other"), spec)

@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from argosy.explain.request import Request, Spoken
-from tests.e2e.explained_mesh import (
-    GATEWAY_PORT,
-    HEADERS,
-    PATHS,
-    PORTS,
-    REGEXES,
-    SUFFIX,
-    VALUES,
-    Configurations,
-    Mesh,
-)
+from tests.e2e.explained_edges import GATEWAY_PORT, PORTS, SUFFIX
+from tests.e2e.explained_mesh import HEADERS, PATHS, REGEXES, VALUES, Configurations, Mesh
 from tests.e2e.explained_upstreams import FAILS
 
 

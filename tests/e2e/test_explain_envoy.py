@@ -12,8 +12,9 @@ from envoy.config.route.v3.route_components_pb2 import RouteAction
 from msgspec.structs import replace
 
 from argosy.explain import destination, http, matching
-from argosy.explain.outcome import Retries
-from argosy.model.ir import MatchKind, RetryPolicy, StringMatch
+from argosy.explain.outcome import ClusterState, Retries
+from argosy.explain.view import View
+from argosy.model.ir import Destination, MatchKind, RetryPolicy, StringMatch
 from tests.e2e.explained_comparison import compared, none_differs
 from tests.e2e.explained_envoy import REQUESTS, Lab, Mutation, lab
 
@@ -79,7 +80,18 @@ def _everything_in_plaintext(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(destination, "_to", lambda view, service, policy, mode: "plaintext")
 
 
+def _everybody_takes_mesh_tls(patch: pytest.MonkeyPatch) -> None:
+    right = destination.cluster
+
+    def wrong(view: View, to: Destination) -> ClusterState:
+        found = right(view, to)
+        return replace(found, endpoints=tuple(replace(one, mode="PERMISSIVE") for one in found.endpoints))
+
+    patch.setattr(destination, "cluster", wrong)
+
+
 EVALUATOR = (
+    _everybody_takes_mesh_tls,
     _prefix_in_any_case,
     _copies_forgotten,
     _one_try_more,
