@@ -18,6 +18,7 @@ from argosy.explain.outcome import Answered, ClusterState, Forwarded, Redirected
 from argosy.explain.request import Request, Spoken
 from argosy.model import ir
 from argosy.translate import edge, names
+from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT
 from tests.e2e.explained_envoy import CALLER, ENTRIES, REQUESTS, Answer, Lab, scope_at
 from tests.e2e.explained_mesh import ORIGINATED, SENT_BACK, Mesh
 from tests.e2e.explained_requests import Generator
@@ -95,6 +96,8 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
 def _structure(envoy: Lab, seed: int, evaluators: dict[str, Evaluator]) -> Iterable[Difference]:
     """Which clusters and captured listeners there are, and where the latter lead what is not HTTP."""
     for entry, evaluator in evaluators.items():
+        if entry == "bound":  # of the same sidecar as the application's proxy
+            continue
         made = envoy.clusters[entry.partition(" ")[0]]
         for name in sorted({name for each in envoy.clusters.values() for name in each}):
             if name.startswith("outbound|"):
@@ -247,6 +250,8 @@ def _request(generator: Generator, mesh: Mesh, entries: tuple[str, ...]) -> tupl
     request = generator.request(mesh, entry.partition(" ")[0])
     if entry.startswith("captured"):
         request = msgspec.structs.replace(request, port=int(entry.partition(" ")[2]))
+    if entry == "bound":
+        request = msgspec.structs.replace(request, address=BOUND_ADDRESS, port=BOUND_PORT)
     return entry, request
 
 

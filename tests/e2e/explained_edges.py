@@ -10,6 +10,8 @@ GATEWAY_LABELS = (("istio", "ingress"),)
 GATEWAY_PORT = 8080
 TCP_PORT, TLS_PORT = 6379, 8443
 PORTS = (80, 9080)
+BOUND_ADDRESS, BOUND_PORT = "127.0.0.2", 9080
+"""That a Sidecar listens on by itself."""
 
 
 class Dice:
@@ -75,6 +77,10 @@ class Edges(Dice):
         if self.chance(40):
             port = {"number": self.one(*PORTS, TCP_PORT), "name": "p", "protocol": self.one("HTTP", "TCP")}
             egress.append({"port": port, "hosts": self._imported()})
+        if self.chance(70):
+            port = {"number": BOUND_PORT, "name": "own", "protocol": "HTTP"}
+            own = {"port": port, "bind": BOUND_ADDRESS, "captureMode": "NONE", "hosts": self._imported()}
+            egress.insert(0, own)
         spec: dict[str, Any] = {"egress": egress}
         if self.chance(50):
             spec["workloadSelector"] = {"labels": {"app": self.one("client", "client", "other")}}

@@ -33,6 +33,7 @@ from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.translate import names
 from argosy.translate.compiler import Compiler
+from argosy.translate.egress import BoundEgressKey, bound_egress
 from argosy.translate.filters.access_log import Log
 from argosy.translate.generator import resource
 from argosy.translate.http_or_tcp import Handling
@@ -47,7 +48,7 @@ from argosy.translate.listener_outbound import (
 )
 from argosy.translate.options import Options
 from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource
-from tests.e2e.explained_edges import GATEWAY_LABELS, GATEWAY_PORT, PORTS
+from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT, GATEWAY_LABELS, GATEWAY_PORT, PORTS
 from tests.e2e.explained_mesh import CLIENT_NAMESPACE, LABELS, SERVICES, VERSIONS, identity_of
 from tests.e2e.explained_upstreams import Hop, Upstreams
 from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap
@@ -56,7 +57,8 @@ from tests.ports import free_ports
 CALLER = "spiffe://cluster.local/ns/default/sa/client"
 GATEWAY_ROUTE = f"http.{GATEWAY_PORT}"
 MARKER = "marker.argosy.test"
-ENTRIES = ("proxy", *(f"captured {port}" for port in PORTS), "gateway")
+ENTRIES = ("proxy", *(f"captured {port}" for port in PORTS), "gateway", "bound")
+BOUND_ROUTE = f"{BOUND_ADDRESS}_{BOUND_PORT}"
 CONNECTIONS = 3  # of each entry
 QUIET = 10  # requests in a row after which no copy came
 REQUESTS = 150  # of a configuration
@@ -176,6 +178,15 @@ class Lab:
                 options=options,
             )
         )
+        yield bound_egress(
+            BoundEgressKey(
+                listener=BOUND_ROUTE,
+                address="127.0.0.1",
+                port=self.bound["bound"],
+                http=True,
+                options=options,
+            )
+        )
         for port in PORTS:
             made = captured_listener(
                 CapturedListenerKey(address="127.0.0.1", port=port, handling=Handling.HTTP, options=options)
@@ -249,12 +260,14 @@ class Lab:
             if entry == "captured":
                 listeners = view.resources.get(LISTENER, {})
                 self.captured = {
-                    name: listener_pb2.Listener.FromString(_value(made)) for name, made in listeners.items()
+                    name: listener_pb2.Listener.FromString(_value(made))
+                    for name, made in listeners.items()
+                    if name != BOUND_ROUTE
                 }
         assert not compiler.errors, compiler.errors
         self.addresses = {name: _healthy(made) for name, made in found[ENDPOINT].items()}
         routes = found[ROUTE]
-        expected = (names.HTTP_PROXY, *map(str, PORTS), GATEWAY_ROUTE)
+        expected = (names.HTTP_PROXY, *map(str, PORTS), GATEWAY_ROUTE, BOUND_ROUTE)
         self.entries = tuple(entry for entry, name in zip(ENTRIES, expected, strict=True) if name in routes)
         found[ROUTE] = {name: self._marked(name, routes.get(name)) for name in expected}
         return found

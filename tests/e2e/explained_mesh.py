@@ -84,7 +84,7 @@ class Configurations(Edges):
             self._put(mesh, self._destination_rule(f"dr-{number}"))
         for number in range(self.random.randint(0, 2)):
             self._put(mesh, self._gateway(f"gw-{number}"))
-        if self.chance(25):
+        if self.chance(35):
             self._put(mesh, self._sidecar())
         return mesh
 

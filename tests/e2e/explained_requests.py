@@ -106,7 +106,7 @@ class Generator(Configurations):
                 full = host = str(self.one(*covered))
             host = host.replace("*", str(self.one("a", "a.b", "alpha")), 1)
         service = mesh.snapshot.services.get(full)
-        if entry == "proxy" and self.chance(85):
+        if entry in ("proxy", "bound") and self.chance(85):
             port = self.one(*service.ports).number if service is not None else 80
         if host.endswith(SUFFIX) and self.chance(30):
             host = host.removesuffix(f".{SUFFIX}")
@@ -114,7 +114,7 @@ class Generator(Configurations):
             host = host.upper()
         if self.chance(4):
             host = str(self.one("unknown.invalid", "127.0.0.1", "127.1.0.0"))
-        with_port = {"proxy": 85, "captured": 25, "gateway": 25}[entry]
+        with_port = {"proxy": 85, "bound": 50}.get(entry, 25)
         return f"{host}:{port}" if self.chance(with_port) else host
 
     def _fitting(

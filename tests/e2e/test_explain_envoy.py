@@ -11,10 +11,11 @@ from envoy.config.route.v3 import route_pb2
 from envoy.config.route.v3.route_components_pb2 import RouteAction
 from msgspec.structs import replace
 
-from argosy.explain import destination, http, matching
+from argosy.explain import bound, destination, http, matching
 from argosy.explain.outcome import ClusterState, Retries
 from argosy.explain.view import View
 from argosy.model.ir import Destination, MatchKind, RetryPolicy, StringMatch
+from argosy.model.sidecars import imports
 from tests.e2e.explained_comparison import compared, none_differs
 from tests.e2e.explained_envoy import REQUESTS, Lab, Mutation, lab
 
@@ -90,7 +91,16 @@ def _everybody_takes_mesh_tls(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(destination, "cluster", wrong)
 
 
+def _every_host_at_a_bound_listener(patch: pytest.MonkeyPatch) -> None:
+    right = bound.imported
+    everything = imports(("*/*",), "")
+    patch.setattr(
+        bound, "imported", lambda view, listener: right(view, replace(listener, imports=everything))
+    )
+
+
 EVALUATOR = (
+    _every_host_at_a_bound_listener,
     _everybody_takes_mesh_tls,
     _prefix_in_any_case,
     _copies_forgotten,
