@@ -1,4 +1,4 @@
-"""The rules of HTTP routes of VirtualServices: each row is what is written, the field that is wrong, and a word of why."""
+"""The rules of HTTP routes: each row is what is written, the field that is wrong, and a word of why."""
 
 from collections.abc import Callable
 from typing import Any

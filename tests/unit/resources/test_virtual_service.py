@@ -1,5 +1,5 @@
-"""The rules of VirtualService but for its HTTP routes (test_http_routes.py): each row is what is written, the field that
-is wrong, and a word of why."""
+"""The rules of VirtualService but for its HTTP routes (test_http_routes.py): each row is what is written, the field
+that is wrong, and a word of why."""
 
 from collections.abc import Callable
 from typing import Any
