@@ -9,7 +9,7 @@ import os
 import platform
 from pathlib import Path
 
-NAMES = ("api", "demo_start", "apply_live", "compile", "store", "two_hops", "footprint")
+NAMES = ("api", "demo_start", "apply_live", "compile", "routes", "streams", "store", "two_hops", "footprint")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 
@@ -51,6 +51,7 @@ def write(sections: dict[str, str]) -> None:
 
 
 def main() -> None:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when gRPC is imported, which the benchmarks do
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", default=list(NAMES), help=", ".join(NAMES))
     parser.add_argument("--write", action="store_true", help="keep the results in bench/RESULTS.md")

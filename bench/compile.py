@@ -1,39 +1,75 @@
-"""What does a full compile cost at 1,000 services of 10 endpoints each, and one change of each kind, in time and bytes?
+"""What does a compile cost at 1,000 to 10,000 services of ten endpoints each, and one change, in time and bytes?
 
-The pipeline as it runs in the server, without I/O: stored objects in, resources in the views of one sidecar out. Bytes
-are what that sidecar would be sent. Times are CPU time of this process, of the changes the median of several.
+The pipeline as it runs in the server, without I/O: stored objects in, resources in the views of five classes of proxies
+out. A tenth of the services has a VirtualService and a DestinationRule. Times are CPU time of this process, of changes
+the median of several; bytes are what one proxy of each class would be sent, all five together. What grows with the mesh
+shows in the curve: the same change at every size, divided by what it costs at the smallest.
 """
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
+from google.protobuf.struct_pb2 import Struct as PbStruct
+from msgspec import Struct
 
 from argosy.identity.names import Identity, Peer
 from argosy.model import ir
 from argosy.resources.kinds import kind_of
-from argosy.server import entries
+from argosy.server import collecting, entries
 from argosy.server.proxies import ProxySession
 from argosy.server.reconcile import Reconciler
 from argosy.store.base import Event, EventType, Key, Listing, Stored
+from argosy.translate.resource import ROUTE
+from argosy.xds.node import METADATA_KEY, ProxyNode
 from argosy.xds.registration import Port, Register
 from argosy.xds.wire import Node
 
 Row = tuple[str, str, str]
-SERVICES, ENDPOINTS = 1_000, 10
-TURNS = 20
+SIZES, ENDPOINTS, RULES = (100, 1_000, 5_000, 10_000), 10, 10
+"""Services; endpoints of each; one in so many has a VirtualService and a DestinationRule."""
+AIMS = {1_000: (300, 5), 10_000: (4_000, 10)}
+"""Services -> milliseconds for a view, and for a change."""
+TURNS = 11
 NOW = 1_000.0
-PEER = Peer(
-    identity=Identity(
-        trust_domain="cluster.local", namespace="default", service_account="me", workload="me-1"
-    ),
-    not_before=0,
-    not_after=2 * NOW,
+CHANGED = 50
+
+
+class Kind(Struct, frozen=True):
+    """A class of proxies: those of one see the same."""
+
+    type: str
+    interception: str
+    namespace: str
+
+
+VIEWS = (
+    Kind("sidecar", "explicit", "default"),
+    Kind("sidecar", "redirect", "default"),
+    Kind("sidecar", "explicit", "shop"),
+    Kind("sidecar", "redirect", "shop"),
+    Kind("router", "redirect", "default"),
 )
+NEW_VIEW = Kind("sidecar", "explicit", "later")
+
+
+def node(kind: Kind) -> Node:
+    described = ProxyNode(type=kind.type, interception=kind.interception, outbound_port=15_001)
+    metadata = PbStruct()
+    metadata.update({METADATA_KEY: msgspec.to_builtins(described, str_keys=True)})
+    return Node(id="me", metadata=metadata)
+
+
+def peer(kind: Kind, workload: str) -> Peer:
+    identity = Identity(
+        trust_domain="cluster.local", namespace=kind.namespace, service_account="me", workload=workload
+    )
+    return Peer(identity=identity, not_before=0, not_after=2 * NOW)
 
 
 class Mesh:
@@ -54,9 +90,12 @@ class Mesh:
         events = [Event(EventType.MODIFIED, self.stored(body)) for body in bodies]
         return lambda: self.reconciler.apply(events)
 
+    def proxy(self, kind: Kind, workload: str) -> ProxySession:
+        return self.reconciler.proxies.session(node(kind), peer(kind, workload))
+
 
 def registered(number: int, replica: int, bind: int = 21_000) -> Register:
-    service = f"service-{number:04}"
+    service = f"service-{number:05}"
     return Register(
         workload=f"{service}-v{replica}",
         namespace="default",
@@ -72,58 +111,76 @@ def endpoint(number: int, replica: int, bind: int = 21_000) -> Any:
     return entries.with_health(body, "True", "Announced", "", NOW)
 
 
-def objects() -> Iterator[Any]:
-    for number in range(SERVICES):
-        yield entries.service(registered(number, 0), NOW)
-        for replica in range(ENDPOINTS):
-            yield endpoint(number, replica)
-
-
-def istio(kind: str, spec: dict[str, Any]) -> Any:
-    metadata = {"name": "changed", "namespace": "default"}
+def istio(kind: str, name: str, spec: dict[str, Any]) -> Any:
+    metadata = {"name": name, "namespace": "default"}
     return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
-def virtual_service(turn: int) -> Any:
-    route = {"route": [{"destination": {"host": "service-0500"}}], "timeout": f"{turn + 1}s"}
-    return istio("VirtualService", {"hosts": ["service-0500"], "http": [route]})
+def virtual_service(number: int, turn: int = 0) -> Any:
+    host = f"service-{number:05}"
+    route = {"route": [{"destination": {"host": host}}], "timeout": f"{turn + 1}s"}
+    return istio("VirtualService", host, {"hosts": [host], "http": [route]})
 
 
-def destination_rule(turn: int) -> Any:
+def destination_rule(number: int, turn: int = 0) -> Any:
+    host = f"service-{number:05}"
     pool = {"tcp": {"maxConnections": turn + 1}}
-    return istio("DestinationRule", {"host": "service-0500", "trafficPolicy": {"connectionPool": pool}})
+    return istio("DestinationRule", host, {"host": host, "trafficPolicy": {"connectionPool": pool}})
+
+
+def objects(size: int) -> Iterator[Any]:
+    for number in range(size):
+        yield entries.service(registered(number, 0), NOW)
+        for replica in range(ENDPOINTS):
+            yield endpoint(number, replica)
+        if number % RULES == 0:
+            yield virtual_service(number)
+            yield destination_rule(number)
 
 
 def new_service(turn: int) -> tuple[Any, Any]:
-    number = SERVICES + turn
+    number = 20_000 + turn
     return entries.service(registered(number, 0), NOW), endpoint(number, 0)
 
 
 CHANGES: dict[str, Callable[[int], tuple[Any, ...]]] = {
-    "one endpoint moves": lambda turn: (endpoint(500, 0, 22_000 + turn),),
-    "one DestinationRule changes": lambda turn: (destination_rule(turn),),
-    "one VirtualService changes": lambda turn: (virtual_service(turn),),
+    "one endpoint moves": lambda turn: (endpoint(CHANGED, 0, 22_000 + turn),),
+    "one DestinationRule changes": lambda turn: (destination_rule(CHANGED, turn),),
+    "one VirtualService changes": lambda turn: (virtual_service(CHANGED, turn),),
     "one service comes": new_service,
 }
 
 
 class Sizes:
-    """Bytes of the resources in a sidecar's views that it does not hold yet."""
+    """Bytes of the resources in a proxy's views that it does not hold yet: routes, and all others."""
 
     def __init__(self, session: ProxySession) -> None:
         self.session = session
         self.held: dict[tuple[str, str], str] = {}
 
-    def new(self) -> int:
-        found = 0
+    def new(self) -> tuple[int, int]:
+        found, routes = 0, 0
         for view in self.session.held.layers:
             for type_url in view.types():
-                for name in view.names(type_url):
-                    resource = view.get(type_url, name)
-                    if resource is not None and self.held.get((type_url, name)) != resource.version:
-                        self.held[type_url, name] = resource.version
+                for resource in view.resources(type_url):
+                    if self.held.get((type_url, resource.name)) != resource.version:
+                        self.held[type_url, resource.name] = resource.version
                         found += len(resource.frame)
-        return found
+                        routes += len(resource.frame) if type_url == ROUTE else 0
+        return routes, found - routes
+
+
+class Measured(Struct):
+    milliseconds: float
+    routes: float = 0  # bytes
+    others: float = 0
+
+    def __str__(self) -> str:
+        return f"{self.milliseconds:.1f} ms, {_size(self.others)} + routes {_size(self.routes)}"
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
 def milliseconds(work: Callable[[], object]) -> float:
@@ -132,27 +189,64 @@ def milliseconds(work: Callable[[], object]) -> float:
     return (time.process_time() - began) * 1000
 
 
-def run() -> list[Row]:
+def at(size: int) -> tuple[list[Row], dict[str, Measured]]:
+    """The rows of one size, and of the changes what they cost."""
     mesh = Mesh()
-    listing = Listing(tuple(mesh.stored(body) for body in objects()), mesh.revision)
-    taken_in = milliseconds(lambda: mesh.reconciler.replace(listing))
+    listing = Listing(tuple(mesh.stored(body) for body in objects(size)), mesh.revision)
+    gc.collect()
+    with collecting.paused():  # this and the next as in the server's loop
+        taken_in = milliseconds(lambda: mesh.reconciler.replace(listing))
+    gc.freeze()
     sessions: list[ProxySession] = []
-    compiled = milliseconds(lambda: sessions.append(mesh.reconciler.proxies.session(Node(id="me"), PEER)))
-    sizes = Sizes(sessions[0])
+    each = [milliseconds(lambda: sessions.append(mesh.proxy(kind, "me-1"))) for kind in VIEWS]  # noqa: B023
+    sizes = [Sizes(session) for session in sessions]
+    sent = [sum(one.new()) for one in sizes]
+    full, change = (f"{value:,} ms" for value in AIMS[size]) if size in AIMS else ("-", "-")
+    label = f"{size:,} services: "
+    listed = " / ".join(f"{value:.0f}" for value in each)
     rows = [
-        (f"take in {len(listing.items)} stored objects", f"{taken_in:.0f} ms", "-"),
-        ("compile everything for a first sidecar", f"{compiled:.0f} ms, {sizes.new() / 1e6:.1f} MB", "-"),
+        (f"{label}take in {len(listing.items):,} stored objects", f"{taken_in:.0f} ms", "-"),
+        (f"{label}compile five views one after the other, each", f"{listed} ms", full),
+        (f"{label}… bytes of the first", f"{_size(sent[0])}", "-"),
     ]
-    second = msgspec.structs.replace(PEER, identity=msgspec.structs.replace(PEER.identity, workload="me-2"))
-    again = milliseconds(lambda: mesh.reconciler.proxies.session(Node(id="me"), second))
-    rows.append(("the same for a second one of its scope", f"{again:.1f} ms", "-"))
-    for name, change in CHANGES.items():
-        mesh.put(*change(0))()
-        sizes.new()
-        took, sent = [], []
+    known = statistics.median(
+        milliseconds(lambda: mesh.proxy(VIEWS[0], f"me-{turn + 2}"))  # noqa: B023
+        for turn in range(TURNS)
+    )
+    rows.append((f"{label}one new proxy of a known view", f"{known:.1f} ms", change))
+    costs: dict[str, Measured] = {}
+    for name, make in CHANGES.items():
+        mesh.put(*make(0))()
+        for one in sizes:
+            one.new()
+        found = []
         for turn in range(1, TURNS + 1):
-            took.append(milliseconds(mesh.put(*change(turn))))
-            sent.append(sizes.new())
-        rows.append((name, f"{statistics.median(took):.1f} ms, {statistics.median(sent) / 1e3:.1f} kB", "-"))
+            took = milliseconds(mesh.put(*make(turn)))
+            new = [one.new() for one in sizes]
+            found.append(Measured(took, sum(routes for routes, _ in new), sum(rest for _, rest in new)))
+        costs[name] = Measured(
+            *(
+                statistics.median(getattr(one, field) for one in found)
+                for field in ("milliseconds", "routes", "others")
+            )
+        )
+        rows.append((f"{label}{name}", str(costs[name]), change))
+    fresh = milliseconds(lambda: mesh.proxy(NEW_VIEW, "me-1"))
+    rows.append((f"{label}one new proxy of a new view", f"{fresh:.0f} ms", full))
     assert not mesh.reconciler.compiler.errors
+    gc.unfreeze()
+    return rows, costs
+
+
+def run() -> list[Row]:
+    rows: list[Row] = []
+    curves: dict[int, dict[str, Measured]] = {}
+    for size in SIZES:
+        found, curves[size] = at(size)
+        rows += found
+        gc.collect()
+    for name in CHANGES:
+        first = curves[SIZES[0]][name]
+        ratios = " / ".join(f"{curves[size][name].milliseconds / first.milliseconds:.1f}" for size in SIZES)
+        rows.append((f"curve: {name}, at {' / '.join(f'{size:,}' for size in SIZES)}", ratios, "2"))
     return rows

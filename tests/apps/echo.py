@@ -70,6 +70,7 @@ class Http:
             "method": method,
             "path": path,
             "headers": headers,
+            "names": [line.partition(":")[0] for line in lines],
             "body": body.decode("latin-1"),
         }
         payload = json.dumps(seen).encode()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
-from envoy.config.listener.v3 import listener_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
 from argosy.explain import destination as destinations
@@ -115,12 +116,13 @@ def _structure(envoy: Lab, seed: int, evaluators: dict[str, Evaluator]) -> Itera
         yield _difference(seed, "captured", f"listeners {sorted(expected)} are only on one side")
     for name, listener in envoy.captured.items():
         address, _, number = name.rpartition("_")
-        for spoken, authority, chain in _chains(listener):
+        for spoken, authority, chain, (to, source) in _chains(listener):
             request = Request(
                 authority=f"{authority or 'nobody.invalid'}:{number}",
                 spoken=spoken,
-                address=address,
+                address=to or address,
                 port=int(number),
+                source=source,
             )
             verdict = captured.evaluate(request).verdict
             said = (
@@ -143,7 +145,10 @@ def _edges(seed: int, evaluator: Evaluator) -> Iterable[Difference]:
         ):
             spoken = Spoken.TLS if listener.kind is ir.ListenerKind.TLS else Spoken.TCP
             for name in chain.server_names or ("nobody.invalid",):
-                request = Request(authority=name.replace("*", "any", 1), spoken=spoken, port=listener.port)
+                source = "".join(chain.sources).partition("/")[0]
+                request = Request(
+                    authority=name.replace("*", "any", 1), spoken=spoken, port=listener.port, source=source
+                )
                 expected = evaluator.evaluate(request)
                 said: set[str] = set()
                 if isinstance(expected.verdict, Forwarded):
@@ -178,21 +183,41 @@ def _passed_on(envoy: Lab, seed: int, evaluator: Evaluator) -> Iterable[Differen
             yield _difference(seed, "gateway", f"{name}: endpoints {sorted(said)} are only on one side")
 
 
-def _chains(listener: listener_pb2.Listener) -> Iterable[tuple[Spoken, str, set[str]]]:
-    """(what is spoken, name in the hello, clusters) of each filter chain that is not HTTP."""
-    chains = [(chain, list(chain.filter_chain_match.server_names)) for chain in listener.filter_chains]
+def _chains(
+    listener: listener_pb2.Listener,
+) -> Iterable[tuple[Spoken, str, set[str], tuple[str, str]]]:
+    """(what is spoken, name in the hello, clusters, its ends) of each filter chain that is not HTTP."""
+    chains = [
+        (chain, list(chain.filter_chain_match.server_names), ends)
+        for chain in listener.filter_chains
+        for ends in _ends(chain.filter_chain_match)
+    ]
     if listener.HasField("default_filter_chain"):
-        chains.append((listener.default_filter_chain, []))
-    for chain, server_names in chains:
+        chains.append((listener.default_filter_chain, [], ("", "")))
+    for chain, server_names, ends in chains:
         network_filter = chain.filters[-1]
         if network_filter.name != "envoy.filters.network.tcp_proxy":
             continue
         proxy = tcp_proxy_pb2.TcpProxy.FromString(network_filter.typed_config.value)
         to = {proxy.cluster} if proxy.cluster else {one.name for one in proxy.weighted_clusters.clusters}
         for name in server_names:
-            yield Spoken.TLS, name.replace("*", "any", 1), to
+            yield Spoken.TLS, name.replace("*", "any", 1), to, ends
         if not server_names:
-            yield Spoken.TCP, "", to
+            yield Spoken.TCP, "", to, ends
+
+
+def _ends(match: listener_components_pb2.FilterChainMatch) -> list[tuple[str, str]]:
+    """Addresses (for which it is, from which it comes) that a chain alone is for: the last of each network, which is in
+    no narrower one of the generator's; "": any other."""
+    to, sources = (
+        [_last(one.address_prefix, one.prefix_len.value) for one in ranges] or [""]
+        for ranges in (match.prefix_ranges, match.source_prefix_ranges)
+    )
+    return [(address, source) for address in to for source in sources]
+
+
+def _last(prefix: str, length: int) -> str:
+    return str(ipaddress.ip_network(f"{prefix}/{length}")[-1])
 
 
 async def _tunnels(
@@ -276,7 +301,7 @@ def difference(request: Request, expected: Routed, answer: Answer) -> str:
 
 def _forwarded(request: Request, expected: Forwarded, answer: Answer) -> str:
     targets = expected.targets
-    if answer.cluster == names.PASSTHROUGH:
+    if answer.cluster in (names.PASSTHROUGH, names.BY_NAME):
         return _differs("cluster", [one.cluster.name for one in targets], [answer.cluster])
     chosen = [one for one in targets if one.cluster.name == answer.cluster]
     if not chosen:

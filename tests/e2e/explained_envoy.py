@@ -27,6 +27,7 @@ from envoy.config.route.v3 import route_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 
 from argosy.explain.request import Request
+from argosy.model import ir
 from argosy.model.providers import FileLog
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope, scope_of
@@ -49,7 +50,7 @@ from argosy.translate.listener_outbound import (
 from argosy.translate.options import Options
 from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource
 from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT, GATEWAY_LABELS, GATEWAY_PORT, PORTS
-from tests.e2e.explained_mesh import CLIENT_NAMESPACE, LABELS, SERVICES, VERSIONS, identity_of
+from tests.e2e.explained_mesh import ADDRESS, CLIENT_NAMESPACE, LABELS, SERVICES, VERSIONS, identity_of
 from tests.e2e.explained_upstreams import Hop, Upstreams
 from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap
 from tests.ports import free_ports
@@ -184,6 +185,7 @@ class Lab:
                 address="127.0.0.1",
                 port=self.bound["bound"],
                 http=True,
+                protocol=ir.Protocol.HTTP,
                 options=options,
             )
         )
@@ -394,6 +396,7 @@ def scope_at(snapshot: Snapshot, entry: str) -> Scope:
         interception=Interception.REDIRECT if entry.startswith("captured") else Interception.EXPLICIT,
         namespace=CLIENT_NAMESPACE,
         labels=GATEWAY_LABELS if gateway else LABELS,
+        workload=None if gateway else ir.Workload(name="client", namespace=CLIENT_NAMESPACE, address=ADDRESS),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from argosy.model import ir
 from argosy.model.ir import Protocol
+from argosy.model.proxy_settings import ProxySettings
 from argosy.model.snapshot import Snapshot
 from argosy.resources.kinds import decode
 from argosy.resources.validation import validate
@@ -23,6 +24,9 @@ from tests.e2e.explained_edges import (
 VERSIONS = ("v1", "v2", "v3")
 SERVICES = ("alpha", "beta", "gamma", "delta")
 LABELS = (("app", "client"), ("tier", "front"))
+ADDRESS = "10.9.1.1"
+"""Of the client's workload."""
+SUBNETS = ("127.1.0.0/24", "10.9.0.0/24", "10.9.0.0/16", "10.0.0.0/8", "10.8.0.0/16")
 CLIENT_NAMESPACE = "default"
 
 PATHS = ("/", "/a", "/a/", "/a/b", "/A", "/ab", "/b", "/a/1", "/a/12", "/b/c/d", "/Ab/c", "/long/path/x.html")
@@ -72,7 +76,12 @@ class Configurations(Edges):
     # --- configuration ----------------------------------------------------------------------------------------------
 
     def mesh(self) -> Mesh:
-        settings = ir.Mesh(outbound_allow_any=self.chance(15))
+        allow_any = self.chance(15)
+        settings = ir.Mesh(
+            outbound_allow_any=allow_any,
+            outbound_by_name=allow_any and self.chance(50),
+            proxy=ProxySettings(forwarded_host=self.random.choice((None, None, None, True, False))),
+        )
         mesh = Mesh(Snapshot(settings))
         for name in SERVICES:
             self._service(mesh.snapshot, name)
@@ -117,7 +126,10 @@ class Configurations(Edges):
                 ir.ServicePort(name=f"p{number}", number=number, protocol=kind)
                 for number, kind in sorted(ports.items())
             ),
-            addresses=(f"127.1.0.{SERVICES.index(name)}",) if self.chance(30) else (),
+            addresses=tuple(
+                f"{block}.{SERVICES.index(name)}"
+                for block in (self.one(("127.1.0",), ("127.1.0", "10.9.0")) if self.chance(30) else ())
+            ),
             export_to=("other",) if elsewhere else ("*",),
             kubernetes=hostname.endswith(SUFFIX),
             created=f"2026-01-0{self.random.randint(1, 9)}T00:00:00Z",
@@ -162,10 +174,14 @@ class Configurations(Edges):
             "http": [self._rule(number) for number in range(self.random.randint(1, 5))],
         }
         if self.chance(20):
-            spec["tcp"] = [self._l4({"port": self.one(TCP_PORT, TLS_PORT)} if self.chance(50) else None)]
+            spec["tcp"] = [self._l4(self._tcp_match()) for _ in range(self.one(1, 1, 2, 3))]
         if self.chance(20):
             spec["tls"] = [
-                self._l4({"sniHosts": [self.one(*spec["hosts"])]} | self.one({}, {"port": TLS_PORT}))
+                self._l4(
+                    {"sniHosts": [self.one(*spec["hosts"])]}
+                    | self.one({}, {"port": TLS_PORT})
+                    | self.one({}, {}, {"destinationSubnets": self.some(SUBNETS, 1, 2)})
+                )
                 for _ in range(self.one(1, 2))
             ]
         if gateways := self._gateways():
@@ -174,6 +190,14 @@ class Configurations(Edges):
             spec["exportTo"] = [self.one(".", "other", "*")]
         namespace = self.one("default", "default", "default", "other")
         return written("VirtualService", name, namespace, spec)
+
+    def _tcp_match(self) -> dict[str, Any] | None:
+        match: dict[str, Any] = {"port": self.one(TCP_PORT, TLS_PORT)} if self.chance(50) else {}
+        if self.chance(35):
+            match["destinationSubnets"] = self.some(SUBNETS, 1, 2)
+        if self.chance(35):
+            match["sourceSubnet"] = self.one(*SUBNETS)
+        return match or None
 
     def _l4(self, match: dict[str, Any] | None) -> dict[str, Any]:
         if match is not None and self.chance(20):

@@ -95,6 +95,8 @@ class Generator(Configurations):
         host = service.hostname.replace("*", "any")
         if self.chance(30):
             host = host.removesuffix(f".{SUFFIX}")
+        if service.addresses and self.chance(50):
+            host = self.one(*service.addresses)
         return Request(authority=f"{host}:{port}", spoken=Spoken.TCP, port=port)
 
     def _authority(self, mesh: Mesh, hosts: list[str] | None, port: int, entry: str) -> str:

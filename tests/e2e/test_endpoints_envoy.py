@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from argosy.model import ir
+from argosy.model.facts import Fact
 from argosy.model.ir import Protocol, Resolution
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, Scope, scope_of
@@ -66,6 +67,74 @@ def test_the_nearest_endpoint_serves_until_it_fails(tmp_path: Path) -> None:
         until(lambda: serving() == {"near"}, "the nearest is preferred again")
         nearby.close()
         until(lambda: serving() == {"far"}, "the next takes over")
+
+
+ZONES = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews, namespace: default}
+spec: {host: reviews, trafficPolicy: {loadBalancer: {zoneAwareLbSetting: {enabled: ENABLED, minClusterSize: 1}}}}
+"""
+
+
+def test_zones_are_balanced_by_load(tmp_path: Path) -> None:
+    """Half of the endpoints are in each zone. Clients that are so too keep to their own; where three in four are in one
+    zone, its endpoints would get more than their share, and a part goes to the other."""
+    snapshot, outbound = Snapshot(), free_port()
+    client, places = f"client.{SUFFIX}", ("r1/z1", "r1/z2")
+    for name in ("reviews", "ratings", "client"):
+        snapshot.put_service(service(name, (9080, Protocol.HTTP)))
+
+    def beside(*where: str) -> set[Fact]:
+        return snapshot.put_endpoints(
+            client,
+            tuple(
+                ir.Endpoint(address="127.0.0.1", port=port, port_name="p9080", locality=place)
+                for port, place in enumerate(where, 1)
+            ),
+        )
+
+    port = ir.WorkloadPort(
+        name="p9080",
+        workload=9080,
+        bind=1,
+        application=1,
+        protocol=Protocol.TCP,
+        service_hosts=(client,),
+        service_ports=(9080,),
+    )
+    workload = ir.Workload(name="client-1", namespace="default", locality=places[0], ports=(port,))
+    snapshot.put_workload(workload)
+    beside(*places)
+    put(snapshot, ZONES.replace("ENABLED", "true"))
+    with contextlib.ExitStack() as stack:
+        ports = [stack.enter_context(answering(name)) for name in ("near", "far")]
+        for name in ("reviews", "ratings"):
+            snapshot.put_endpoints(
+                f"{name}.{SUFFIX}",
+                tuple(
+                    ir.Endpoint(address="127.0.0.1", port=port, port_name="p9080", locality=place)
+                    for port, place in zip(ports, places, strict=True)
+                ),
+            )
+        scope = scope_of(Reader(snapshot), namespace="default", workload=workload)
+        proxy = Proxy(namespace="default", name="client-1", scope=scope, outbound_port=outbound)
+        envoy = stack.enter_context(running(tmp_path, snapshot, proxy, IDENTITY, places[0]))
+        http = stack.enter_context(
+            httpx.Client(proxy=f"http://127.0.0.1:{outbound}", trust_env=False, timeout=20)
+        )
+
+        def serving(name: str) -> set[str]:
+            return {http.get(f"http://{name}:9080/").json()["name"] for _ in range(40)}
+
+        assert serving("reviews") == {"near"}
+        assert serving("ratings") == {"near", "far"}, "who does not ask for it is not balanced by zones"
+        envoy.apply(beside(*places, places[0], places[0]))
+        until(lambda: serving("reviews") == {"near", "far"}, "the other zone gets what is too much")
+        envoy.apply(beside(*places))
+        until(lambda: serving("reviews") == {"near"}, "each zone is enough for itself again")
+        envoy.apply(put(snapshot, ZONES.replace("ENABLED", "false")))
+        until(lambda: serving("reviews") == {"near", "far"}, "zones do not count")
 
 
 BLOCKS = """

@@ -49,7 +49,8 @@ kind: Gateway
 metadata: {name: edge, namespace: edge}
 spec:
   servers:
-  - {port: {number: 80, name: http, protocol: HTTP}, hosts: [plain.example, via-tls.example]}
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: [plain.example, via-tls.example, "*.wild.invalid", else.example]
   - {port: {number: 81, name: http-moved, protocol: HTTP}, hosts: ["*"], tls: {httpsRedirect: true}}
   - port: {number: 443, name: https, protocol: HTTPS}
     hosts: [shop.example]
@@ -76,6 +77,7 @@ spec:
   - {port: {number: 445, name: auto, protocol: TLS}, hosts: ["*.local"], tls: {mode: AUTO_PASSTHROUGH}}
   - {port: {number: 0, name: socket, protocol: HTTP}, bind: "unix://SOCKET", hosts: ["*"]}
   - {port: {number: 900, name: tcp, protocol: TCP}, hosts: ["*"]}
+  - {port: {number: 902, name: tcp-known, protocol: TCP}, hosts: ["*"]}
   - port: {number: 901, name: tls-ends, protocol: TLS}
     hosts: [tcp.example]
     tls: {mode: SIMPLE, credentialName: shop}
@@ -91,9 +93,23 @@ spec:
     rewrite: {authority: mutual.example}
     route: [{destination: {host: secure.internal}}]
   - {route: [{destination: {host: web.internal}}]}
-  tcp: [{route: [{destination: {host: web.internal}}]}]
+  tcp:
+  - {match: [{port: 902, sourceSubnet: 127.0.0.2}], route: [{destination: {host: web.internal}}]}
+  - {match: [{port: 902, sourceSubnet: 127.0.0.0/29}], route: [{destination: {host: nobody.internal}}]}
+  - {match: [{port: 900}, {port: 901}], route: [{destination: {host: web.internal}}]}
   tls:
   - {match: [{port: 444, sniHosts: [shop.example, mutual.example]}], route: [{destination: {host: through.internal}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: wild, namespace: edge}
+spec:
+  hosts: ["*.wild.invalid", else.example]
+  gateways: [edge]
+  http: [{match: [{uri: {exact: /}}], route: [{destination: {host: "*.wild.invalid", port: {number: 80}}}]}]
+  tls:
+  - match: [{port: 444, sniHosts: ["*.wild.invalid"]}]
+    route: [{destination: {host: "*.wild.invalid", port: {number: 443}}}]
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
@@ -131,18 +147,26 @@ class Edge:
 
     @contextlib.contextmanager
     def connected(
-        self, port: int, name: str = "", context: ssl.SSLContext | None = None
+        self, port: int, name: str = "", context: ssl.SSLContext | None = None, source: str = ""
     ) -> Iterator[socket.socket]:
-        with socket.create_connection(("127.0.0.1", self.ports[port]), 10) as plain:
+        with socket.create_connection(("127.0.0.1", self.ports[port]), 10, (source, 0)) as plain:
             if not name:
                 yield plain
                 return
             with (context or self.context()).wrap_socket(plain, server_hostname=name) as wrapped:
                 yield wrapped
 
-    def ask(self, port: int, host: str, *, tls: bool = True, context: ssl.SSLContext | None = None) -> Answer:
+    def ask(
+        self,
+        port: int,
+        host: str,
+        *,
+        tls: bool = True,
+        context: ssl.SSLContext | None = None,
+        source: str = "",
+    ) -> Answer:
         """One request over a connection of its own."""
-        with self.connected(port, host if tls else "", context) as connection:
+        with self.connected(port, host if tls else "", context, source) as connection:
             connection.sendall(f"GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
             with connection.makefile("rb") as file:
                 lines = [file.readline()]
@@ -175,7 +199,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     folder = tmp_path_factory.mktemp("gateway")
     (folder / "certificate.pem").write_bytes(ONE.certificate)
     (folder / "key.pem").write_bytes(ONE.key)
-    ports = {number: free_port() for number in (80, 81, 443, 444, 445, 900, 901)}
+    ports = {number: free_port() for number in (80, 81, 443, 444, 445, 900, 901, 902)}
     snapshot = Snapshot()
     with answering("web") as port:
         itself = ports[443]
@@ -188,6 +212,8 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
             snapshot.put_service(service(host, (80, Protocol.HTTP), hostname=host, kubernetes=False))
             one = ir.Endpoint(address="127.0.0.1", port=number, port_name="p80", mtls=mtls)
             snapshot.put_endpoints(host, (one,))
+        wild = {"hostname": "*.wild.invalid", "resolution": ir.Resolution.DYNAMIC_DNS, "kubernetes": False}
+        snapshot.put_service(service("wild", (80, Protocol.HTTP), (443, Protocol.TLS), external=True, **wild))
         text = GATEWAY.replace("CERTIFICATE", str(folder / "certificate.pem"))
         put(snapshot, text.replace("KEY", str(folder / "key.pem")).replace("SOCKET", str(folder / "e.sock")))
         snapshot.put_config(shop(ONE))
@@ -281,9 +307,31 @@ def test_tls_is_passed_on_by_its_name(edge: Edge) -> None:
         edge.ask(444, "files.example")
 
 
+def test_names_under_a_wildcard_are_looked_up_and_no_others(edge: Edge) -> None:
+    answer = edge.ask(80, "a.wild.invalid", tls=False)
+    assert (answer.status, b"DNS resolution failure" in answer.body) == (503, True)
+    assert edge.ask(80, "else.example", tls=False).application == "web", "that route is none"
+    before = looked_up(edge)
+    with pytest.raises(REFUSED):
+        edge.ask(444, "b.wild.invalid")
+    until(lambda: looked_up(edge) > before, "the name in the hello is looked up")
+
+
+def looked_up(edge: Edge) -> int:
+    found = re.search(r"forward_proxy[.]dns_query_attempt: (\d+)", edge.envoy.stats("dns_query_attempt"))
+    return int(found[1]) if found else 0
+
+
 def test_tcp_with_tls_and_without(edge: Edge) -> None:
     assert edge.ask(900, "any.example", tls=False).application == "web"
     assert edge.ask(901, "tcp.example").application == "web"
+
+
+def test_tcp_goes_by_where_the_client_is(edge: Edge) -> None:
+    assert edge.ask(902, "any.example", tls=False, source="127.0.0.2").application == "web"
+    for source in ("127.0.0.1", "127.0.0.3", "127.0.0.9"):  # to a service that is not there, and to nothing
+        with pytest.raises(REFUSED):
+            edge.ask(902, "any.example", tls=False, source=source)
 
 
 def test_client_tls_with_a_certificate_of_a_secret(edge: Edge) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import socket
 import ssl
 import threading
@@ -14,6 +16,7 @@ import pytest
 import yaml
 
 from tests.e2e.mesh import Mesh, until
+from tests.e2e.test_outages import restarted, workload
 from tests.ports import free_port
 from tests.unit.pki import Authority, Pair, encoded
 
@@ -132,3 +135,50 @@ def test_https_from_a_secret_that_comes_late_changes_under_load_and_breaks(mesh:
     whole = [base64.b64encode(pair.key)[:60] for pair in (ONE, TWO)]
     assert holding(mesh.state, *lines, *whole) == [], "no key of a Secret is on disk in the clear"
     mesh.start_server()
+
+
+def refused(port: int) -> bool:
+    """Whether no handshake is done: no certificate is shown, neither this one nor another, and nothing is served."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection(("127.0.0.1", port), 10) as plain:
+            context.wrap_socket(plain, server_hostname="shop.example").close()
+    except OSError:
+        return True
+    return False
+
+
+def test_a_gateway_that_restarts_without_a_server_has_the_secrets_that_its_agent_holds(mesh: Mesh) -> None:
+    http, https = free_port(), free_port()
+    mesh.echo("web")
+    mesh.run("gateway", f"--port=80={http}", f"--port=443={https}", name="ingress")
+    mesh.announced("web")
+    mesh.apply(GATEWAY)
+    mesh.apply(secret(ONE))
+    until(lambda: ask(https, True) == (200, der(ONE)), "the Secret is in use")
+    name = next(one["name"] for one in mesh.ps() if one["service"] != "web")
+    mesh.kill_server()
+
+    def restart() -> None:
+        pid = workload(mesh, name)["envoy_pid"]
+        os.kill(pid, signal.SIGKILL)
+        restarted(mesh, name, pid)
+        until(lambda: ask(http, False)[0] == 200, "what needs no Secret is served")
+
+    restart()
+    until(lambda: ask(https, True) == (200, der(ONE)), "the agent has kept the Secret in its memory")
+
+    agent = int(json.loads(mesh.argosy("ps", "-o", "json", "--agent"))["pid"])
+    os.kill(agent, signal.SIGKILL)
+    until(
+        lambda: json.loads(mesh.argosy("ps", "-o", "json", "--agent"))["pid"] != agent, "there is a new agent"
+    )
+    until(lambda: workload(mesh, name)["envoy_pid"], "which has adopted the gateway")
+    assert ask(https, True) == (200, der(ONE)), "Envoy has what it had"
+
+    restart()
+    assert refused(https), "nobody here has the Secret: nothing is served in its place"
+    assert ask(http, False)[0] == 200, "the rest is"
+    mesh.start_server()
+    until(lambda: ask(https, True) == (200, der(ONE)), "the server brings it", 60)

@@ -29,12 +29,14 @@ from cryptography.x509.oid import NameOID
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 
+from argosy.agent import bootstrap as agent_bootstrap
 from argosy.model.facts import Fact
 from argosy.model.snapshot import Snapshot
 from argosy.translate.compiler import Compiler
 from argosy.translate.generator import resource
 from argosy.translate.proxy import Proxy
 from argosy.translate.resource import ENDPOINT, SECRET, Resource
+from argosy.xds.node import ProxyNode
 from tests.e2e.mesh import until
 from tests.ports import free_port
 
@@ -165,6 +167,21 @@ def bootstrap(folder: Path, static: dict[str, Any], admin: int = 0) -> dict[str,
             }
         ],
     }
+
+
+def placed(made: dict[str, Any], locality: str) -> dict[str, Any]:
+    """With what the agent's bootstrap says of a proxy that knows where it is."""
+    own = agent_bootstrap.Bootstrap(
+        name="a", namespace="b", locality=locality, proxy=ProxyNode(), admin_socket="", xds_socket=""
+    )
+    written = agent_bootstrap.bootstrap(own)
+    made["node"] |= {key: value for key, value in written["node"].items() if key == "locality"}
+    made |= {key: value for key, value in written.items() if key == "cluster_manager"}
+    clusters = written["static_resources"]["clusters"]
+    made["static_resources"]["clusters"] += [
+        one for one in clusters if one["name"] != agent_bootstrap.AGENT_CLUSTER
+    ]
+    return made
 
 
 _ADS = {"ads": {}, "resource_api_version": "V3"}
@@ -363,17 +380,25 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(folder: Path, snapshot: Snapshot, proxy: Proxy, identity: str) -> Iterator[Running]:
-    """`identity`: the SPIFFE URI of the proxy's certificate."""
+def running(
+    folder: Path,
+    snapshot: Snapshot,
+    proxy: Proxy,
+    identity: str,
+    locality: str = "",
+    authority: Authority | None = None,
+) -> Iterator[Running]:
+    """`identity`: the SPIFFE URI of the proxy's certificate; `authority`: who signs it, its own where none is given.
+    `locality`: where the agent says that it is."""
     compiler = Compiler(snapshot)
-    ads, admin, authority = Ads(folder / "ads.sock"), free_port(), Authority()
+    ads, admin, authority = Ads(folder / "ads.sock"), free_port(), authority or Authority()
     for view in (compiler.shared(proxy.scope), compiler.own(proxy)):
         for kind, held in view.resources.items():
             ads.push(kind, held, set())
     assert not compiler.errors, compiler.errors
     ads.push(SECRET, authority.secrets(identity, "v1.client.client-v1.default.workload.mesh"), set())
     path = folder / "bootstrap.json"
-    path.write_text(json.dumps(bootstrap(folder, {}, admin)))
+    path.write_text(json.dumps(placed(bootstrap(folder, {}, admin), locality)))
     with (folder / "envoy.log").open("wb") as log:
         command = [
             str(ENVOY),

@@ -54,6 +54,7 @@ WEIGHTS = {
     "Sidecar": 1.5,
     "EnvoyFilter": 1.5,
     "Secret": 1.5,
+    "MeshConfig": 3.0,
 }
 """By `Kind.unique_name`: those that much of the rest depends on. Every other kind that is in force weighs 1."""
 RARE = 0.1
@@ -113,6 +114,11 @@ def objects(chance: random.Random, number: int) -> list[Json]:
 def valid(chance: random.Random, unique_name: str) -> Json | None:
     """None where nothing valid comes of it."""
     return _passing(_any(chance, unique_name))
+
+
+def like(chance: random.Random, example: Json) -> Json | None:
+    """The example, changed here and there. None where nothing valid comes of it."""
+    return _passing(changed(chance, example))
 
 
 def of_kind(chance: random.Random, kind: Kind, name: str, namespace: str) -> Json | None:

@@ -14,11 +14,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from argosy.agent import sinks
 from argosy.runtime.errors import Failure
 from argosy.runtime.preflight import REINSTALL_ENVOY
 from argosy.xds.node import ISTIO_VERSION, METADATA_KEY, ProxyNode
+from argosy.xds.start import ProxyStart
 
+META, META_JSON = "ISTIO_META_", "ISTIO_METAJSON_"
 AGENT_CLUSTER = "agent"
+LOCAL_CLUSTER = "local_cluster"
 DRAIN_SECONDS = 45  # how long a replaced listener finishes its connections; Istio's default
 FLUSH_SECONDS = 2  # histograms become visible at a flush
 EVICTION_SECONDS = 1800  # an evicted counter restarts at zero, so evict slowly; a multiple of the flush
@@ -27,6 +31,7 @@ STATS_PREFIXES = (
     "cluster.inbound|",  # requests that the application still works on: leaving waits for them
     "http.inbound_",  # and those that it answers itself
     "http.gateway_",
+    "mongo.",  # what passes through ports of that protocol
     "cluster_manager.",
     "control_plane.",
     "listener_manager.",
@@ -48,6 +53,8 @@ class Bootstrap(Struct, frozen=True, kw_only=True):
     address: str = "127.0.0.1"
     domain: str = "cluster.local"
     labels: dict[str, str] = {}
+    locality: str = ""  # region/zone/subzone
+    start: ProxyStart = ProxyStart()
     proxy: ProxyNode
     admin_socket: str
     xds_socket: str
@@ -67,8 +74,10 @@ def bootstrap(of: Bootstrap) -> dict[str, Any]:
     return {
         "node": {
             "id": node_id(of),
-            "cluster": f"{app}.{of.namespace}",
+            "cluster": of.start.service_cluster or f"{app}.{of.namespace}",
+            **({"locality": _locality(of.locality)} if of.locality else {}),
             "metadata": {
+                **_said(of.start),
                 METADATA_KEY: msgspec.to_builtins(of.proxy, str_keys=True),
                 "ISTIO_VERSION": ISTIO_VERSION,
                 "NAME": of.name,
@@ -98,7 +107,15 @@ def bootstrap(of: Bootstrap) -> dict[str, Any]:
             "cds_config": ads,
             "lds_config": ads,
         },
-        "static_resources": {"clusters": [_agent_cluster(of.xds_socket)]},
+        **({"cluster_manager": {"local_cluster_name": LOCAL_CLUSTER}} if of.locality else {}),
+        "static_resources": {
+            "clusters": [
+                _agent_cluster(of.xds_socket),
+                *sinks.clusters(of.start),
+                *([_local_cluster()] if of.locality else ()),
+            ]
+        },
+        **({"stats_sinks": found} if (found := sinks.sinks(of.start)) else {}),
         "bootstrap_extensions": [
             {
                 "name": "envoy.bootstrap.internal_listener",
@@ -112,13 +129,11 @@ def bootstrap(of: Bootstrap) -> dict[str, Any]:
         "stats_config": {
             # The stats access loggers bring their own tags.
             "use_all_default_tags": False,
-            "stats_matcher": {
-                "inclusion_list": {"patterns": [{"prefix": prefix} for prefix in STATS_PREFIXES]}
-            },
+            "stats_matcher": {"inclusion_list": {"patterns": _statistics(of.start)}},
         },
         "layered_runtime": {
             "layers": [
-                {"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768}},
+                {"name": "static", "static_layer": _runtime(of.start)},
                 {"name": "admin", "admin_layer": {}},
             ]
         },
@@ -129,10 +144,60 @@ def bootstrap(of: Bootstrap) -> dict[str, Any]:
                     "typed_config": {
                         "@type": "type.googleapis.com/envoy.extensions.resource_monitors."
                         "downstream_connections.v3.DownstreamConnectionsConfig",
-                        "max_active_downstream_connections": of.max_connections,
+                        "max_active_downstream_connections": of.start.max_connections or of.max_connections,
                     },
                 }
             ]
+        },
+    }
+
+
+def _said(start: ProxyStart) -> dict[str, Any]:
+    """What the environment says of the node. Facts (Istio): ISTIO_META_NAME is NAME; ISTIO_METAJSON_NAME holds JSON,
+    and what is none is text."""
+    said: dict[str, Any] = {"MESH_ID": start.mesh_id} if start.mesh_id else {}
+    for name, value in sorted(start.environment.items()):
+        if name.startswith(META) and name != META:
+            said[name.removeprefix(META)] = value
+        elif name.startswith(META_JSON) and name != META_JSON:
+            try:
+                said[name.removeprefix(META_JSON)] = msgspec.json.decode(value)
+            except msgspec.DecodeError:
+                said[name.removeprefix(META_JSON)] = value
+    return said
+
+
+def _statistics(start: ProxyStart) -> list[dict[str, Any]]:
+    return [
+        *({"prefix": prefix} for prefix in dict.fromkeys((*STATS_PREFIXES, *start.stats_prefixes))),
+        *({"suffix": suffix} for suffix in start.stats_suffixes),
+        *({"safe_regex": {"regex": regex}} for regex in start.stats_regexes),
+    ]
+
+
+def _runtime(start: ProxyStart) -> dict[str, Any]:
+    """Facts (Istio): an empty value unsets; true and false are no text."""
+    values: dict[str, Any] = {"re2.max_program_size.error_level": 32768}
+    for name, value in sorted(start.runtime.items()):
+        values.pop(name, None)
+        if value:
+            values[name] = {"true": True, "false": False}.get(value, value)
+    return values
+
+
+def _locality(text: str) -> dict[str, str]:
+    return dict(zip(("region", "zone", "sub_zone"), text.split("/", 2), strict=False))
+
+
+def _local_cluster() -> dict[str, Any]:
+    """Who is beside the proxy: Envoy balances by zones where it knows. The wait is for servers that never say."""
+    return {
+        "name": LOCAL_CLUSTER,
+        "type": "EDS",
+        "connect_timeout": "1s",
+        "eds_cluster_config": {
+            "service_name": LOCAL_CLUSTER,
+            "eds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "5s"},
         },
     }
 
@@ -156,23 +221,29 @@ def _agent_cluster(socket: str) -> dict[str, Any]:
     }
 
 
-def arguments(binary: Path, config: Path) -> list[str]:
+def arguments(binary: Path, config: Path, start: ProxyStart = ProxyStart()) -> list[str]:  # noqa: B008
     """The command line of a sidecar. One worker thread: a second costs half as much CPU again for little."""
+    threads = 1 if start.concurrency is None else start.concurrency or os.cpu_count() or 1
+    flushes = (
+        ("--file-flush-interval-msec", start.log_flush_ms),
+        ("--file-flush-min-size-kb", start.log_flush_kb),
+    )
     return [
         str(binary),
         "--config-path",
         str(config),
         "--disable-hot-restart",
         "--concurrency",
-        "1",
+        str(threads),
         "--log-level",
         "warning",
         "--log-format",
         "%Y-%m-%dT%T.%e %l %n %v",
         "--drain-time-s",
-        str(DRAIN_SECONDS),
+        str(DRAIN_SECONDS if start.drain_seconds is None else start.drain_seconds),
         "--drain-strategy",
         "immediate",
+        *(word for name, value in flushes if value is not None for word in (name, str(value))),
     ]
 
 

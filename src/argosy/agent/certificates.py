@@ -8,6 +8,7 @@ server's attestation socket); a renewal's proof is the certificate of now, and w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -130,13 +131,24 @@ class Certificate:
         self._link = link
         self._renewed = renewed
         self._warn = warn
+        self._changed = asyncio.Event()
         self.svid = svid
         self.problem = ""
+
+    def ask_for(self, subject: Subject) -> None:
+        """Whom it is for from now on. Another one than before is asked for at once."""
+        if subject != self._subject:
+            self._subject = subject
+            self._changed.set()
 
     async def run(self) -> None:
         """Renews for ever."""
         while True:
-            await asyncio.sleep(wait_before_renewal(self.svid, time.time(), random.random()))  # noqa: S311
+            wait = wait_before_renewal(self.svid, time.time(), random.random())  # noqa: S311
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+            self._changed.clear()
             await self._renew()
 
     async def _renew(self) -> None:

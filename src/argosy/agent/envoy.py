@@ -24,6 +24,7 @@ from argosy.agent.workload import Folder
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
 from argosy.runtime.preflight import REINSTALL_ENVOY
+from argosy.xds.start import ProxyStart
 
 BACKOFF = (0.2, 10.0)
 STEADY = 30.0
@@ -38,7 +39,8 @@ log = logger("agent")
 
 
 class Envoy:
-    """`prepare` writes the bootstrap; `changed` is told each new process, `restarted` each that was not asked for."""
+    """`prepare` writes the bootstrap and gives what the process is started with; `changed` is told each new process,
+    `restarted` each that was not asked for."""
 
     def __init__(
         self,
@@ -46,7 +48,7 @@ class Envoy:
         folder: Folder,
         socket: Path,
         *,
-        prepare: Callable[[], None],
+        prepare: Callable[[], ProxyStart],
         changed: Callable[[ProcessId], None],
         restarted: Callable[[str, int], Awaitable[None]],
     ) -> None:
@@ -68,13 +70,17 @@ class Envoy:
 
     def start(self) -> None:
         """Raises Failure where it cannot be started."""
-        self._prepare()
+        start = self._prepare()
         self._socket.unlink(missing_ok=True)
         self.trim_log()
         self._logged = self._folder.envoy_log.stat().st_size if self._folder.envoy_log.exists() else 0
-        command = arguments(envoy_binary(), self._folder.bootstrap)
+        folder = self._folder
+        config = folder.patched_bootstrap if start.patches else folder.bootstrap
+        command = arguments(envoy_binary(), config, start)
         try:
-            self.process = Process.spawn(command, self._folder.envoy_log, self._folder.path)
+            self.process = Process.spawn(
+                command, self._folder.envoy_log, self._folder.path, start.environment
+            )
         except OSError as error:
             scarce = error.errno in (errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EMFILE)
             remedy = "free some memory or disk space" if scarce else REINSTALL_ENVOY

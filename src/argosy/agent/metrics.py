@@ -17,6 +17,8 @@ from msgspec import Struct
 PREFIX = b"envoy_istio_"
 UNKNOWN = "unknown"
 PEER_SUFFIX = ".workload.mesh"
+TAG_PREFIX = "tag_"
+REMOVED = "removed"
 _CACHED = 4096
 
 _SAMPLE = re.compile(rb"envoy_istio_(\w+?)(_bucket|_sum|_count)?(?:\{(.*)\})? (\S+)")
@@ -169,6 +171,16 @@ def _istio(raw: dict[str, str], own: _Party) -> dict[str, str]:
         labels["response_code"] = raw.get("response_code") or "0"
         status = raw.get("grpc_status", "")
         labels["grpc_response_status"] = "" if protocol != "grpc" or status in _NOTHING else status
+    return _overridden(labels, raw)
+
+
+def _overridden(labels: dict[str, str], raw: dict[str, str]) -> dict[str, str]:
+    """With what a Telemetry's tagOverrides say."""
+    for name, value in raw.items():
+        if name.startswith(TAG_PREFIX):
+            labels[name.removeprefix(TAG_PREFIX)] = _or_unknown(value)
+    for name in raw.get(REMOVED, "").split(","):
+        labels.pop(name, None)
     return labels
 
 

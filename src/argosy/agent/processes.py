@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -51,8 +52,13 @@ class Process:
         return cls(id, handle)
 
     @classmethod
-    def spawn(cls, arguments: list[str], log: Path, folder: Path) -> Process:
-        """Starts a program in a session of its own, so that it survives us; its output is appended to `log`."""
+    def spawn(
+        cls, arguments: list[str], log: Path, folder: Path, environment: Mapping[str, str] | None = None
+    ) -> Process:
+        """Starts a program in a session of its own, so that it survives us; its output is appended to `log`.
+
+        `environment`: what it has beside our own.
+        """
         with log.open("ab") as out:
             child = subprocess.Popen(
                 arguments,
@@ -61,6 +67,7 @@ class Process:
                 stderr=out,
                 start_new_session=True,
                 cwd=folder,
+                env={**os.environ, **(environment or {})},
             )
         handle = os.pidfd_open(child.pid)
         return cls(ProcessId(child.pid, start_time(child.pid)), handle, child)

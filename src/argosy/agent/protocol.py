@@ -75,6 +75,9 @@ class Start(Message, frozen=True, kw_only=True, tag="start"):
     bind_address: str = "127.0.0.1"  # what inbound (sidecar) or server (router) listeners bind to
     create_service: bool = True
     access_log: bool = False
+    locality: str = ""  # region/zone/subzone, or less
+    group: str = ""  # the WorkloadGroup that it joins
+    proxy_config: str = ""  # ProxyConfig in YAML, as the annotation proxy.istio.io/config
     command: tuple[str, ...] = ()  # for people: what runs
 
 

@@ -82,6 +82,8 @@ class Registration:
         self.announced = False
         """Whether the server confirmed it."""
         self.connected = False
+        self.problem = ""
+        """Why it is not connected now; "" where nothing is known against it."""
         self.known = False
         """Whether the server ever accepted it."""
 
@@ -92,6 +94,10 @@ class Registration:
 
     def withdraw(self, reason: str) -> None:
         self._want(Withdraw(reason))
+
+    def unready(self, reason: str) -> None:
+        """It stays, and is not ready."""
+        self._want(Withdraw(reason, unready=True))
 
     def leave(self) -> None:
         self._want(Leave())
@@ -107,10 +113,20 @@ class Registration:
         """Whether it is announced, or asks to be."""
         return isinstance(self._wish, Announce)
 
+    @property
+    def exposed(self) -> bool:
+        """Whether others may send to it: a Service may publish what is not ready, too."""
+        return self.announcing or (isinstance(self._wish, Withdraw) and self._wish.unready)
+
     def update(self, register: Register) -> None:
         """Other ports, say."""
         self._register = register
         self.registered.clear()
+        self.renew()
+
+    def renew_as(self, register: Register) -> None:
+        """Says something else of it; what it is announced as stays."""
+        self._register = register
         self.renew()
 
     def renew(self) -> None:
@@ -124,7 +140,7 @@ class Registration:
         attempt, said = 0, ""
         while not self.left.is_set():
             self._renew = False
-            problem = await self._attempt()
+            problem = self.problem = await self._attempt()
             was, self.connected = self.connected, False
             self._outstanding.clear()
             if self.left.is_set() or self._renew:
@@ -182,6 +198,7 @@ class Registration:
             match answer:
                 case Registered():
                     self.connected = self.known = True
+                    self.problem = ""
                     self.registered.set()
                     await self._on_registered(answer)
                 case Announced() if isinstance(self._wish, Announce):

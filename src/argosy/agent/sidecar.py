@@ -12,9 +12,10 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
-from argosy.agent import ports, servers, spec
+from argosy.agent import bootstrap_patches, ports, servers, spec
 from argosy.agent.bootstrap import Bootstrap, bootstrap, node_id
 from argosy.agent.certificates import Certificate
 from argosy.agent.delivery import Delivery, Outlet
@@ -25,11 +26,12 @@ from argosy.agent.processes import ProcessId
 from argosy.agent.protocol import EnvoyRestarted, Registered, Started, Warned
 from argosy.agent.protocol import Event as Message
 from argosy.agent.registration import Registration
-from argosy.agent.workload import Folder, Record
+from argosy.agent.workload import Folder, Record, State
 from argosy.identity.client import Svid
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
 from argosy.xds import registration as wire
+from argosy.xds.start import BootstrapPatch, ProxyStart, RefusedPatch
 
 _TAKEN = re.compile(r"cannot bind '[^']*:(\d+)': Address already in use")
 
@@ -89,6 +91,11 @@ class Sidecar:
         self.registration: Registration | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._node = ""
+        self._remarks: set[str] = set()
+        self._told = asyncio.Event()  # what its Envoy is started with
+        self._asked: ProxyStart | None = None  # what was tried last
+        self._accepted: tuple[BootstrapPatch, ...] = ()
+        self._refusals: tuple[RefusedPatch, ...] = ()
 
     # --- Envoy ---
 
@@ -100,8 +107,17 @@ class Sidecar:
             self.place.max_connections,
         )
 
-    def _prepare(self) -> None:
-        write_bootstrap(self.folder.bootstrap, bootstrap(self._bootstrap()))
+    def _prepare(self) -> ProxyStart:
+        of = self._bootstrap()
+        config = bootstrap(of)
+        write_bootstrap(self.folder.bootstrap, config)
+        if of.start.patches:
+            try:
+                self.folder.patched_bootstrap.write_bytes(bootstrap_patches.merged(config, of.start.patches))
+            except bootstrap_patches.Unfit as unfit:
+                log.error("bootstrap patches left out", workload=of.name, reason=str(unfit))
+                return msgspec.structs.replace(of.start, patches=())
+        return of.start
 
     async def _restarted(self, reason: str, pid: int) -> None:
         restarts = self.owner.record.restarts + 1
@@ -125,6 +141,9 @@ class Sidecar:
         be had."""
         if self.registration is not None:
             await self.registration.registered.wait()
+            await self._told.wait()
+        if self.envoy.process is None:
+            self.envoy.start()
         while True:
             expected = spec.listening_ports(self.owner.record)
             serving = asyncio.create_task(self.envoy.until_serving(expected))
@@ -158,16 +177,18 @@ class Sidecar:
         self.folder.cache.unlink(missing_ok=True)
         self._deliver(self.certificate.svid, self.link)
         if self.registration is not None:
-            self.registration.update(spec.register_of(record))
+            self.registration.update(self._register())
         self.envoy.start()
         await self.owner.tell(self.owner.started())
 
     # --- the control plane ---
 
     def introduce(self, svid: Svid) -> None:
-        """With its certificate the workload turns to the control plane: configuration, renewals, registration."""
+        """With its certificate the workload turns to the control plane: registration, renewals, and, once it is known
+        what its Envoy is started with, configuration."""
         self.link = Link(self._servers, svid)
-        self._deliver(svid, self.link)
+        if self.owner.record.state is not State.STARTING:
+            self._deliver(svid, self.link)
         self.certificate = Certificate(
             self.place.state, spec.subject(self.owner.record), svid, self.link, self._renewed, self._warn
         )
@@ -218,13 +239,48 @@ class Sidecar:
             moved = spec.moved(record, taken, self.place.ports)
             if moved is not None and self.registration is not None:
                 self.owner.save(ports=moved.ports)
-                self.registration.update(spec.register_of(self.owner.record))
+                self.registration.update(self._register())
         for words in self.delivery.refused() if self.delivery else ():
             remedy = ports.remedy(words) if "cannot bind" in words else "correct the resource"
             self._beside(f"warn {words}", self._warn(f"the sidecar refuses {words}", remedy))
 
     async def _registered(self, answer: wire.Registered) -> None:
+        record, start = self.owner.record, answer.start
+        if start.patches:
+            start = await self._judged(start)
+        if (record.start, record.labels, record.locality) != (start, answer.labels, answer.locality):
+            # for the next Envoy
+            self.owner.save(start=start, labels=answer.labels, locality=answer.locality)
+        self._told.set()
+        if self.certificate is not None:
+            self.certificate.ask_for(spec.subject(self.owner.record))
+        if self.delivery is None and self.certificate is not None and self.link is not None:
+            self._deliver(self.certificate.svid, self.link)
+        for remark in answer.remarks:
+            if remark not in self._remarks:
+                self._remarks.add(remark)
+                await self._warn(remark, "")
         await self.owner.tell(Registered(entry=answer.entry, created_service=answer.created_service))
+
+    async def _judged(self, start: ProxyStart) -> ProxyStart:
+        """Without the patches that its Envoy does not accept; the server hears of these with the next registration,
+        which is at once."""
+        if start != self._asked:
+            of = msgspec.structs.replace(self._bootstrap(), start=start)
+            self._accepted, refused = await bootstrap_patches.judge(bootstrap(of), start, self.folder.path)
+            self._asked = start
+            for one in refused:
+                await self._warn(
+                    f"EnvoyFilter {one.namespace}/{one.name}, spec.configPatches[{one.index}]: {one.message}",
+                    "",
+                )
+            if self.registration is not None and refused != self._refusals:
+                self._refusals = refused
+                self.registration.renew_as(self._register())
+        return msgspec.structs.replace(start, patches=self._accepted)
+
+    def _register(self) -> wire.Register:
+        return msgspec.structs.replace(spec.register_of(self.owner.record), refused=self._refusals)
 
     async def _refused(self, refusal: wire.Refused) -> None:
         self.owner.refused(refusal)

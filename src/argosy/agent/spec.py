@@ -20,6 +20,7 @@ from argosy.agent.workload import Record
 from argosy.runtime.errors import Failure
 from argosy.xds import registration
 from argosy.xds.node import ProxyNode, Upstream
+from argosy.xds.start import ProxyStart
 
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 PROTOCOLS = ("http", "http2", "grpc", "tcp", "tls")
@@ -163,8 +164,13 @@ def moved(record: Record, taken: int, ports: Ports) -> Record | None:
 
 
 def app_and_version(record: Record) -> tuple[str, str]:
-    labels = record.spec.labels
+    labels = labels_of(record)
     return labels.get("app") or record.spec.service or record.name, labels.get("version", "")
+
+
+def labels_of(record: Record) -> dict[str, str]:
+    """Its own, and those that it has as a member of a WorkloadGroup."""
+    return record.labels or record.spec.labels
 
 
 def subject(record: Record) -> Subject:
@@ -181,7 +187,7 @@ def subject(record: Record) -> Subject:
 def own(record: Record) -> Own:
     """Facts: https://istio.io/latest/docs/ops/deployment/app-requirements/ (canonical service labels)."""
     app, version = app_and_version(record)
-    labels = record.spec.labels
+    labels = labels_of(record)
     return Own(
         workload=record.name,
         namespace=record.spec.namespace,
@@ -204,7 +210,9 @@ def bootstrap_of(record: Record, admin_socket: str, xds_socket: str, max_connect
         service=record.spec.service,
         service_account=record.spec.service_account,
         address=record.address,
-        labels=record.spec.labels,
+        labels=labels_of(record),
+        locality=record.locality or record.spec.locality,
+        start=record.start or ProxyStart(),
         proxy=ProxyNode(
             type=record.spec.type,
             interception=record.spec.interception,
@@ -235,6 +243,9 @@ def register_of(record: Record) -> registration.Register:
             for port in record.ports
         ),
         create_service=record.spec.create_service,
+        locality=record.spec.locality,
+        group=record.spec.group,
+        proxy_config=record.spec.proxy_config,
     )
 
 

@@ -84,12 +84,13 @@ def status(sidecar: Sidecar, health: Health, seen: Totals) -> WorkloadStatus:
 def obstacle(sidecar: Sidecar, refusals: Collection[str]) -> str:
     """What keeps it from being ready. `refusals`: what the server has said against its registration."""
     delivery, attending = sidecar.delivery, sidecar.registration
-    if delivery is None or attending is None:
+    if attending is None:
         return "it has no certificate"
+    if delivery is None or not attending.registered.is_set():
+        why = f" ({attending.problem})" if attending.problem else ""
+        return "; ".join(sorted(refusals)) or f"the control plane has not registered it{why}"
     if not delivery.connection.connected:
         return f"no connection to the control plane ({delivery.connection.error or 'no answer'})"
-    if not attending.registered.is_set():
-        return "; ".join(sorted(refusals)) or "the control plane has not registered it"
     if refused := delivery.refused():
         return "; ".join(refused)
     return "its configuration has not arrived"

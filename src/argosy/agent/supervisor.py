@@ -17,7 +17,7 @@ from typing import Protocol
 
 import msgspec
 
-from argosy.agent import certificates, probe, registration, spec, statements
+from argosy.agent import certificates, group_probe, probe, registration, spec, statements
 from argosy.agent.admin import AdminError
 from argosy.agent.client import start_time
 from argosy.agent.metrics import Rewriter, Scrape
@@ -133,6 +133,9 @@ class Workload:
     # --- what the holder says ---
 
     def leave(self, reason: str, patience: float) -> None:
+        start = self.record.start
+        if patience > 0 and start is not None and start.leave_seconds is not None:
+            patience = start.leave_seconds
         self._reason, self._patience = reason, patience
         if patience <= 0:
             self._hurry.set()
@@ -261,7 +264,6 @@ class Workload:
         await self.sidecar.adopt_envoy(record.envoy)
 
     async def _starting(self) -> None:
-        self.sidecar.envoy.start()
         await self.tell(Progress("proving its identity"))
         svid = await certificates.first(
             self.place.state, spec.subject(self.record), self._progress, CONTROL_PLANE_PATIENCE
@@ -311,6 +313,10 @@ class Workload:
     # --- running ---
 
     async def _running(self) -> None:
+        asked = self.record.start.probe if self.record.start is not None else None
+        if asked is not None:
+            applications = {port.workload: port.application for port in self.record.ports}
+            await group_probe.watch(group_probe.at_application(asked, applications), self._judge)
         await probe.watch(
             tuple(probe.Target(port.application, port.protocol) for port in self.record.ports), self._judge
         )
@@ -323,7 +329,7 @@ class Workload:
             if verdict.healthy:
                 attending.announce()
             elif attending.announcing:
-                attending.withdraw(f"probe failed: {verdict.detail}")
+                attending.unready(f"probe failed: {verdict.detail}")
         await self.tell(self.health)
 
     async def settled(self, announced: bool) -> None:
@@ -339,7 +345,7 @@ class Workload:
     async def _withdrawing(self) -> None:
         attending = self.sidecar.registration
         # Announced, or about to be: what the server was told may be under way.
-        self._exposed = self.record.announced or (attending is not None and attending.announcing)
+        self._exposed = self.record.announced or (attending is not None and attending.exposed)
         if self._exposed and attending is not None and attending.connected and not self._hurry.is_set():
             await self.tell(Progress("telling the mesh to send nothing more"))
             attending.withdraw(self._reason)

@@ -22,6 +22,7 @@ from argosy.agent.processes import ProcessId
 from argosy.agent.protocol import AppStarted, BoundPort, BoundUpstream, Start
 from argosy.runtime.errors import Failure
 from argosy.runtime.paths import private_dir, write_private
+from argosy.xds.start import ProxyStart
 
 FORMAT = 1
 
@@ -102,6 +103,9 @@ class Record(Struct, frozen=True, kw_only=True):
     envoy: ProcessId = ProcessId(0, 0)
     restarts: int = 0
     announced: bool = False  # the mesh was told that it may send
+    start: ProxyStart | None = None  # what its Envoy is started with, as the server said last; None: not yet
+    labels: dict[str, str] = {}  # of its entry; {}: those of `spec`
+    locality: str = ""  # of its entry; "": that of `spec`
 
 
 class Folder:
@@ -113,6 +117,7 @@ class Folder:
         self.svid = self.path / "svid.json"
         self.cache = self.path / "xds.cache"
         self.bootstrap = self.path / "bootstrap.json"
+        self.patched_bootstrap = self.path / "bootstrap.pb"  # where EnvoyFilters change it
         self.envoy_log = agent / "logs" / f"{name}.envoy.log"
         self.app_log = agent / "logs" / f"{name}.app.log"
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msgspec import Struct
+from msgspec.structs import replace
 
 from argosy.cli.options import DryRun, Files, OfContext, Recursive, StateDir, chosen_output, output
 from argosy.cli.progress import Progress, stepped
@@ -21,6 +22,7 @@ from argosy.runtime.errors import Failure
 
 if TYPE_CHECKING:
     from argosy.apiserver.client import ApiClient
+    from argosy.cli.together import Between
 
 Json = dict[str, Any]
 FORMS = ("text", "json", "yaml", "name")
@@ -164,7 +166,6 @@ class Tried(Struct, frozen=True):
 def trial(client: ApiClient, objects: Sequence[Json], progress: Progress | None = None) -> list[Tried]:
     """Asks the server what would become of each, namespaces first; nothing is written."""
     from argosy.apiserver.client import ApiError, identify
-    from argosy.cli.together import without_what_comes
 
     found = []
     coming: set[str] = set()
@@ -183,7 +184,17 @@ def trial(client: ApiClient, objects: Sequence[Json], progress: Progress | None 
         if target.kind.kind == "Namespace" and done.outcome == "created":
             coming.add(target.name)
         found.append(Tried(target, done.object, done.before, None, done.warnings, done.outcome))
-    return found if any(one.refusal for one in found) else without_what_comes(found)
+    if any(one.refusal for one in found):
+        return found
+    return [
+        replace(one, warnings=each.of(one.warnings)) for one, each in zip(found, _between(found), strict=True)
+    ]
+
+
+def _between(tried: Sequence[Tried]) -> list[Between]:
+    from argosy.cli.together import between
+
+    return between([one.object for one in tried])
 
 
 def unrefused(tried: Sequence[Tried]) -> Sequence[Tried]:
@@ -237,6 +248,7 @@ def write(
     from argosy.apiserver.client import identify
 
     tried = unrefused(trial(client, objects, progress))
+    said = {one.target.label: each for one, each in zip(tried, _between(tried), strict=True)}
     changes: list[Change] = []
     named = [(Target(*identify(obj, client.connection.namespace)), obj) for obj in in_order(objects)]
     for target, obj, last in stepped(steps(named, tried), "writing", progress):
@@ -246,7 +258,7 @@ def write(
             raise _halfway(failure, changes, len(objects)) from failure
         if not last:
             continue
-        report.tell(target, done.object, done.outcome, done.warnings)
+        report.tell(target, done.object, done.outcome, said[target.label].of(done.warnings))
         changes.append(Change(target.label, target.subject, str(done.object["metadata"]["resourceVersion"])))
     return changes
 

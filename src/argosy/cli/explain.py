@@ -46,6 +46,10 @@ MeshConfig = Annotated[
 
 
 def explain(
+    url: Annotated[
+        str,
+        typer.Argument(metavar="[URL|HOST:PORT]", help="Where to, as --to says it.", show_default=False),
+    ] = "",
     sender: Annotated[
         str,
         typer.Option(
@@ -76,6 +80,14 @@ def explain(
     jwt: Annotated[
         str, typer.Option("--jwt", metavar="TOKEN", help="It carries this token: its claims are shown.")
     ] = "",
+    source: Annotated[
+        str,
+        typer.Option(
+            "--source",
+            metavar="ADDRESS",
+            help="From this address, which a sourceSubnet may ask for; a workload's own is known.",
+        ),
+    ] = "",
     filename: MaybeFiles = None,
     mesh_config: MeshConfig = "",
     labels: Labels = "",
@@ -90,7 +102,7 @@ def explain(
 
     [bold]Examples[/bold]
 
-    argosy explain --from productpage --to http://reviews:9080/ -H "end-user: jason"
+    argosy explain --from productpage http://reviews:9080/ -H "end-user: jason"
 
     argosy explain --from shop/web --to reviews:9080 -f config/
 
@@ -108,6 +120,9 @@ def explain(
         raise Failure(
             "from where?", "name the sender with --from NAME, or a gateway with --gateway K=V", code=2
         )
+    if url and to:
+        raise Failure(f"where to, {url} or {to}?", "name one place: as argument, or with --to", code=2)
+    to = to or url
     given = headers(header or ())
     if jwt:
         given = (*given, ("authorization", f"Bearer {jwt}"))
@@ -116,14 +131,14 @@ def explain(
         try:
             asked = requests.to(to, method=method, headers=given)
         except requests.BadRequest as error:
-            raise Failure(f"--to {error}", "argosy explain --help has examples", code=2) from error
+            raise Failure(str(error), "argosy explain --help has examples", code=2) from error
     evaluator, found = evaluator_of(
         sender, gateway, labels, interception, namespace, filename, mesh_config, state_dir
     )
     if asked is None:
         everywhere(evaluator, form, method, given)
         return
-    request = asked[0] if asked[1] else evaluator.as_spoken(asked[0])
+    request = replace(asked[0] if asked[1] else evaluator.as_spoken(asked[0]), source=source)
     outcome = evaluator.outcome(request)
     more = (*not_enforced(found, evaluator.view.reader, outcome), *(claims(jwt) if jwt else ()))
     outcome = replace(outcome, notes=(*outcome.notes, *more))

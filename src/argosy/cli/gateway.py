@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from argosy.cli.options import AttestSocket, Namespace, StateDir
+from argosy.cli.options import AttestSocket, Locality, Namespace, StateDir
 
 
 def gateway(
@@ -37,6 +37,7 @@ def gateway(
     service_account: Annotated[
         str, typer.Option(metavar="NAME", help="Whose identity it has.", show_default="its name")
     ] = "",
+    locality: Locality = "",
     access_log: Annotated[
         bool, typer.Option("--access-log", help="Log each request (argosy logs NAME).")
     ] = False,
@@ -77,6 +78,7 @@ def gateway(
         bind_address=bind,
         create_service=False,
         access_log=access_log,
+        locality=run_spec.locality(locality),
         command=("gateway",),
     )
     state = chosen(state_dir)

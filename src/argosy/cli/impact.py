@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from argosy.model.discovery import seen
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.registry.objects import ObjectRegistry
+from argosy.resources.core import ConfigMap
 from argosy.resources.kinds import kind_of
 from argosy.translate.compiler import Compiler
 from argosy.translate.proxy import Proxy
@@ -60,9 +62,9 @@ class World:
         self.registry = ObjectRegistry(trust_domain=mesh.trust_domain, domain_suffix=mesh.domain_suffix)
         self.interception = interception
         self.created = {_ref(one): one.metadata.creation_timestamp for one in found}
-        self.snapshot.apply(self.registry.upsert_all(found))
-        for one in found:
-            self.snapshot.put_config(one)
+        self._held: dict[tuple[str, str, str], Object] = {}
+        self.objects = {_ref(one): one for one in found}
+        self._settle()
 
     @property
     def rejected(self) -> dict[tuple[str, str, str], str]:
@@ -108,13 +110,25 @@ class World:
         )
 
     def _take(self, changed: Sequence[Object], gone: Sequence[Object]) -> set[Fact]:
-        changed = [self._dated(one) for one in changed]
-        facts = self.snapshot.apply(self.registry.upsert_all(changed))
-        for one in changed:
-            facts |= self.snapshot.put_config(one)
         for one in gone:
-            facts |= self.snapshot.apply(self.registry.remove(*_ref(one)))
-            facts |= self.snapshot.remove_config(*_ref(one))
+            self.objects.pop(_ref(one), None)
+        self.objects |= {_ref(one): self._dated(one) for one in changed}
+        return self._settle()
+
+    def _settle(self) -> set[Fact]:
+        """Brings the model to the objects that the mesh sees."""
+        facts: set[Fact] = set()
+        for one in self.objects.values():
+            if isinstance(one, ConfigMap):
+                facts |= self.snapshot.put_config(one)
+        wanted = {_ref(one): one for one in seen(self.objects.values(), self.snapshot.mesh)}
+        for ref in self._held.keys() - wanted.keys():
+            facts |= self.snapshot.apply(self.registry.remove(*ref)) | self.snapshot.remove_config(*ref)
+        new = [one for ref, one in wanted.items() if self._held.get(ref) is not one]
+        facts |= self.snapshot.apply(self.registry.upsert_all(new))
+        for one in new:
+            facts |= self.snapshot.put_config(one)
+        self._held = wanted
         return facts
 
     def _dated(self, one: Object) -> Object:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 KINDS = (
     "Service", "ServiceEntry", "WorkloadEntry", "VirtualService", "DestinationRule", "PeerAuthentication",
     "AuthorizationPolicy", "RequestAuthentication", "Sidecar", "EnvoyFilter", "Ingress", "Endpoints", "EndpointSlice",
+    "Namespace",
 )  # fmt: skip
 GROUPS_WITH_GATEWAY = "networking.istio.io"
 

@@ -31,6 +31,10 @@ AttestSocket = Annotated[
         show_default="the server of the state directory",
     ),
 ]
+Locality = Annotated[
+    str,
+    typer.Option(metavar="REGION/ZONE/SUBZONE", help="Where it is; less will do.", show_default="nowhere"),
+]
 Namespace = Annotated[
     str,
     typer.Option(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from argosy.cli.options import AttestSocket, Namespace, StateDir
+from argosy.cli.options import AttestSocket, Locality, Namespace, StateDir
 
 
 def run(
@@ -15,8 +15,19 @@ def run(
         typer.Argument(metavar="-- CMD…", help="The application and its arguments.", show_default=False),
     ],
     service: Annotated[
-        str, typer.Option("--service", "-s", metavar="NAME", help="The service it is an instance of.")
-    ],
+        str,
+        typer.Option(
+            "--service",
+            "-s",
+            metavar="NAME",
+            help="The service it is an instance of; with --group it may have none.",
+            show_default="none",
+        ),
+    ] = "",
+    group: Annotated[
+        str,
+        typer.Option("--group", metavar="NAME", help="The WorkloadGroup that it joins.", show_default="none"),
+    ] = "",
     label: Annotated[
         list[str] | None,
         typer.Option("--label", "-l", metavar="KEY=VALUE", help="A label (version=v1); repeats."),
@@ -52,6 +63,15 @@ def run(
         bool,
         typer.Option("--create-service/--no-create-service", help="Create the Service where there is none."),
     ] = True,
+    locality: Locality = "",
+    proxy_config: Annotated[
+        str,
+        typer.Option(
+            metavar="YAML",
+            help="What its proxy is started with, as the annotation proxy.istio.io/config: 'concurrency: 2'.",
+            show_default="that of the mesh",
+        ),
+    ] = "",
     access_log: Annotated[
         bool, typer.Option("--access-log", help="Log each request (argosy logs NAME).")
     ] = False,
@@ -68,6 +88,8 @@ def run(
     A web server:  argosy run --service web --port 8000 -- python3 -m http.server 8000 --bind 127.0.0.1
 
     A second version, on a free port:  argosy run --service web --label version=v2 --port 8000:auto -- ./web {port}
+
+    A member of a WorkloadGroup:  argosy run --group web --service-account web --port 8000 -- ./web
 
     A client:  argosy run --service me -- curl http://web:8000/
     """
@@ -90,8 +112,15 @@ def run(
         ports=port or (),
         upstreams=upstream or (),
         command=command,
+        group=group,
     )
-    start = msgspec.structs.replace(start, create_service=create_service, access_log=access_log)
+    start = msgspec.structs.replace(
+        start,
+        create_service=create_service,
+        access_log=access_log,
+        locality=run_spec.locality(locality),
+        proxy_config=proxy_config,
+    )
     state = chosen(state_dir)
     if attest_socket:
         use_server(state, attest_socket)

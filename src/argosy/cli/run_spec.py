@@ -80,6 +80,18 @@ def dns_label(text: str, flag: str) -> str:
     )
 
 
+def locality(text: str) -> str:
+    """`REGION[/ZONE[/SUBZONE]]`; "" for none."""
+    parts = text.split("/") if text else []
+    if len(parts) > 3 or not all(re.fullmatch(r"[^\s*/]+", part) for part in parts):
+        raise Failure(
+            f"--locality {text}: not a locality",
+            "REGION, REGION/ZONE or REGION/ZONE/SUBZONE, as in eu-west/a",
+            code=2,
+        )
+    return text
+
+
 def workload_name(service: str, version: str) -> str:
     """The name where none is given: `reviews-v1`, as the workloads of Istio's samples are called."""
     made = re.sub(r"[^a-z0-9-]+", "-", f"{service}-{version}".lower()).strip("-") if version else service
@@ -96,11 +108,17 @@ def start(
     ports: Sequence[str],
     upstreams: Sequence[str],
     command: Sequence[str],
+    group: str = "",
 ) -> Start:
-    """The request for a sidecar; labels `app` is the service's name unless given, as Istio's metrics expect it."""
-    dns_label(service, "--service")
+    """The request for a sidecar; label `app` is the service's name unless given, as Istio's metrics expect it. Who
+    joins a WorkloadGroup and names no service gets its labels from there."""
+    if not service and not group:
+        raise Failure("neither --service nor --group is given", "say what it is: --service reviews", code=2)
+    for flag, text in (("--service", service), ("--group", group)):
+        if text:
+            dns_label(text, flag)
     dns_label(namespace, "--namespace")
-    marks = {"app": service, **labels(given_labels)}
+    marks = {**({"app": service} if service else {}), **labels(given_labels)}
     asked = tuple(port(text) for text in ports)
     seen: set[int] = set()
     for one in asked:
@@ -112,17 +130,18 @@ def start(
     if not command:
         raise Failure(
             "there is no command to run",
-            f"put it after --: argosy run --service {service} -- ./my-app",
+            f"put it after --: argosy run {f'--service {service}' if service else f'--group {group}'} -- ./my-app",
             code=2,
         )
     return Start(
-        name=dns_label(name or workload_name(service, marks.get("version", "")), "--name"),
+        name=dns_label(name or workload_name(service or group, marks.get("version", "")), "--name"),
         namespace=namespace,
         service=service,
-        service_account=dns_label(service_account or service, "--service-account"),
+        service_account=dns_label(service_account or service or group, "--service-account"),
         labels=marks,
         ports=asked,
         upstreams=tuple(upstream(text) for text in upstreams),
+        group=group,
         command=tuple(command),
     )
 

@@ -1,37 +1,44 @@
-"""What a trial of several objects warns of although they come together: the server has none of them yet."""
+"""What several objects that are applied together say of each other: the server has none of them yet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from msgspec.structs import replace
-
-if TYPE_CHECKING:
-    from argosy.cli.apply import Tried
-    from argosy.model.snapshot import Snapshot
+from msgspec import Struct
 
 Json = dict[str, Any]
 
 
-def without_what_comes(tried: Sequence[Tried]) -> list[Tried]:
-    """Each without the warnings of what another of them brings: the host of a Service, the subset of a rule."""
-    if not any(one.warnings for one in tried):
-        return list(tried)
-    from argosy.cli.modelled import modelled
-    from argosy.model.ir import Mesh
-    from argosy.resources.kinds import decode
+class Between(Struct, frozen=True):
+    """Warnings about one object: those of what another brings, as the host of a Service, the subset of a rule; and
+    those that are there only because of another, as a host that both have."""
 
-    objects = [decode(one.object) for one in tried]
-    nothing, all_of_them = (modelled(found, Mesh())[0] for found in ((), objects))
-    left = []
-    for one in tried:
-        settled = set(_said(nothing, one.object)) - set(_said(all_of_them, one.object))
-        left.append(replace(one, warnings=tuple(each for each in one.warnings if each not in settled)))
-    return left
+    settled: tuple[str, ...] = ()
+    brought: tuple[str, ...] = ()
+
+    def of(self, warnings: Sequence[str]) -> tuple[str, ...]:
+        """What is to be told where a server that has none of the others warns of this."""
+        return tuple(dict.fromkeys((*(each for each in warnings if each not in self.settled), *self.brought)))
 
 
-def _said(snapshot: Snapshot, body: Json) -> list[str]:
+def between(objects: Sequence[Json]) -> list[Between]:
+    """For each of them."""
+    from argosy.explain.analysis.world import World, item
+
+    items = [each for obj in objects if (each := item(obj)) is not None]
+    nothing, all_of_them = World((), complete=True), World(items, complete=True)
+    found = []
+    for obj in objects:
+        alone, together = _said(nothing, obj), _said(all_of_them, obj)
+        settled = tuple(each for each in alone if each not in together)
+        found.append(Between(settled, tuple(each for each in together if each not in alone)))
+    return found
+
+
+def _said(world: Any, body: Json) -> list[str]:
     from argosy.explain.analysis.applied import warnings
+    from argosy.model.ir import Mesh
+    from argosy.resources.problem import Problem
 
-    return [f"{field}: {message}" for field, message in warnings(snapshot, body)]
+    return [str(Problem(field, message)) for field, message in warnings(world, body, Mesh())]

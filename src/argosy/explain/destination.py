@@ -16,10 +16,13 @@ from argosy.explain.outcome import ClusterState, EndpointState, Forwarded, Origi
 from argosy.explain.view import View
 from argosy.model import ir
 from argosy.model.hostnames import covers
+from argosy.model.locality import HOSTNAME, NETWORK, host_of
+from argosy.model.networks import apart, network_of
 from argosy.model.scope import Interception, ProxyType
 
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
+BY_NAME = "AllowAnyDynamicDNSCluster"
 
 
 def name_of(destination: ir.Destination) -> str:
@@ -30,19 +33,42 @@ def passthrough() -> ClusterState:
     return ClusterState(name=PASSTHROUGH, load_balancer="where the request wanted to go")
 
 
+def by_name(view: View) -> ClusterState:
+    tls = view.reader.mesh().outbound_tls
+    return ClusterState(
+        name=BY_NAME,
+        load_balancer="where its host is looked up",
+        tls=f"{tls.mode} (MeshConfig)" if tls is not None else "",
+    )
+
+
 def dealt(view: View, to: Sequence[ir.WeightedDestination]) -> Forwarded:
     """A connection among clusters."""
     total = sum(one.weight for one in to)
+    notes = _tunnelled(view, to)
     return Forwarded(
         targets=tuple(
             Target(
                 cluster=cluster(view, one.destination),
                 weight=one.weight,
                 percent=100.0 * one.weight / total if total else 0.0,
+                notes=notes,
             )
             for one in to
         )
     )
+
+
+def _tunnelled(view: View, to: Sequence[ir.WeightedDestination]) -> tuple[str, ...]:
+    """Facts (Istio): of several destinations the rule of the first counts, and no subset's."""
+    if not to:
+        return ()
+    first = to[0].destination
+    policy = view.reader.destination(view.scope, first.host)
+    tunnel = policy.tunnel_of(first.subset if len(to) == 1 else "") if policy is not None else None
+    if tunnel is None:
+        return ()
+    return (f"it is a proxy, and asked for {tunnel.authority} by {'POST' if tunnel.post else 'CONNECT'}",)
 
 
 def proxied(port: ir.ServicePort) -> bool:
@@ -147,7 +173,8 @@ def _endpoints(
     destination: ir.Destination,
     policy: ir.TrafficPolicy,
 ) -> tuple[EndpointState, ...]:
-    if service.resolution is ir.Resolution.NONE or _found_by_itself(view, service, policy):
+    by_itself = (ir.Resolution.NONE, ir.Resolution.DYNAMIC_DNS)
+    if service.resolution in by_itself or _found_by_itself(view, service, policy):
         return _itself(view, service, port, policy)
     wanted: frozenset[tuple[str, str]] = frozenset()
     if destination.subset:
@@ -173,7 +200,8 @@ def _itself(
         if "*" not in service.hostname
         else "where the request wanted to go"
     )
-    if view.scope.type is ProxyType.ROUTER and "*" in service.hostname:
+    by_name = service.resolution is ir.Resolution.DYNAMIC_DNS
+    if view.scope.type is ProxyType.ROUTER and "*" in service.hostname and not by_name:
         return ()
     return (EndpointState(address=where, healthy=True, tls=_to(view, service, policy, None)),)
 
@@ -189,6 +217,15 @@ def _endpoint(
         ref = view.reader.peer_origin(one.namespace, one.labels, workload_port)
         origins = (view.origin(ref),) if ref is not None else ()
     tls = _to(view, service, policy, mode)
+    away = ""
+    if service.node_local and host_of(dict(one.labels), one.address) != dict(view.scope.client).get(
+        HOSTNAME, ""
+    ):
+        away = "it is on another host, and the Service's internalTrafficPolicy is Local"
+    through = _through(view, one) if service.resolution is ir.Resolution.STATIC else ()
+    refused = away or received(tls, mode)
+    if through and (tls != "mutual" or mode is None):
+        refused = "it is in another network, and only mutual TLS is passed on there"
     return EndpointState(
         address=one.address if one.address.startswith("unix://") else f"{one.address}:{one.port}",
         healthy=one.healthy,
@@ -197,8 +234,19 @@ def _endpoint(
         tls=tls,
         mode=str(mode) if mode is not None else "",
         policies=origins,
-        refused=received(tls, mode),
+        refused=refused,
+        through=through,
     )
+
+
+def _through(view: View, one: ir.Endpoint) -> tuple[str, ...]:
+    """The gateways of an endpoint's network that the sender needs; (): none."""
+    own = dict(view.scope.client).get(NETWORK, "")
+    networks = view.reader.mesh().networks
+    other = network_of(networks, one.network, dict(one.labels), one.address)
+    if not apart(own, other):
+        return ()
+    return tuple(f"{address}:{port}" for address, port in view.reader.network_gateways(other))
 
 
 def _to(view: View, service: ir.Service, policy: ir.TrafficPolicy, mode: ir.MtlsMode | None) -> str:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from msgspec import Struct
 
 from argosy.explain import destination as destinations
-from argosy.explain import http
+from argosy.explain import http, subnets
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
 from argosy.explain.outcome import Forwarded, Miss, Origin, Redirected, Step, Target, Unrouted
 from argosy.explain.request import Request, Spoken, Trust, host_of, seen
 from argosy.explain.view import View
 from argosy.model import gateways, ir
+from argosy.model.hostnames import covers
 from argosy.model.provenance import Written, gateway_ref
 
 Servers = tuple[ir.GatewayServer, ...]
@@ -63,7 +64,7 @@ class Edge:
             case ir.ListenerKind.HTTP:
                 return Routed(Unrouted(400, "the port speaks HTTP, and this does not"), (step,))
             case ir.ListenerKind.TCP:
-                return self._tcp((step,), listener.servers[0])
+                return self._tcp((step,), listener.servers[0], request.source)
             case _:
                 return self._tls(request, step, listener)
 
@@ -102,7 +103,7 @@ class Edge:
         name = host_of(request.authority)
         # Facts (Envoy): of chains for one name the protocols in the hello decide, and mesh clients have their own.
         mesh = name.startswith(destinations.PASSED_ON)
-        chains = sorted(self.chains(listener), key=lambda one: one[1].by_sni is not mesh)
+        chains = sorted(self.chains(listener, request.source), key=lambda one: one[1].by_sni is not mesh)
         domains: Domains[Chain] = Domains(chains)
         found = domains.find(name)
         if found is None:
@@ -129,8 +130,9 @@ class Edge:
         secure = self._same_routes(chain.server)
         return self._http(request, (step, chosen), secure)
 
-    def chains(self, listener: ir.GatewayListener) -> list[tuple[str, Chain]]:
-        """(name in the hello, what becomes of it), the first of each name counts; `*` is every one."""
+    def chains(self, listener: ir.GatewayListener, source: str) -> list[tuple[str, Chain]]:
+        """(name in the hello, what becomes of it) for a client at an address, the first of each name counts; `*` is
+        every one."""
         reader, scope = self.view.reader, self.view.scope
         found: list[tuple[str, Chain]] = []
         for server in listener.servers:
@@ -141,22 +143,34 @@ class Edge:
             elif server.passes:
                 routes = reader.gateway_tls(scope, server)
                 for route, written in zip(routes, reader.gateway_tls_origins(scope, server), strict=True):
+                    first = route.destinations[0].destination.host
+                    by_name = reader.is_looked_up(first)
+                    if by_name and len(route.destinations) > 1:
+                        continue
                     chain = Chain(server, destinations=route.destinations, written=written)
-                    found += [(name, chain) for name in route.sni_hosts]
-            elif to := reader.gateway_tcp(scope, server):
-                written_at = reader.gateway_tcp_origin(scope, server)
-                found += [
-                    (name, Chain(server, destinations=to, written=written_at)) for name in server.server_names
-                ]
+                    found += [(name, chain) for name in route.sni_hosts if not by_name or covers(first, name)]
+            else:
+                tcp = reader.gateway_tcp(scope, server)
+                at = subnets.position(tcp, "", source)
+                if at is not None:
+                    written_at = reader.gateway_tcp_origins(scope, server)[at]
+                    to = Chain(server, destinations=tcp[at].destinations, written=written_at)
+                    found += [(name, to) for name in server.server_names]
         return found
 
-    def _tcp(self, steps: tuple[Step, ...], server: ir.GatewayServer) -> Routed:
-        to = self.view.reader.gateway_tcp(self.view.scope, server)
-        if to is None:
-            return Routed(Unrouted(0, "no VirtualService has a tcp route for this port"), steps)
-        written = self.view.reader.gateway_tcp_origin(self.view.scope, server)
-        taken = Step("route", "tcp", "", self.view.origins(written))
-        return Routed(destinations.dealt(self.view, to), (*steps, taken))
+    def _tcp(self, steps: tuple[Step, ...], server: ir.GatewayServer, source: str) -> Routed:
+        routes = self.view.reader.gateway_tcp(self.view.scope, server)
+        origins = self.view.reader.gateway_tcp_origins(self.view.scope, server)
+        at = subnets.position(routes, "", source)
+        if at is None:
+            misses = tuple(
+                Miss("route", "tcp", f"it is for clients in {route.source}", self.view.origins(written))
+                for route, written in zip(routes, origins, strict=False)
+            )
+            why = "no VirtualService has a tcp route for this port"
+            return Routed(Unrouted(0, f"{why} and client" if routes else why), steps, misses)
+        taken = Step("route", "tcp", "", self.view.origins(origins[at]))
+        return Routed(destinations.dealt(self.view, routes[at].destinations), (*steps, taken))
 
     # --- what is asked for ------------------------------------------------------------------------------------------
 
@@ -219,7 +233,11 @@ class Edge:
                 if (host, server.bound_by, server.port) not in counted:
                     counted.add((host, server.bound_by, server.port))
                     written = (self.view.origins(one) for one in origins[host])
-                    routes.setdefault(host, []).extend(zip(served.table.routes, written, strict=True))
+                    routes.setdefault(host, []).extend(
+                        pair
+                        for pair in zip(served.table.routes, written, strict=True)
+                        if gateways.looked_up_within(pair[0], host, reader.is_looked_up)
+                    )
             for host in server.server_names if redirects else ():
                 secure.add(host)
                 ports.setdefault(host, server.port)

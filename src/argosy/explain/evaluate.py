@@ -24,6 +24,7 @@ from argosy.model.snapshot import Snapshot
 class Sender(Struct, frozen=True):
     name: str  # as messages name it
     scope: Scope
+    address: str = ""  # from which its connections come, where a workload has that name
 
 
 class NoSuchSender(LookupError):
@@ -37,8 +38,11 @@ def sidecar(
     labels: ir.Pairs,
     interception: Interception = Interception.EXPLICIT,
 ) -> Sender:
-    scope = scope_of(Reader(snapshot), interception=interception, namespace=namespace, labels=labels)
-    return Sender(f"{namespace}/{name}", scope)
+    workload = snapshot.workloads.get((namespace, name))
+    scope = scope_of(
+        Reader(snapshot), interception=interception, namespace=namespace, labels=labels, workload=workload
+    )
+    return Sender(f"{namespace}/{name}", scope, workload.address if workload is not None else "")
 
 
 def gateway(snapshot: Snapshot, namespace: str, labels: ir.Pairs) -> Sender:
@@ -103,6 +107,8 @@ class Evaluator:
         self.side: Edge | Outbound = Edge(self.view) if router else Outbound(self.view)
 
     def evaluate(self, request: Request) -> Routed:
+        if not request.source:
+            request = replace(request, source=self.sender.address)
         return self.side.evaluate(request)
 
     def as_spoken(self, request: Request) -> Request:

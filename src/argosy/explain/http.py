@@ -109,7 +109,9 @@ def forwarded(view: View, request: Request, seen: Seen, one: ir.Route, action: i
             ops = (item.headers, one.headers)
             headers = rewriting.changed(rewriting.changed(request.headers, ops[:1]), ops[1:])
             host = rewriting.host_set_by(one.headers) or rewriting.host_set_by(item.headers)
-        if written:
+        asked = view.reader.mesh().proxy.forwarded_host
+        of_route = host if alone else rewriting.host_set_by(one.headers)
+        if written if asked is None else asked and (written or of_route):
             # Facts (Envoy, tried): a destination among several sets its Host before the route rewrites it.
             before = "" if alone else rewriting.host_set_by(item.headers)
             headers = (*headers, ("x-forwarded-host", before or seen.authority))

@@ -7,9 +7,10 @@ the port. Where two services want one name or address, the older has it.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
-from argosy.explain import bound, http
+from argosy.explain import bound, http, subnets
 from argosy.explain import destination as destinations
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
@@ -20,12 +21,14 @@ from argosy.explain.view import View
 from argosy.explain.virtual_hosts import VirtualHost, names_of, single
 from argosy.model import ir
 from argosy.model.hostnames import covers, patterns
+from argosy.model.provenance import Written
 from argosy.model.scope import Interception
 from argosy.model.sidecars import EgressListener
 
 VIRTUAL_HOST_PORT = 80
 """Facts (Istio): a host that only a VirtualService names is served on port 80."""
 CAPTURE_PORT = 15001
+WILDCARD = "0.0.0.0"  # noqa: S104  in a listener's name
 
 
 class Outbound:
@@ -90,7 +93,7 @@ class Outbound:
             if first is None:
                 return _after((step,), self._unknown(request, (), 0))
             owner = VirtualHost(first[0].hostname, first[1].number)
-            return _after((step,), self._connection(owner, owner.host))
+            return _after((step,), self._connection(owner, "", ""))
         if request.spoken is not Spoken.HTTP:
             return Routed(Unrouted(400, "the listener speaks HTTP, and this does not"), (step,))
         found = seen(request, Trust.ALL)
@@ -116,7 +119,8 @@ class Outbound:
             if request.spoken is Spoken.TLS:
                 return Routed(Unrouted(0, f"{why}, and this is TLS"), steps)
             return Routed(Unrouted(0, f"{why}, and this is not known to be"), steps)
-        return _after(steps, self._connection(virtual_host, host_of(request.authority)))
+        address = _as_address(host_of(request.authority)) or self.view.reader.first_address(virtual_host.host)
+        return _after(steps, self._connection(virtual_host, address, ""))
 
     def _captured_request(self, request: Request) -> Routed:
         owner, listener = self._listener(request)
@@ -134,7 +138,8 @@ class Outbound:
             return _after((step,), self.by_routes(request, request.port))
         if port is not None and port.protocol.is_tls:
             return _after((step,), self._by_name(request, listener))
-        return _after((step,), self._connection(owner, owner.host))
+        address = _address_of(listener.rpartition("_")[0], request)
+        return _after((step,), self._connection(owner, address, request.source))
 
     # --- HTTP -------------------------------------------------------------------------------------------------------
 
@@ -180,7 +185,10 @@ class Outbound:
             cluster = destinations.cluster(self.view, proxy)
         elif allowed:
             step = Step("virtual host", "allow_any", f"no service has this host, and {said} says ALLOW_ANY")
-            cluster = destinations.passthrough()
+            # What is refused by closing it is a connection, whatever is within.
+            looked_up = refusal and not self.explicit and self.view.reader.mesh().outbound_by_name
+            by_name = looked_up and not self._own_policy()
+            cluster = destinations.by_name(self.view) if by_name else destinations.passthrough()
         else:
             why = f"no service has this host, and {said} says REGISTRY_ONLY"
             return Routed(Unrouted(refusal, why), (Step("virtual host", "block_all", why),), near)
@@ -229,10 +237,12 @@ class Outbound:
     def _by_name(self, request: Request, listener: str) -> Routed:
         """TLS: by the name in the hello, of all services that have this address and port."""
         reader, scope = self.view.reader, self.view.scope
-        address, _, number = listener.rpartition("_")
+        at, _, number = listener.rpartition("_")
+        address = _address_of(at, request)
         name = host_of(request.authority) if request.spoken is Spoken.TLS else ""
-        owners = self.captured().get((address, int(number)), [])
+        owners = self.captured().get((at, int(number)), [])
         chains: list[tuple[tuple[str, ...], tuple[ir.WeightedDestination, ...], VirtualHost, int]] = []
+        widths: list[int | None] = []
         for owner in owners:
             port = self._port(owner)
             if port is None or not port.protocol.is_tls:
@@ -240,13 +250,18 @@ class Outbound:
             routes = reader.tls_routes(scope, owner.host, owner.port)
             for position, one in enumerate(routes):
                 chains.append((one.sni_hosts or (owner.host,), one.destinations, owner, position))
+                widths.append(subnets.width(one.subnets, address))
             if not routes:
-                chains.append(((owner.host,), self._tcp(owner, owner.host), owner, -1))
+                chains.append(((owner.host,), self._tcp(owner, address, "")[0], owner, -1))
+                widths.append(0)
+        fitting = [one for one in widths if one is not None]
+        # Where there is one address, all that hold it are alike.
+        narrowest = max(fitting, default=0) if at == WILDCARD else None
         domains: Domains[int] = Domains(
             (pattern, index)
             for index, (patterns, *_) in enumerate(chains)
             for pattern in patterns
-            if pattern != "*"
+            if pattern != "*" and widths[index] is not None and narrowest in (None, widths[index])
         )
         found = domains.find(name) if name else None
         if found is not None:
@@ -259,42 +274,38 @@ class Outbound:
             return Routed(destinations.dealt(self.view, to), (step,))
         misses = tuple(
             Miss("filter chain", ", ".join(patterns), f"the name in the TLS hello is {name or 'not there'}")
-            for patterns, *_ in chains
+            if fits is not None
+            else Miss("filter chain", ", ".join(patterns), f"its subnets do not hold {address or 'it'}")
+            for (patterns, *_), fits in zip(chains, widths, strict=True)
         )
-        if chains and address == "0.0.0.0":  # noqa: S104  a listener's name
+        if chains and at == WILDCARD:
             return self._unknown(request, misses, 0)
-        return _after((), self._connection(owners[0], owners[0].host))
+        return _after((), self._connection(owners[0], address, request.source))
 
-    def _connection(self, virtual_host: VirtualHost, name: str) -> Routed:
-        to = self._tcp(virtual_host, name)
-        port = self._port(virtual_host)
-        written = None
-        if port is not None and port.protocol.is_tls:
-            routes = self.view.reader.tls_routes(self.view.scope, virtual_host.host, virtual_host.port)
-            for position, one in enumerate(routes):
-                if any(covers(sni, virtual_host.host) for sni in one.sni_hosts):
-                    origins = self.view.reader.tls_origins(
-                        self.view.scope, virtual_host.host, virtual_host.port
-                    )
-                    written = origins[position]
-                    break
-        if written is None:
-            written = self.view.reader.tcp_origin(self.view.scope, virtual_host.host, virtual_host.port)
+    def _connection(self, virtual_host: VirtualHost, address: str, source: str) -> Routed:
+        to, written = self._tcp(virtual_host, address, source)
         because = "" if written is not None else "no VirtualService says otherwise"
         step = Step("route", "tcp", because, self.view.origins(written))
         return Routed(destinations.dealt(self.view, to), (step,))
 
-    def _tcp(self, virtual_host: VirtualHost, name: str) -> tuple[ir.WeightedDestination, ...]:
-        """Of connections that nothing is known of but the service that they are for."""
+    def _tcp(
+        self, virtual_host: VirtualHost, address: str, source: str
+    ) -> tuple[tuple[ir.WeightedDestination, ...], Written | None]:
+        """Of connections that nothing is known of but the service that they are for, and their addresses ("": not
+        known)."""
         reader, scope = self.view.reader, self.view.scope
         host, number = virtual_host.host, virtual_host.port
         port = self._port(virtual_host)
         if port is not None and port.protocol.is_tls:
-            for route in reader.tls_routes(scope, host, number):
-                if any(covers(sni, host) for sni in route.sni_hosts):
-                    return route.destinations
-        found = reader.tcp_destinations(scope, host, number)
-        return found or (ir.WeightedDestination(ir.Destination(host, number)),)
+            for at, tls in enumerate(reader.tls_routes(scope, host, number)):
+                reached = subnets.width(tls.subnets, address) is not None
+                if reached and any(covers(sni, host) for sni in tls.sni_hosts):
+                    return tls.destinations, reader.tls_origins(scope, host, number)[at]
+        routes = reader.tcp_routes(scope, host, number)
+        found = subnets.position(routes, address, source)
+        if found is None:
+            return (ir.WeightedDestination(ir.Destination(host, number)),), None
+        return routes[found].destinations, reader.tcp_origins(scope, host, number)[found]
 
     # --- who has which name and address -----------------------------------------------------------------------------
 
@@ -361,7 +372,7 @@ class Outbound:
                     addresses = (at,)
                 owner = VirtualHost(service.hostname, port.number)
                 rank = (service.created, service.hostname, str((owner.host, owner.port)))
-                for address in addresses or ("0.0.0.0",):  # noqa: S104  a listener's name
+                for address in addresses or (WILDCARD,):
                     ranked.setdefault((address, port.number), []).append((rank, owner))
             self._captured = {
                 key: [owner for _, owner in sorted(wanting, key=lambda one: one[0])]
@@ -376,7 +387,7 @@ class Outbound:
         return listener.bind if listener is not None and listener.captured and listener.port == port else ""
 
     def _listener(self, request: Request) -> tuple[VirtualHost | None, str]:
-        for address in (self._address(request), "0.0.0.0"):  # noqa: S104  a listener's name
+        for address in (self._address(request), WILDCARD):
             owners = self.captured().get((address, request.port))
             if address and owners:
                 return owners[0], f"{address}_{request.port}"
@@ -384,8 +395,8 @@ class Outbound:
 
     def _address(self, request: Request) -> str:
         """Where a client that looks up the name connects to, as far as the model knows."""
-        if request.address:
-            return request.address
+        if known := request.address or _as_address(host_of(request.authority)):
+            return known
         service = self._meant(request.authority)
         if service is not None and "*" not in service.hostname:
             return next(iter(single(service.addresses)), "")
@@ -426,6 +437,19 @@ class Outbound:
                 refs = tuple(self.view.origin(ref) for ref in reader.service_origins(owner.host))
                 found.setdefault(owner.name, Miss("virtual host", owner.name, f"its name is {domain}", refs))
         return tuple(found.values())
+
+
+def _address_of(listener: str, request: Request) -> str:
+    """The address that a captured connection is for: the listener's, else what is known of the request."""
+    return listener if listener != WILDCARD else request.address or _as_address(host_of(request.authority))
+
+
+def _as_address(host: str) -> str:
+    """ "" where it is a name."""
+    try:
+        return str(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        return ""
 
 
 def _by_routes(port: ir.ServicePort) -> bool:

@@ -56,6 +56,7 @@ class EndpointState(Struct, frozen=True, omit_defaults=True):
     mode: str = ""  # what its PeerAuthentication takes: STRICT, PERMISSIVE, DISABLE; "": it has no sidecar
     policies: tuple[Origin, ...] = ()  # that have their say there
     refused: str = ""  # why it would not take the connection
+    through: tuple[str, ...] = ()  # gateways of its network, any of which passes the connection on
 
 
 class ClusterState(Struct, frozen=True, omit_defaults=True, rename="camel"):

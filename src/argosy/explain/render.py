@@ -130,6 +130,8 @@ def _endpoint(one: EndpointState) -> str:
     parts.append({"mutual": "mutual TLS", "originated": "TLS"}.get(one.tls, one.tls))
     if one.mode:
         parts.append(f"takes {one.mode}")
+    if one.through:
+        parts.append(f"through {' or '.join(one.through)}, the gateway of its network")
     if one.refused:
         parts.append(f"REFUSED: {one.refused}")
     return ", ".join(parts)

@@ -30,6 +30,7 @@ class Request(Struct, frozen=True, kw_only=True):
     spoken: Spoken = Spoken.HTTP
     port: int = 80  # that it is sent to
     address: str = ""  # that it is sent to, where interception sees one; "": the service's own
+    source: str = ""  # the address that it comes from; "": the sender's own, where that is known
 
     @property
     def host(self) -> str:

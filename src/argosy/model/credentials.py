@@ -32,6 +32,14 @@ class Unusable(ValueError):
     """A Secret is missing or broken; the message names it."""
 
 
+class Unfitting(Unusable):
+    """A certificate and a key, each good, that do not belong together."""
+
+    def __init__(self, message: str, certificates: bytes) -> None:
+        super().__init__(message)
+        self.certificates = certificates
+
+
 class KeyPair(Struct, frozen=True):
     """In PEM."""
 
@@ -117,6 +125,7 @@ def _check_pair(name: str, certificate: str, key: str, found: KeyPair) -> None:
         raise Unusable(f"Secret {name}: {key} is not a private key in PEM, without a password") from None
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     if private.public_key().public_bytes(*form) != public.public_bytes(*form):
-        raise Unusable(
-            f"Secret {name}: {key} is not the key of {certificate}; put the two that belong together"
+        raise Unfitting(
+            f"Secret {name}: {key} is not the key of {certificate}; put the two that belong together",
+            found.certificates,
         )

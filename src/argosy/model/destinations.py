@@ -74,10 +74,15 @@ def merge(host: str, rules: Sequence[DestinationRuleRule]) -> ir.DestinationPoli
     return ir.DestinationPolicy(
         host=host,
         subsets=tuple(
-            ir.Subset(name=subset.name, labels=subset.labels)
+            ir.Subset(
+                name=subset.name,
+                labels=subset.labels,
+                tunnel=subset.policy.tunnel if subset.policy is not None else None,
+            )
             for subset in sorted(subsets.values(), key=lambda subset: subset.name)
         ),
         policies=tuple((name, port, policy) for (name, port), policy in sorted(found.items(), key=_key)),
+        tunnel=top.tunnel if top is not None else None,
     )
 
 

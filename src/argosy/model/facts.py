@@ -34,6 +34,7 @@ class FactKind(StrEnum):
     SECRET = "secret"  # name: namespace/name  # noqa: S105
     SIDECAR = "sidecar"  # namespace/name: what that Sidecar says
     TARGETS = "targets"  # name: hostname; the VirtualServices that lead to it
+    LOOKED_UP = "looked-up"  # name "": whether proxies look up the hosts of any service (DYNAMIC_DNS)
     MESH = "mesh"  # name "": mesh settings
 
 

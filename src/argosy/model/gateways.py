@@ -10,13 +10,13 @@ name.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
 
 from argosy.model import ir
-from argosy.model.hostnames import intersection
+from argosy.model.hostnames import covers, intersection
 from argosy.model.lower_ingress import by_path
 from argosy.model.routing import takes_everything
 from argosy.model.rules import GatewayRule, VirtualServiceRule
@@ -110,6 +110,30 @@ class _Shared:
             return ""
         older = self.names[twice[0]].gateway
         return f"the older Gateway {older} serves {', '.join(twice)} on port {server.port}; name other hosts"
+
+
+# --- what is looked up ----------------------------------------------------------------------------------------------
+
+
+def looked_up_within(route: ir.Route, host: str, is_looked_up: Callable[[str], bool]) -> bool:
+    """Whether nothing but names under the wildcards of its destinations is looked up for requests to `host`. A gateway
+    does it for others, who are not where it is."""
+    if not isinstance(route.action, ir.Forward):
+        return True
+    action = route.action
+    written = action.rewrite.authority if action.rewrite is not None else None
+    for one in action.destinations:
+        if not is_looked_up(one.destination.host):
+            continue
+        named = [written] if written else [*_hosts_set(route.headers), *_hosts_set(one.headers)] or [host]
+        if not all(covers(one.destination.host, name.partition(":")[0].lower()) for name in named):
+            return False
+    return not any(is_looked_up(mirror.destination.host) for mirror in action.mirrors)
+
+
+def _hosts_set(headers: ir.HeaderOps | None) -> Iterator[str]:
+    written = (*headers.request_set, *headers.request_add) if headers is not None else ()
+    return (value for name, value in written if name.lower() in ("host", ":authority"))
 
 
 # --- what is served -------------------------------------------------------------------------------------------------

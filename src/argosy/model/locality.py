@@ -3,8 +3,9 @@
 Rule: what is asked of clients (their locality, the labels of a failoverPriority) is a trait; a scope has those alone
 that some configuration asks for, so that proxies differ by their place only where that counts. Facts (Istio): settings
 of a DestinationRule replace the mesh's, a Service's trafficDistribution stands between; weights exclude fail-over, and
-fail-over needs outlier detection, without which an endpoint never fails. Region, zone, subzone and network are labels
-of every workload.
+fail-over needs outlier detection, without which an endpoint never fails. Region, zone, subzone, network and host are
+labels of every workload. Where zones are balanced by load, the proxy does it, among endpoints of one priority: those of
+the client's region are of the first. A Service that is node-local has the endpoints of the client's own host alone.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ FAILOVER = "failover"
 """Asked where endpoints may fail: whatever the mesh's settings ask then."""
 
 
+ZONE_AWARE = "zone-aware"
+"""Asked where zones are balanced by load: whether the client knows its own zone."""
+
+
 class Distribution(Struct, frozen=True):
     """The shares of localities in the requests of clients in `origin`; the most specific locality first."""
 
@@ -41,11 +46,13 @@ class LocalityBalancing(Struct, frozen=True, kw_only=True):
     distribute: tuple[Distribution, ...] = ()
     failover: Pairs = ()  # (region, the region that takes over)
     priority: tuple[str, ...] = ()  # labels, KEY or KEY=VALUE
+    zone_aware: bool = False  # regions by nearness, and their zones by load
+    minimum: int | None = None  # how many endpoints there must be for zones to count
 
     @property
     def written(self) -> bool:
-        """Whether it says more than that localities count."""
-        return bool(self.distribute or self.failover or self.priority)
+        """Whether it says more than that localities count: they have weights of their own."""
+        return bool(self.distribute or self.failover or self.priority) and not self.zone_aware
 
     @property
     def traits(self) -> frozenset[str]:
@@ -53,6 +60,8 @@ class LocalityBalancing(Struct, frozen=True, kw_only=True):
         if not self.enabled:
             return frozenset()
         labels = frozenset(label for label in self.priority if "=" not in label)
+        if self.zone_aware:
+            return labels | {LOCALITY, ZONE_AWARE}
         by_place = self.distribute or self.failover or not self.priority
         return labels | {LOCALITY} if by_place else labels
 
@@ -74,11 +83,24 @@ class TrafficDistribution(StrEnum):
         return None
 
 
-def described(labels: Mapping[str, str], locality: str, network: str) -> dict[str, str]:
+def described(labels: Mapping[str, str], locality: str, network: str, address: str) -> dict[str, str]:
     """A workload's labels and traits."""
     region, zone, subzone = _parts(locality)
-    place = {REGION: region, ZONE: zone, SUBZONE: subzone, NETWORK: network, LOCALITY: locality}
+    place = {
+        REGION: region,
+        ZONE: zone,
+        SUBZONE: subzone,
+        NETWORK: network,
+        LOCALITY: locality,
+        HOSTNAME: host_of(labels, address),
+        ZONE_AWARE: zone,
+    }
     return {**labels, **{key: value for key, value in place.items() if value}}
+
+
+def host_of(labels: Mapping[str, str], address: str) -> str:
+    """Where it runs. Who does not say its host is on one with those of its address."""
+    return labels.get(HOSTNAME) or address
 
 
 def matches(pattern: str, locality: str) -> bool:
@@ -99,6 +121,9 @@ def rank(
 ) -> tuple[int, int]:
     """How far an endpoint is from a client, both as `described`: 0 is nearest. First by labels, then by place."""
     by_labels = _by_labels(balancing.priority, client, endpoint)
+    if balancing.zone_aware:
+        place = _by_place(balancing.failover, client.get(LOCALITY, ""), endpoint.get(LOCALITY, ""))
+        return by_labels, max(place, IN_REGION)
     if balancing.priority and not balancing.failover:
         return by_labels, 0
     return by_labels, _by_place(balancing.failover, client.get(LOCALITY, ""), endpoint.get(LOCALITY, ""))
@@ -116,6 +141,10 @@ def _by_labels(priority: tuple[str, ...], client: Mapping[str, str], endpoint: M
         if wanted.get(key, client.get(key, "")) != endpoint.get(key, ""):
             return len(priority) - index
     return 0
+
+
+IN_REGION = 2
+"""How far away is what has the client's region in common with it, and no zone."""
 
 
 def _by_place(failover: Pairs, client: str, endpoint: str) -> int:

@@ -26,8 +26,13 @@ from argosy.resources.networking import (
     OutlierDetection,
     PortTrafficPolicy,
     TrafficPolicy,
+    ZoneAwareLoadBalancerSetting,
 )
-from argosy.resources.networking.destination_rule import ConnectionKeepalive, TcpKeepalive
+from argosy.resources.networking.destination_rule import (
+    ConnectionKeepalive,
+    TcpKeepalive,
+    TunnelSettings,
+)
 
 SIMPLE = {
     "": ir.LoadBalancer.LEAST_REQUEST,
@@ -85,7 +90,21 @@ def _balancer(written: LoadBalancerSettings | None, field: str) -> BalancerParts
             f"{field}.simple", f"{simple} is not one of {', '.join(sorted(filter(None, SIMPLE)))}"
         )
     return msgspec.structs.replace(
-        found, warmup=_warmup(written, field), locality=locality(written.locality_lb_setting)
+        found,
+        warmup=_warmup(written, field),
+        locality=zone_aware(written.zone_aware_lb_setting) or locality(written.locality_lb_setting),
+    )
+
+
+def zone_aware(written: ZoneAwareLoadBalancerSetting | None) -> LocalityBalancing | None:
+    if written is None:
+        return None
+    return LocalityBalancing(
+        enabled=written.enabled is not False,
+        failover=tuple((one.from_, one.to) for one in written.failover),
+        priority=written.failover_priority,
+        zone_aware=True,
+        minimum=written.min_cluster_size,
     )
 
 
@@ -174,7 +193,7 @@ def outlier(written: OutlierDetection | None, field: str) -> ir.OutlierDetection
     )
 
 
-def _tls(written: ClientTLSSettings | None, field: str) -> ir.ClientTls | None:
+def client_tls(written: ClientTLSSettings | None, field: str) -> ir.ClientTls | None:
     if written is None:
         return None
     mode = str(written.mode or "DISABLE")
@@ -198,7 +217,7 @@ def _parts(written: TrafficPolicy | PortTrafficPolicy, field: str) -> PolicyPart
         load_balancer=_balancer(written.load_balancer, f"{field}.loadBalancer"),
         connection_pool=connection_pool(written.connection_pool, f"{field}.connectionPool"),
         outlier=outlier(written.outlier_detection, f"{field}.outlierDetection"),
-        tls=_tls(written.tls, f"{field}.tls"),
+        tls=client_tls(written.tls, f"{field}.tls"),
     )
 
 
@@ -223,8 +242,16 @@ def _policy(written: TrafficPolicy | None, field: str) -> PolicyParts | None:
         )
         if budget
         else None,
+        tunnel=_tunnel(written.tunnel),
         ports=tuple(sorted(ports.items(), key=lambda item: item[0])),
     )
+
+
+def _tunnel(written: TunnelSettings | None) -> ir.Tunnel | None:
+    if written is None:
+        return None
+    host = f"[{written.target_host}]" if ":" in written.target_host else written.target_host
+    return ir.Tunnel(f"{host}:{written.target_port}", post=written.protocol == "POST")
 
 
 def _given(policy: PolicyParts | None, to_sidecars: bool) -> PolicyParts | None:

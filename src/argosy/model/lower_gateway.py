@@ -2,7 +2,8 @@
 
 Facts (Istio): a host without a namespace is `*/host`, `./host` is of the Gateway's own namespace; a Gateway without a
 selector is for every gateway proxy; the protocol is written in any case; of servers with one name the first counts; the
-annotation `internal.istio.io/gateway-service` binds a Gateway to services in place of labels.
+annotation `internal.istio.io/gateway-service` binds a Gateway to services in place of labels. HTTP/3 has no field
+there, and is asked for by an annotation of our own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from argosy.model.scope import Selector, SelectorUse
 from argosy.resources.networking import Gateway, Server, ServerTLSSettings
 from argosy.resources.networking.gateway import TLSProtocol
 from argosy.resources.semantics import digests
+from argosy.resources.semantics.gateway import HTTP3, is_http3
 from argosy.resources.semantics.tls import CIPHER_SUITES, MAX_CERTIFICATES
 
 SERVICES_ANNOTATION = "internal.istio.io/gateway-service"
@@ -34,8 +36,10 @@ def lower(obj: Gateway) -> GatewayRule:
     """Raises LoweringError with the field."""
     meta, spec = obj.metadata, obj.spec
     servers: dict[str, ir.GatewayServer] = {}
+    http3 = meta.annotations.get(HTTP3)
     for index, written in enumerate(spec.servers):
         server = _server(written, f"{meta.namespace}/{meta.name}", f"spec.servers[{index}]")
+        server = _replace(server, http3=_http3_port(http3, server.port))
         servers.setdefault(written.name or f"[{index}]", server)
     labels = pairs(spec.selector)
     services = meta.annotations.get(SERVICES_ANNOTATION)
@@ -47,6 +51,13 @@ def lower(obj: Gateway) -> GatewayRule:
         servers=tuple(servers.values()),
         services=None if services is None else tuple(name.strip() for name in services.split(",")),
     )
+
+
+def _http3_port(written: str | None, port: int) -> int:
+    """Which port answers name: as written, or the server's own; 0: no HTTP/3."""
+    if written is None or not is_http3(written):
+        return 0
+    return port if written == "true" else 0 if written == "false" else int(written)
 
 
 def _server(server: Server, gateway: str, field: str) -> ir.GatewayServer:

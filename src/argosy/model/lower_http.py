@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 from collections.abc import Mapping, Sequence
 
 from argosy.model import ir
@@ -110,7 +111,12 @@ def source(written: HTTPMatchRequest | L4MatchAttributes | TLSMatchAttributes, n
         gateways=tuple(sorted({names.gateway(gateway) for gateway in written.gateways})),
         labels=pairs(written.source_labels),
         namespace=written.source_namespace,
+        subnet=_network(written.source_subnet) if isinstance(written, L4MatchAttributes) else "",
     )
+
+
+def _network(text: str) -> str:
+    return str(ipaddress.ip_network(text, strict=False)) if text else ""
 
 
 def http_match(written: HTTPMatchRequest, names: Names) -> HttpMatch:

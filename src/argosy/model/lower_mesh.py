@@ -1,4 +1,4 @@
-"""Mesh settings: the `mesh` key of `ConfigMap istio-system/istio` to `ir.Mesh`.
+"""Mesh settings: `ConfigMap istio-system/istio`, keys `mesh` and `meshNetworks`, to `ir.Mesh`.
 
 Facts (Istio: mesh/v1alpha1/config.proto): what is not written keeps its default; fields that this control plane does
 not use are left alone.
@@ -6,17 +6,25 @@ not use are left alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from argosy.model import ir, lower_providers, lower_proxy_settings
+from argosy.model import ir, lower_networks, lower_providers, lower_proxy_settings
+from argosy.model import lower_mesh_tracing as tracing
 from argosy.model.errors import LoweringError
 from argosy.model.locality import LocalityBalancing
-from argosy.model.lower_destination_rule import connection_pool, keep_alive, locality, outlier
+from argosy.model.lower_destination_rule import (
+    client_tls,
+    connection_pool,
+    keep_alive,
+    locality,
+    outlier,
+    zone_aware,
+)
 from argosy.model.lower_http import milliseconds, retry_policy
-from argosy.resources import loading, meshconfig
+from argosy.resources import loading, meshconfig, proxy_start
 from argosy.resources.core import ConfigMap
 from argosy.resources.meshconfig import (
     AccessLogEncoding,
@@ -28,16 +36,19 @@ from argosy.resources.meshconfig import (
     PathNormalizationType,
     TLSConfig,
 )
+from argosy.resources.selector import LabelSelector
 from argosy.resources.semantics.mesh_config import CURVES, access_log_format, is_json_object
 from argosy.resources.semantics.tls import CIPHER_SUITES
 
 NAMESPACE = "istio-system"
 NAME = meshconfig.CONFIG_MAP
 FIELD = f"data.{meshconfig.KEY}"
+NOTHING: Mapping[str, str] = {}
 
 
-def lower(obj: ConfigMap, defaults: ir.Mesh) -> ir.Mesh:
-    """Raises LoweringError with the field (`data.mesh.connectTimeout`)."""
+def lower(obj: ConfigMap, defaults: ir.Mesh, environment: Mapping[str, str] = NOTHING) -> ir.Mesh:
+    """`environment`: the control plane's, for headers of providers that name a variable of it. Raises LoweringError
+    with the field (`data.mesh.connectTimeout`)."""
     text = obj.data.get(meshconfig.KEY, "")
     try:
         config = meshconfig.load(text)
@@ -47,6 +58,10 @@ def lower(obj: ConfigMap, defaults: ir.Mesh) -> ir.Mesh:
     for document in loading.load_documents(text, meshconfig.KEY):
         written.update(document.object)
     changes = {attribute: read(config) for name, attribute, read in SETTINGS if name in written}
+    if networks := obj.data.get(meshconfig.NETWORKS_KEY, ""):
+        changes["networks"] = lower_networks.lower(networks)
+    if config.extension_providers:
+        changes["providers"] = lower_providers.lower(config.extension_providers, environment)
     return msgspec.structs.replace(defaults, **changes)
 
 
@@ -78,6 +93,10 @@ def _default_outlier(config: MeshConfig) -> ir.OutlierDetection | None:
 
 
 def _locality(config: MeshConfig) -> LocalityBalancing:
+    """Facts (Istio): zones by load go before localities."""
+    by_zone = zone_aware(config.zone_aware_lb_setting)
+    if by_zone is not None and by_zone.enabled:
+        return by_zone
     return locality(config.locality_lb_setting) or LocalityBalancing()
 
 
@@ -115,6 +134,12 @@ def _paths(config: MeshConfig) -> ir.Paths:
     return ir.Paths.BASE if written is PathNormalizationType.DEFAULT else ir.Paths(written.value)
 
 
+def _outbound_tls(config: MeshConfig) -> ir.ClientTls | None:
+    """Hosts outside the mesh know nothing of its identities."""
+    tls = client_tls(config.outbound_traffic_policy.tls, f"{FIELD}.outboundTrafficPolicy.tls")
+    return tls if tls is not None and tls.mode in (ir.TlsMode.SIMPLE, ir.TlsMode.MUTUAL) else None
+
+
 def _tls(written: TLSConfig | None) -> ir.TlsParameters:
     """Facts (Istio): what is no cipher suite or curve is left out."""
     if written is None:
@@ -133,22 +158,21 @@ def _ingress_gateway(config: MeshConfig) -> str:
     return config.ingress_selector or service or ir.Mesh().ingress_gateway
 
 
-def _tracing(config: MeshConfig) -> dict[str, Any]:
-    written = (config.default_config or {}).get("tracing")
-    return written if isinstance(written, dict) else {}
+def _discovery(config: MeshConfig) -> tuple[LabelSelector, ...]:
+    try:
+        return msgspec.convert(config.discovery_selectors, tuple[LabelSelector, ...])
+    except msgspec.ValidationError as error:
+        raise LoweringError(f"{FIELD}.discoverySelectors", str(error)) from error
 
 
-def _sampling(config: MeshConfig) -> float:
-    """Facts (Istio): what is no percentage is the default."""
-    written = _tracing(config).get("sampling")
-    if isinstance(written, bool) or not isinstance(written, int | float) or not 0 <= written <= 100:
-        return ir.Mesh().trace_sampling
-    return float(written) or ir.Mesh().trace_sampling
-
-
-def _tag_length(config: MeshConfig) -> int | None:
-    written = _tracing(config).get("maxPathTagLength")
-    return written if isinstance(written, int) and 0 < written < 2**32 else None
+def _default_config(config: MeshConfig) -> str:
+    said = config.default_config or {}
+    try:
+        proxy_start.typed(said)
+    except ValueError as error:
+        raise LoweringError(f"{FIELD}.defaultConfig", str(error)) from error
+    kept = {field: value for field, value in said.items() if field in proxy_start.FIELDS}
+    return msgspec.json.encode(kept, order="sorted").decode() if kept else ""
 
 
 SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
@@ -159,6 +183,16 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
         "outboundTrafficPolicy",
         "outbound_allow_any",
         lambda config: config.outbound_traffic_policy.mode is not OutboundMode.REGISTRY_ONLY,
+    ),
+    (
+        "outboundTrafficPolicy",
+        "outbound_by_name",
+        lambda config: config.outbound_traffic_policy.mode is OutboundMode.ALLOW_ANY_DYNAMIC_DNS,
+    ),
+    (
+        "outboundTrafficPolicy",
+        "outbound_tls",
+        _outbound_tls,
     ),
     (
         "h2UpgradePolicy",
@@ -179,6 +213,7 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ),
     ("defaultHttpRetryPolicy", "default_retry", _default_retry),
     ("localityLbSetting", "locality", _locality),
+    ("zoneAwareLbSetting", "locality", _locality),
     ("defaultServiceExportTo", "service_export", lambda config: config.default_service_export_to or ("*",)),
     (
         "defaultVirtualServiceExportTo",
@@ -202,16 +237,22 @@ SETTINGS: tuple[tuple[str, str, Callable[[MeshConfig], Any]], ...] = (
     ("meshMTLS", "mesh_tls", lambda config: _tls(config.mesh_mtls)),
     ("tlsDefaults", "tls_defaults", lambda config: _tls(config.tls_defaults)),
     ("outboundClusterStatName", "outbound_statistics", lambda config: config.outbound_cluster_stat_name),
-    ("extensionProviders", "providers", lambda config: lower_providers.lower(config.extension_providers)),
     ("defaultProviders", "log_providers", lambda config: config.default_providers.access_logging),
     ("defaultProviders", "tracing_providers", lambda config: config.default_providers.tracing),
-    ("defaultConfig", "trace_sampling", _sampling),
-    ("defaultConfig", "trace_tag_length", _tag_length),
+    ("defaultConfig", "trace_sampling", tracing.sampling),
+    ("defaultConfig", "trace_tag_length", tracing.tag_length),
+    ("defaultConfig", "trace_tags", tracing.tags),
+    ("defaultConfig", "trace_own_tags", tracing.own_tags),
+    ("defaultConfig", "mesh_id", tracing.mesh_id),
+    ("defaultConfig", "tracer", tracing.tracer),
+    ("enableTracing", "tracer", tracing.tracer),
     (
         "defaultConfig",
         "proxy",
         lambda config: lower_proxy_settings.lower(config.default_config or {}, f"{FIELD}.defaultConfig"),
     ),
+    ("defaultConfig", "default_config", _default_config),
+    ("discoverySelectors", "discovery", _discovery),
     ("ingressSelector", "ingress_gateway", _ingress_gateway),
     ("ingressService", "ingress_gateway", _ingress_gateway),
 )

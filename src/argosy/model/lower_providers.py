@@ -1,21 +1,36 @@
 """Extension providers of MeshConfig to where log lines and spans go.
 
-Facts (Istio): a provider that cannot be read is none, and says so as a warning.
+Facts (Istio): a provider that cannot be read is none, and says so as a warning. `envName` is a variable of the control
+plane's own environment; one that is not set is the empty text. A sampler that names no service asks the one that gets
+the spans by HTTP.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from argosy.model.errors import LoweringError
 from argosy.model.lower_http import milliseconds
-from argosy.model.providers import Collector, FileLog, LogService, Provider, ServiceLog, Tracer, TracerKind
+from argosy.model.providers import (
+    Collector,
+    Detector,
+    FileLog,
+    LogService,
+    Provider,
+    Sampler,
+    ServiceLog,
+    Tracer,
+    TracerKind,
+)
 from argosy.resources import providers
 from argosy.resources.semantics import format_strings
+
+ZIPKIN_PATH = "/api/v2/spans"
+SAMPLING_PATH = "/api/v2/samplingConfiguration"
 
 _LOGS = {"envoyHttpAls": LogService.HTTP, "envoyTcpAls": LogService.TCP}
 _LOG_NAMES = {
@@ -25,13 +40,15 @@ _LOG_NAMES = {
 }
 
 
-def lower(written: Iterable[dict[str, Any]]) -> tuple[tuple[str, Provider], ...]:
-    """By name, sorted."""
+def lower(
+    written: Iterable[dict[str, Any]], environment: Mapping[str, str]
+) -> tuple[tuple[str, Provider], ...]:
+    """By name, sorted. `environment`: where header values may come from."""
     found: dict[str, Provider] = {}
     for one in written:
         name = one.get("name")
         for kind, said in _readable(one):
-            if isinstance(name, str) and (provider := _provider(kind, said)) is not None:
+            if isinstance(name, str) and (provider := _provider(kind, said, environment)) is not None:
                 found[name] = provider
     return tuple(sorted(found.items()))
 
@@ -45,7 +62,7 @@ def _readable(written: dict[str, Any]) -> Iterator[tuple[str, Any]]:
                 continue
 
 
-def _provider(kind: str, one: Any) -> Provider | None:
+def _provider(kind: str, one: Any, environment: Mapping[str, str]) -> Provider | None:
     match one:
         case providers.FileAccessLog():
             text, labels = _form(one.log_format or providers.LogFormat())
@@ -73,18 +90,21 @@ def _provider(kind: str, one: Any) -> Provider | None:
                 text=text,
                 labels=labels,
             )
-    return _tracer(one)
+    return _tracer(one, environment)
 
 
-def _tracer(one: Any) -> Tracer | None:
+def _tracer(one: Any, environment: Mapping[str, str]) -> Tracer | None:
     match one:
         case providers.Zipkin():
             return Tracer(
                 kind=TracerKind.ZIPKIN,
                 to=Collector(_host(one.service), one.port),
                 max_tag_length=one.max_tag_length or None,
-                path=one.path or "/api/v2/spans",
+                path=one.path or ZIPKIN_PATH,
                 short_ids=one.enable_64bit_trace_id,
+                w3c=one.trace_context_option is providers.TraceContextOption.USE_B3_WITH_W3C_PROPAGATION,
+                timeout=_timeout(one.timeout),
+                headers=_headers(one.headers, environment),
             )
         case providers.Datadog():
             return Tracer(
@@ -92,22 +112,80 @@ def _tracer(one: Any) -> Tracer | None:
                 to=Collector(_host(one.service), one.port),
                 max_tag_length=one.max_tag_length or None,
             )
-        case providers.OpenTelemetry():
-            said = one.http or one.grpc
-            headers = one.http.headers if one.http else one.grpc.initial_metadata if one.grpc else ()
-            try:
-                timeout = milliseconds(said.timeout, "timeout") if said else None
-            except LoweringError:
-                timeout = None
+        case providers.SkyWalking():
             return Tracer(
-                kind=TracerKind.OPEN_TELEMETRY_HTTP if one.http else TracerKind.OPEN_TELEMETRY,
+                kind=TracerKind.SKYWALKING,
                 to=Collector(_host(one.service), one.port),
-                max_tag_length=one.max_tag_length or None,
-                path=one.http.path if one.http else "",
-                timeout=timeout,
-                headers=tuple((header.name, header.value) for header in headers),
+                token=one.access_token,
             )
+        case providers.OpenTelemetry():
+            return _open_telemetry(one, environment)
     return None
+
+
+def _open_telemetry(one: providers.OpenTelemetry, environment: Mapping[str, str]) -> Tracer | None:
+    to = Collector(_host(one.service), one.port)
+    said = one.http or one.grpc
+    headers = one.http.headers if one.http else one.grpc.initial_metadata if one.grpc else ()
+    sampler = None
+    if one.dynatrace_sampler is not None:
+        sampler = _sampler(one.dynatrace_sampler, to, one.http, environment)
+        if sampler is None:
+            return None
+    found = one.resource_detectors or providers.ResourceDetectors()
+    return Tracer(
+        kind=TracerKind.OPEN_TELEMETRY_HTTP if one.http else TracerKind.OPEN_TELEMETRY,
+        to=to,
+        max_tag_length=one.max_tag_length or None,
+        path=one.http.path if one.http else "",
+        timeout=_timeout(said.timeout) if said else None,
+        headers=_headers(headers, environment),
+        detectors=tuple(
+            detector
+            for detector, wanted in (
+                (Detector.ENVIRONMENT, found.environment),
+                (Detector.DYNATRACE, found.dynatrace),
+            )
+            if wanted is not None
+        ),
+        sampler=sampler,
+    )
+
+
+def _sampler(
+    one: providers.DynatraceSampler,
+    to: Collector,
+    exporter: providers.HttpService | None,
+    environment: Mapping[str, str],
+) -> Sampler | None:
+    api = one.http_service
+    http = (api.http or providers.HttpService()) if api is not None else exporter
+    if http is None:
+        return None
+    return Sampler(
+        to=to if api is None else Collector(_host(api.service), api.port),
+        path=SAMPLING_PATH if api is None else http.path,
+        tenant=one.tenant,
+        cluster_id=one.cluster_id,
+        root_spans=one.root_spans_per_minute,
+        timeout=_timeout(http.timeout),
+        headers=_headers(http.headers, environment),
+    )
+
+
+def _timeout(written: str | None) -> int | None:
+    try:
+        return milliseconds(written, "timeout")
+    except LoweringError:
+        return None
+
+
+def _headers(
+    written: Iterable[providers.HttpHeader], environment: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (one.name, environment.get(one.env_name, "") if one.env_name else one.value) for one in written
+    )
 
 
 def _form(written: providers.LogFormat) -> tuple[str, str]:

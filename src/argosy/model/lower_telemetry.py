@@ -8,17 +8,27 @@ from __future__ import annotations
 
 from argosy.model.lower_envoy_filter import GATEWAY, GATEWAY_LABEL
 from argosy.model.lower_http import pairs
+from argosy.model.metrics import ALL_METRICS, MetricsRule, called, expression
+from argosy.model.providers import Tag
 from argosy.model.scope import Selector, SelectorUse
 from argosy.model.telemetry import (
-    ALL_METRICS,
     LoggingRule,
-    MetricsRule,
+    MetricsEntry,
     Side,
-    Tag,
     TelemetryRule,
     TracingRule,
 )
-from argosy.resources.telemetry import AccessLogging, CustomTag, Metrics, Telemetry, Tracing, WorkloadMode
+from argosy.resources.semantics import expressions
+from argosy.resources.telemetry import (
+    AccessLogging,
+    CustomTag,
+    Metrics,
+    TagOperation,
+    TagOverride,
+    Telemetry,
+    Tracing,
+    WorkloadMode,
+)
 
 BOTH = (Side.CLIENT, Side.SERVER)
 
@@ -32,7 +42,7 @@ def lower(obj: Telemetry) -> TelemetryRule:
         selectors=_selectors(obj),
         logging=tuple(_logging(one) for one in spec.access_logging),
         tracing=tuple(_tracing(one) for one in spec.tracing),
-        metrics=tuple(rule for one in spec.metrics for rule in _metrics(one)),
+        metrics=tuple(_metrics(one) for one in spec.metrics),
     )
 
 
@@ -71,30 +81,47 @@ def _tracing(one: Tracing) -> TracingRule:
         sampling=one.random_sampling_percentage,
         disabled=one.disable_span_reporting,
         tags=tuple(
-            made for name, tag in sorted(one.custom_tags.items()) if (made := _tag(name, tag)) is not None
+            made
+            for name, one_tag in sorted(one.custom_tags.items())
+            if (made := tag(name, one_tag)) is not None
         )
         or None,
         by_request_id=one.use_request_id_for_trace_sampling,
+        own_tags=one.enable_istio_tags,
+        propagates=None if one.disable_context_propagation is None else not one.disable_context_propagation,
     )
 
 
-def _tag(name: str, tag: CustomTag) -> Tag | None:
+def tag(name: str, written: CustomTag) -> Tag | None:
     """None for one that says nothing: Envoy would refuse the listener."""
-    if tag.environment is not None:
-        return Tag(name=name, environment=tag.environment.name, default=tag.environment.default_value)
-    if tag.header is not None:
-        return Tag(name=name, header=tag.header.name, default=tag.header.default_value)
-    if tag.formatter is not None:
-        return Tag(name=name, formatter=tag.formatter.value)
-    return Tag(name=name, literal=tag.literal.value) if tag.literal is not None else None
+    if written.environment is not None:
+        return Tag(name=name, environment=written.environment.name, default=written.environment.default_value)
+    if written.header is not None:
+        return Tag(name=name, header=written.header.name, default=written.header.default_value)
+    if written.formatter is not None:
+        return Tag(name=name, formatter=written.formatter.value)
+    return Tag(name=name, literal=written.literal.value) if written.literal is not None else None
 
 
-def _metrics(one: Metrics) -> tuple[MetricsRule, ...]:
-    found = []
+def _metrics(one: Metrics) -> MetricsEntry:
+    rules = []
     for override in one.overrides:
         match = override.match
-        if override.disabled is None or (match is not None and match.custom_metric is not None):
-            continue
-        metric = match.metric.value if match is not None and match.metric is not None else ALL_METRICS
-        found.append(MetricsRule(_sides(match.mode) if match else BOTH, metric, override.disabled))
-    return tuple(found)
+        metric = ALL_METRICS
+        if match is not None and match.custom_metric is not None:
+            metric = called(match.custom_metric)
+        elif match is not None and match.metric is not None:
+            metric = match.metric.value
+        tags = (_override(name, one) for name, one in sorted(override.tag_overrides.items()))
+        said = tuple(tag for tag in tags if tag is not None)
+        rules.append((_sides(match.mode) if match else BOTH, MetricsRule(metric, override.disabled, said)))
+    return MetricsEntry(tuple(ref.name for ref in one.providers), tuple(rules))
+
+
+def _override(name: str, written: TagOverride) -> tuple[str, str] | None:
+    """None: of a value that no proxy could make (`limits` says so)."""
+    if written.operation is TagOperation.REMOVE:
+        return name, ""
+    if expressions.problem_of_value(written.value) is not None:
+        return None
+    return name, expression(expressions.value(written.value))

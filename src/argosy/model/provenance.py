@@ -110,13 +110,13 @@ class Provenance(Reader):
                 found += self._shut(rule, place)
         return tuple(found)
 
-    def gateway_tcp_origin(self, scope: Scope, server: ir.GatewayServer) -> Written | None:
-        """Of `gateway_tcp`."""
+    def gateway_tcp_origins(self, scope: Scope, server: ir.GatewayServer) -> tuple[Written, ...]:
+        """In the order of `gateway_tcp`."""
         place = Place(scope, server.bound_by, server.port)
         for bound, _ in self._bound(scope, server):
-            for found, _ in routing.l4_matches(bound.tcp, place, lambda match: True):
-                return Written(whole(bound).ref, f"spec.tcp[{_position(bound.tcp, found)}]")
-        return None
+            if found := tuple(_tcp_rules(bound, place)):
+                return found
+        return ()
 
     def gateway_tls_origins(self, scope: Scope, server: ir.GatewayServer) -> tuple[Written, ...]:
         """In the order of `gateway_tls`."""
@@ -141,17 +141,13 @@ class Provenance(Reader):
 
     # --- TCP and TLS ------------------------------------------------------------------------------------------------
 
-    def tcp_origin(self, scope: Scope, hostname: str, port: int) -> Written | None:
-        """Of `tcp_destinations`."""
+    def tcp_origins(self, scope: Scope, hostname: str, port: int) -> tuple[Written, ...]:
+        """In the order of `tcp_routes`."""
         place = Place(scope, MESH_GATEWAY, port)
-        service = self.service(hostname)
-        addresses = service.addresses if service is not None else ()
         for rule in self._virtual_services(scope, hostname, port):
-            for found, _ in routing.l4_matches(
-                rule.tcp, place, lambda match: routing.reaches(match, addresses)
-            ):
-                return Written(whole(rule).ref, f"spec.tcp[{_position(rule.tcp, found)}]")
-        return None
+            if found := tuple(_tcp_rules(rule, place)):
+                return found
+        return ()
 
     def tls_origins(self, scope: Scope, hostname: str, port: int) -> tuple[Written, ...]:
         """In the order of `tls_routes`."""
@@ -211,6 +207,12 @@ def _written(
     if owner is not rule:  # of a delegate's match nothing is left but what it and the root's say together
         return Written(whole(owner).ref, field, whole(rule).ref, f"spec.http[{root}]")
     return Written(whole(rule).ref, field if index is None else f"{field}.match[{index}]")
+
+
+def _tcp_rules(rule: VirtualServiceRule, place: Place) -> Iterator[Written]:
+    """Of each of its tcp routes at a place where it is written; there may be more than hold."""
+    for found, _ in routing.l4_matches(rule.tcp, place, lambda match: True):
+        yield Written(whole(rule).ref, f"spec.tcp[{_position(rule.tcp, found)}]")
 
 
 def _position(rules: tuple[L4Rule, ...], wanted: L4Rule) -> int:

@@ -44,6 +44,26 @@ class TracerKind(StrEnum):
     DATADOG = "DATADOG"
     OPEN_TELEMETRY = "OPEN_TELEMETRY"  # by gRPC
     OPEN_TELEMETRY_HTTP = "OPEN_TELEMETRY_HTTP"
+    SKYWALKING = "SKYWALKING"
+
+
+class Detector(StrEnum):
+    """Where an OpenTelemetry tracer looks for what it runs in."""
+
+    ENVIRONMENT = "ENVIRONMENT"
+    DYNATRACE = "DYNATRACE"
+
+
+class Sampler(Struct, frozen=True, kw_only=True):
+    """Dynatrace's: how many traces there are to be is asked of a service."""
+
+    to: Collector
+    path: str
+    tenant: str
+    cluster_id: int
+    root_spans: int = 0  # a minute, until it is known; 0: Envoy's default
+    timeout: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Tracer(Struct, frozen=True, kw_only=True):
@@ -54,6 +74,21 @@ class Tracer(Struct, frozen=True, kw_only=True):
     short_ids: bool = False  # of 64 bits
     timeout: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    w3c: bool = False  # ZIPKIN: traceparent beside b3
+    token: str = ""  # SKYWALKING
+    detectors: tuple[Detector, ...] = ()
+    sampler: Sampler | None = None  # what decides in place of a percentage
+
+
+class Tag(Struct, frozen=True, kw_only=True):
+    """A tag of every span; exactly one of the first four is set."""
+
+    name: str
+    literal: str = ""
+    environment: str = ""
+    header: str = ""
+    formatter: str = ""
+    default: str = ""
 
 
 Provider = FileLog | ServiceLog | Tracer

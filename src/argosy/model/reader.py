@@ -15,21 +15,21 @@ from argosy.model.delegates import numbered
 from argosy.model.envoy_patches import PlacedPatch
 from argosy.model.facts import Fact, FactKind
 from argosy.model.hostnames import MESH_GATEWAY, covers, patterns, visible_from
-from argosy.model.locality import FAILOVER
+from argosy.model.locality import FAILOVER, NETWORK
+from argosy.model.networks import Address
 from argosy.model.routing import Place
 from argosy.model.rules import (
     DestinationRuleRule,
     EnvoyFilterRule,
     GatewayRule,
     HttpRule,
-    L4Match,
     PeerAuthenticationRule,
     VirtualServiceRule,
     policy_groups,
 )
 from argosy.model.scope import ProxyType, Scope, Selector, SelectorUse
 from argosy.model.sidecars import SidecarRule
-from argosy.model.snapshot import HOSTS, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
+from argosy.model.snapshot import HOSTS, LOOKED_UP, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
 from argosy.model.tables.base import split
 from argosy.model.telemetry import Side, Telemetry, resolve
 
@@ -43,6 +43,13 @@ def _host_facts(kind: FactKind, hostname: str) -> tuple[Fact, ...]:
 def _fact(kind: FactKind, name: str) -> Fact:
     """One object per fact: a reverse index holds each many times."""
     return Fact(kind, name)
+
+
+@lru_cache(maxsize=65536)
+def _policy_facts(namespace: str, labels: ir.Pairs) -> tuple[tuple[str, ...], frozenset[Fact]]:
+    """The groups in which a workload's policies are, and their facts."""
+    groups = policy_groups(namespace, labels)
+    return groups, frozenset(_fact(FactKind.PEER_AUTHENTICATION, group) for group in groups)
 
 
 class Reader:
@@ -66,6 +73,15 @@ class Reader:
         wildcard is a host of its own is said by `stands_alone`."""
         self.facts.add(VIRTUAL_HOSTS)
         return self._snapshot.virtual_hosts()
+
+    def looks_up(self) -> bool:
+        """Whether proxies look up the hosts of any service (DYNAMIC_DNS), visible or not."""
+        self.facts.add(LOOKED_UP)
+        return self._snapshot.looks_up
+
+    def is_looked_up(self, hostname: str) -> bool:
+        service = self.service(hostname)
+        return service is not None and service.resolution is ir.Resolution.DYNAMIC_DNS
 
     def service(self, hostname: str) -> ir.Service | None:
         self.facts.add(_fact(FactKind.SERVICE, hostname))
@@ -91,6 +107,19 @@ class Reader:
         self.facts.add(_fact(FactKind.ENDPOINTS, hostname))
         return self._snapshot.endpoints.get(hostname, ())
 
+    def network_gateways(self, network: str) -> tuple[Address, ...]:
+        """Through which those of a network are reached from others, sorted; (): directly."""
+        found: set[Address] = set()
+        for one in (one for known in self.mesh().networks if known.name == network for one in known.gateways):
+            service = self.service(one.service) if one.service else None
+            port = service.port(one.port) if service is not None else None
+            if port is not None:
+                endpoints = self.endpoints(one.service)
+                found |= {(e.address, e.port) for e in endpoints if e.healthy and e.port_name == port.name}
+            elif one.address:
+                found.add((one.address, one.port))
+        return tuple(sorted(found))
+
     def mesh(self) -> ir.Mesh:
         self.facts.add(MESH)
         return self._snapshot.mesh
@@ -104,18 +133,23 @@ class Reader:
         self.facts.add(_fact(FactKind.SECRET, f"{namespace}/{name}"))
         return self._snapshot.secrets.rules.get((namespace, name))
 
-    def selectors(self, namespace: str, labels: ir.Pairs, metadata: ir.Pairs = ()) -> tuple[Selector, ...]:
-        """The selectors in use that match a proxy of these labels, with this metadata of its node."""
+    def selectors(
+        self, namespace: str, labels: ir.Pairs, metadata: ir.Pairs = (), address: str = ""
+    ) -> tuple[Selector, ...]:
+        """The selectors in use that match a proxy of these labels, with this metadata of its node, at this address."""
         self.facts.add(SELECTORS)
-        return self._snapshot.selectors.matching(namespace, labels, metadata, self.mesh().root_namespace)
+        root = self.mesh().root_namespace
+        return self._snapshot.selectors.matching(namespace, labels, metadata, address, root)
 
     def traits(self) -> frozenset[str]:
-        """What locality load balancing asks of clients."""
+        """What locality load balancing asks of clients, and networks that are reached through gateways."""
         self.facts.add(SELECTORS)
         asked, mesh = self._snapshot.selectors.traits(), self.mesh()
         failing = FAILOVER in asked or mesh.outlier is not None
-        default = mesh.locality.traits if failing or mesh.locality.distribute else frozenset()
-        return (asked - {FAILOVER}) | default
+        always = mesh.locality.distribute or mesh.locality.zone_aware
+        default = mesh.locality.traits if failing or always else frozenset()
+        apart = frozenset((NETWORK,)) if any(one.gateways for one in mesh.networks) else frozenset()
+        return (asked - {FAILOVER}) | default | apart
 
     # --- what a scope sees ------------------------------------------------------------------------------------------
 
@@ -213,31 +247,24 @@ class Reader:
     def tcp_destinations(
         self, scope: Scope, hostname: str, port: int
     ) -> tuple[ir.WeightedDestination, ...] | None:
-        """Where TCP connections of sidecars to a host and service port go; None where no VirtualService says."""
-        place = Place(scope, MESH_GATEWAY, port)
+        """Where TCP connections of sidecars to a host and service port go, as far as the host alone says: to its first
+        address, from the sidecar's own; None where no VirtualService says."""
+        route = routing.chosen(self.tcp_routes(scope, hostname, port), self.first_address(hostname))
+        return route.destinations if route is not None else None
 
-        def reaches(match: L4Match) -> bool:
-            if not match.subnets:
-                return True
-            service = self.service(hostname)
-            return service is not None and routing.reaches(match, service.addresses)
-
-        for rule in self._virtual_services(scope, hostname, port):
-            for found, _ in routing.l4_matches(rule.tcp, place, reaches):
-                return routing.resolved(found.targets, port, self)
-        return None
+    def first_address(self, hostname: str) -> str:
+        """Where whoever looks up a host connects to; "": not known."""
+        service = self.service(hostname)
+        addresses = service.addresses if service is not None else ()
+        return next((one for one in addresses if "/" not in one), "")
 
     def tcp_routes(self, scope: Scope, hostname: str, port: int) -> tuple[ir.TcpRoute, ...]:
-        """As `tcp_destinations`, for whoever can tell addresses apart: up to the first route that is for all."""
+        """Where TCP connections of sidecars to a host and service port go by their addresses: up to the first route
+        that is for all; () where no VirtualService says."""
         place = Place(scope, MESH_GATEWAY, port)
         for rule in self._virtual_services(scope, hostname, port):
-            found: list[ir.TcpRoute] = []
-            for tcp, match in routing.l4_matches(rule.tcp, place, lambda match: True):
-                found.append(ir.TcpRoute(match.subnets, routing.resolved(tcp.targets, port, self)))
-                if not match.subnets:
-                    break
-            if found:
-                return tuple(found)
+            if found := tuple(routing.tcp_routes(rule.tcp, place, self)):
+                return found
         return ()
 
     def tls_routes(self, scope: Scope, hostname: str, port: int) -> tuple[ir.TlsRoute, ...]:
@@ -368,15 +395,14 @@ class Reader:
             for host, routes in sorted(found.items())
         )
 
-    def gateway_tcp(
-        self, scope: Scope, server: ir.GatewayServer
-    ) -> tuple[ir.WeightedDestination, ...] | None:
-        """Where connections to a server that are not HTTP go: the first tcp route that holds; None: nowhere."""
+    def gateway_tcp(self, scope: Scope, server: ir.GatewayServer) -> tuple[ir.TcpRoute, ...]:
+        """Where connections to a server that are not HTTP go, by where they come from: up to the first route that is
+        for all. Facts (Istio): at a gateway destinationSubnets are not looked at."""
         place = Place(scope, server.bound_by, server.port)
         for bound, _ in self._bound(scope, server):
-            for found, _ in routing.l4_matches(bound.tcp, place, lambda match: True):
-                return routing.resolved(found.targets, server.port, self)
-        return None
+            if found := tuple(routing.tcp_routes(bound.tcp, place, self)):
+                return found
+        return ()
 
     def gateway_tls(self, scope: Scope, server: ir.GatewayServer) -> tuple[ir.TlsRoute, ...]:
         """Where TLS connections go that a server passes on, by server name, in order."""
@@ -448,8 +474,8 @@ class Reader:
 
     def peer_ports(self, namespace: str, labels: ir.Pairs) -> tuple[int, ...]:
         """The ports of which a PeerAuthentication of the workload speaks by itself, sorted."""
-        groups = policy_groups(namespace, labels)
-        self.facts.update(_fact(FactKind.PEER_AUTHENTICATION, group) for group in groups)
+        groups, facts = _policy_facts(namespace, labels)
+        self.facts.update(facts)
         by_group = self._snapshot.peer_authentications.by_group
         own = (rule for group in groups for rule in by_group.get(group))
         return peers.ports(sorted(own, key=lambda rule: rule.age), frozenset(labels))
@@ -463,9 +489,10 @@ class Reader:
     ) -> tuple[ir.MtlsMode, PeerAuthenticationRule | None]:
         root = self.mesh().root_namespace
         by_group = self._snapshot.peer_authentications.by_group
-        groups = policy_groups(namespace, labels)
-        self.facts.update(_fact(FactKind.PEER_AUTHENTICATION, group) for group in (root, *groups))
-        own = (rule for group in groups for rule in by_group.get(group))
+        groups, facts = _policy_facts(namespace, labels)
+        self.facts.update(facts)
+        self.facts.add(_fact(FactKind.PEER_AUTHENTICATION, root))
+        own = [rule for group in groups for rule in by_group.get(group)]
         return peers.deciding(
             mesh_wide=by_group.get(root),
             own=sorted(own, key=lambda rule: rule.age),

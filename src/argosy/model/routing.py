@@ -24,7 +24,7 @@ from argosy.model.rules import (
     Target,
     WeightedTarget,
 )
-from argosy.model.scope import Scope
+from argosy.model.scope import Interception, ProxyType, Scope
 
 
 class Surroundings(Protocol):
@@ -57,8 +57,16 @@ def holds(source: Source, place: Place) -> bool:
         return True  # labels and namespace of a match speak of sidecars
     if source.namespace and source.namespace != place.scope.namespace:
         return False
-    selector = source.selector
-    return selector is None or selector.id in place.scope.matched
+    selectors = source.selectors if _known(place) else () if source.selector is None else (source.selector,)
+    return all(selector.id in place.scope.matched for selector in selectors)
+
+
+def _known(place: Place) -> bool:
+    """Whether it is known beforehand where connections come from: nothing is captured, so from the workload itself.
+    What Envoy sees there is the loopback."""
+    scope = place.scope
+    own = place.gateway == MESH_GATEWAY and scope.type is ProxyType.SIDECAR
+    return own and scope.interception is Interception.EXPLICIT
 
 
 def hindrance(source: Source, place: Place) -> str:
@@ -73,7 +81,7 @@ def hindrance(source: Source, place: Place) -> str:
         return f"it is for callers of namespace {source.namespace}, not {place.scope.namespace}"
     selector = source.selector
     if selector is None or selector.id in place.scope.matched:
-        return ""
+        return "" if holds(source, place) else f"it is for callers in {source.subnet}"
     return f"it is for callers with the labels {', '.join(f'{key}={value}' for key, value in source.labels)}"
 
 
@@ -213,9 +221,32 @@ def l4_matches(
                 yield rule, match
 
 
-def reaches(match: L4Match, addresses: Sequence[str]) -> bool:
-    """Whether traffic to any of `addresses` (IP or CIDR) is meant; a match without subnets means all."""
-    return in_subnets(match.subnets, addresses)
+def tcp_routes(rules: Sequence[L4Rule], place: Place, model: Surroundings) -> Iterator[ir.TcpRoute]:
+    """Up to the first that is for all."""
+    at_gateway = place.gateway != MESH_GATEWAY
+    for rule, match in l4_matches(rules, place, lambda match: True):
+        route = ir.TcpRoute(
+            subnets=() if at_gateway else match.subnets,
+            destinations=resolved(rule.targets, place.port, model),
+            source="" if _known(place) else match.source.subnet,
+        )
+        yield route
+        if route.for_all:
+            return
+
+
+def chosen(routes: Sequence[ir.TcpRoute], address: str, source: str = "") -> ir.TcpRoute | None:
+    """The route of a connection to `address` from `source` ("": not known, and in no subnet): of those that fit the one
+    with the narrowest subnet, of these the first. Facts (Envoy, Istio): the narrowest network decides."""
+    fitting: list[tuple[int, int]] = []
+    for position, route in enumerate(routes):
+        if route.source and not in_subnets((route.source,), (source,) if source else ()):
+            continue
+        within = [one for one in route.subnets if address and in_subnets((one,), (address,))]
+        if within or not route.subnets:
+            widths = (ipaddress.ip_network(one, strict=False).prefixlen for one in within)
+            fitting.append((-max(widths, default=-1), position))
+    return routes[min(fitting)[1]] if fitting else None
 
 
 def in_subnets(subnets: Sequence[str], addresses: Sequence[str]) -> bool:

@@ -42,10 +42,16 @@ class Source(Struct, frozen=True, kw_only=True):
     gateways: tuple[str, ...] = ()  # (): those of the VirtualService
     labels: ir.Pairs = ()
     namespace: str = ""
+    subnet: str = ""  # in which its address is: of a connection, where the proxy sees where it comes from
 
     @property
     def selector(self) -> Selector | None:
         return Selector(SelectorUse.SOURCE, self.labels) if self.labels else None
+
+    @property
+    def selectors(self) -> frozenset[Selector]:
+        subnet = Selector(SelectorUse.SUBNET, (("", self.subnet),)) if self.subnet else None
+        return frozenset(one for one in (self.selector, subnet) if one is not None)
 
 
 class HttpMatch(Struct, frozen=True, kw_only=True):
@@ -118,6 +124,7 @@ class PolicyParts(Struct, frozen=True, kw_only=True):
     tls: ir.ClientTls | None = None
     proxy_protocol: str = ""
     retry_budget: ir.RetryBudget | None = None
+    tunnel: ir.Tunnel | None = None
     ports: tuple[
         tuple[int, PolicyParts], ...
     ] = ()  # portLevelSettings, sorted by port, their own `ports` empty

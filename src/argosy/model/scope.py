@@ -5,11 +5,13 @@ really uses (`sourceLabels`, a DestinationRule's `workloadSelector`, a Gateway's
 of selectors that matched, and two proxies with the same set share their views. Facts (Istio): a workloadSelector, and a
 Telemetry's selector, holds in its own namespace only (an EnvoyFilter's in the root namespace: everywhere), the others
 everywhere. Of Sidecars one is in force, and that one is part of the scope.
-Where a proxy is, and labels as such, enter where locality load balancing asks for them, and nothing else of it.
+Where a proxy is, and labels as such, enter where locality load balancing asks for them, and nothing else of it; so does
+its network, where some network is reached through gateways.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from enum import StrEnum
@@ -19,6 +21,7 @@ from msgspec import Struct
 
 from argosy.model import locality
 from argosy.model.ir import Pairs, Workload
+from argosy.model.networks import Networks, network_of
 
 if TYPE_CHECKING:
     from argosy.model.reader import Reader
@@ -41,6 +44,7 @@ class SelectorUse(StrEnum):
     SIDECAR = "sidecar"  # Sidecar workloadSelector
     ENVOY_FILTER = "envoy-filter"  # EnvoyFilter workloadSelector
     TELEMETRY = "telemetry"  # Telemetry selector
+    SUBNET = "subnet"  # VirtualService match.sourceSubnet: in which the workload's address is
     NODE = "node"  # EnvoyFilter match.proxy: what the proxy says of itself
     TRAIT = "trait"  # locality load balancing: what a proxy has under a name (`locality`), whatever it is
 
@@ -65,7 +69,8 @@ class Selector(Struct, frozen=True):
         return f"{self.use}:{self.namespace}:{pairs}{version}"
 
     def matches(self, namespaces: frozenset[str], has: frozenset[tuple[str, str]]) -> bool:
-        """`namespaces`: those whose selectors count for the proxy; `has`: its labels (of NODE: its metadata)."""
+        """Not of SUBNET. `namespaces`: those whose selectors count for the proxy; `has`: its labels (of NODE: its
+        metadata)."""
         if self.namespace and self.namespace not in namespaces:
             return False
         return has.issuperset(self.labels) and (not self.version or _of_version(self.version, has))
@@ -75,6 +80,14 @@ def _of_version(expression: str, metadata: frozenset[tuple[str, str]]) -> bool:
     """Facts (Istio): a part of the version is enough; a proxy that says none has none that fits."""
     said = next((value for key, value in metadata if key == VERSION), "")
     return bool(said) and re.search(expression, said) is not None
+
+
+def is_within(address: str, subnet: str) -> bool:
+    """Whether an address is in a network; a name, or a Unix socket, is in none."""
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(subnet)
+    except ValueError:
+        return False
 
 
 def traits(names: frozenset[str]) -> Iterator[Selector]:
@@ -104,8 +117,11 @@ def scope_of(
 ) -> Scope:
     """The scope of a proxy, of these labels and with this metadata of its node; it stays valid until one of the facts
     SELECTORS and MESH (recorded by the reader) changes, or `workload`."""
-    kind = ProxyType(type)
-    selectors = reader.selectors(namespace, labels, metadata)
+    kind, intercepted = ProxyType(type), Interception(interception)
+    address = ""
+    if kind is ProxyType.SIDECAR and intercepted is Interception.EXPLICIT and workload is not None:
+        address = workload.address  # elsewhere connections say by themselves where they come from
+    selectors = reader.selectors(namespace, labels, metadata, address)
     matched = (
         selector.id
         for selector in selectors
@@ -114,20 +130,23 @@ def scope_of(
     )
     return Scope(
         type=kind,
-        interception=Interception(interception),
+        interception=intercepted,
         namespace=namespace,
         matched=tuple(sorted(matched)),
         sidecar=reader.chosen_sidecar(namespace, selectors) if kind is ProxyType.SIDECAR else "",
         targets=_targets(workload) if workload is not None and kind is ProxyType.ROUTER else (),
-        client=_client(reader.traits(), labels, workload),
+        client=_client(reader.traits(), labels, workload, reader.mesh().networks),
     )
 
 
-def _client(asked: frozenset[str], labels: Pairs, workload: Workload | None) -> Pairs:
+def _client(asked: frozenset[str], labels: Pairs, workload: Workload | None, networks: Networks) -> Pairs:
     if not asked:
         return ()
-    place = (workload.locality, workload.network) if workload is not None else ("", "")
-    has = locality.described(dict(labels), *place)
+    where, said, address = (
+        (workload.locality, workload.network, workload.address) if workload is not None else ("", "", "")
+    )
+    own = dict(labels)
+    has = locality.described(own, where, network_of(networks, said, own, address), address)
     return tuple((name, has[name]) for name in sorted(asked) if has.get(name))
 
 

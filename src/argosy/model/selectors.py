@@ -1,26 +1,27 @@
 """The selectors that configuration uses, indexed so that a proxy's labels find theirs without a walk over all; those
-by what a proxy says of itself are few, and are walked."""
+by what a proxy says of itself, or by its address, are few, and are walked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from argosy.model.ir import Pairs
-from argosy.model.scope import Selector, SelectorUse
+from argosy.model.scope import Selector, SelectorUse, is_within
 from argosy.model.updates import Ref
 
 
 class SelectorIndex:
     """Selectors and the objects that use them. A selector lies in the bucket of its first label, those of NODE and
-    TRAIT apart."""
+    TRAIT and SUBNET apart."""
 
-    __slots__ = ("_buckets", "_of_nodes", "_traits", "_users")
+    __slots__ = ("_apart", "_buckets", "_users")
 
     def __init__(self) -> None:
         self._users: dict[Selector, set[Ref]] = {}
         self._buckets: dict[tuple[str, str], set[Selector]] = {}
-        self._of_nodes: set[Selector] = set()
-        self._traits: set[Selector] = set()
+        self._apart: dict[SelectorUse, set[Selector]] = {
+            use: set() for use in (SelectorUse.NODE, SelectorUse.TRAIT, SelectorUse.SUBNET)
+        }
 
     def replace(self, user: Ref, old: frozenset[Selector], new: frozenset[Selector]) -> bool:
         """Whether the set of selectors in use changed."""
@@ -40,21 +41,21 @@ class SelectorIndex:
             del self._users[selector]
             bucket = self._bucket(selector)
             bucket.discard(selector)
-            if not bucket and bucket is not self._of_nodes and bucket is not self._traits:
+            if not bucket and selector.use not in self._apart:
                 del self._buckets[selector.labels[0]]
             changed = True
         return changed
 
     def _bucket(self, selector: Selector) -> set[Selector]:
-        if selector.use is SelectorUse.NODE:
-            return self._of_nodes
-        if selector.use is SelectorUse.TRAIT:
-            return self._traits
+        if selector.use in self._apart:
+            return self._apart[selector.use]
         return self._buckets.setdefault(selector.labels[0], set())
 
-    def matching(self, namespace: str, labels: Pairs, metadata: Pairs, root: str) -> tuple[Selector, ...]:
-        """Those that match a proxy in `namespace`, by its labels and the metadata of its node, sorted by id. `root`:
-        the namespace whose EnvoyFilters hold everywhere."""
+    def matching(
+        self, namespace: str, labels: Pairs, metadata: Pairs, address: str, root: str
+    ) -> tuple[Selector, ...]:
+        """Those that match a proxy in `namespace`, by its labels, the metadata of its node, and the address of its
+        workload ("": not looked at), sorted by id. `root`: the namespace whose EnvoyFilters hold everywhere."""
         have, said = frozenset(labels), frozenset(metadata)
         own, everywhere = frozenset((namespace,)), frozenset((namespace, root))
         found = {
@@ -63,12 +64,15 @@ class SelectorIndex:
             for selector in self._buckets.get(pair, ())
             if selector.matches(everywhere if selector.use is SelectorUse.ENVOY_FILTER else own, have)
         }
-        found |= {selector for selector in self._of_nodes if selector.matches(own, said)}
+        found |= {one for one in self._apart[SelectorUse.NODE] if one.matches(own, said)}
+        if address:
+            subnets = self._apart[SelectorUse.SUBNET]
+            found |= {one for one in subnets if is_within(address, one.labels[0][1])}
         return tuple(sorted(found, key=lambda selector: selector.id))
 
     def traits(self) -> frozenset[str]:
         """What is asked of every proxy."""
-        return frozenset(selector.labels[0][0] for selector in self._traits)
+        return frozenset(selector.labels[0][0] for selector in self._apart[SelectorUse.TRAIT])
 
     def users(self) -> Iterable[Ref]:
         return (user for users in self._users.values() for user in users)

@@ -10,13 +10,14 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from argosy.model import ir
 from argosy.model.aliases import Aliases
 from argosy.model.facts import Fact, FactKind
 from argosy.model.hostnames import patterns
+from argosy.model.locality import HOSTNAME
 from argosy.model.origins import Origins
 from argosy.model.scope import Selector, traits
 from argosy.model.selectors import SelectorIndex
@@ -27,6 +28,7 @@ from argosy.model.tables.gateways import Gateways
 from argosy.model.tables.ingresses import Ingresses
 from argosy.model.tables.mesh_settings import MESH, MeshSettings
 from argosy.model.tables.peer_authentications import PeerAuthentications
+from argosy.model.tables.proxy_configs import ProxyConfigs
 from argosy.model.tables.secrets import Secrets
 from argosy.model.tables.sidecars import Sidecars
 from argosy.model.tables.telemetries import Telemetries
@@ -34,14 +36,16 @@ from argosy.model.tables.virtual_services import VIRTUAL_HOSTS, VirtualServices
 from argosy.model.updates import Ref, RegistryUpdate
 from argosy.resources.meta import Object
 
-__all__ = ["HOSTS", "MESH", "SELECTORS", "VIRTUAL_HOSTS", "Name", "Snapshot"]
+__all__ = ["HOSTS", "LOOKED_UP", "MESH", "SELECTORS", "VIRTUAL_HOSTS", "Name", "Snapshot"]
 
 HOSTS = Fact(FactKind.HOSTS)
+LOOKED_UP = Fact(FactKind.LOOKED_UP)
 
 
 class Snapshot:
-    def __init__(self, mesh: ir.Mesh | None = None) -> None:
-        """`mesh`: the settings that hold where no ConfigMap says otherwise."""
+    def __init__(self, mesh: ir.Mesh | None = None, environment: Mapping[str, str] | None = None) -> None:
+        """`mesh`: the settings that hold where no ConfigMap says otherwise. `environment`: of the control plane, for
+        settings that name a variable of it."""
         defaults = mesh or ir.Mesh()
         self.rejected: dict[Ref, str] = {}
         self.services: dict[str, ir.Service] = {}
@@ -63,7 +67,8 @@ class Snapshot:
         self.peer_authentications = PeerAuthentications(self.selectors)
         self.envoy_filters = EnvoyFilters(self.selectors)
         self.telemetries = Telemetries(self.selectors)
-        self.settings = MeshSettings(self.selectors, defaults, self.ingresses)
+        self.proxy_configs = ProxyConfigs(self.selectors)
+        self.settings = MeshSettings(self.selectors, defaults, self.ingresses, environment or {})
         self.secrets = Secrets(self.selectors)
         tables: tuple[Table[Any], ...] = (
             self.virtual_services,
@@ -74,6 +79,7 @@ class Snapshot:
             self.peer_authentications,
             self.envoy_filters,
             self.telemetries,
+            self.proxy_configs,
             self.settings,
             self.secrets,
         )
@@ -84,6 +90,7 @@ class Snapshot:
             for kind in table.makes:
                 self._by_fact.setdefault(kind, []).append(table)
         self._origins = Origins()
+        self._looked_up: set[str] = set()  # services whose hosts proxies look up
         self._sorted_hosts: tuple[str, ...] | None = None
         self._services_under: dict[
             str, int
@@ -147,13 +154,22 @@ class Snapshot:
         return {Fact(FactKind.SERVICE, host) for host in self.aliases.set(hostname, new)}
 
     def _asks(self, old: ir.Service | None, new: ir.Service | None) -> set[Fact]:
-        """What its trafficDistribution asks of clients."""
-        before = self.selectors.traits()
+        """What its trafficDistribution and internalTrafficPolicy ask of clients, and whether it is looked up."""
+        before, looked_up = self.selectors.traits(), self.looks_up
+        for service, keep in ((old, self._looked_up.discard), (new, self._looked_up.add)):
+            if service is not None and service.resolution is ir.Resolution.DYNAMIC_DNS:
+                keep(service.hostname)
         if old is not None and (asked := _asked(old)):
             self.selectors.replace(_own_origin(old), asked, frozenset())
         if new is not None and (asked := _asked(new)):
             self.selectors.replace(_own_origin(new), frozenset(), asked)
-        return set() if self.selectors.traits() == before else {SELECTORS}
+        facts = set() if self.selectors.traits() == before else {SELECTORS}
+        return facts if self.looks_up == looked_up else facts | {LOOKED_UP}
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether proxies look up the hosts of any service."""
+        return bool(self._looked_up)
 
     def _hosts_changed(self, hostname: str, change: int) -> set[Fact]:
         """`change`: how many more services there are under each wildcard that covers the host."""
@@ -175,6 +191,10 @@ class Snapshot:
     def virtual_hosts(self) -> tuple[str, ...]:
         """Hosts of VirtualServices that are no services: names, and all wildcards."""
         return tuple(sorted(host for host in self.virtual_services.by_host if host not in self.services))
+
+    def is_virtual_host(self, host: str) -> bool:
+        """Whether it is one of `virtual_hosts`."""
+        return host not in self.services and bool(self.virtual_services.by_host.get(host))
 
     def stands_alone(self, host: str) -> bool:
         """Whether a VirtualService's host means no service at all. Facts (Istio): a wildcard that covers services is
@@ -264,6 +284,8 @@ class Snapshot:
                 return frozenset({("WorkloadEntry", *split(name))} if split(name) in self.workloads else ())
             case FactKind.SELECTORS:
                 return frozenset(self.selectors.users())
+            case FactKind.LOOKED_UP:
+                return frozenset(ref for host in self._looked_up for ref in self._origins.refs(host))
             case FactKind.HOSTS if name:
                 return self.virtual_services.of_mesh_hosts()
             case FactKind.HOSTS:
@@ -289,7 +311,8 @@ class Snapshot:
 
 def _asked(service: ir.Service) -> frozenset[Selector]:
     balancing = service.distribution.balancing
-    return frozenset(traits(balancing.traits)) if balancing is not None else frozenset()
+    asked = balancing.traits if balancing is not None else frozenset()
+    return frozenset(traits(asked | {HOSTNAME} if service.node_local else asked))
 
 
 def _own_origin(service: ir.Service) -> Ref:

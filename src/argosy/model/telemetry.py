@@ -7,14 +7,16 @@ any, the mesh's defaults are. A gateway is a client.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from argosy.model import metrics
 from argosy.model.ir import Mesh
-from argosy.model.providers import FileLog, ServiceLog, Tracer
+from argosy.model.metrics import PROMETHEUS, Metrics, MetricsRule
+from argosy.model.providers import FileLog, ServiceLog, Tag, Tracer
 from argosy.model.scope import Selector
 
 
@@ -30,17 +32,6 @@ class LoggingRule(Struct, frozen=True, kw_only=True):
     expression: str = ""  # CEL; "": every request
 
 
-class Tag(Struct, frozen=True, kw_only=True):
-    """A tag of every span; exactly one of the first four is set."""
-
-    name: str
-    literal: str = ""
-    environment: str = ""
-    header: str = ""
-    formatter: str = ""
-    default: str = ""
-
-
 class TracingRule(Struct, frozen=True, kw_only=True):
     """What is None is as before."""
 
@@ -50,12 +41,13 @@ class TracingRule(Struct, frozen=True, kw_only=True):
     disabled: bool | None = None
     tags: tuple[Tag, ...] | None = None
     by_request_id: bool | None = None
+    own_tags: bool | None = None  # Istio's
+    propagates: bool | None = None
 
 
-class MetricsRule(Struct, frozen=True):
-    sides: tuple[Side, ...]
-    metric: str  # Istio's name, or ALL_METRICS
-    disabled: bool
+class MetricsEntry(Struct, frozen=True):
+    providers: tuple[str, ...]  # (): those of the mesh
+    rules: tuple[tuple[tuple[Side, ...], MetricsRule], ...]
 
 
 class TelemetryRule(Struct, frozen=True, kw_only=True):
@@ -65,7 +57,7 @@ class TelemetryRule(Struct, frozen=True, kw_only=True):
     selectors: tuple[Selector, ...] | None = None  # ANY; None: the whole namespace
     logging: tuple[LoggingRule, ...] = ()
     tracing: tuple[TracingRule, ...] = ()
-    metrics: tuple[MetricsRule, ...] = ()
+    metrics: tuple[MetricsEntry, ...] = ()
 
     @property
     def age(self) -> tuple[str, str, str]:
@@ -92,6 +84,8 @@ class Tracing(Struct, frozen=True, kw_only=True):
     sampling: float  # percent
     tags: tuple[Tag, ...] = ()
     by_request_id: bool = True
+    own_tags: bool = True
+    propagates: bool = True
     max_tag_length: int | None = None
 
 
@@ -100,7 +94,7 @@ class Telemetry(Struct, frozen=True, kw_only=True):
 
     logs: tuple[Log, ...] = ()
     tracing: Tracing | None = None
-    silent: tuple[str, ...] = ()  # metrics that are not reported, sorted
+    metrics: Metrics = metrics.AS_USUAL
 
 
 def resolve(steps: Sequence[TelemetryRule], mesh: Mesh, side: Side) -> Telemetry:
@@ -108,7 +102,7 @@ def resolve(steps: Sequence[TelemetryRule], mesh: Mesh, side: Side) -> Telemetry
     return Telemetry(
         logs=_logs([rule.logging for rule in steps if rule.logging], mesh, side),
         tracing=_tracing([one for rule in steps for one in rule.tracing[:1]], mesh, side),
-        silent=_silent((one for rule in steps for one in rule.metrics), side),
+        metrics=metrics.resolve(_metrics((one for rule in steps for one in rule.metrics), side)),
     )
 
 
@@ -159,44 +153,29 @@ def _tracing(steps: Iterable[TracingRule], mesh: Mesh, side: Side) -> Tracing | 
         any_said = True
         changes = {
             name: value
-            for name in ("sampling", "disabled", "tags", "by_request_id")
+            for name in ("sampling", "disabled", "tags", "by_request_id", "own_tags", "propagates")
             if (value := getattr(rule, name)) is not None
         }
         merged = replace(merged, provider=rule.provider or merged.provider, **changes)
-    to = dict(mesh.providers).get(merged.provider)
-    if not any_said or merged.disabled or not isinstance(to, Tracer):
+    to = dict(mesh.providers).get(merged.provider) if merged.provider else mesh.tracer
+    if not (any_said or mesh.tracer) or merged.disabled or not isinstance(to, Tracer):
         return None
+    sampling = mesh.trace_sampling if merged.sampling is None else merged.sampling
+    own_tags = mesh.trace_own_tags if not any_said else merged.own_tags is not False
     return Tracing(
         to=to,
-        sampling=mesh.trace_sampling if merged.sampling is None else merged.sampling,
-        tags=merged.tags or (),
+        sampling=100.0 if to.sampler is not None else sampling,
+        tags=merged.tags or mesh.trace_tags,
         by_request_id=merged.by_request_id is not False,
+        own_tags=own_tags,
+        propagates=merged.propagates is not False,
         max_tag_length=to.max_tag_length or mesh.trace_tag_length,
     )
 
 
-ALL_METRICS = "ALL_METRICS"
-METRICS = (
-    "REQUEST_COUNT",
-    "REQUEST_DURATION",
-    "REQUEST_SIZE",
-    "RESPONSE_SIZE",
-    "TCP_OPENED_CONNECTIONS",
-    "TCP_CLOSED_CONNECTIONS",
-    "TCP_SENT_BYTES",
-    "TCP_RECEIVED_BYTES",
-)
-
-
-def _silent(rules: Iterable[MetricsRule], side: Side) -> tuple[str, ...]:
-    """Facts (Istio): what is said of one metric holds against what is said of all."""
-    of_all = False
-    single: dict[str, bool] = {}
-    for rule in rules:
-        if side not in rule.sides:
+def _metrics(entries: Iterable[MetricsEntry], side: Side) -> Iterator[MetricsRule]:
+    """What is said for Prometheus. Entries for other providers are theirs alone."""
+    for entry in entries:
+        if entry.providers and PROMETHEUS not in entry.providers:
             continue
-        if rule.metric == ALL_METRICS:
-            of_all = rule.disabled
-        else:
-            single[rule.metric] = rule.disabled
-    return tuple(sorted(name for name in METRICS if single.get(name, of_all)))
+        yield from (rule for sides, rule in entry.rules if side in sides)

@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from argosy.model import ir
-from argosy.model.locality import REGION, SUBZONE, ZONE
+from argosy.model.locality import HOSTNAME, REGION, SUBZONE, ZONE
 from argosy.model.updates import Ref
-from argosy.registry.workloads import TLS_MODE_LABEL
+from argosy.registry.workloads import TLS_MODE_LABEL, interned
 from argosy.resources.core import Endpoints
 from argosy.resources.discovery import Endpoint, EndpointSlice
 
@@ -66,11 +66,11 @@ class Backings:
         return self._by_host.get(hostname, {}).items()
 
 
-def served(backing: Backing, ports: tuple[ir.ServicePort, ...]) -> tuple[ir.Endpoint, ...]:
-    """The endpoints of a Service's ports."""
+def served(backing: Backing, ports: tuple[ir.ServicePort, ...], unready: bool) -> tuple[ir.Endpoint, ...]:
+    """The endpoints of a Service's ports. `unready`: those that are not ready are as the others."""
     by_name = {port.name: port for port in ports}
     return tuple(
-        one if one.port else replace(one, port=_number(by_name[one.port_name]))
+        replace(one, port=one.port or _number(by_name[one.port_name]), healthy=one.healthy or unready)
         for one in backing.endpoints
         if one.port_name in by_name
     )
@@ -91,6 +91,7 @@ def _of_endpoints(obj: Endpoints, mtls: bool) -> Iterator[ir.Endpoint]:
                         port_name=port.name,
                         healthy=healthy,
                         namespace=obj.metadata.namespace,
+                        labels=_on(address.node_name),
                         mtls=mtls,
                     )
 
@@ -105,9 +106,15 @@ def _of_slice(obj: EndpointSlice, mtls: bool) -> Iterator[ir.Endpoint]:
                     port_name=port.name,
                     healthy=one.conditions.ready is not False,
                     namespace=obj.metadata.namespace,
+                    labels=_on(one.node_name),
                     locality=_locality(one),
                     mtls=mtls,
                 )
+
+
+def _on(node: str | None) -> ir.Pairs:
+    """Facts (Istio): the host that an endpoint is on is a label of it."""
+    return interned({HOSTNAME: node}) if node else ()
 
 
 def _locality(one: Endpoint) -> str:

@@ -25,6 +25,7 @@ EXPORT_ANNOTATION = "networking.istio.io/exportTo"
 SERVICE_ACCOUNTS_ANNOTATION = "argosy.dev/service-accounts"
 DISTRIBUTION = "networking.istio.io/traffic-distribution"
 HEADLESS = "None"
+LOCAL = "Local"
 EXTERNAL_NAME = "ExternalName"
 
 
@@ -36,6 +37,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     ] = ()  # of each port: workload port, its name, or None for the same number
     selector: ir.Pairs | None = None  # workloads of its namespace with these labels; None: selects none
     inline: tuple[Entry, ...] = ()
+    unready: bool = False  # whether workloads that are not ready are endpoints as the others are
 
     @property
     def rank(self) -> tuple[bool, str, str, str]:
@@ -60,7 +62,7 @@ def endpoints_of(claim: Claim, ports: tuple[ir.ServicePort, ...], entry: Entry) 
                 address=entry.address,
                 port=0 if entry.address.startswith("unix://") else bind,
                 port_name=port.name,
-                healthy=entry.healthy,
+                healthy=entry.healthy or (claim.unready and not entry.leaving),
                 weight=entry.weight,
                 workload=entry.name,
                 namespace=entry.namespace,
@@ -125,6 +127,7 @@ def lower_service(obj: Service, *, domain_suffix: str, trust_domain: str) -> tup
         labels=interned(meta.labels),
         created=meta.creation_timestamp,
         alias_of=spec.external_name.lower().removesuffix(".") if alias else "",
+        node_local=spec.internal_traffic_policy == LOCAL,
         distribution=_distribution(spec.traffic_distribution or meta.annotations.get(DISTRIBUTION, "")),
     )
     inline = (Entry(namespace=meta.namespace, name="", address=spec.external_name),) if external else ()
@@ -135,6 +138,7 @@ def lower_service(obj: Service, *, domain_suffix: str, trust_domain: str) -> tup
             targets=targets,
             selector=interned(spec.selector) if spec.selector and not external else None,
             inline=inline,
+            unready=spec.publish_not_ready_addresses,
         ),
     )
 

@@ -104,7 +104,8 @@ class ObjectRegistry:
                 return
             else:
                 return
-        except ValueError as error:
+        except Exception as error:
+            # A store may be written past our validation: whatever is wrong with one object, the others keep working.
             self.rejected[ref] = f"{obj.label}: {error}"
             return
         self.rejected.pop(ref, None)
@@ -184,7 +185,7 @@ class ObjectRegistry:
         ports = self._owned[claim.ref, claim.service.hostname]
         for ref, backing in self._backings.of(claim.service.hostname):
             if (not refs or ref in refs) and (claim.selector is None or not backing.instead):
-                yield _place(ref), served(backing, ports)
+                yield _place(ref), served(backing, ports, claim.unready)
 
     def _backable(self, hostname: str) -> Claim | None:
         """The Service that owns a host, where endpoints can be written for it."""

@@ -22,6 +22,8 @@ from argosy.resources.networking import WorkloadEntry, WorkloadEntrySpec
 PORTS_ANNOTATION = "sidecar.argosy.dev/ports"
 HEALTH_CHECKS_ANNOTATION = "proxy.istio.io/health-checks-enabled"
 HEALTHY_CONDITION = "Healthy"
+WITHDRAWN = "Withdrawn"
+"""The reason of that condition once a workload leaves."""
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
 APP_LABELS = ("app", "app.kubernetes.io/name", "service.istio.io/canonical-name")
 VERSION_LABELS = ("version", "app.kubernetes.io/version", "service.istio.io/canonical-revision")
@@ -46,6 +48,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     ports: tuple[tuple[str, int], ...] = ()  # port name -> workload port
     sidecar: tuple[SidecarPort, ...] | None = None  # None: no sidecar
     healthy: bool = True
+    leaving: bool = False  # it takes no more, ready or not
     mtls: bool = False
     weight: int = 1
     service_account: str = ""
@@ -86,6 +89,7 @@ def lower_entry(obj: WorkloadEntry) -> Entry:
         labels={**meta.labels, **obj.spec.labels},
         sidecar=_sidecar_ports(meta.annotations.get(PORTS_ANNOTATION)),
         healthy=_healthy(obj),
+        leaving=_leaving(obj),
     )
 
 
@@ -101,6 +105,7 @@ def _entry(
     labels: Mapping[str, str],
     sidecar: tuple[SidecarPort, ...] | None,
     healthy: bool,
+    leaving: bool = False,
 ) -> Entry:
     tls_mode = labels.get(TLS_MODE_LABEL)
     return Entry(
@@ -111,6 +116,7 @@ def _entry(
         ports=tuple(sorted(spec.ports.items())),
         sidecar=sidecar,
         healthy=healthy,
+        leaving=leaving,
         mtls=sidecar is not None if tls_mode is None else tls_mode == "istio",
         weight=spec.weight or 1,
         service_account=sys.intern(spec.service_account),
@@ -129,6 +135,11 @@ def _healthy(obj: WorkloadEntry) -> bool:
     if obj.metadata.annotations.get(HEALTH_CHECKS_ANNOTATION) != "true":
         return True
     return any(c.type == HEALTHY_CONDITION and c.status == "True" for c in obj.status.conditions)
+
+
+def _leaving(obj: WorkloadEntry) -> bool:
+    conditions = obj.status.conditions
+    return any(c.type == HEALTHY_CONDITION and c.reason == WITHDRAWN for c in conditions)
 
 
 def _sidecar_ports(text: str | None) -> tuple[SidecarPort, ...] | None:

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from argosy.resources import loading
 from argosy.resources.kinds import settled
 from argosy.resources.networking.destination_rule import (
+    ClientTLSSettings,
     ConnectionPoolSettings,
     LocalityLoadBalancerSetting,
     OutlierDetection,
@@ -41,6 +42,7 @@ class OutboundMode(StrEnum):
 
 class OutboundTrafficPolicy(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     mode: OutboundMode = OutboundMode.ALLOW_ANY
+    tls: ClientTLSSettings | None = None
 
 
 class InboundMode(StrEnum):
@@ -124,7 +126,7 @@ class MeshConfig(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     default_virtual_service_export_to: tuple[str, ...] = ("*",)
     default_destination_rule_export_to: tuple[str, ...] = ("*",)
     enable_auto_mtls: bool = True
-    enable_tracing: bool = False
+    enable_tracing: bool = True
     inbound_cluster_stat_name: str = ""
     outbound_cluster_stat_name: str = ""
     path_normalization: PathNormalization = PathNormalization()
@@ -167,6 +169,11 @@ class MeshNetworks(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 def load(text: str) -> MeshConfig:
     """From YAML. Raises ValueError, whose message names field and remedy."""
     return _typed(_read(text, KEY), MeshConfig, KEY)
+
+
+def load_networks(text: str) -> MeshNetworks:
+    """The same of MeshNetworks."""
+    return _typed(_read(text, NETWORKS_KEY), MeshNetworks, NETWORKS_KEY)
 
 
 def judge(text: str, key: str = KEY) -> Findings:

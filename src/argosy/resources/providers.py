@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct, field
@@ -43,6 +44,7 @@ class OpenTelemetryAccessLog(Struct, frozen=True, kw_only=True, rename="camel", 
 class HttpHeader(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     name: str = ""
     value: str = ""
+    env_name: str = ""  # of a variable of the server's environment, in place of a value
 
 
 class HttpService(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -56,12 +58,20 @@ class GrpcService(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     initial_metadata: tuple[HttpHeader, ...] = ()
 
 
+class TraceContextOption(StrEnum):
+    USE_B3 = "USE_B3"
+    USE_B3_WITH_W3C_PROPAGATION = "USE_B3_WITH_W3C_PROPAGATION"
+
+
 class Zipkin(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     service: str = ""
     port: int = 0
     max_tag_length: int = 0
     enable_64bit_trace_id: bool = field(default=False, name="enable64bitTraceId")
     path: str = ""
+    trace_context_option: TraceContextOption = TraceContextOption.USE_B3
+    timeout: str | None = None
+    headers: tuple[HttpHeader, ...] = ()
 
 
 class Datadog(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -70,12 +80,42 @@ class Datadog(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     max_tag_length: int = 0
 
 
+class SkyWalking(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    service: str = ""
+    port: int = 0
+    access_token: str = ""
+
+
+class Nothing(Struct, frozen=True):
+    """Being there is all that it says."""
+
+
+class ResourceDetectors(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    environment: Nothing | None = None
+    dynatrace: Nothing | None = None
+
+
+class DynatraceApi(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    service: str = ""
+    port: int = 0
+    http: HttpService | None = None
+
+
+class DynatraceSampler(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    tenant: str = ""
+    cluster_id: int = 0
+    root_spans_per_minute: int = 0
+    http_service: DynatraceApi | None = None
+
+
 class OpenTelemetry(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     service: str = ""
     port: int = 0
     max_tag_length: int = 0
     http: HttpService | None = None
     grpc: GrpcService | None = None
+    resource_detectors: ResourceDetectors | None = None
+    dynatrace_sampler: DynatraceSampler | None = None
 
 
 SERVED: dict[str, type[Struct]] = {
@@ -85,6 +125,7 @@ SERVED: dict[str, type[Struct]] = {
     "envoyOtelAls": OpenTelemetryAccessLog,
     "zipkin": Zipkin,
     "datadog": Datadog,
+    "skywalking": SkyWalking,
     "opentelemetry": OpenTelemetry,
 }
 """Kind of provider -> what it says."""

@@ -169,8 +169,9 @@ class Conversation:
             case Announce():
                 acknowledged, missing = await self._acknowledged(await registrar.announce(self.entry))
                 return Announced(acknowledged=acknowledged, missing=missing)
-            case Withdraw(reason=reason):
-                acknowledged, missing = await self._acknowledged(await registrar.withdraw(self.entry, reason))
+            case Withdraw(reason=reason, unready=unready):
+                withdraw = registrar.unready if unready else registrar.withdraw
+                acknowledged, missing = await self._acknowledged(await withdraw(self.entry, reason))
                 return Withdrawn(acknowledged=acknowledged, missing=missing)
             case Leave():
                 registrar.attendance.left(self.entry, self)

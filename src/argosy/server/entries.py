@@ -14,6 +14,10 @@ from typing import Any
 import msgspec
 
 from argosy.resources.meta import prepare_create, prepare_update
+from argosy.resources.networking import WorkloadGroup
+from argosy.resources.networking.service_entry import WorkloadEntrySpec
+from argosy.resources.networking.workload_group import WorkloadGroupMetadata
+from argosy.resources.proxy_start import ANNOTATION
 from argosy.store.base import Key
 from argosy.xds.registration import Register
 
@@ -23,9 +27,11 @@ PORTS = "sidecar.argosy.dev/ports"
 HEALTH_CHECKED = "proxy.istio.io/health-checks-enabled"
 CONTROLLER = "istio.io/workloadController"
 DISCONNECTED_AT = "istio.io/disconnectedAt"
+GROUP = "istio.io/autoRegistrationGroup"
 SERVICE_ACCOUNTS = "argosy.dev/service-accounts"
 HEALTHY = "Healthy"
 
+WORKLOAD_GROUPS = "networking.istio.io/workloadgroups"
 WORKLOAD_ENTRIES = "networking.istio.io/workloadentries"
 SERVICE_ENTRIES = "networking.istio.io/serviceentries"
 SERVICES = "/services"
@@ -45,12 +51,21 @@ def new_object(body: Json, now: float) -> Json:
     return prepare_create(body, uid=str(uuid.uuid4()), now=timestamp(now))
 
 
-def workload_entry(register: Register, before: Json | None, now: float, controller: str = "") -> Json:
+def workload_entry(
+    register: Register,
+    before: Json | None,
+    now: float,
+    controller: str = "",
+    group: WorkloadGroup | None = None,
+) -> Json:
     """The entry of a workload. What is the same as before stays healthy; what moved must be announced again.
 
-    `controller`: the server that attends it.
+    `controller`: the server that attends it. `group`: what it begins with; what the workload says itself has
+    precedence, and its service account is what it has proven.
     """
-    labels = dict(register.labels)
+    template = group.spec.template if group is not None else WorkloadEntrySpec()
+    of_group = (group.spec.metadata if group is not None else None) or WorkloadGroupMetadata()
+    labels = {**template.labels, **of_group.labels, **register.labels}
     if register.service:
         labels.setdefault("app", register.service)
     ports = [msgspec.to_builtins(port) for port in register.ports]
@@ -59,10 +74,13 @@ def workload_entry(register: Register, before: Json | None, now: float, controll
         "labels": labels,
         "serviceAccount": register.service_account,
     }
-    if register.network:
-        spec["network"] = register.network
-    if register.locality:
-        spec["locality"] = register.locality
+    given = {
+        "network": register.network or template.network,
+        "locality": register.locality or template.locality,
+        "weight": template.weight,
+        "ports": template.ports,
+    }
+    spec |= {field: value for field, value in given.items() if value}
     body: Json = {
         "apiVersion": "networking.istio.io/v1",
         "kind": "WorkloadEntry",
@@ -71,6 +89,9 @@ def workload_entry(register: Register, before: Json | None, now: float, controll
             "namespace": register.namespace,
             "labels": labels,
             "annotations": {
+                **of_group.annotations,
+                **({GROUP: group.metadata.name} if group is not None else {}),
+                **_proxy_config(register, of_group, before),
                 PORTS: msgspec.json.encode(ports).decode(),
                 HEALTH_CHECKED: "true",
                 **({CONTROLLER: controller} if controller else {}),
@@ -85,6 +106,18 @@ def workload_entry(register: Register, before: Json | None, now: float, controll
     if _where(before) == _where(body):
         return body
     return with_health(body, "False", "Registered", "registered again with another address or port", now)
+
+
+def _proxy_config(register: Register, of_group: WorkloadGroupMetadata, before: Json | None) -> dict[str, str]:
+    """What the workload says itself; where neither it nor its group does, what somebody wrote to the entry stays."""
+    kept = "" if ANNOTATION in of_group.annotations else annotation(before or {}, ANNOTATION)
+    text = register.proxy_config or kept
+    return {ANNOTATION: text} if text else {}
+
+
+def annotation(entry: Json, name: str) -> str:
+    """ "" where it has none."""
+    return str((entry.get("metadata", {}).get("annotations") or {}).get(name, ""))
 
 
 def _where(entry: Json) -> tuple[object, ...]:

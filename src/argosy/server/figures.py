@@ -2,8 +2,12 @@
 
     Accepted     True   Accepted         it is in force; the message names what of it is not (fields without effect)
                  False  Invalid          it is not: what it said before stays in force, where it said anything
-    ResolvedRefs True   ResolvedRefs     (of Gateways) the Secrets that it names can be used
+    ResolvedRefs True   ResolvedRefs     what it names is there, and can be used
                  False  InvalidCertificateRef   a Secret is missing or broken, or serves no longer; the message names it
+                 False  (name of a message of the analysis)   something else that it names is not there
+    Warned       True   (name of a message of the analysis)   it is in force, and something about it will not do what it
+                                         seems to: another object wants the same, say. The message names both
+                 False  NothingFound     (where there was something before) there is nothing any more
     Programmed   True   Programmed       every affected proxy runs it
                  True   NoSubscribers    no proxy uses anything of it: whoever comes to use it gets it
                  False  Pending          somebody has not answered yet
@@ -12,7 +16,7 @@
 
 Affected are the proxies that subscribe to a resource to which the object contributed. `NoSubscribers` is True because
 whoever waits for the condition waits for nothing: `argosy apply --wait` returns then, too. Which Secrets a Gateway
-means depends on the proxies that serve it: ResolvedRefs is there while one is connected.
+means depends on the proxies that serve it: they are judged for those that are connected.
 
 # Kubernetes: meta/v1 Condition; Gateway API: the condition types Accepted, Programmed and ResolvedRefs
 """
@@ -25,12 +29,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from argosy.server.analysis import Found
 from argosy.server.verdict import State, Verdict
 
 Json = dict[str, Any]
 
-ACCEPTED, PROGRAMMED, RESOLVED_REFS = "Accepted", "Programmed", "ResolvedRefs"
-OURS = frozenset((ACCEPTED, PROGRAMMED, RESOLVED_REFS))
+ACCEPTED, PROGRAMMED, RESOLVED_REFS, WARNED = "Accepted", "Programmed", "ResolvedRefs", "Warned"
+OURS = frozenset((ACCEPTED, PROGRAMMED, RESOLVED_REFS, WARNED))
+INVALID_CERTIFICATE = "InvalidCertificateRef"
 NAMES_SHOWN = 5
 LONGEST_MESSAGE = 4096  # Kubernetes allows 32,768
 
@@ -42,6 +48,9 @@ class Figure(Struct, frozen=True, kw_only=True):
     invalid: str = ""  # why it is not in force
     limits: tuple[str, ...] = ()  # what of it has no effect
     references: tuple[str, ...] | None = None  # what is wrong with the objects it names; None: it names none
+    found: tuple[Found, ...] | None = (
+        None  # by the analysis, which the leader makes; None: it looks at no such object
+    )
     programmed: int = 0
     waiting: tuple[str, ...] = ()  # proxies
     unnamed: int = 0  # proxies that are waited for besides
@@ -69,6 +78,7 @@ def figure_of(
     verdict: Verdict,
     limits: Sequence[str] = (),
     references: tuple[str, ...] | None = None,
+    found: tuple[Found, ...] | None = None,
 ) -> Figure:
     """`verdict`: how the connected proxies stand to the object now."""
     refusers = {one.proxy for one in verdict.rejected}
@@ -78,6 +88,7 @@ def figure_of(
         invalid=verdict.reason if verdict.state is State.REJECTED and not verdict.rejected else "",
         limits=tuple(limits),
         references=references,
+        found=found,
         programmed=len(set(verdict.proxies) - refusers),
         waiting=waiting,
         refusals=tuple(
@@ -117,6 +128,7 @@ def merged(figures: Iterable[Figure], missing: Sequence[str] = ()) -> Figure:
         invalid=next((one.invalid for one in current if one.invalid), ""),
         limits=tuple(dict.fromkeys(text for one in current for text in one.limits)),
         references=_references(current),
+        found=next((one.found for one in current if one.found is not None), None),
         programmed=sum(one.programmed for one in current),
         waiting=tuple(name for one in current for name in one.waiting) + behind,
         unnamed=sum(one.unnamed for one in current),
@@ -127,7 +139,7 @@ def merged(figures: Iterable[Figure], missing: Sequence[str] = ()) -> Figure:
 
 def conditions(figure: Figure, before: Sequence[Json], now: str) -> list[Json]:
     """All conditions of the object: those of others as they are, ours of now. `now` is RFC 3339."""
-    wanted = (_accepted(figure), *_resolved(figure), _programmed(figure))
+    wanted = (_accepted(figure), *_resolved(figure), *_warned(figure, before), _programmed(figure))
     ours = [_condition(one, figure.generation, before, now) for one in wanted]
     return [one for one in before if not (isinstance(one, dict) and one.get("type") in OURS)] + ours
 
@@ -153,12 +165,33 @@ def _references(figures: Iterable[Figure]) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(text for texts in found for text in texts)) if found else None
 
 
-def _resolved(figure: Figure) -> tuple[tuple[str, str, str, str], ...]:
-    if figure.references is None:
+Wanted = tuple[str, str, str, str]
+"""(type, status, reason, message)."""
+
+
+def _resolved(figure: Figure) -> tuple[Wanted, ...]:
+    """Of an object that the analysis looks at, and of one that names Secrets."""
+    if figure.references is None and figure.found is None:
         return ()
-    if not figure.references:
+    found = [one for one in figure.found or () if one.reference]
+    texts = [*(figure.references or ()), *(one.text for one in found)]
+    if not texts:
         return ((RESOLVED_REFS, "True", RESOLVED_REFS, ""),)
-    return ((RESOLVED_REFS, "False", "InvalidCertificateRef", "; ".join(figure.references[:NAMES_SHOWN])),)
+    of_secret = bool(figure.references) or found[0].secret
+    return ((RESOLVED_REFS, "False", INVALID_CERTIFICATE if of_secret else found[0].reason, _joined(texts)),)
+
+
+def _warned(figure: Figure, before: Sequence[Json]) -> tuple[Wanted, ...]:
+    found = [one for one in figure.found or () if not one.reference]
+    if found:
+        return ((WARNED, "True", found[0].reason, _joined([one.text for one in found])),)
+    there = any(isinstance(one, dict) and one.get("type") == WARNED for one in before)
+    return ((WARNED, "False", "NothingFound", ""),) if there else ()
+
+
+def _joined(texts: Sequence[str]) -> str:
+    more = len(texts) - NAMES_SHOWN
+    return "; ".join((*texts[:NAMES_SHOWN], f"and {more} more") if more > 0 else texts)
 
 
 def _programmed(figure: Figure) -> tuple[str, str, str, str]:

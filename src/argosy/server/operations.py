@@ -8,6 +8,7 @@ authentication): how proxies stand, and whether a change has arrived. And the wa
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -19,11 +20,10 @@ from starlette.routing import BaseRoute, Route
 from argosy.apiserver import queries
 from argosy.apiserver.status import bad_request
 from argosy.apiserver.writing import Admission
-from argosy.explain.analysis.applied import warnings
 from argosy.model.limits import not_in_force
-from argosy.model.snapshot import Snapshot
 from argosy.resources.kinds import KINDS, Kind, decode_as
 from argosy.resources.problem import Problem
+from argosy.server.analysis import Analysis, is_analysed
 from argosy.server.fleet import Operations
 from argosy.store.base import Key
 
@@ -75,19 +75,20 @@ def object_key(text: str) -> Key:
     raise bad_request(f"object: {text!r} is not of the form {wanted}")
 
 
-def admission(snapshot: Snapshot, caught_up: Callable[[], Awaitable[None]]) -> Admission:
+def admission(
+    analysis: Analysis, caught_up: Callable[[], Awaitable[None]], clock: Callable[[], float] = time.time
+) -> Admission:
     """Warnings: what the analysis finds about an object, as what it refers to and the mesh does not have, and what of
     it is not in force. It refuses nothing.
 
-    `caught_up` returns when the snapshot holds what is stored by now: what an object refers to was often written a
+    `caught_up` returns when the analysis holds what is stored by now: what an object refers to was often written a
     moment before, by the same hand.
     """
 
     async def warn(kind: Kind, obj: dict[str, Any]) -> Sequence[Problem]:
-        told = warnings(snapshot, obj)
-        if told:
+        if is_analysed(kind):
             await caught_up()
-            told = warnings(snapshot, obj)
+        told = analysis.warnings(obj, clock())
         limits = not_in_force(decode_as(kind, obj))
         return tuple(Problem(field, message) for field, message in (*told, *limits))
 

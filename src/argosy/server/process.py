@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from argosy.identity.attestation import AttestationSocket, Tokens
 from argosy.identity.protocol import AttestResponse
 from argosy.identity.service import CertificateAuthorityService
 from argosy.model import ir
+from argosy.model.proxy_start import start_of
 from argosy.runtime import preflight
 from argosy.runtime.errors import Failure
 from argosy.runtime.files import raise_open_files
@@ -41,6 +43,7 @@ from argosy.server.advertise import LOOPBACK, Advertised
 from argosy.server.api import ApiRole
 from argosy.server.attend import AttendService
 from argosy.server.attendance import Attendance
+from argosy.server.bootstraps import Bootstraps
 from argosy.server.defaults import write_access_objects, write_first_objects
 from argosy.server.delivery import Delivery
 from argosy.server.fleet import Fleet, Operations, OperationsService, ServerRecord
@@ -224,19 +227,25 @@ class ControlPlane:
 
     async def _start_views(self) -> None:
         mesh = ir.Mesh(trust_domain=self.authority.trust_domain)
-        self.reconciler = Reconciler(mesh, self.metrics)
+        self.reconciler = Reconciler(mesh, self.metrics, environment=_environment())
         self.delivery = Delivery(self.reconciler, self._lost)
         self.operations = Operations(self.fleet, self._states, self.delivery.deliver)
         self.leadership = Leadership(self.store, self.fleet.own.id)
         self.attendance = Attendance(
             self.store, self.fleet.own.id, self.fleet.present, lambda: self.leadership.leads
         )
-        self.registrar = Registrar(
-            self.store, self.operations.deliver, self.attendance, servers=self.fleet.xds_addresses
-        )
         telling, tally = Telling(self.fleet, self.leadership), Tally(self.fleet.peers)
         self.reporter = Reporter(
             self.store, self.reconciler, self.delivery, self.leadership, tally, telling.tell
+        )
+        self.registrar = Registrar(
+            self.store,
+            self.operations.deliver,
+            self.attendance,
+            servers=self.fleet.xds_addresses,
+            starts=partial(start_of, self.reconciler.snapshot),
+            caught_up=self._caught_up,
+            bootstraps=Bootstraps(self.reconciler, self.reporter.touched),
         )
         self.asked = OperationsService(
             self._states,
@@ -317,14 +326,14 @@ class ControlPlane:
         """Cross checks need the whole mesh, which only the xDS role holds."""
         if Role.XDS not in self.settings.roles:
             return admit_all
-        return operations.admission(self.reconciler.snapshot, self._caught_up)
+        return operations.admission(self.reconciler.analysis, self._caught_up)
 
     async def _caught_up(self) -> None:
-        """Until what is stored by now is in the views; not much longer than that may take, as it is for warnings."""
+        """Until the analysis has seen what is stored by now; not for long, as it is for warnings alone."""
         stored = await self.store.last_change()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_WITHIN):
-                while self.reconciler.revision < stored:
+                while self.reconciler.analysis.revision < stored:
                     await asyncio.sleep(0.005)
 
     def _operations(self) -> Sequence[BaseRoute]:
@@ -434,6 +443,11 @@ class ControlPlane:
         task.add_done_callback(ended)
         self._stack.push_async_callback(cancel)
         return task
+
+
+def _environment() -> dict[str, str]:
+    """What mesh settings may name: not what is Argosy's own, such as its passwords."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ARGOSY_")}
 
 
 def _check_machine() -> None:

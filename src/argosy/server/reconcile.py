@@ -11,23 +11,26 @@ import asyncio
 import gc
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from argosy.model import ir
+from argosy.model import ir, lower_mesh
+from argosy.model.discovery import Discovery
 from argosy.model.facts import Fact
 from argosy.model.limits import not_in_force
 from argosy.model.snapshot import Snapshot
 from argosy.model.updates import Ref
 from argosy.registry.objects import ObjectRegistry
+from argosy.resources.core import Namespace
 from argosy.resources.kinds import Kind, by_resource, decode
 from argosy.resources.meta import Object
 from argosy.resources.problem import Problem
 from argosy.runtime.log import logger
-from argosy.server import entries
+from argosy.server import collecting, entries
+from argosy.server.analysis import Analysis
 from argosy.server.debounce import Change, Debounce
 from argosy.server.metrics import Metrics
 from argosy.server.proxies import Proxies
@@ -45,6 +48,8 @@ REGISTRY_RESOURCES = frozenset(
         "networking.istio.io/workloadentries",
     )
 )
+NAMESPACES = "/namespaces"
+SETTINGS_KEY = Key("/configmaps", lower_mesh.NAMESPACE, lower_mesh.NAME)
 ENDPOINT_RESOURCE = "networking.istio.io/workloadentries"
 REMEMBERED = 4096
 RETRY_AFTER = 1.0
@@ -79,10 +84,16 @@ class Reconciler:
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.snapshot = Snapshot(mesh)
+        """`environment`: of the process, for mesh settings that name a variable of it."""
+        self.snapshot = Snapshot(mesh, environment)
         self.registry = ObjectRegistry(domain_suffix=mesh.domain_suffix, trust_domain=mesh.trust_domain)
+        self.discovery = Discovery(mesh)
+        self.unread = False
+        """Whether the mesh sees namespaces of which it has not read the objects: the store is to be listed again."""
         self.compiler = Compiler(self.snapshot)
+        self.analysis = Analysis(mesh)
         self.metrics = metrics or Metrics()
         self.views = Views(self.compiler, monotonic)
         self.proxies = Proxies(self.snapshot, self.views, self.metrics, clock)
@@ -100,6 +111,12 @@ class Reconciler:
         """Takes in everything there is: at the start, and where events were missed. What is the same costs little."""
         self.revision = min(self.revision, listing.revision)  # lower where a backup of the store was put back
         present = {stored.key for stored in listing.items}
+        self._replace(listing, present)
+        if self.unread:  # what is listed has shown what else is seen
+            self._replace(listing, present)
+
+    def _replace(self, listing: Listing, present: set[Key]) -> None:
+        self.unread = False
         events = [
             Event(EventType.MODIFIED, one) for one in listing.items if self.known.get(one.key) != one.revision
         ]
@@ -108,6 +125,10 @@ class Reconciler:
             for key in self.known
             if key not in present
         ]
+        self.analysis.revision = min(self.analysis.revision, listing.revision)
+        for event in events:
+            self.analysis.follow(event)
+        self.analysis.revision = max(self.analysis.revision, listing.revision)
         self.apply(events, listing.revision)
 
     def apply(self, events: Iterable[Event], revision: int = 0) -> None:
@@ -142,9 +163,22 @@ class Reconciler:
             tell()
 
     def _take_all(self, latest: dict[Key, Event]) -> dict[Key, set[Fact]]:
-        """The facts that changed, by object. What the registry takes in together is not told apart: computing it
-        once is what makes a thousand new endpoints cheap."""
+        """The facts that changed, by object. What says which namespaces are seen comes first."""
         by_key: dict[Key, set[Fact]] = {}
+        first = {key: event for key, event in latest.items() if _tells_of_namespaces(key)}
+        if first:
+            before = {name: self.discovery.sees(name) for name in {key.namespace for key in self.known}}
+            self._take(first, by_key)
+            self.discovery.settings(self.snapshot.mesh)
+            gone = self._follow_discovery(before, latest)
+            for key in first:
+                by_key[key] |= gone
+        self._take({key: event for key, event in latest.items() if key not in first}, by_key)
+        return by_key
+
+    def _take(self, latest: dict[Key, Event], by_key: dict[Key, set[Fact]]) -> None:
+        """What the registry takes in together is not told apart: computing it once is what makes a thousand new
+        endpoints cheap."""
         staged: list[Object] = []
         for key, event in latest.items():
             self.metrics.events.add(resource=key.resource)
@@ -156,7 +190,11 @@ class Reconciler:
                 by_key[key] = self._forget(kind, key)
             elif (obj := self._decoded(kind, event)) is not None:
                 self._note(key, obj)
+                if not self._sees(key):
+                    continue
                 self.snapshot.readable(kind.unique_name, key.namespace, key.name)
+                if isinstance(obj, Namespace):
+                    self.discovery.namespace(key.name, obj.metadata.labels)
                 if key.resource in REGISTRY_RESOURCES:
                     staged.append(obj)
                 else:
@@ -169,14 +207,35 @@ class Reconciler:
                     by_key[key] = together
                     if found := by_resource(key.resource):
                         self._report_unusable(found, key, self.registry.rejected)
-        return by_key
+
+    def _sees(self, key: Key) -> bool:
+        return _tells_of_namespaces(key) or self.discovery.sees(key.namespace)
+
+    def _follow_discovery(self, before: dict[str, bool], latest: dict[Key, Event]) -> set[Fact]:
+        """Lets go of what stands in a namespace that is seen no more, and says what facts that changed. Of one that is
+        seen from now on only the keys are known: it is read again."""
+        turned = {name for name, saw in before.items() if self.discovery.sees(name) != saw}
+        facts: set[Fact] = set()
+        for key in [key for key in self.known if key.namespace in turned and key not in latest]:
+            kind = by_resource(key.resource)
+            if self._sees(key):
+                self.known[key] = 0
+                self.unread = True
+            elif kind is not None:
+                facts |= self._let_go(kind, key)
+        return facts
 
     def _forget(self, kind: Kind, key: Key) -> set[Fact]:
         self.known.pop(key, None)
         self.noted.pop(key, None)
+        return self._let_go(kind, key)
+
+    def _let_go(self, kind: Kind, key: Key) -> set[Fact]:
         facts = self.snapshot.remove_config(kind.unique_name, key.namespace, key.name)
         if key.resource in REGISTRY_RESOURCES:
             facts |= self.snapshot.apply(self.registry.remove(kind.unique_name, key.namespace, key.name))
+        if key.resource == NAMESPACES:
+            self.discovery.namespace(key.name, None)
         return facts
 
     def _decoded(self, kind: Kind, event: Event) -> Object | None:
@@ -213,6 +272,10 @@ class Reconciler:
 
     def unusable(self, key: Key) -> str:
         """Why the object, as it is stored, is not in force, or not as a whole; "" where it is."""
+        if not self._sees(key):
+            return (
+                f"the mesh does not see namespace {key.namespace}: its labels fit none of discoverySelectors"
+            )
         kind = by_resource(key.resource)
         ref = (kind.unique_name, key.namespace, key.name) if kind else ("", "", "")
         rejected = self.snapshot.rejected.get(ref) or self.registry.rejected.get(ref)
@@ -279,6 +342,14 @@ class Reconciler:
         ]
 
 
+def _tells_of_namespaces(key: Key) -> bool:
+    return key.resource == NAMESPACES or key == SETTINGS_KEY
+
+
+class ListAgain(Exception):
+    """The mesh sees what it has not read."""
+
+
 class Loop:
     """Keeps a Reconciler up to date with a store, for ever."""
 
@@ -297,13 +368,16 @@ class Loop:
                 await self._follow()
             except Compacted:
                 log.info("listing again: the log does not reach back", revision=self.reconciler.revision)
+            except ListAgain:
+                log.info("listing again: the mesh sees other namespaces")
             except StoreError as error:
                 log.error("store unreadable: proxies keep what they have", error=str(error))
                 await asyncio.sleep(RETRY_AFTER)
 
     async def _follow(self) -> None:
         listing = await self.store.list()
-        self.reconciler.replace(listing)
+        with collecting.paused():
+            self.reconciler.replace(listing)
         if not self.synced.is_set():
             gc.collect()
             gc.freeze()  # what is there now mostly stays: later collections need not look at it
@@ -319,6 +393,7 @@ class Loop:
 
     async def _watch(self, after: int, events: asyncio.Queue[Event]) -> None:
         async for event in self.store.watch(after):
+            self.reconciler.analysis.follow(event)
             events.put_nowait(event)
 
     async def _push(self, events: asyncio.Queue[Event], watcher: asyncio.Task[None]) -> None:
@@ -341,6 +416,8 @@ class Loop:
                 self.reconciler.apply(pending)
                 pending = []
                 debounce.pushed(self.monotonic())
+                if self.reconciler.unread:
+                    raise ListAgain
 
 
 def _noted_unread(body: bytes) -> Noted:

@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
 from argosy.identity.names import Identity
+from argosy.resources.kinds import decode
+from argosy.resources.networking import WorkloadGroup
+from argosy.resources.proxy_start import ANNOTATION, ProxyStart, read
 from argosy.resources.validation import validate
 from argosy.runtime.log import logger
-from argosy.server import entries
+from argosy.server import entries, starting
 from argosy.server.attendance import Attendance
+from argosy.server.bootstraps import Bootstraps
 from argosy.server.entries import Json, entry_key
 from argosy.server.verdict import Deliver
 from argosy.store.base import AlreadyExists, Conflict, Key, NotFound, Store, Stored
+from argosy.xds import start as wire
 from argosy.xds.registration import Register, Registered
+
+Starts = Callable[[str, Mapping[str, str], Sequence[str]], ProxyStart]
+"""What a proxy is started with: of its namespace, its labels, and its own ProxyConfigs in YAML."""
 
 ACKNOWLEDGED_WITHIN = 5.0
 ATTEMPTS = 20
@@ -36,7 +44,8 @@ class Refusal(Exception):
 
 
 class Registrar:
-    """Writes entries and services. `servers`: the addresses of all that serve proxies, this one's first."""
+    """Writes entries and services. `servers`: the addresses of all that serve proxies, this one's first. `starts`: what
+    proxies are started with, by the configuration that is known; `caught_up` waits until all that is stored is."""
 
     def __init__(
         self,
@@ -46,6 +55,9 @@ class Registrar:
         *,
         acknowledged_within: float = ACKNOWLEDGED_WITHIN,
         servers: Callable[[], tuple[str, ...]] = tuple,
+        starts: Starts = lambda namespace, labels, annotations: ProxyStart(),
+        caught_up: Callable[[], Awaitable[None]] | None = None,
+        bootstraps: Bootstraps | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
@@ -53,6 +65,9 @@ class Registrar:
         self.attendance = attendance
         self.acknowledged_within = acknowledged_within
         self.servers = servers
+        self.starts = starts
+        self.caught_up = caught_up
+        self.bootstraps = bootstraps
         self.clock = clock
 
     # --- the four messages ---
@@ -66,8 +81,18 @@ class Registrar:
     async def _register(self, message: Register) -> Registered:
         if await self.store.get(Key(entries.NAMESPACES, "", message.namespace)) is None:
             raise Refusal("namespace", f"there is no namespace {message.namespace}: create it first")
+        group = await self._group(message)
         created = await self._ensure_service(message)
-        await self._write(entry_key(message.namespace, message.workload), lambda b: self._entry(message, b))
+        key = entry_key(message.namespace, message.workload)
+        if self.caught_up is not None and await self.store.get(key) is None:
+            await self.caught_up()  # who starts a workload has written its configuration before
+        _check_config(message)
+        entry = _json(await self._write(key, lambda before: self._entry(message, before, group)))
+        start, remarks = self._start(message, entry, group)
+        if self.bootstraps is not None:
+            self.bootstraps.refused(key, message.refused)
+            patches = self.bootstraps.patches(key, entry["spec"].get("labels", {}), start.environment)
+            start = msgspec.structs.replace(start, patches=patches)
         log.info(
             "workload registered",
             workload=f"{message.namespace}/{message.workload}",
@@ -79,6 +104,10 @@ class Registrar:
             entry=f"{message.namespace}/{message.workload}",
             created_service=created,
             xds_addresses=self.servers(),
+            start=start,
+            labels=entry["spec"].get("labels", {}),
+            locality=entry["spec"].get("locality", ""),
+            remarks=remarks,
         )
 
     async def announce(self, entry: Key) -> Stored:
@@ -91,7 +120,14 @@ class Registrar:
         log.info("workload withdrawn", workload=f"{entry.namespace}/{entry.name}", reason=reason)
         return stored
 
+    async def unready(self, entry: Key, reason: str) -> Stored:
+        stored = await self._set_health(entry, "False", "NotReady", reason)
+        log.info("workload is not ready", workload=f"{entry.namespace}/{entry.name}", reason=reason)
+        return stored
+
     async def leave(self, entry: Key) -> None:
+        if self.bootstraps is not None:
+            self.bootstraps.refused(entry, ())
         self.attendance.find(entry)
         with contextlib.suppress(NotFound):
             await self.store.delete(entry)
@@ -99,7 +135,52 @@ class Registrar:
 
     # --- writing ---
 
-    def _entry(self, message: Register, before: Json | None) -> Json:
+    async def _group(self, message: Register) -> WorkloadGroup | None:
+        """Raises Refusal where there is none of that name, or it is for another identity than the proven one."""
+        if not message.group:
+            return None
+        name = f"{message.namespace}/{message.group}"
+        stored = await self.store.get(Key(entries.WORKLOAD_GROUPS, message.namespace, message.group))
+        if stored is None:
+            raise Refusal("group", f"there is no WorkloadGroup {name}: create it first")
+        try:
+            group = decode(stored.body)
+        except ValueError as error:
+            raise Refusal("group", f"WorkloadGroup {name} cannot be used: {error}") from error
+        if not isinstance(group, WorkloadGroup):
+            raise Refusal("group", f"{name} is no WorkloadGroup")
+        account = group.spec.template.service_account
+        if account and account != message.service_account:
+            raise Refusal(
+                "service_account",
+                f"WorkloadGroup {name} is for {account}, and this workload runs as {message.service_account}: use "
+                f"--service-account {account}",
+            )
+        return group
+
+    def _start(
+        self, message: Register, entry: Json, group: WorkloadGroup | None
+    ) -> tuple[wire.ProxyStart, tuple[str, ...]]:
+        """What its proxy is started with, and what a person should know of it."""
+        labels = entry["spec"].get("labels", {})
+        of_group = group.spec.metadata.annotations if group is not None and group.spec.metadata else {}
+        written = (of_group.get(ANNOTATION, ""), entries.annotation(entry, ANNOTATION))
+        texts, remarks = [], []
+        for text in dict.fromkeys(filter(None, written)):
+            try:
+                read(text)
+            except ValueError as error:
+                remarks.append(f"the annotation {ANNOTATION} is left out: {error}")
+            else:
+                texts.append(text)
+        said = self.starts(message.namespace, labels, texts)
+        probe = group.spec.probe if group is not None else None
+        start = starting.told(
+            said, workload=message.workload, namespace=message.namespace, labels=labels, probe=probe
+        )
+        return start, tuple(remarks)
+
+    def _entry(self, message: Register, before: Json | None, group: WorkloadGroup | None = None) -> Json:
         if before is not None:
             name = f"WorkloadEntry {message.namespace}/{message.workload}"
             if not entries.is_agents(before):
@@ -109,7 +190,7 @@ class Registrar:
                     "workload",
                     f"{name} belongs to service account {other}: choose another name, or delete it",
                 )
-        body = entries.workload_entry(message, before, self.clock(), self.attendance.own)
+        body = entries.workload_entry(message, before, self.clock(), self.attendance.own, group)
         _check_valid(body, "workload")
         return body
 
@@ -180,6 +261,13 @@ def _check_claims(identity: Identity, message: Register) -> None:
     for field in ("namespace", "service_account", "workload"):
         if (claimed := getattr(message, field)) != (proven := getattr(identity, field)):
             raise Refusal(field, f"{claimed!r} is not what the certificate proves, {proven!r}")
+
+
+def _check_config(message: Register) -> None:
+    try:
+        read(message.proxy_config)
+    except ValueError as error:
+        raise Refusal("proxy_config", str(error)) from error
 
 
 def _check_valid(body: Json, field: str) -> None:

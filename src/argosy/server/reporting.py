@@ -28,8 +28,10 @@ from typing import Protocol
 import msgspec
 
 from argosy.resources.kind import MESH_GROUPS
+from argosy.resources.kinds import by_resource
 from argosy.runtime.log import logger
 from argosy.server import entries, gateways
+from argosy.server.analysis import Found, is_analysed
 from argosy.server.delivery import Delivery
 from argosy.server.figures import Figure, Json, brief, figure_of, with_conditions
 from argosy.server.proxies import ProxySession
@@ -133,7 +135,14 @@ class Reporter:
                 self._due.move_to_end(key, last=False)
             if key.resource in (SECRETS, GATEWAYS):
                 self._look_at_gateways()
+        self._look_at_outdated()
         self._woken.set()
+
+    def _look_at_outdated(self) -> None:
+        """Of which the analysis may say something else: what they name came, or went."""
+        for key in self.reconciler.analysis.outdated():
+            if is_reported(key):
+                self._due.setdefault(key)
 
     def _look_at_gateways(self) -> None:
         """Those that name a Secret, or share a port with another, may stand otherwise."""
@@ -215,6 +224,8 @@ class Reporter:
             elif self._gateways_at <= now:
                 self._gateways_at = now + GATEWAYS_EVERY
                 self._look_at_gateways()
+                self.reconciler.analysis.aged()
+                self._look_at_outdated()
             else:
                 until = (
                     self._gateways_at if self._sweep_at is None else min(self._gateways_at, self._sweep_at)
@@ -278,16 +289,29 @@ class Reporter:
             self.open.discard(key)
             return None
         limits, references = noted.limits, None
+        found = self._found(key)
         if key.resource == GATEWAYS:
             scopes = {one.held.proxy.scope for one in self.reconciler.proxies.sessions}
             snapshot, name = self.reconciler.snapshot, f"{key.namespace}/{key.name}"
             limits = (*limits, *gateways.standing_back(snapshot, scopes, name))
             references = gateways.unusable_secrets(snapshot, scopes, name, self.clock())
-        figure = figure_of(noted.generation, self.delivery.verdict(key, revision), limits, references)
+            if (
+                references is not None and found
+            ):  # by the proxies that serve it, who know better than labels do
+                found = tuple(one for one in found if not one.secret)
+        verdict = self.delivery.verdict(key, revision)
+        figure = figure_of(noted.generation, verdict, limits, references, found)
         if self.leadership.leads:
             figure = self.tally.of_all(key, figure)
         (self.open.add if figure.open else self.open.discard)(key)
         return figure
+
+    def _found(self, key: Key) -> tuple[Found, ...] | None:
+        """What the analysis says; worked out by who writes it. None: by another server, or there are no rules."""
+        kind = by_resource(key.resource)
+        if not self.leadership.leads or kind is None or not is_analysed(kind):
+            return None
+        return self.reconciler.analysis.of(kind, key, self.clock())
 
     async def _write(self, key: Key, figure: Figure) -> None:
         try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from argosy.model.facts import Fact
 from argosy.model.scope import Scope
+from argosy.server import collecting
 from argosy.translate.compiler import Compiler
 from argosy.translate.graph import Changes, ViewBuild
 from argosy.translate.proxy import Proxy
@@ -66,7 +67,8 @@ class Views:
         """The views of a proxy, built where nobody holds them yet; to be given back by `let_go`."""
         shared = self._shared.get(proxy.scope)
         if shared is None:
-            shared = self._shared[proxy.scope] = self._mirror(self.compiler.shared(proxy.scope))
+            with collecting.paused():
+                shared = self._shared[proxy.scope] = self._mirror(self.compiler.shared(proxy.scope))
         own = self._own.get(proxy)
         if own is None:
             own = self._own[proxy] = self._mirror(self.compiler.own(proxy))

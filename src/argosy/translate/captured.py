@@ -15,8 +15,9 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from argosy.model import ir
+from argosy.model import ir, routing
 from argosy.model.reader import Reader
 from argosy.model.routing import in_subnets
 from argosy.model.scope import Scope
@@ -24,7 +25,7 @@ from argosy.translate import listener_outbound as listeners
 from argosy.translate import names, options, outbound
 from argosy.translate.domains import Claims
 from argosy.translate.filters.order import Resolving
-from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters
+from argosy.translate.filters.tcp_proxy import Clusters
 from argosy.translate.http_or_tcp import Handling, outbound_handling
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -90,22 +91,25 @@ def captured(
     if first is not None and first.port.protocol.is_tls:
         for one in plain:
             chains += _tls(reader, scope, one, at) if one.port.protocol.is_tls else ()
-    elif first is not None and wild and first.handling is not Handling.HTTP:
-        chains += _tcp(reader, scope, first)[0]
+    elif first is not None and first.handling is not Handling.HTTP:
+        chains += _tcp(reader, scope, first, at)[0]
     for one in with_blocks:
         tls = one.port.protocol.is_tls
-        chains += _tls(reader, scope, one, at) if tls else _of_blocks(reader, scope, one)
+        chains += _tls(reader, scope, one, at) if tls else _tcp(reader, scope, one, "")[0]
+    rest = _rest(reader, scope, first, at, bool(chains))
     return listeners.CapturedListenerKey(
         address=address,
         port=int(number),
         handling=first.handling if first is not None else Handling.TCP,
+        protocol=first.port.protocol if first is not None else ir.Protocol.TCP,
         chains=tuple(_distinct(chains)),
-        clusters=_rest(reader, scope, first, wild, bool(chains)),
-        connections=outbound.per_connection(reader, scope, first.host, first.port.number)
-        if first is not None
-        else AS_IT_COMES,
+        clusters=rest,
+        connections=outbound.per_connection(reader, scope, rest),
         options=options.of_scope(reader, scope),
-        resolving=Resolving.BY_NAME if claimed.holder(f"{name}{RESOLVING}") else Resolving.NEVER,
+        resolving=Resolving.BY_NAME
+        if claimed.holder(f"{name}{RESOLVING}")
+        or outbound.requests_to_unknown_hosts(reader, scope) == names.BY_NAME
+        else Resolving.NEVER,
     )
 
 
@@ -125,53 +129,66 @@ def _with_blocks(reader: Reader, owners: Iterable[tuple[str, int]]) -> Iterator[
             yield Owner(owner.host, owner.port, blocks)
 
 
-def _rest(reader: Reader, scope: Scope, first: Owner | None, wild: bool, told_apart: bool) -> Clusters:
-    """Where goes what no chain is for and is no HTTP."""
+def _rest(reader: Reader, scope: Scope, first: Owner | None, at: str, told_apart: bool) -> Clusters:
+    """Where goes what no chain is for and is no HTTP. `at`: the one address that it is for."""
     if first is not None and first.handling is Handling.HTTP:
         return ()
-    if first is None or (wild and first.port.protocol.is_tls and told_apart):
+    if first is None or (not at and first.port.protocol.is_tls and told_apart):
         # Of all services of the port none is meant: it goes where it wanted to go.
         return ((outbound.to_unknown_hosts(reader, scope), 1),)
-    if wild and not first.port.protocol.is_tls:
-        return _tcp(reader, scope, first)[1]
-    return outbound.tcp_clusters(reader, scope, first.host, first.port.number)
+    if not first.port.protocol.is_tls:
+        return _tcp(reader, scope, first, at)[1]
+    return outbound.tcp_clusters(reader, scope, first.host, first.port.number, at)
 
 
-def _tcp(reader: Reader, scope: Scope, owner: Owner) -> tuple[list[listeners.Chain], Clusters]:
-    """By destination subnets, and where all else goes."""
+def _tcp(reader: Reader, scope: Scope, owner: Owner, at: str) -> tuple[list[listeners.Chain], Clusters]:
+    """By destination and source subnets, and where all else goes. `at`: the one address that all connections are for.
+
+    A chain for each pair of networks, for Envoy looks at the narrowest destination first, and then among the chains of
+    that destination alone at the source.
+    """
     host, port = owner.host, owner.port.number
-    connections = outbound.per_connection(reader, scope, host, port)
-    chains: list[listeners.Chain] = []
-    for route in reader.tcp_routes(scope, host, port):
-        clusters = outbound.weighted(route.destinations)
-        if not route.subnets:
-            return chains, clusters
-        if blocks := _narrowed(owner.blocks, route.subnets):
-            detect = owner.handling is Handling.DETECT
-            chains.append(
-                listeners.Chain(blocks=blocks, clusters=clusters, connections=connections, detect=detect)
-            )
-    return chains, ((names.outbound(host, port), 1),)
-
-
-def _of_blocks(reader: Reader, scope: Scope, owner: Owner) -> list[listeners.Chain]:
-    chains, rest = _tcp(reader, scope, owner)
-    connections = outbound.per_connection(reader, scope, owner.host, owner.port.number)
+    routes = reader.tcp_routes(scope, host, port)
+    found = routing.chosen([one for one in routes if not one.source], at)
+    rest = outbound.weighted(found.destinations) if found is not None else ((names.outbound(host, port), 1),)
+    sources = (*dict.fromkeys(one.source for one in routes if one.source), "")
+    joined: dict[tuple[str, Clusters], dict[str, None]] = {}
+    for block in () if at else _blocks(owner.blocks, routes):
+        for source in sources:
+            to = routing.chosen(routes, block, source)
+            clusters = outbound.weighted(to.destinations) if to is not None else rest
+            joined.setdefault((source, clusters), {})[block] = None
+    chains = [(source, clusters, tuple(blocks)) for (source, clusters), blocks in joined.items()]
+    for source in sources:
+        to = routing.chosen(routes, at, source)
+        clusters = outbound.weighted(to.destinations) if to is not None else rest
+        chains.append((source, clusters, owner.blocks))
     return [
-        *chains,
         listeners.Chain(
-            blocks=owner.blocks,
-            clusters=rest,
-            connections=connections,
+            blocks=blocks,
+            sources=(source,) if source else (),
+            clusters=clusters,
+            connections=outbound.per_connection(reader, scope, clusters),
             detect=owner.handling is Handling.DETECT,
-        ),
-    ]
+            protocol=owner.port.protocol,
+        )
+        for source, clusters, blocks in chains
+        if source or blocks
+    ], rest
+
+
+def _blocks(own: tuple[str, ...], routes: Iterable[ir.TcpRoute]) -> Iterable[str]:
+    """The networks that routes tell apart."""
+    found: dict[str, None] = {}
+    for route in routes:
+        found |= dict.fromkeys(_narrowed(own, route.subnets) if route.subnets else ())
+    return found
 
 
 def _tls(reader: Reader, scope: Scope, owner: Owner, at: str) -> Iterator[listeners.Chain]:
     """By the name in the hello; `at`: the one address that all connections are for."""
-    connections = outbound.per_connection(reader, scope, owner.host, owner.port.number)
-    for server_names, clusters, subnets in outbound.tls_chains(reader, scope, owner.host, owner.port.number):
+    made = outbound.tls_chains(reader, scope, owner.host, owner.port.number, at)
+    for server_names, clusters, subnets in made:
         if at and not in_subnets(subnets, (at,)):
             continue
         blocks = owner.blocks if at or not subnets else _narrowed(owner.blocks, subnets)
@@ -180,7 +197,7 @@ def _tls(reader: Reader, scope: Scope, owner: Owner, at: str) -> Iterator[listen
                 server_names=server_names,
                 blocks=blocks,
                 clusters=clusters,
-                connections=connections,
+                connections=outbound.per_connection(reader, scope, clusters),
                 resolving=_resolving(reader, clusters),
             )
 
@@ -209,33 +226,22 @@ def _narrowed(blocks: tuple[str, ...], subnets: tuple[str, ...]) -> tuple[str, .
 
 def _distinct(chains: Iterable[listeners.Chain]) -> Iterator[listeners.Chain]:
     """Without what an earlier chain matches. Every name of every address is what no chain is for."""
-    taken: set[tuple[str, str]] = {("", "*"), ("", "")}
+    taken: set[tuple[str, str, tuple[str, ...]]] = {("", "*", ()), ("", "", ())}
     for chain in chains:
         by_names: dict[tuple[str, ...], list[str]] = {}
         for block in chain.blocks or ("",):
             # In a block a chain for every name is one without names.
             meant = ("" if block and name == "*" else name for name in chain.server_names or ("",))
-            own = tuple(name for name in dict.fromkeys(meant) if (block, name) not in taken)
-            taken.update((block, name) for name in own)
+            own = tuple(name for name in dict.fromkeys(meant) if (block, name, chain.sources) not in taken)
+            taken.update((block, name, chain.sources) for name in own)
             if own:
                 by_names.setdefault(own, []).append(block)
         for own, blocks in by_names.items():
             within = tuple(one for one in blocks if one)
             if "" in own:
-                yield _with(chain, (), within)
+                yield replace(chain, server_names=(), blocks=within)
             if named := tuple(name for name in own if name):
-                yield _with(chain, named, within)
-
-
-def _with(chain: listeners.Chain, server_names: tuple[str, ...], blocks: tuple[str, ...]) -> listeners.Chain:
-    return listeners.Chain(
-        server_names=server_names,
-        blocks=blocks,
-        clusters=chain.clusters,
-        connections=chain.connections,
-        detect=chain.detect,
-        resolving=chain.resolving,
-    )
+                yield replace(chain, server_names=named, blocks=within)
 
 
 def _network(text: str) -> Network:

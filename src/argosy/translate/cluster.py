@@ -18,11 +18,13 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import any_pb2, struct_pb2
 from msgspec import Struct
+from msgspec.structs import replace
 
 from argosy.model.ir import (
     ClientTls,
     ConnectionPool,
     LoadBalancer,
+    Mesh,
     OutlierDetection,
     RetryBudget,
     TlsParameters,
@@ -65,6 +67,13 @@ class Encryption(StrEnum):
     PER_ENDPOINT = "PER_ENDPOINT"  # automatic mutual TLS: the endpoint's metadata
 
 
+class Zones(Struct, frozen=True, kw_only=True):
+    """Whether requests stay in the client's zone as far as its endpoints suffice."""
+
+    aware: bool = True
+    minimum: int | None = None  # endpoints that there must be; None: as Envoy has it, 6
+
+
 class ClusterKey(Struct, frozen=True, kw_only=True):
     name: str
     discovery: Discovery
@@ -76,11 +85,14 @@ class ClusterKey(Struct, frozen=True, kw_only=True):
     service: str = ""  # the host that telemetry names
     load: tuple[LocalityKey, ...] = ()  # endpoints, where they are not discovered
     by_locality: bool = False  # whether localities have weights of their own
+    zones: Zones | None = None  # where they have none: None says nothing of zones
     listener: str = ""  # INTERNAL: its name
     source_address: str = ""  # what connections bind to
     tls_parameters: TlsParameters = TlsParameters()  # of TLS that a DestinationRule originates
     statistics: str = ""  # what it is counted as; "": by its name
     dns_refresh_rate: int = 60_000  # by DNS: where an answer has no time to live
+    buffer: int | None = None  # bytes of one connection; None: as Envoy
+    preserve_case: bool = False  # of the names of HTTP/1 headers
 
     @property
     def follow(self) -> str | None:
@@ -111,6 +123,8 @@ def cluster(key: ClusterKey) -> cluster_pb2.Cluster:
         circuit_breakers=circuit_breakers(key.policy),
         alt_stat_name=key.statistics,
     )
+    if key.buffer is not None:
+        out.per_connection_buffer_limit_bytes.value = key.buffer
     _discover(key, out)
     _balance(key, out)
     _encrypt(key, out)
@@ -202,14 +216,17 @@ def protocol_options(key: ClusterKey) -> any_pb2.Any | None:
         http2.connection_keepalive.interval.CopyFrom(wire.milliseconds(pings.interval))
         timeout = HTTP2_PING_TIMEOUT if pings.timeout is None else pings.timeout
         http2.connection_keepalive.timeout.CopyFrom(wire.milliseconds(timeout))
+    http1 = protocol_pb2.Http1ProtocolOptions()
+    if key.preserve_case:
+        http1.header_key_format.CopyFrom(wire.preserved_case())
     match key.application:
         case Application.HTTP2:
             options.explicit_http_config.http2_protocol_options.CopyFrom(http2)
         case Application.DOWNSTREAM:
-            options.use_downstream_protocol_config.http_protocol_options.SetInParent()
+            options.use_downstream_protocol_config.http_protocol_options.CopyFrom(http1)
             options.use_downstream_protocol_config.http2_protocol_options.CopyFrom(http2)
         case Application.HTTP1:
-            options.explicit_http_config.http_protocol_options.SetInParent()
+            options.explicit_http_config.http_protocol_options.CopyFrom(http1)
         case Application.TCP:
             if not common.ListFields() and key.discovery is not Discovery.FORWARD_PROXY:
                 return None
@@ -295,6 +312,13 @@ def _balance(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
     out.common_lb_config.healthy_panic_threshold.CopyFrom(percent_pb2.Percent(value=panic))
     if key.by_locality:
         out.common_lb_config.locality_weighted_lb_config.SetInParent()
+    elif key.zones is not None:
+        zones = out.common_lb_config.zone_aware_lb_config
+        zones.SetInParent()
+        if not key.zones.aware:
+            zones.routing_enabled.value = 0
+        if key.zones.minimum is not None:
+            zones.min_cluster_size.value = key.zones.minimum
     if balancer is LoadBalancer.RING_HASH:
         size = policy.minimum_ring_size or MINIMUM_RING_SIZE
         out.ring_hash_lb_config.minimum_ring_size.value = size
@@ -382,6 +406,22 @@ def passthrough(discovery: Discovery, connect_timeout: int) -> ClusterKey:
         discovery=discovery,
         application=Application.DOWNSTREAM,
         connect_timeout=connect_timeout,
+    )
+
+
+def by_name(mesh: Mesh) -> ClusterKey:
+    """Where captured requests to unknown hosts go whose hosts are looked up. Sidecars are given no Secret for it."""
+    tls = mesh.outbound_tls
+    if tls is not None and tls.credential_name:
+        tls = replace(tls, credential_name=names.withheld(tls.credential_name))
+    return ClusterKey(
+        name=names.BY_NAME,
+        discovery=Discovery.FORWARD_PROXY,
+        application=Application.DOWNSTREAM,
+        connect_timeout=mesh.connect_timeout,
+        encryption=Encryption.ALWAYS if tls is not None else Encryption.NEVER,
+        tls=tls,
+        tls_parameters=mesh.tls_defaults,
     )
 
 

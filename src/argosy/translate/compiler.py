@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import Counter
 
 from argosy.model.facts import Fact, FactKind
-from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.model.snapshot import Snapshot
 from argosy.translate.faults import Faults
@@ -89,10 +88,8 @@ class Compiler:
         if not any(fact.kind is FactKind.HOSTS for fact in facts):
             return
         named = {fact.name for fact in facts if fact.kind in (FactKind.SERVICE, FactKind.ROUTES)}
-        reader = Reader(self.snapshot)
-        virtual = frozenset(reader.virtual_hosts())
         for host in sorted(named):
-            known = reader.service(host) is not None or host in virtual
+            known = host in self.snapshot.services or self.snapshot.is_virtual_host(host)
             for view in self._shared.values():
                 if known:
                     view.join(host)

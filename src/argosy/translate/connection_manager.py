@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from envoy.config.core.v3 import protocol_pb2
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as manager_pb2,
@@ -14,7 +15,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from msgspec import Struct
 
 from argosy.model.ir import Paths
-from argosy.model.proxy_settings import CertificateDetails, ForwardedCertificate
+from argosy.model.proxy_settings import CertificateDetails, Connections, ForwardedCertificate
 from argosy.translate import options, wire
 from argosy.translate.filters import access_log, order, stats, tracing
 
@@ -31,6 +32,11 @@ class Place(StrEnum):
     OUTBOUND_PROXY = "OUTBOUND_PROXY"  # to any host, CONNECT too
     TUNNEL = "TUNNEL"  # inside a CONNECT: to any host
     GATEWAY = "GATEWAY"
+    GATEWAY_HTTP3 = "GATEWAY_HTTP3"  # the same over QUIC
+
+    @property
+    def at_the_edge(self) -> bool:
+        return self in (Place.GATEWAY, Place.GATEWAY_HTTP3)
 
 
 class ConnectionManager(Struct, frozen=True, kw_only=True):
@@ -41,7 +47,7 @@ class ConnectionManager(Struct, frozen=True, kw_only=True):
     service: str = ""  # INBOUND: the host that metrics name
     own_addresses: tuple[str, ...] = ()  # OUTBOUND_PROXY, TUNNEL: what unknown hosts must not resolve to
     options: options.Options = options.NONE
-    resolving: order.Resolving = order.Resolving.NEVER  # OUTBOUND
+    resolving: order.Resolving = order.Resolving.NEVER  # OUTBOUND, GATEWAY
 
 
 def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
@@ -51,11 +57,11 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
         rds=manager_pb2.Rds(route_config_name=key.route, config_source=wire.ads()),
         http_filters=_filters(key),
         access_log=[
-            *stats.http(_reporter(key), key.options.silent),
+            *stats.http(_reporter(key), key.options.metrics),
             *access_log.loggers(key.options.logs, access_log.Layer.HTTP),
         ],
         server_name=key.options.proxy.server or SERVER_NAME,
-        use_remote_address=wire.true() if key.place is Place.GATEWAY else wire.false(),
+        use_remote_address=wire.true() if key.place.at_the_edge else wire.false(),
     )
     _normalize(key.options.paths, out)
     if key.options.tracing is not None:
@@ -63,10 +69,17 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
     out.upgrade_configs.add(upgrade_type="websocket")
     if key.place is Place.OUTBOUND_PROXY:
         out.upgrade_configs.add(upgrade_type="CONNECT")
+    if key.place is Place.GATEWAY_HTTP3:
+        out.codec_type = manager_pb2.HttpConnectionManager.HTTP3
+        out.http3_protocol_options.allow_extended_connect = True
     out.http2_protocol_options.allow_connect = True  # WebSocket over HTTP/2 is an extended CONNECT
     out.http_protocol_options.accept_http_10 = True
     out.stream_idle_timeout.SetInParent()  # Istio: 0, a stream may be silent
     proxy = key.options.proxy
+    gateway = key.place is Place.GATEWAY
+    _limit(proxy.gateway_connections if gateway else proxy.connections, out)
+    if proxy.preserve_case:
+        out.http_protocol_options.header_key_format.CopyFrom(wire.preserved_case())
     if not proxy.request_id:
         out.generate_request_id.value = False
     out.append_x_forwarded_port = proxy.forwarded_port
@@ -78,7 +91,7 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
             )
             if not proxy.server:
                 out.server_header_transformation = manager_pb2.HttpConnectionManager.PASS_THROUGH
-        case Place.GATEWAY:
+        case Place.GATEWAY | Place.GATEWAY_HTTP3:
             # Istio: all that is known of a client's certificate; not every one has an identity of the mesh in it.
             _certificate(proxy.gateway_certificate, OF_ANY_CLIENT, out)
             out.xff_num_trusted_hops = proxy.trusted_proxies
@@ -111,6 +124,41 @@ def _normalize(paths: Paths, out: manager_pb2.HttpConnectionManager) -> None:
     )
 
 
+def _limit(said: Connections, out: manager_pb2.HttpConnectionManager) -> None:
+    """Facts (Istio): what connectionSettings say of paths goes before pathNormalization."""
+    common, http2 = out.common_http_protocol_options, out.http2_protocol_options
+    for value, duration in (
+        (said.idle_timeout, "idle_timeout"),
+        (said.max_duration, "max_connection_duration"),
+        (said.max_stream_duration, "max_stream_duration"),
+    ):
+        if value is not None:
+            getattr(common, duration).CopyFrom(wire.milliseconds(value))
+    for value, duration in (
+        (said.drain_timeout, "drain_timeout"),
+        (said.request_timeout, "request_timeout"),
+        (said.headers_timeout, "request_headers_timeout"),
+        (said.stream_idle_timeout, "stream_idle_timeout"),
+    ):
+        if value is not None:
+            getattr(out, duration).CopyFrom(wire.milliseconds(value))
+    for value, limit in (
+        (said.max_streams, "max_concurrent_streams"),
+        (said.stream_window, "initial_stream_window_size"),
+        (said.connection_window, "initial_connection_window_size"),
+    ):
+        if value is not None:
+            getattr(http2, limit).value = value
+    if said.underscores:
+        actions = protocol_pb2.HttpProtocolOptions.HeadersWithUnderscoresAction
+        common.headers_with_underscores_action = actions.Value(said.underscores)
+    if said.merge_slashes is not None:
+        out.merge_slashes = said.merge_slashes
+    if said.escaped_slashes:
+        kinds = manager_pb2.HttpConnectionManager.PathWithEscapedSlashesAction
+        out.path_with_escaped_slashes_action = kinds.Value(said.escaped_slashes)
+
+
 def _filters(key: ConnectionManager) -> order.HttpFilters:
     match key.place:
         case Place.INBOUND:
@@ -119,8 +167,8 @@ def _filters(key: ConnectionManager) -> order.HttpFilters:
             return order.outbound(key.options.proxy, key.resolving)
         case Place.OUTBOUND_PROXY | Place.TUNNEL:
             return order.outbound_proxy(key.own_addresses, key.options.proxy)
-        case Place.GATEWAY:
-            return order.gateway(key.options.proxy)
+        case Place.GATEWAY | Place.GATEWAY_HTTP3:
+            return order.gateway(key.options.proxy, key.resolving)
 
 
 def _reporter(key: ConnectionManager) -> stats.Reporter:

@@ -18,8 +18,9 @@ from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from argosy.model.locality import ZONE_AWARE
 from argosy.model.snapshot import Snapshot
-from argosy.translate import connection_manager
+from argosy.translate import connection_manager, names
 from argosy.translate.compiler import Compiler
 from argosy.translate.proxy import Proxy
 from argosy.translate.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, Resource
@@ -64,6 +65,8 @@ def resources(snapshot: Snapshot, proxy: Proxy, tell: Tell = nobody) -> dict[str
     for view in (compiler.shared(proxy.scope), compiler.own(proxy)):
         for type_url, held in view.resources.items():
             found.setdefault(type_url, {}).update(held)
+    if ZONE_AWARE not in dict(proxy.scope.client):  # it says that there is nobody
+        found.get(ENDPOINT, {}).pop(names.LOCAL_CLUSTER, None)
     for (_, name), error in compiler.errors.items():
         tell(f"{name}: {error}")
     for kind, namespace, name in compiler.faults:

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from argosy.model import gateways, ir
+from argosy.model import gateways, ir, routing
+from argosy.model.hostnames import covers
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.translate import names, outbound
-from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters, PerConnection
+from argosy.translate.filters.order import Resolving
 from argosy.translate.listener_gateway import Chain
 from argosy.translate.resource import Resource
 from argosy.translate.route import (
@@ -23,6 +24,7 @@ from argosy.translate.route import (
     VirtualHostKey,
     route_configuration,
     virtual_host,
+    written_headers,
 )
 from argosy.translate.tls import ServerTls
 
@@ -58,7 +60,11 @@ def routes(scope: Scope, name: str, servers: tuple[ir.GatewayServer, ...], reade
                 secure.add(served.host)
             if (served.host, server.bound_by, server.port) not in seen:
                 seen.add((served.host, server.bound_by, server.port))
-                joined.setdefault(served.host, []).extend(served.table.routes)
+                joined.setdefault(served.host, []).extend(
+                    one
+                    for one in served.table.routes
+                    if gateways.looked_up_within(one, served.host, reader.is_looked_up)
+                )
         # A host that must be reached by https is redirected even where no VirtualService routes it.
         for host in server.server_names if redirects else ():
             secure.add(host)
@@ -66,6 +72,7 @@ def routes(scope: Scope, name: str, servers: tuple[ir.GatewayServer, ...], reade
             joined.setdefault(host, [])
     if not joined:
         joined, ports = {ANY_NAME: []}, {ANY_NAME: servers[0].port}
+    headers = written_headers(reader.mesh().proxy)
     fragments = tuple(
         virtual_host(
             VirtualHostKey(
@@ -74,11 +81,15 @@ def routes(scope: Scope, name: str, servers: tuple[ir.GatewayServer, ...], reade
                 routes=gateways.joined(found),
                 port=ports[host],
                 require_tls="ALL" if host in secure else "",
+                headers=headers,
             )
         )
         for host, found in sorted(joined.items())
     )
-    return route_configuration(RouteConfigurationKey(name=name, virtual_hosts=fragments, ignore_port=True))
+    told = next((server.http3 for server in servers if server.serves_http3), 0)
+    return route_configuration(
+        RouteConfigurationKey(name=name, virtual_hosts=fragments, ignore_port=True, http3=told)
+    )
 
 
 # --- listeners ------------------------------------------------------------------------------------------------------
@@ -92,19 +103,32 @@ def listener(scope: Scope, bind: str, port: int, reader: Reader) -> ir.GatewayLi
 def chains(scope: Scope, found: ir.GatewayListener, reader: Reader) -> tuple[Chain, ...]:
     if found.kind is ir.ListenerKind.HTTP:
         first = found.servers[0]
-        return (Chain(stat_prefix=f"gateway_{found.port}", route=names.gateway_route(first, found.port)),)
+        route = names.gateway_route(first, found.port)
+        return (Chain(stat_prefix=f"gateway_{found.port}", route=route, resolving=_resolving(reader)),)
     made = (one for server in found.servers for one in _chains(scope, found, server, reader))
     return tuple(_told_apart(made))
 
 
+def http3_chains(scope: Scope, found: ir.GatewayListener, reader: Reader) -> tuple[Chain, ...]:
+    """Those of the servers that are served over HTTP/3, too; () where none is."""
+    made = (
+        chain
+        for server in found.servers
+        if server.serves_http3
+        for chain in _chains(scope, found, server, reader)
+    )
+    return tuple(_told_apart(made))
+
+
 def _told_apart(made: Iterable[Chain]) -> Iterator[Chain]:
-    taken: set[tuple[str, tuple[str, ...]]] = set()
+    taken: set[tuple[str, tuple[str, ...], tuple[str, ...]]] = set()
     for chain in made:
         wanted = dict.fromkeys(chain.server_names or (ANY_NAME,))
-        own = [name for name in wanted if (name, chain.application_protocols) not in taken]
+        beside = (chain.application_protocols, chain.sources)
+        own = [name for name in wanted if (name, *beside) not in taken]
         if not own:
             continue
-        taken.update((name, chain.application_protocols) for name in own)
+        taken.update((name, *beside) for name in own)
         # Envoy has no name for every name: there the match is empty, and covers the others too.
         yield replace(chain, server_names=() if ANY_NAME in own else tuple(own))
 
@@ -120,6 +144,7 @@ def _chains(
             server_names=server.server_names,
             tls=ends,
             route=names.gateway_route(server, found.port),
+            resolving=_resolving(reader),
         )
     elif server.passes and server.tls is not None:
         if server.tls.mode is ir.ServerTlsMode.AUTO_PASSTHROUGH:
@@ -131,24 +156,36 @@ def _chains(
             )
             return
         for route in reader.gateway_tls(scope, server):
-            yield _bytes(
-                scope, route.destinations, Chain(stat_prefix=prefix, server_names=route.sni_hosts), reader
-            )
+            chain = Chain(stat_prefix=prefix, server_names=route.sni_hosts)
+            first = route.destinations[0].destination
+            if reader.is_looked_up(first.host):
+                # Nothing but names under the wildcard, whatever the route is for.
+                within = tuple(one for one in route.sni_hosts if covers(first.host, one))
+                if len(route.destinations) > 1 or not within:
+                    continue
+                chain = replace(chain, server_names=within, looked_up=first.port)
+            yield _bytes(scope, route.destinations, chain, reader)
     else:
-        destinations = reader.gateway_tcp(scope, server)
-        if destinations:
-            by = server.server_names if ends is not None else ()
-            yield _bytes(scope, destinations, Chain(stat_prefix=prefix, server_names=by, tls=ends), reader)
+        by = server.server_names if ends is not None else ()
+        plain = Chain(stat_prefix=prefix, server_names=by, tls=ends, protocol=server.protocol)
+        tcp = reader.gateway_tcp(scope, server)
+        for source in dict.fromkeys(route.source for route in tcp):
+            # Envoy takes the narrowest network; what is meant is the first route that holds.
+            to = routing.chosen(tcp, "", source)
+            if to is not None:
+                sources = (source,) if source else ()
+                yield _bytes(scope, to.destinations, replace(plain, sources=sources), reader)
+
+
+def _resolving(reader: Reader) -> Resolving:
+    return Resolving.BY_NAME if reader.looks_up() else Resolving.NEVER
 
 
 def _bytes(
     scope: Scope, destinations: tuple[ir.WeightedDestination, ...], chain: Chain, reader: Reader
 ) -> Chain:
-    clusters: Clusters = outbound.weighted(destinations)
-    first = destinations[0].destination
-    connections: PerConnection = AS_IT_COMES
-    if len(destinations) == 1:
-        connections = outbound.per_connection(reader, scope, first.host, first.port)
+    clusters = outbound.weighted(destinations)
+    connections = outbound.per_connection(reader, scope, clusters)
     return replace(chain, clusters=clusters, connections=connections)
 
 

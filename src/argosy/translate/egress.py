@@ -8,11 +8,11 @@ from __future__ import annotations
 from envoy.config.listener.v3 import listener_pb2
 from msgspec import Struct
 
-from argosy.model.ir import Resolution, Service
+from argosy.model.ir import Protocol, Resolution, Service
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, Scope
 from argosy.model.sidecars import EVERY_PORT, EgressListener
-from argosy.translate import connection_manager, domains, options, outbound
+from argosy.translate import connection_manager, domains, names, options, outbound
 from argosy.translate import listener_outbound as listeners
 from argosy.translate.connection_manager import ConnectionManager, Place
 from argosy.translate.filters import stats, tcp_proxy
@@ -28,6 +28,7 @@ from argosy.translate.route import (
     catch_all,
     route_configuration,
     virtual_host,
+    written_headers,
 )
 
 
@@ -73,7 +74,9 @@ class BoundEgressKey(Struct, frozen=True, kw_only=True):
     address: str
     port: int
     http: bool
+    protocol: Protocol
     clusters: tcp_proxy.Clusters = ()
+    connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     options: options.Options = options.NONE
     resolving: Resolving = Resolving.NEVER
 
@@ -93,30 +96,33 @@ def bound_egress(key: BoundEgressKey) -> listener_pb2.Listener:
             resolving=key.resolving,
             options=key.options,
         )
-        handler = connection_manager.network_filter(manager)
+        handlers = [connection_manager.network_filter(manager)]
     else:
-        handler = tcp_proxy.network_filter(
-            tcp_proxy.TcpProxy(
-                stat_prefix=prefix,
-                clusters=key.clusters,
-                reporter=stats.SOURCE,
-                logs=key.options.logs,
-                silent=key.options.silent,
-            )
+        proxy = tcp_proxy.TcpProxy(
+            stat_prefix=prefix,
+            clusters=key.clusters,
+            connections=key.connections,
+            reporter=stats.SOURCE,
+            logs=key.options.logs,
+            metrics=key.options.metrics,
         )
-    return listeners.bound(key.name, key.port, handler, key.address)
+        handlers = tcp_proxy.network_filters(proxy, key.protocol)
+    return listeners.bound(key.name, key.port, handlers, key.options, key.address)
 
 
 def bound_listener(scope: Scope, written: EgressListener, reader: Reader) -> Resource:
     handling = outbound_handling(written.protocol)
     http = handling is not Handling.TCP
+    clusters = () if http else _clusters(reader, scope, written)
     return bound_egress(
         BoundEgressKey(
             listener=name(written),
             address=written.bind or listeners.LOOPBACK,
             port=written.port,
             http=http,
-            clusters=() if http else _clusters(reader, scope, written),
+            protocol=written.protocol,
+            clusters=clusters,
+            connections=outbound.per_connection(reader, scope, clusters),
             options=options.of_scope(reader, scope),
             resolving=_resolving(reader, scope, written) if http else Resolving.NEVER,
         )
@@ -139,7 +145,8 @@ def _imported(reader: Reader, scope: Scope, written: EgressListener) -> list[tup
 def _resolving(reader: Reader, scope: Scope, written: EgressListener) -> Resolving:
     services = (service for service, _ in _imported(reader, scope, written))
     by_name = any(service.resolution is Resolution.DYNAMIC_DNS for service in services)
-    return Resolving.BY_NAME if by_name else Resolving.NEVER
+    unknown = outbound.requests_to_unknown_hosts(reader, scope) == names.BY_NAME
+    return Resolving.BY_NAME if by_name or unknown else Resolving.NEVER
 
 
 def _clusters(reader: Reader, scope: Scope, written: EgressListener) -> tcp_proxy.Clusters:
@@ -152,6 +159,7 @@ def _clusters(reader: Reader, scope: Scope, written: EgressListener) -> tcp_prox
 def bound_routes(scope: Scope, written: EgressListener, reader: Reader) -> Resource:
     suffix = reader.mesh().domain_suffix
     claims: domains.Claims[tuple[str, int]] = domains.Claims()
+    headers = written_headers(reader.mesh().proxy)
     imported = _imported(reader, scope, written)
     for service, port in imported:
         hosts = domains.hosts_of(service, scope.namespace, suffix)
@@ -164,10 +172,12 @@ def bound_routes(scope: Scope, written: EgressListener, reader: Reader) -> Resou
                 domains=held,
                 routes=outbound.routes(reader, scope, service.hostname, port),
                 port=port,
+                headers=headers,
             )
         )
         for service, port in imported
         if (held := claims.held((service.hostname, port)))
     )
-    rest = catch_all(CatchAllKey(cluster=outbound.to_unknown_hosts(reader, scope), tunnel=Tunnel.NONE))
+    unknown = outbound.requests_to_unknown_hosts(reader, scope)
+    rest = catch_all(CatchAllKey(cluster=unknown, tunnel=Tunnel.NONE, headers=headers))
     return route_configuration(RouteConfigurationKey(name=name(written), virtual_hosts=(*served, rest)))

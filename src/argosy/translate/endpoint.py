@@ -72,7 +72,8 @@ def _endpoint(key: EndpointKey) -> bytes:
         load_balancing_weight=wire.uint32(key.weight),
     )
     if key.mtls:
-        out.metadata.filter_metadata["envoy.transport_socket_match"].update({"tlsMode": "istio"})
+        matched = out.metadata.filter_metadata["envoy.transport_socket_match"]
+        matched.fields["tlsMode"].string_value = "istio"
     if key.workload:
-        out.metadata.filter_metadata["istio"].update({"workload": key.workload})
+        out.metadata.filter_metadata["istio"].fields["workload"].string_value = key.workload
     return field(2, out.SerializeToString(deterministic=True))

@@ -39,16 +39,20 @@ class Encoded(Struct, frozen=True, gc=False):
 
     type_name: str  # full name of the message, without the prefix of type URLs
     data: bytes
+    parts: tuple[Fragment, ...] = ()  # further fields, which follow `data`
 
 
 class Fragment:
     """`data` is one serialised field of the message it goes into: tag, length and content. Never changed; compared by
-    identity, as the memo gives one object for one key (10,000 of them are part of a key)."""
+    identity, as the memo gives one object for one key (10,000 of them are part of a key). Its hash stands for its bytes
+    in that of what it goes into: 10,000 of them are megabytes that need not be hashed again for one that changed."""
 
-    __slots__ = ("__weakref__", "data")
+    __slots__ = ("__weakref__", "data", "digest")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, digest: bytes = b"") -> None:
+        """`digest`: what stands for `data`, where it is joined of several."""
         self.data = data
+        self.digest = digest or hashlib.blake2b(data, digest_size=16).digest()
 
 
 K = TypeVar("K", bound=Key)
@@ -137,21 +141,27 @@ def resource(
     name: str, message: Message | Encoded, follow: str | None = None, secrets: tuple[str, ...] = ()
 ) -> Resource:
     """A named, versioned resource from a message."""
+    parts: tuple[Fragment, ...] = ()
     if isinstance(message, Encoded):
-        type_url, data = TYPE + message.type_name, message.data
+        type_url, data, parts = TYPE + message.type_name, message.data, message.parts
     else:
         type_url, data = TYPE + message.DESCRIPTOR.full_name, message.SerializeToString(deterministic=True)
-    version = hashlib.blake2b(data, digest_size=8).hexdigest()
+    hashed = hashlib.blake2b(data, digest_size=8)
+    for part in parts:
+        hashed.update(part.digest)
+    version = hashed.hexdigest()
+    size = len(data) + sum(len(part.data) for part in parts)
     # google.protobuf.Any: type_url = 1, value = 2.  service.discovery.v3.Resource: version = 1, resource = 2, name = 3
     # Joined in one go: a RouteConfiguration of 10,000 hosts is megabytes.
-    head = field(1, type_url.encode()) + varint(2 << 3 | 2) + varint(len(data))
+    head = field(1, type_url.encode()) + varint(2 << 3 | 2) + varint(size)
     frame = b"".join(
         (
             field(1, version.encode()),
             varint(2 << 3 | 2),
-            varint(len(head) + len(data)),
+            varint(len(head) + size),
             head,
             data,
+            *(part.data for part in parts),
             field(3, name.encode()),
         )
     )
@@ -163,7 +173,12 @@ def field(number: int, data: bytes) -> bytes:
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 
+_SHORT = tuple(bytes((value,)) for value in range(128))
+
+
 def varint(value: int) -> bytes:
+    if value < 128:
+        return _SHORT[value]
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)

@@ -1,17 +1,22 @@
 """Listeners of a gateway: one an address and port that Gateway servers name, and a filter chain for each of these that
 is told apart: plain HTTP is one, TLS is by the name in its hello.
 
+HTTP/3 is a listener of its own on the same port of UDP, with the same routes and certificates.
+
 HTTP is routed by RDS, certificates come by SDS: so neither a route nor a renewed certificate changes a listener.
 """
 
 from __future__ import annotations
 
+from envoy.config.core.v3 import address_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from msgspec import Struct
 
+from argosy.model.ir import Protocol
 from argosy.translate import connection_manager, names, options, tls, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
-from argosy.translate.filters import listener, sni, stats, tcp_proxy
+from argosy.translate.filters import forward_proxy, listener, sni, stats, tcp_proxy
+from argosy.translate.filters.order import Resolving
 from argosy.translate.generator import generator
 
 
@@ -21,11 +26,15 @@ class Chain(Struct, frozen=True, kw_only=True):
     stat_prefix: str
     server_names: tuple[str, ...] = ()  # (): every one, and none
     application_protocols: tuple[str, ...] = ()  # (): every one
+    sources: tuple[str, ...] = ()  # networks from which it comes; (): everywhere
     tls: tls.ServerTls | None = None  # None: as it comes
     route: str = ""
     by_sni: bool = False
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
+    resolving: Resolving = Resolving.NEVER  # of the host of a request
+    protocol: Protocol = Protocol.TCP
+    looked_up: int = 0  # at which port the name in a TLS hello is looked up; 0: it is not
 
 
 class GatewayListenerKey(Struct, frozen=True, kw_only=True):
@@ -50,6 +59,7 @@ def gateway_listener(key: GatewayListenerKey) -> listener_pb2.Listener:
         enable_reuse_port=wire.false(),
         filter_chains=[_chain(one, key.options) for one in key.chains],
     )
+    options.buffer(key.options.proxy.gateway_connections, out)
     if key.options.proxy.proxy_protocol:
         out.listener_filters.append(listener.proxy_protocol())
     if key.inspects:
@@ -57,10 +67,34 @@ def gateway_listener(key: GatewayListenerKey) -> listener_pb2.Listener:
     return out
 
 
+@generator
+def quic_listener(key: GatewayListenerKey) -> listener_pb2.Listener:
+    """Its chains all end TLS for HTTP. QUIC is TLS 1.3, and has the name in its own handshake: nothing is looked at."""
+    out = listener_pb2.Listener(
+        name=key.name,
+        address=wire.address(key.address, key.bind),
+        traffic_direction=wire.OUTBOUND,
+        # One worker is all that there is (agent/bootstrap.py); a second Envoy must not take the port silently.
+        enable_reuse_port=wire.false(),
+    )
+    out.address.socket_address.protocol = address_pb2.SocketAddress.UDP
+    out.udp_listener_config.quic_options.SetInParent()
+    out.udp_listener_config.downstream_socket_config.prefer_gro.value = True
+    for chain in key.chains:
+        made = out.filter_chains.add(filters=_filters(chain, key.options, Place.GATEWAY_HTTP3))
+        made.filter_chain_match.server_names.extend(chain.server_names)
+        if not made.filter_chain_match.ListFields():
+            made.ClearField("filter_chain_match")
+        if chain.tls is not None:
+            made.transport_socket.CopyFrom(tls.terminate_quic(chain.tls))
+    return out
+
+
 def _chain(key: Chain, said: options.Options) -> listener_components_pb2.FilterChain:
     out = listener_components_pb2.FilterChain(filters=_filters(key, said))
     out.filter_chain_match.server_names.extend(key.server_names)
     out.filter_chain_match.application_protocols.extend(key.application_protocols)
+    out.filter_chain_match.source_prefix_ranges.extend(wire.network(one) for one in key.sources)
     if not out.filter_chain_match.ListFields():
         out.ClearField("filter_chain_match")
     if key.tls is not None:
@@ -68,10 +102,16 @@ def _chain(key: Chain, said: options.Options) -> listener_components_pb2.FilterC
     return out
 
 
-def _filters(key: Chain, said: options.Options) -> list[listener_components_pb2.Filter]:
+def _filters(
+    key: Chain, said: options.Options, place: Place = Place.GATEWAY
+) -> list[listener_components_pb2.Filter]:
     if key.route:
         manager = ConnectionManager(
-            place=Place.GATEWAY, route=key.route, stat_prefix=key.stat_prefix, options=said
+            place=place,
+            route=key.route,
+            stat_prefix=key.stat_prefix,
+            options=said,
+            resolving=key.resolving,
         )
         return [connection_manager.network_filter(manager)]
     proxy = tcp_proxy.TcpProxy(
@@ -80,6 +120,8 @@ def _filters(key: Chain, said: options.Options) -> list[listener_components_pb2.
         reporter=stats.SOURCE,
         connections=key.connections,
         logs=said.logs,
-        silent=said.silent,
+        metrics=said.metrics,
     )
-    return [*(sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()), tcp_proxy.network_filter(proxy)]
+    before = sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()
+    looked_up = (forward_proxy.network_filter(key.looked_up),) if key.looked_up else ()
+    return [*before, *looked_up, *tcp_proxy.network_filters(proxy, key.protocol)]

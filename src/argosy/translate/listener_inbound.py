@@ -11,7 +11,7 @@ from __future__ import annotations
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from msgspec import Struct
 
-from argosy.model.ir import MtlsMode, TlsParameters
+from argosy.model.ir import MtlsMode, Protocol, TlsParameters
 from argosy.translate import connection_manager, names, options, tls, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
 from argosy.translate.filters import listener, stats, tcp_proxy
@@ -27,6 +27,7 @@ class InboundPort(Struct, frozen=True, kw_only=True):
     port: int  # the workload port; 0: every port that no other has
     handling: Handling
     mode: MtlsMode
+    protocol: Protocol = Protocol.TCP
     passes: bool = False  # to where it wanted to go, in place of the application
     ends: tls.ServerTls | None = None  # TLS that the application would end itself; where the mode is DISABLE
     service: str = ""
@@ -68,6 +69,7 @@ def inbound_listener(key: InboundListenerKey) -> listener_pb2.Listener:
         filter_chains=chains(key.inbound),
     )
     options.wait(key.inbound.options, out)
+    options.buffer(key.inbound.options.proxy.connections, out)
     return out
 
 
@@ -100,36 +102,37 @@ def virtual_inbound(key: VirtualInboundKey) -> listener_pb2.Listener:
                 chain.filter_chain_match.destination_port.value = inbound.port
             out.filter_chains.append(chain)
     options.wait(key.options, out)
+    options.buffer(key.options.proxy.connections, out)
     return out
 
 
 def chains(key: InboundPort) -> list[listener_components_pb2.FilterChain]:
-    handler = _handler(key)
+    handlers = _handlers(key)
     if key.mode is MtlsMode.DISABLE and key.ends is not None:
         ended = listener_components_pb2.FilterChain(
-            name="tls", filters=[handler], transport_socket=tls.terminate(key.ends)
+            name="tls", filters=handlers, transport_socket=tls.terminate(key.ends)
         )
         ended.filter_chain_match.transport_protocol = "tls"
         return [ended]
     if key.mode is MtlsMode.DISABLE:
-        return [listener_components_pb2.FilterChain(name="plaintext", filters=[handler])]
+        return [listener_components_pb2.FilterChain(name="plaintext", filters=handlers)]
     mesh = listener_components_pb2.FilterChain(
-        name="mtls", filters=[handler], transport_socket=tls.mesh_server(key.mesh_tls)
+        name="mtls", filters=handlers, transport_socket=tls.mesh_server(key.mesh_tls)
     )
     mesh.filter_chain_match.transport_protocol = "tls"
     if key.mode is MtlsMode.STRICT:
         return [mesh]
     mesh.filter_chain_match.application_protocols.extend(names.ISTIO_ALPN)
-    plaintext = listener_components_pb2.FilterChain(name="plaintext", filters=[handler])
+    plaintext = listener_components_pb2.FilterChain(name="plaintext", filters=handlers)
     plaintext.filter_chain_match.transport_protocol = "raw_buffer"
     if key.handling is Handling.HTTP:
         return [mesh, plaintext]
-    other_tls = listener_components_pb2.FilterChain(name="tls", filters=[_bytes(key)])
+    other_tls = listener_components_pb2.FilterChain(name="tls", filters=_bytes(key))
     other_tls.filter_chain_match.transport_protocol = "tls"
     return [mesh, plaintext, other_tls]
 
 
-def _handler(key: InboundPort) -> listener_components_pb2.Filter:
+def _handlers(key: InboundPort) -> list[listener_components_pb2.Filter]:
     if key.handling is Handling.TCP:
         return _bytes(key)
     manager = ConnectionManager(
@@ -140,10 +143,10 @@ def _handler(key: InboundPort) -> listener_components_pb2.Filter:
         service=key.service,
         options=key.options,
     )
-    return connection_manager.network_filter(manager)
+    return [connection_manager.network_filter(manager)]
 
 
-def _bytes(key: InboundPort) -> listener_components_pb2.Filter:
+def _bytes(key: InboundPort) -> list[listener_components_pb2.Filter]:
     proxy = tcp_proxy.TcpProxy(
         stat_prefix=key.cluster,
         clusters=((key.cluster, 1),),
@@ -151,6 +154,6 @@ def _bytes(key: InboundPort) -> listener_components_pb2.Filter:
             side=stats.Side.DESTINATION, service=key.service, port=0 if key.passes else key.port
         ),
         logs=key.options.logs,
-        silent=key.options.silent,
+        metrics=key.options.metrics,
     )
-    return tcp_proxy.network_filter(proxy)
+    return tcp_proxy.network_filters(proxy, key.protocol)

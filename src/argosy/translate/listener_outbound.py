@@ -6,10 +6,13 @@ upstream. Redirect: `virtualOutbound`, and one that does not bind for each port 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from msgspec import Struct
 from msgspec.structs import replace
 
+from argosy.model.ir import Protocol
 from argosy.translate import connection_manager, names, options, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
 from argosy.translate.filters import forward_proxy, listener, stats, tcp_proxy
@@ -43,7 +46,7 @@ def outbound_proxy(key: OutboundProxyKey) -> listener_pb2.Listener:
         own_addresses=key.own_addresses,
         options=key.options,
     )
-    return bound(key.name, key.port, connection_manager.network_filter(manager))
+    return bound(key.name, key.port, [connection_manager.network_filter(manager)], key.options)
 
 
 class ConnectHttpKey(Struct, frozen=True, kw_only=True):
@@ -84,6 +87,7 @@ class UpstreamListenerKey(Struct, frozen=True, kw_only=True):
     port: int
     bind: int
     handling: Handling
+    protocol: Protocol = Protocol.TCP
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     options: options.Options = options.NONE
@@ -103,16 +107,16 @@ def upstream_listener(key: UpstreamListenerKey) -> listener_pb2.Listener:
             stat_prefix=f"upstream_{key.host}_{key.port}",
             options=key.options,
         )
-        return bound(key.name, key.bind, connection_manager.network_filter(manager))
+        return bound(key.name, key.bind, [connection_manager.network_filter(manager)], key.options)
     proxy = tcp_proxy.TcpProxy(
         stat_prefix=f"upstream_{key.host}_{key.port}",
         clusters=key.clusters,
         reporter=stats.SOURCE,
         connections=key.connections,
         logs=key.options.logs,
-        silent=key.options.silent,
+        metrics=key.options.metrics,
     )
-    return bound(key.name, key.bind, tcp_proxy.network_filter(proxy))
+    return bound(key.name, key.bind, tcp_proxy.network_filters(proxy, key.protocol), key.options)
 
 
 class VirtualOutboundKey(Struct, frozen=True, kw_only=True):
@@ -131,9 +135,9 @@ def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
         clusters=((key.cluster, 1),),
         reporter=stats.SOURCE,
         logs=key.options.logs,
-        silent=key.options.silent,
+        metrics=key.options.metrics,
     )
-    return listener_pb2.Listener(
+    out = listener_pb2.Listener(
         name=key.name,
         address=wire.address(WILDCARD, VIRTUAL_OUTBOUND_PORT),
         traffic_direction=wire.OUTBOUND,
@@ -145,17 +149,22 @@ def virtual_outbound(key: VirtualOutboundKey) -> listener_pb2.Listener:
             )
         ],
     )
+    options.buffer(key.options.proxy.connections, out)
+    return out
 
 
 class Chain(Struct, frozen=True, kw_only=True):
-    """Connections that are told apart from the others of their port: by the name in their TLS hello (ANY), by the
-    address that they are for (ANY), or both. Of the chains with the narrowest block alone one is chosen, by name."""
+    """Connections that are told apart from the others of their port: by the name in their TLS hello, by the address
+    that they are for, by the one that they come from (of each ANY). Of the chains with the narrowest block alone one is
+    chosen, by name, then by where it comes from."""
 
     server_names: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()  # CIDR
+    sources: tuple[str, ...] = ()  # the same of where it comes from: of the chains of the narrowest block
     clusters: tcp_proxy.Clusters
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     detect: bool = False  # HTTP goes by the routes of the port
+    protocol: Protocol = Protocol.TCP  # of the port
     resolving: Resolving = Resolving.NEVER  # of the name in the TLS hello
 
 
@@ -166,6 +175,7 @@ class CapturedListenerKey(Struct, frozen=True, kw_only=True):
     address: str
     port: int
     handling: Handling
+    protocol: Protocol = Protocol.TCP  # of what no chain is for
     chains: tuple[Chain, ...] = ()
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
@@ -186,6 +196,7 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         enable_reuse_port=wire.false(),
         bind_to_port=wire.false(),
     )
+    options.buffer(key.options.proxy.connections, out)
     prefix = f"outbound_{key.name}"
     manager = connection_manager.network_filter(
         ConnectionManager(
@@ -202,7 +213,7 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         reporter=stats.SOURCE,
         connections=key.connections,
         logs=key.options.logs,
-        silent=key.options.silent,
+        metrics=key.options.metrics,
     )
     detects = key.handling is Handling.DETECT or any(chain.detect for chain in key.chains)
     if detects:
@@ -216,17 +227,17 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         if chain.detect:
             _told_apart(out, chain, manager).application_protocols.extend(_HTTP)
         looked_up = (forward_proxy.network_filter(key.port),) if chain.resolving is Resolving.BY_NAME else ()
-        _told_apart(out, chain, *looked_up, tcp_proxy.network_filter(target))
+        _told_apart(out, chain, *looked_up, *tcp_proxy.network_filters(target, chain.protocol))
     match key.handling:
         case Handling.HTTP:
             out.filter_chains.add(filters=[manager])
         case Handling.DETECT:
             out.filter_chains.add(filters=[manager]).filter_chain_match.application_protocols.extend(_HTTP)
-            out.default_filter_chain.filters.append(tcp_proxy.network_filter(proxy))
+            out.default_filter_chain.filters.extend(tcp_proxy.network_filters(proxy, key.protocol))
         case _ if key.chains:
-            out.default_filter_chain.filters.append(tcp_proxy.network_filter(proxy))
+            out.default_filter_chain.filters.extend(tcp_proxy.network_filters(proxy, key.protocol))
         case _:
-            out.filter_chains.add(filters=[tcp_proxy.network_filter(proxy)])
+            out.filter_chains.add(filters=tcp_proxy.network_filters(proxy, key.protocol))
     return out
 
 
@@ -239,20 +250,25 @@ def _told_apart(
 ) -> listener_components_pb2.FilterChainMatch:
     match = out.filter_chains.add(filters=filters).filter_chain_match
     match.server_names.extend(chain.server_names)
-    for block in chain.blocks:
-        address, _, length = block.partition("/")
-        match.prefix_ranges.add(address_prefix=address).prefix_len.value = int(length)
+    match.prefix_ranges.extend(wire.network(block) for block in chain.blocks)
+    match.source_prefix_ranges.extend(wire.network(block) for block in chain.sources)
     return match
 
 
 def bound(
-    name: str, port: int, handler: listener_components_pb2.Filter, address: str = LOOPBACK
+    name: str,
+    port: int,
+    handlers: Iterable[listener_components_pb2.Filter],
+    said: options.Options,
+    address: str = LOOPBACK,
 ) -> listener_pb2.Listener:
     """Never with SO_REUSEPORT: two Envoys of one user would share the port's traffic without a word."""
-    return listener_pb2.Listener(
+    out = listener_pb2.Listener(
         name=name,
         address=wire.address(address, port),
         traffic_direction=wire.OUTBOUND,
         enable_reuse_port=wire.false(),
-        filter_chains=[listener_components_pb2.FilterChain(filters=[handler])],
+        filter_chains=[listener_components_pb2.FilterChain(filters=handlers)],
     )
+    options.buffer(said.proxy.connections, out)
+    return out

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import lcm
 
 from msgspec.structs import replace
 
 from argosy.model import ir, locality
+from argosy.model.networks import Networks, apart, network_of
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
+from argosy.translate import wire
 from argosy.translate.endpoint import EndpointKey, LocalityKey
 
 Rank = tuple[int, int]
@@ -22,7 +25,14 @@ def balancing_of(
     distribution = service.distribution.balancing
     chosen = policy.locality or distribution or mesh.locality
     fails_over = policy.outlier is not None or (policy.locality is None and distribution is not None)
-    return chosen if chosen.enabled and (chosen.distribute or fails_over) else None
+    counts = chosen.distribute or chosen.zone_aware or fails_over
+    return chosen if chosen.enabled and counts else None
+
+
+def on_host(scope: Scope, endpoints: tuple[ir.Endpoint, ...]) -> tuple[ir.Endpoint, ...]:
+    """Those on the client's own host."""
+    own = dict(scope.client).get(locality.HOSTNAME, "")
+    return tuple(one for one in endpoints if locality.host_of(dict(one.labels), one.address) == own)
 
 
 def of(
@@ -31,11 +41,13 @@ def of(
     endpoints: tuple[ir.Endpoint, ...],
     port: ir.ServicePort,
     balancing: locality.LocalityBalancing | None,
+    across: Across | None = None,
 ) -> tuple[LocalityKey, ...]:
-    """The healthy ones, by priority and locality; sorted, so that equal sets give equal bytes."""
+    """The healthy ones, by priority and locality; sorted, so that equal sets give equal bytes. `across`: how those of
+    other networks are reached; None: directly."""
     groups: dict[tuple[Rank, str], dict[tuple[str, int], EndpointKey]] = {}
-    client = dict(scope.client)
-    ranks: dict[tuple[ir.Pairs, str, str], Rank] = {}
+    client, networks = dict(scope.client), reader.mesh().networks
+    ranks: dict[tuple[ir.Pairs, str, str, str], Rank] = {}
     healthy = tuple(endpoint for endpoint in endpoints if endpoint.healthy)
     for endpoint, mutual in zip(healthy, mutual_tls(reader, healthy, port), strict=True):
         key = EndpointKey(
@@ -45,8 +57,13 @@ def of(
             mtls=int(mutual),
             workload=_workload(endpoint),
         )
-        rank = _rank(balancing, client, endpoint, ranks) if balancing is not None else NEAREST
-        groups.setdefault((rank, endpoint.locality), {})[key.address, key.port] = key
+        rank = _rank(balancing, networks, client, endpoint, ranks) if balancing is not None else NEAREST
+        group = groups.setdefault((rank, endpoint.locality), {})
+        if across is None:
+            group[key.address, key.port] = key
+        else:
+            across.put(group, endpoint, key)
+    groups = {place: group for place, group in groups.items() if group}
     # Envoy wants priorities without gaps.
     priorities = {rank: priority for priority, rank in enumerate(sorted({rank for rank, _ in groups}))}
     found = tuple(
@@ -57,20 +74,64 @@ def of(
     return tuple(_shared_out(found, shares)) if shares else found
 
 
+class Across:
+    """Endpoints of other networks, for clients that need gateways to some. Facts (Istio): the gateways of a network
+    have the weights of its endpoints, in equal parts; all weights are multiplied, so that parts are whole."""
+
+    def __init__(self, reader: Reader, client: str, endpoints: tuple[ir.Endpoint, ...], mutual: bool) -> None:
+        """`mutual`: whether the client makes mesh mutual TLS at all."""
+        self._networks = reader.mesh().networks
+        self._mutual = mutual
+        others = sorted({network for one in endpoints if apart(client, network := self._network(one))})
+        self._gateways = {network: reader.network_gateways(network) for network in others}
+        self._scale = lcm(*(len(found) for found in self._gateways.values() if found))
+
+    def _network(self, one: ir.Endpoint) -> str:
+        return network_of(self._networks, one.network, dict(one.labels), one.address)
+
+    def put(
+        self, group: dict[tuple[str, int], EndpointKey], endpoint: ir.Endpoint, direct: EndpointKey
+    ) -> None:
+        weight = direct.weight * self._scale
+        gateways = self._gateways.get(self._network(endpoint), ())
+        if not gateways:
+            group[direct.address, direct.port] = replace(direct, weight=min(weight, wire.UNLIMITED))
+        elif self._mutual and direct.mtls:
+            for address, port in gateways:
+                there = group.get((address, port))
+                whole = weight // len(gateways) + (there.weight if there is not None else 0)
+                group[address, port] = EndpointKey(
+                    address=address, port=port, weight=min(whole, wire.UNLIMITED), mtls=1
+                )
+
+
+def across(reader: Reader, scope: Scope, endpoints: tuple[ir.Endpoint, ...], mutual: bool) -> Across | None:
+    """None where all is reached directly."""
+    client = dict(scope.client).get(locality.NETWORK, "")
+    if not client or not reader.mesh().networks:
+        return None
+    return Across(reader, client, endpoints, mutual)
+
+
 def _rank(
     balancing: locality.LocalityBalancing,
+    networks: Networks,
     client: dict[str, str],
     endpoint: ir.Endpoint,
-    known: dict[tuple[ir.Pairs, str, str], Rank],
+    known: dict[tuple[ir.Pairs, str, str, str], Rank],
 ) -> Rank:
     """How far away; of endpoints that are alike once."""
     if balancing.distribute:
         return NEAREST
     labels = endpoint.labels if balancing.priority else ()
-    alike = (labels, endpoint.locality, endpoint.network)
+    address = endpoint.address if locality.HOSTNAME in balancing.priority else ""
+    network = endpoint.network
+    if networks:
+        network = network_of(networks, network, dict(endpoint.labels), endpoint.address)
+    alike = (labels, endpoint.locality, network, address)
     rank = known.get(alike)
     if rank is None:
-        has = locality.described(dict(labels), endpoint.locality, endpoint.network)
+        has = locality.described(dict(labels), endpoint.locality, network, address)
         rank = known[alike] = locality.rank(balancing, client, has)
     return rank
 
@@ -102,8 +163,9 @@ def mutual_tls(reader: Reader, endpoints: tuple[ir.Endpoint, ...], port: ir.Serv
     """Of each endpoint, whether it takes mesh mutual TLS: it has a sidecar, and its PeerAuthentication does not
     disable it."""
     workload_port = port.target_port or port.number
-    return tuple(
-        endpoint.mtls
-        and reader.peer_mtls(endpoint.namespace, endpoint.labels, workload_port) is not ir.MtlsMode.DISABLE
-        for endpoint in endpoints
-    )
+    taken: dict[tuple[str, ir.Pairs], bool] = {}  # endpoints of a service are mostly alike
+    for one in endpoints:
+        if one.mtls and (one.namespace, one.labels) not in taken:
+            found = reader.peer_mtls(one.namespace, one.labels, workload_port)
+            taken[one.namespace, one.labels] = found is not ir.MtlsMode.DISABLE
+    return tuple(one.mtls and taken[one.namespace, one.labels] for one in endpoints)

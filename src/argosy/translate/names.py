@@ -6,9 +6,13 @@ from argosy.model.ir import GatewayServer
 
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
+BY_NAME = "AllowAnyDynamicDNSCluster"
 INBOUND_PASSTHROUGH = "InboundPassthroughCluster"
 HTTP_PROXY = "http_proxy"  # explicit: the one RouteConfiguration of every host and port
 OUTBOUND_PROXY = "outbound_proxy"
+LOCAL_CLUSTER = (
+    "local_cluster"  # in the bootstrap of a proxy that knows where it is: those of its own service
+)
 CONNECT_HTTP = "connect_http"  # internal listener, and the cluster that leads to it
 VIRTUAL_OUTBOUND = "virtualOutbound"
 VIRTUAL_INBOUND = "virtualInbound"
@@ -68,6 +72,11 @@ def is_sni(name: str) -> bool:
 def gateway_listener(bind: str, address: str, port: int) -> str:
     """`address`: what is bound where a Gateway says nothing."""
     return bind if bind.startswith("unix://") else f"{bind or address}_{port}"
+
+
+def quic_listener(bind: str, address: str, port: int) -> str:
+    """HTTP/3 beside `gateway_listener`, as Istio calls it."""
+    return f"udp_{gateway_listener(bind, address, port)}"
 
 
 def gateway_route(server: GatewayServer, port: int) -> str:

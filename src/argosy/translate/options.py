@@ -12,28 +12,27 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from argosy.model import telemetry
-from argosy.model.ir import Paths, Workload
+from argosy.model.ir import Paths
+from argosy.model.metrics import AS_USUAL, Metrics
 from argosy.model.providers import Collector, FileLog
-from argosy.model.proxy_settings import ProxySettings
+from argosy.model.proxy_settings import Connections, ProxySettings
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.model.telemetry import Side
 from argosy.translate import names, wire
 from argosy.translate.filters.access_log import ASKED, Log
-from argosy.translate.filters.tracing import Tracing
+from argosy.translate.filters.tracing import CANONICAL, REVISION, Origin, Tracing
 from argosy.translate.proxy import Proxy
 
 FIRST_BYTES = 100
 """Milliseconds for the first bytes where no protocol is declared and nothing else is said. Istio waits for ever: with a
 server that speaks first nobody would."""
 
-CANONICAL = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
-
 
 class Options(Struct, frozen=True, kw_only=True):
     logs: tuple[Log, ...] = ()
     tracing: Tracing | None = None
-    silent: tuple[str, ...] = ()  # metrics that are not reported
+    metrics: Metrics = AS_USUAL
     paths: Paths = Paths.BASE
     proxy: ProxySettings = ProxySettings()
     detection: int | None = None  # how long the first bytes are waited for: see `wait`
@@ -44,24 +43,26 @@ NONE = Options()
 
 def of_scope(reader: Reader, scope: Scope, side: Side = Side.CLIENT) -> Options:
     """What all proxies of a scope share; spans are of the namespace."""
-    return _options(reader, scope, side, scope.namespace)
+    return _options(reader, scope, side, scope.namespace, Origin(namespace=scope.namespace, mesh=""))
 
 
 def of_proxy(reader: Reader, proxy: Proxy, side: Side = Side.CLIENT) -> Options:
     """The same of one proxy, which knows what its spans are of, and may have been asked to log."""
     workload = reader.workload(proxy.namespace, proxy.name)
-    out = _options(reader, proxy.scope, side, _service(proxy, workload))
+    labels = dict(workload.labels if workload else proxy.labels)
+    name = _first(labels, CANONICAL, proxy.name)
+    revision = _first(labels, REVISION, "latest")
+    origin = Origin(service=name, revision=revision, namespace=proxy.namespace, mesh="")
+    # Istio: spans are of the application and its namespace.
+    out = _options(reader, proxy.scope, side, f"{name}.{proxy.namespace}", origin)
     return replace(out, logs=(ASKED,)) if proxy.access_log else out
 
 
-def _service(proxy: Proxy, workload: Workload | None) -> str:
-    """Istio: application and namespace."""
-    labels = dict(workload.labels if workload else proxy.labels)
-    name = next((labels[label] for label in CANONICAL if label in labels), proxy.name)
-    return f"{name}.{proxy.namespace}"
+def _first(labels: dict[str, str], names: tuple[str, ...], otherwise: str) -> str:
+    return next((labels[label] for label in names if label in labels), otherwise)
 
 
-def _options(reader: Reader, scope: Scope, side: Side, service: str) -> Options:
+def _options(reader: Reader, scope: Scope, side: Side, service: str, origin: Origin) -> Options:
     mesh, said = reader.mesh(), reader.telemetry(scope, side)
     logs = []
     for log in said.logs:
@@ -71,25 +72,47 @@ def _options(reader: Reader, scope: Scope, side: Side, service: str) -> Options:
             logs.append(Log(log.to, cluster, log.expression))
     return Options(
         logs=tuple(logs),
-        tracing=_tracing(reader, scope, said.tracing, service),
-        silent=said.silent,
+        tracing=_tracing(
+            reader, scope, said.tracing, service, replace(origin, mesh=mesh.mesh_id or mesh.trust_domain)
+        ),
+        metrics=said.metrics,
         paths=mesh.paths,
         proxy=mesh.proxy,
         detection=mesh.detection_timeout,
     )
 
 
-def _tracing(reader: Reader, scope: Scope, said: telemetry.Tracing | None, service: str) -> Tracing | None:
-    cluster = _cluster(reader, scope, said.to.to) if said is not None else ""
-    return Tracing(said=said, cluster=cluster, service=service) if said is not None and cluster else None
+def _tracing(
+    reader: Reader, scope: Scope, said: telemetry.Tracing | None, service: str, origin: Origin
+) -> Tracing | None:
+    if said is None or not (cluster := _cluster(reader, scope, said.to.to)):
+        return None
+    sampler = said.to.sampler
+    asked = _cluster(reader, scope, sampler.to) if sampler is not None else ""
+    if sampler is not None and not asked:
+        return None
+    return Tracing(
+        said=said,
+        cluster=cluster,
+        service=service,
+        sampler_cluster=asked,
+        origin=origin if said.own_tags else None,
+    )
 
 
 def _cluster(reader: Reader, scope: Scope, to: Collector) -> str:
-    """ "" where the proxy has none."""
-    service = reader.service(to.host)
-    if service is None or service.port(to.port) is None or not reader.visible(scope, to.host):
-        return ""
-    return names.outbound(to.host, to.port)
+    """ "" where the proxy has none. The host may be written without the mesh's domain."""
+    for host in (to.host, f"{to.host}.svc.{reader.mesh().domain_suffix}"):
+        service = reader.service(host)
+        if service is not None and service.port(to.port) is not None and reader.visible(scope, host):
+            return names.outbound(host, to.port)
+    return ""
+
+
+def buffer(said: Connections, out: listener_pb2.Listener) -> None:
+    """How many bytes of one connection are held."""
+    if said.listener_buffer is not None:
+        out.per_connection_buffer_limit_bytes.value = said.listener_buffer
 
 
 def wait(options: Options, out: listener_pb2.Listener, default: int | None = None) -> None:

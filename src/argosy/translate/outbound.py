@@ -7,23 +7,24 @@ recorded.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from msgspec.structs import replace
 
-from argosy.model import ir
+from argosy.model import ir, routing
 from argosy.model.hostnames import covers
-from argosy.model.locality import LocalityBalancing
+from argosy.model.locality import ZONE_AWARE, LocalityBalancing
 from argosy.model.reader import Reader
 from argosy.model.routing import in_subnets
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.translate import localities, names
-from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption
+from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption, Zones
 from argosy.translate.endpoint import EndpointKey, LoadAssignmentKey, LocalityKey
 from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters, PerConnection
 from argosy.translate.http_or_tcp import Handling, outbound_handling
-from argosy.translate.route import Tunnel, VirtualHostKey
+from argosy.translate.route import Tunnel, VirtualHostKey, written_headers
 from argosy.translate.tls import MeshTls
 
 
@@ -63,12 +64,27 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
         encryption=encryption,
         tls=tls,
         service=host,
+        buffer=_buffer(scope, mesh),
+        preserve_case=mesh.proxy.preserve_case,
         load=load,
         by_locality=balancing is not None and balancing.written,
+        zones=_zones(scope, balancing),
         dns_refresh_rate=mesh.dns_refresh_rate,
         tls_parameters=mesh.tls_defaults if isinstance(tls, ir.ClientTls) else ir.TlsParameters(),
         statistics=_statistics(mesh.outbound_statistics, service, service_port, subset),
     )
+
+
+def _buffer(scope: Scope, mesh: ir.Mesh) -> int | None:
+    said = mesh.proxy
+    return said.gateway_cluster_buffer if scope.type is ProxyType.ROUTER else said.cluster_buffer
+
+
+def _zones(scope: Scope, balancing: LocalityBalancing | None) -> Zones | None:
+    """Facts (Envoy): a proxy that knows who is beside it balances every cluster by zones, unless it is told not to."""
+    if balancing is not None and balancing.zone_aware:
+        return Zones(minimum=balancing.minimum)
+    return Zones(aware=False) if ZONE_AWARE in dict(scope.client) else None
 
 
 def _statistics(pattern: str, service: ir.Service, port: ir.ServicePort, subset: str) -> str:
@@ -116,7 +132,7 @@ def _discovery(service: ir.Service, policy: ir.TrafficPolicy, scope: Scope) -> D
             return Discovery.STRICT_DNS
         case ir.Resolution.DNS_ROUND_ROBIN:
             return Discovery.LOGICAL_DNS
-        case ir.Resolution.DYNAMIC_DNS if scope.type is ProxyType.SIDECAR:
+        case ir.Resolution.DYNAMIC_DNS:
             return Discovery.FORWARD_PROXY
         case ir.Resolution.NONE if captured:
             return Discovery.ORIGINAL_DST
@@ -148,9 +164,15 @@ def _application(
     wanted = pool.h2_upgrade_policy == "UPGRADE" or (pool.h2_upgrade_policy == "DEFAULT" and mesh.h2_upgrade)
     # HTTP/2 knows no limit of connections or of waiting requests: a breaker written for HTTP/1 would never open.
     limited = pool.max_connections is not None or pool.http1_max_pending_requests is not None
-    in_mesh = policy.tls is None and not service.external and mesh.auto_mtls
-    mutual = in_mesh or (policy.tls is not None and policy.tls.mode is ir.TlsMode.ISTIO_MUTUAL)
+    mutual = _mutual(service, policy, mesh)
     return Application.HTTP2 if wanted and mutual and all_mutual and not limited else Application.HTTP1
+
+
+def _mutual(service: ir.Service, policy: ir.TrafficPolicy, mesh: ir.Mesh) -> bool:
+    """Whether clients make mesh mutual TLS, with endpoints that take it."""
+    if policy.tls is None:
+        return not service.external and mesh.auto_mtls
+    return policy.tls.mode is ir.TlsMode.ISTIO_MUTUAL
 
 
 _MESH_ALPN = {
@@ -230,10 +252,13 @@ def load_assignment(
     policy = _with_defaults(destination.policy(subset, port) if destination else ir.TrafficPolicy(), mesh)
     endpoints = _of_subset(on_port(reader, service, service_port), destination, subset)
     endpoints = tuple(endpoint for endpoint in endpoints if _reachable(endpoint.address))
+    if service.node_local:
+        endpoints = localities.on_host(scope, endpoints)
     balancing = localities.balancing_of(service, policy, mesh)
+    across = localities.across(reader, scope, endpoints, _mutual(service, policy, mesh))
     return LoadAssignmentKey(
         name=names.outbound(host, port, subset),
-        localities=localities.of(reader, scope, endpoints, service_port, balancing),
+        localities=localities.of(reader, scope, endpoints, service_port, balancing, across),
     )
 
 
@@ -249,8 +274,10 @@ def sni_cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str)
         connect_timeout=key.connect_timeout,
         policy=replace(key.policy, proxy_protocol=""),
         service=host,
+        buffer=key.buffer,
         load=tuple(_mutual_only(key.load)),
         by_locality=key.by_locality,
+        zones=key.zones,
         dns_refresh_rate=key.dns_refresh_rate,
     )
 
@@ -313,10 +340,14 @@ def _load(
     return groups
 
 
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)  # most are; `ipaddress` takes ten times as long
+
+
 @lru_cache(maxsize=65536)
 def _reachable(address: str) -> bool:
     """Envoy refuses a whole ClusterLoadAssignment with a name in it: names are for services that resolve by DNS."""
-    if address.startswith("unix://"):
+    if address.startswith("unix://") or _IPV4.fullmatch(address):
         return True
     try:
         ipaddress.ip_address(address)
@@ -331,6 +362,16 @@ def to_unknown_hosts(reader: Reader, scope: Scope) -> str:
     if proxy is not None:
         return names.outbound(proxy.host, proxy.port, proxy.subset)
     return names.PASSTHROUGH if allowed else names.BLACK_HOLE
+
+
+def requests_to_unknown_hosts(reader: Reader, scope: Scope) -> str:
+    """The same of HTTP, which says its host: captured, that may be looked up. Facts (Istio): a Sidecar's own policy
+    knows no such mode, and what is no HTTP goes to the address that it was for."""
+    sidecar, mesh = reader.sidecar(scope), reader.mesh()
+    captured = scope.type is ProxyType.SIDECAR and scope.interception is Interception.REDIRECT
+    if captured and mesh.outbound_by_name and (sidecar is None or sidecar.allow_any is None):
+        return names.BY_NAME
+    return to_unknown_hosts(reader, scope)
 
 
 # --- virtual hosts --------------------------------------------------------------------------------------------------
@@ -352,12 +393,18 @@ def virtual_host(
     handling = outbound_handling(service_port.protocol)
     tunnel = Tunnel.NONE
     clusters: Clusters = ()
+    elsewhere: dict[tuple[Clusters, PerConnection], list[str]] = {}
     connections = AS_IT_COMES
     if scope.interception is Interception.EXPLICIT:
         tunnel = Tunnel.HTTP if handling is Handling.HTTP else Tunnel.TCP
         if tunnel is Tunnel.TCP:
             clusters = tcp_clusters(reader, scope, host, port)
-            connections = per_connection(reader, scope, host, port)
+            connections = per_connection(reader, scope, clusters)
+            for address in service.addresses[1:]:
+                to = tcp_clusters(reader, scope, host, port, address)
+                if to != clusters and "/" not in address:
+                    by = per_connection(reader, scope, to)
+                    elsewhere.setdefault((to, by), []).append(authority(address, port))
     found = () if handling is Handling.TCP else routes(reader, scope, host, port)
     return VirtualHostKey(
         name=f"{host}:{port}",
@@ -367,7 +414,9 @@ def virtual_host(
         tunnel=tunnel,
         tunnel_clusters=clusters,
         tunnel_connections=connections,
+        tunnel_elsewhere=tuple((tuple(at), *to) for to, at in elsewhere.items()),
         guarded=_forwards(host, found, clusters),
+        headers=written_headers(reader.mesh().proxy),
     )
 
 
@@ -396,6 +445,7 @@ def _virtual_service_host(
         port=port,
         tunnel=tunnel,
         guarded=_forwards(host, table.routes, ()),
+        headers=written_headers(reader.mesh().proxy),
     )
 
 
@@ -418,23 +468,23 @@ def routes(reader: Reader, scope: Scope, host: str, port: int) -> tuple[ir.Route
     return (ir.Route(match=ir.RouteMatch(), action=forward),)
 
 
-def tcp_clusters(reader: Reader, scope: Scope, host: str, port: int) -> Clusters:
-    """Where connections that are not HTTP go. Whoever opens TLS to `host` says its name in the hello, so the routes of
-    that name are the ones that hold."""
+def authority(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def tcp_clusters(reader: Reader, scope: Scope, host: str, port: int, address: str = "") -> Clusters:
+    """Where connections to `address` that are not HTTP go ("": to where who looks up `host` connects). Whoever opens
+    TLS to `host` says its name in the hello, so the routes of that name are the ones that hold."""
     service = reader.service(host)
     service_port = service.port(port) if service else None
-    destinations: tuple[ir.WeightedDestination, ...] | None = None
+    address = address or reader.first_address(host)
+    known = (address,) if address else ()
     if service_port is not None and service_port.protocol.is_tls:
         for route in reader.tls_routes(scope, host, port):
-            addresses = service.addresses if service is not None else ()
-            reached = not addresses or in_subnets(route.subnets, addresses)
-            if reached and any(covers(sni, host) for sni in route.sni_hosts):
-                destinations = route.destinations
-                break
-    destinations = destinations or reader.tcp_destinations(scope, host, port)
-    if not destinations:
-        return ((names.outbound(host, port), 1),)
-    return weighted(destinations)
+            if in_subnets(route.subnets, known) and any(covers(sni, host) for sni in route.sni_hosts):
+                return weighted(route.destinations)
+    to = routing.chosen(reader.tcp_routes(scope, host, port), address)
+    return weighted(to.destinations) if to is not None else ((names.outbound(host, port), 1),)
 
 
 def weighted(destinations: tuple[ir.WeightedDestination, ...]) -> Clusters:
@@ -445,23 +495,32 @@ def weighted(destinations: tuple[ir.WeightedDestination, ...]) -> Clusters:
 
 
 def tls_chains(
-    reader: Reader, scope: Scope, host: str, port: int
+    reader: Reader, scope: Scope, host: str, port: int, address: str
 ) -> tuple[tuple[tuple[str, ...], Clusters, tuple[str, ...]], ...]:
     """Where TLS connections to a port go by the name in their hello: (names, clusters, destination subnets), the first
-    that fits."""
+    that fits. `address`: the one that all are for; "": any."""
     found = tuple(
         (route.sni_hosts or (host,), weighted(route.destinations), route.subnets)
         for route in reader.tls_routes(scope, host, port)
     )
-    return found or (((host,), tcp_clusters(reader, scope, host, port), ()),)
+    return found or (((host,), tcp_clusters(reader, scope, host, port, address), ()),)
 
 
-def per_connection(reader: Reader, scope: Scope, host: str, port: int) -> PerConnection:
+def per_connection(reader: Reader, scope: Scope, clusters: Clusters) -> PerConnection:
+    """Facts (Istio): of several clusters the first destination's rule counts, without that of its subset."""
+    name = clusters[0][0] if clusters else ""
+    if not name.startswith("outbound|"):
+        return AS_IT_COMES
+    host, port, subset = names.of_outbound(name)
+    if len(clusters) > 1:
+        subset = ""
     destination = reader.destination(scope, host)
-    policy = destination.policy("", port) if destination else ir.TrafficPolicy()
-    pool = _with_defaults(policy, reader.mesh()).connection_pool
+    policy = destination.policy(subset, port) if destination else ir.TrafficPolicy()
+    whole = destination.policy("", port) if destination else policy
+    pool = _with_defaults(whole, reader.mesh()).connection_pool
     return PerConnection(
         idle_timeout=pool.tcp_idle_timeout,
         duration=pool.max_connection_duration,
         hash_source_ip=policy.hash is not None and policy.hash.source_ip,
+        tunnel=destination.tunnel_of(subset) if destination else None,
     )

@@ -15,17 +15,18 @@ from msgspec.structs import replace
 
 from argosy.model import ir
 from argosy.model.envoy_patches import Side
+from argosy.model.locality import ZONE_AWARE
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType
 from argosy.model.telemetry import Side as Reporting
 from argosy.translate import cluster as clusters
-from argosy.translate import edge, egress, extension, names, options, outbound
+from argosy.translate import edge, egress, extension, localities, names, options, outbound
 from argosy.translate import listener_gateway as gateway
 from argosy.translate import listener_inbound as inbound
 from argosy.translate import listener_outbound as listeners
 from argosy.translate import secret as secrets
 from argosy.translate.cluster import Application, ClusterKey, Discovery
-from argosy.translate.filters import tcp_proxy
+from argosy.translate.endpoint import LoadAssignmentKey, load_assignment
 from argosy.translate.graph import PLAN, Graph, Node, Phase
 from argosy.translate.http_or_tcp import (
     Handling,
@@ -37,7 +38,7 @@ from argosy.translate.patches import subject as subjects
 from argosy.translate.patches.subject import Subject
 from argosy.translate.patches.view import PatchedView
 from argosy.translate.proxy import DeclaredUpstream, Proxy
-from argosy.translate.resource import CLUSTER, EXTENSION, LISTENER, ROUTE, Resource
+from argosy.translate.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, Resource
 from argosy.translate.route import (
     InboundRouteKey,
     RouteConfigurationKey,
@@ -45,6 +46,7 @@ from argosy.translate.route import (
     inbound_routes,
     route_configuration,
     virtual_host,
+    written_headers,
 )
 from argosy.translate.tls import ServerTls
 
@@ -54,6 +56,7 @@ class OwnPlan(Struct, frozen=True, kw_only=True):
     bound: tuple[int, ...] = ()  # of them, those that listen by themselves where the others are captured
     upstreams: tuple[tuple[DeclaredUpstream, Handling], ...] = ()
     listeners: tuple[tuple[str, int], ...] = ()  # of a gateway: (bind, workload port)
+    http3: tuple[tuple[str, int], ...] = ()  # of them, those with a server for HTTP/3
 
 
 class OwnView(PatchedView):
@@ -65,6 +68,7 @@ class OwnView(PatchedView):
         super().start()
         proxy = self.proxy
         self.add(PLAN, "own", Phase.PLAN, partial(own_plan, proxy))
+        self._part(ENDPOINT, names.LOCAL_CLUSTER, _local_cluster)
         if proxy.type is not ProxyType.SIDECAR:
             return
         if proxy.scope.interception is Interception.REDIRECT:
@@ -126,13 +130,25 @@ class OwnView(PatchedView):
         for bind, number in plan.listeners:
             name = names.gateway_listener(bind, self.proxy.bind_address, number)
             found[LISTENER, name] = (_gateway_listener, bind, number)
+        for bind, number in plan.http3:
+            name = names.quic_listener(bind, self.proxy.bind_address, number)
+            found[LISTENER, name] = (_quic_listener, bind, number)
         return found
 
 
 def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
     if proxy.type is ProxyType.ROUTER:
         found = reader.gateway_listeners(proxy.scope)
-        return OwnPlan(listeners=tuple(sorted((one.bind, one.port) for one in found)))
+        return OwnPlan(
+            listeners=tuple(sorted((one.bind, one.port) for one in found)),
+            http3=tuple(
+                sorted(
+                    (one.bind, one.port)
+                    for one in found
+                    if any(server.serves_http3 for server in one.servers)
+                )
+            ),
+        )
     ports = tuple(
         (port.workload, _inbound_handling(reader, proxy, port))
         for port in reader.inbound_ports(proxy.scope, proxy.namespace, proxy.name)
@@ -184,6 +200,7 @@ def _inbound_port(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> inboun
         port=port.workload,
         handling=_inbound_handling(reader, proxy, port),
         mode=_mode(reader, proxy, port.workload),
+        protocol=port.protocol,
         ends=_own_tls(reader, proxy, port),
         service=port.service_hosts[0] if port.service_hosts else "",
         mesh_tls=reader.mesh().mesh_tls,
@@ -270,7 +287,12 @@ def _inbound_cluster(proxy: Proxy, number: int, reader: Reader) -> Resource | No
     application = inbound_application(ir.Protocol.HTTP if http else port.protocol)
     sidecar = reader.sidecar(proxy.scope)
     pool = sidecar.inbound_pool(number) if sidecar else None
-    key = clusters.inbound(port, application, reader.mesh().connect_timeout, pool)
+    mesh = reader.mesh()
+    key = replace(
+        clusters.inbound(port, application, mesh.connect_timeout, pool),
+        buffer=mesh.proxy.cluster_buffer,
+        preserve_case=mesh.proxy.preserve_case,
+    )
     if _passes_on(reader, proxy, port):
         key = replace(
             key, discovery=Discovery.ORIGINAL_DST, load=(), source_address=inbound.PASSTHROUGH_SOURCE
@@ -298,6 +320,8 @@ def _inbound_passthrough(proxy: Proxy, reader: Reader) -> Resource:
             application=Application.DOWNSTREAM,
             connect_timeout=reader.mesh().connect_timeout,
             source_address=inbound.PASSTHROUGH_SOURCE,
+            buffer=reader.mesh().proxy.cluster_buffer,
+            preserve_case=reader.mesh().proxy.preserve_case,
         )
     )
 
@@ -309,6 +333,30 @@ def _inbound_routes(proxy: Proxy, number: int, reader: Reader) -> Resource:
 def _peer_authentication(proxy: Proxy, number: int, reader: Reader) -> Resource:
     key = extension.PeerAuthenticationKey(port=number, mode=_mode(reader, proxy, number))
     return extension.peer_authentication(key)
+
+
+def _local_cluster(proxy: Proxy, reader: Reader) -> Resource | None:
+    """Who is beside the proxy, as its zones are balanced by what there is in each of those that call and of those that
+    are called. Without anybody nothing is balanced by zones. None where the proxy has no such cluster."""
+    workload = reader.workload(proxy.namespace, proxy.name)
+    if workload is None or not workload.locality:
+        return None
+    key = LoadAssignmentKey(name=names.LOCAL_CLUSTER)
+    served = _served_first(workload) if ZONE_AWARE in dict(proxy.scope.client) else None
+    service = reader.service(served[0]) if served is not None else None
+    port = service.port(served[1]) if service is not None and served is not None else None
+    if service is not None and port is not None:
+        beside = outbound.on_port(reader, service, port)
+        key = replace(key, localities=localities.of(reader, proxy.scope, beside, port, None))
+    return load_assignment(key)
+
+
+def _served_first(workload: ir.Workload) -> tuple[str, int] | None:
+    """(host, port) of a service that the workload is of."""
+    for port in workload.ports:
+        for host, number in zip(port.service_hosts, port.service_ports, strict=True):
+            return host, number
+    return next(((host, number) for host, number, _ in workload.reached), None)
 
 
 # --- outbound -------------------------------------------------------------------------------------------------------
@@ -371,17 +419,19 @@ def _upstream_listener(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader)
     service = resolve(reader, proxy, upstream)
     handling = _upstream_handling(reader, proxy, upstream)
     host = service.hostname if service else ""
-    is_tcp = handling is Handling.TCP
+    port = service.port(upstream.port) if service else None
+    clusters = (
+        outbound.tcp_clusters(reader, proxy.scope, host, upstream.port) if handling is Handling.TCP else ()
+    )
     return listeners.upstream_listener(
         listeners.UpstreamListenerKey(
             host=upstream.host,
             port=upstream.port,
             bind=upstream.bind,
             handling=handling,
-            clusters=outbound.tcp_clusters(reader, proxy.scope, host, upstream.port) if is_tcp else (),
-            connections=outbound.per_connection(reader, proxy.scope, host, upstream.port)
-            if is_tcp
-            else tcp_proxy.AS_IT_COMES,
+            protocol=port.protocol if port is not None else ir.Protocol.TCP,
+            clusters=clusters,
+            connections=outbound.per_connection(reader, proxy.scope, clusters),
             options=options.of_proxy(reader, proxy),
         )
     )
@@ -405,6 +455,7 @@ def _upstream_routes(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader) -
         routes=routes,
         port=upstream.port,
         authority=authority,
+        headers=written_headers(reader.mesh().proxy),
     )
     name = names.upstream_route(upstream.host, upstream.port)
     return route_configuration(RouteConfigurationKey(name=name, virtual_hosts=(virtual_host(key),)))
@@ -426,6 +477,22 @@ def _gateway_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Res
             bind=proxy.bound(port),
             chains=chains,
             inspects=found.kind is ir.ListenerKind.TLS,
+            options=options.of_proxy(reader, proxy),
+        )
+    )
+
+
+def _quic_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Resource | None:
+    found = edge.listener(proxy.scope, bind, port, reader)
+    chains = edge.http3_chains(proxy.scope, found, reader) if found is not None else ()
+    if not chains:
+        return None
+    return gateway.quic_listener(
+        gateway.GatewayListenerKey(
+            name=names.quic_listener(bind, proxy.bind_address, port),
+            address=bind or proxy.bind_address,
+            bind=proxy.bound(port),
+            chains=chains,
             options=options.of_proxy(reader, proxy),
         )
     )

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from msgspec import Struct
 
 from argosy.model.ir import DirectResponse, Redirect, RetryPolicy, Route
+from argosy.model.proxy_settings import ProxySettings
 from argosy.translate import names, wire
 from argosy.translate.filters import cors, fault, loopback_guard, tcp_proxy
 from argosy.translate.generator import Encoded, Fragment, fragment, generator
@@ -36,6 +38,20 @@ class Tunnel(StrEnum):
     TCP = "TCP"  # the cluster, as bytes
 
 
+class WrittenHeaders(Struct, frozen=True, kw_only=True):
+    """What requests tell of themselves."""
+
+    attempt_count: bool = True
+    forwarded_host: bool | None = None  # where the host is rewritten; None: by rewrite.authority
+
+
+AS_USUAL = WrittenHeaders()
+
+
+def written_headers(said: ProxySettings) -> WrittenHeaders:
+    return WrittenHeaders(attempt_count=said.attempt_count, forwarded_host=said.forwarded_host)
+
+
 class VirtualHostKey(Struct, frozen=True, kw_only=True):
     name: str
     domains: tuple[str, ...]
@@ -44,15 +60,18 @@ class VirtualHostKey(Struct, frozen=True, kw_only=True):
     tunnel: Tunnel = Tunnel.NONE
     tunnel_clusters: tuple[tuple[str, int], ...] = ()
     tunnel_connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
+    # CONNECT to some of its addresses: (authorities, clusters, connections)
+    tunnel_elsewhere: tuple[tuple[tuple[str, ...], tcp_proxy.Clusters, tcp_proxy.PerConnection], ...] = ()
     authority: str = ""  # what requests without a rewrite of their own are sent with
     guarded: bool = True  # whether what it resolves to is judged (loopback_guard)
     require_tls: str = ""  # "ALL": plaintext is redirected to https
+    headers: WrittenHeaders = AS_USUAL
 
 
 @fragment(2)  # Envoy: RouteConfiguration.virtual_hosts = 2
 def virtual_host(key: VirtualHostKey) -> route_components_pb2.VirtualHost:
     out = route_components_pb2.VirtualHost(
-        name=key.name, domains=key.domains, include_request_attempt_count=True
+        name=key.name, domains=key.domains, include_request_attempt_count=key.headers.attempt_count
     )
     if key.require_tls:
         out.require_tls = route_components_pb2.VirtualHost.ALL
@@ -61,6 +80,11 @@ def virtual_host(key: VirtualHostKey) -> route_components_pb2.VirtualHost:
     if key.tunnel is Tunnel.HTTP:
         out.routes.append(connect(((names.CONNECT_HTTP, 1),)))
     elif key.tunnel is Tunnel.TCP:
+        for authorities, clusters, connections in key.tunnel_elsewhere:
+            for one in authorities:
+                route = connect(clusters, connections)
+                route.match.headers.add(name=":authority").string_match.exact = one
+                out.routes.append(route)
         out.routes.append(connect(key.tunnel_clusters, key.tunnel_connections))
     out.routes.extend(http_route(item, key) for item in key.routes)
     return out
@@ -69,7 +93,8 @@ def virtual_host(key: VirtualHostKey) -> route_components_pb2.VirtualHost:
 def connect(
     clusters: tuple[tuple[str, int], ...], connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
 ) -> route_components_pb2.Route:
-    """CONNECT, ended here: its bytes go to the cluster."""
+    """CONNECT, ended here: its bytes go to the cluster. Where that is a proxy itself, CONNECT goes on, for what the
+    DestinationRule says."""
     out = route_components_pb2.Route(name="connect")
     out.match.connect_matcher.SetInParent()
     if len(clusters) == 1:
@@ -77,7 +102,11 @@ def connect(
     else:
         for name, weight in clusters:
             out.route.weighted_clusters.clusters.add(name=name).weight.value = weight
-    out.route.upgrade_configs.add(upgrade_type="CONNECT").connect_config.SetInParent()
+    upgrade = out.route.upgrade_configs.add(upgrade_type="CONNECT")
+    if connections.tunnel is None:
+        upgrade.connect_config.SetInParent()
+    else:
+        out.route.host_rewrite_literal = connections.tunnel.authority
     no_timeout(out.route)
     # 0: a tunnel may be silent, and last, for as long as its ends like.
     out.route.idle_timeout.CopyFrom(wire.milliseconds(connections.idle_timeout or 0))
@@ -104,7 +133,11 @@ def http_route(item: Route, key: VirtualHostKey) -> route_components_pb2.Route:
             authority = (action.rewrite.authority if action.rewrite else None) or target.host or key.authority
             if authority:
                 out.route.host_rewrite_literal = authority
-                out.route.append_x_forwarded_host = bool(action.rewrite and action.rewrite.authority)
+                rewritten, asked = (
+                    bool(action.rewrite and action.rewrite.authority),
+                    key.headers.forwarded_host,
+                )
+                out.route.append_x_forwarded_host = rewritten if asked is None else asked
     if item.fault is not None:
         out.typed_per_filter_config[fault.NAME].CopyFrom(fault.per_route(item.fault))
     if item.cors is not None:
@@ -136,10 +169,15 @@ def inbound_routes(key: InboundRouteKey) -> route_pb2.RouteConfiguration:
     return out
 
 
+HTTP3_KNOWN = 86400
+"""Seconds for which a client may remember that there is HTTP/3 (Istio's)."""
+
+
 class RouteConfigurationKey(Struct, frozen=True, kw_only=True):
     name: str
     virtual_hosts: tuple[Fragment, ...] = ()
     ignore_port: bool = False  # whether `host:port` is matched as `host`
+    http3: int = 0  # the UDP port at which answers say that the same is served; 0: none
 
 
 @generator
@@ -148,8 +186,13 @@ def route_configuration(key: RouteConfigurationKey) -> Encoded:
     head.validate_clusters.value = False
     head.max_direct_response_body_size_bytes.value = MAX_DIRECT_RESPONSE
     head.ignore_port_in_host_matching = key.ignore_port
-    data = head.SerializeToString(deterministic=True) + b"".join(host.data for host in key.virtual_hosts)
-    return Encoded(route_pb2.RouteConfiguration.DESCRIPTOR.full_name, data)
+    if key.http3:
+        told = head.response_headers_to_add.add(
+            append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+        )
+        told.header.key, told.header.value = "alt-svc", f'h3=":{key.http3}"; ma={HTTP3_KNOWN}'
+    data = head.SerializeToString(deterministic=True)
+    return Encoded(route_pb2.RouteConfiguration.DESCRIPTOR.full_name, data, key.virtual_hosts)
 
 
 class CatchAllKey(Struct, frozen=True, kw_only=True):
@@ -157,6 +200,7 @@ class CatchAllKey(Struct, frozen=True, kw_only=True):
 
     cluster: str  # where they go; the black hole refuses them
     tunnel: Tunnel  # whether it answers CONNECT too
+    headers: WrittenHeaders = AS_USUAL
 
     @property
     def name(self) -> str:
@@ -166,7 +210,9 @@ class CatchAllKey(Struct, frozen=True, kw_only=True):
 @fragment(2)
 def catch_all(key: CatchAllKey) -> route_components_pb2.VirtualHost:
     """Names and meaning: Istio's `allow_any` and `block_all` (502)."""
-    out = route_components_pb2.VirtualHost(name=key.name, domains=["*"], include_request_attempt_count=True)
+    out = route_components_pb2.VirtualHost(
+        name=key.name, domains=["*"], include_request_attempt_count=key.headers.attempt_count
+    )
     rest = route_components_pb2.Route(name=key.name)
     rest.match.prefix = "/"
     if key.cluster != names.BLACK_HOLE:

@@ -30,6 +30,7 @@ from argosy.translate.domains import Claims, Rank
 from argosy.translate.generator import Fragment
 from argosy.translate.graph import PLAN, VIRTUAL_HOST, Graph, Node, Phase
 from argosy.translate.http_or_tcp import Handling, outbound_handling
+from argosy.translate.joined import Owner, VirtualHosts
 from argosy.translate.patches import additions
 from argosy.translate.patches import subject as subjects
 from argosy.translate.patches.subject import Subject
@@ -42,6 +43,7 @@ from argosy.translate.route import (
     catch_all,
     route_configuration,
     virtual_host,
+    written_headers,
 )
 
 GATEWAY_PLAN = "gateways"
@@ -49,9 +51,6 @@ EGRESS_PLAN = "egress"
 ADDED = "added"
 VIRTUAL_HOST_PORT = 80
 """Istio: a host that only a VirtualService names is served on port 80."""
-
-Owner = tuple[str, int]
-"""(host, service port)."""
 
 
 class VirtualHostPlan(Struct, frozen=True):
@@ -71,8 +70,7 @@ class SharedView(PatchedView):
     def __init__(self, graph: Graph, scope: Scope) -> None:
         super().__init__(graph, scope)
         self.domains: dict[str, Claims[Owner]] = {}  # of each RouteConfiguration
-        self.fragments: dict[str, dict[Owner, Fragment]] = {}  # of each RouteConfiguration
-        self.order: dict[str, tuple[Owner, ...] | None] = {}  # their order; None: to be sorted anew
+        self.fragments: dict[str, VirtualHosts] = {}  # of each RouteConfiguration
         self.addresses: Claims[Owner] = Claims()  # captured listeners
         self.listening: Counter[str] = Counter()  # how many of them a port has
         self.bound: set[str] = set()  # listeners that a Sidecar binds
@@ -92,6 +90,7 @@ class SharedView(PatchedView):
         if sidecar:
             discovery = Discovery.FORWARD_PROXY if explicit else Discovery.ORIGINAL_DST
             self.add(CLUSTER, names.PASSTHROUGH, Phase.PART, partial(_passthrough, discovery))
+            self.add(CLUSTER, names.BY_NAME, Phase.PART, partial(_by_name, self.scope))
         if sidecar and explicit:
             self.add(CLUSTER, names.CONNECT_HTTP, Phase.PART, _connect_http)
             self._routes(names.HTTP_PROXY)
@@ -223,8 +222,7 @@ class SharedView(PatchedView):
 
     def _routes(self, route: str) -> None:
         self.domains.setdefault(route, Claims())
-        self.fragments.setdefault(route, {})
-        self.order.setdefault(route, None)
+        self.fragments.setdefault(route, VirtualHosts())
         self.add(ROUTE, route, Phase.ASSEMBLY, partial(self._assemble, route))
 
     def _capture(self, name: str) -> None:
@@ -308,8 +306,9 @@ class SharedView(PatchedView):
     def _last_host(self, route: str, reader: Reader) -> Fragment | None:
         """For hosts that no other names."""
         key = CatchAllKey(
-            cluster=outbound.to_unknown_hosts(reader, self.scope),
+            cluster=outbound.requests_to_unknown_hosts(reader, self.scope),
             tunnel=Tunnel.TCP if self.scope.interception is Interception.EXPLICIT else Tunnel.NONE,
+            headers=written_headers(reader.mesh().proxy),
         )
         at = _last(route)
         if not self.of_hosts:
@@ -320,27 +319,16 @@ class SharedView(PatchedView):
 
     def _place(self, node: Node, new: Fragment | None) -> None:
         route, owner = _route_of(node.name)
-        held = self.fragments[route]
-        if new is None:
-            held.pop(owner, None)
-            self.order[route] = None
-        else:
-            if owner not in held:
-                self.order[route] = None
-            held[owner] = new
+        self.fragments[route].put(owner, new)
         self.mark(ROUTE, route)
 
     def _assemble(self, route: str, reader: Reader) -> Resource | None:
         """None where nothing listens for it: a host that is no service brings no port with it."""
         if self.scope.interception is Interception.REDIRECT and not self.listening[route]:
             return None
-        held = self.fragments[route]
-        order = self.order[route]
-        if order is None:
-            order = self.order[route] = tuple(sorted(held))
         rest = self._last_host(route, reader)
         last = (rest,) if rest is not None else ()
-        hosts = (*(held[owner] for owner in order), *last)
+        hosts = (*self.fragments[route].ordered(), *last)
         return route_configuration(RouteConfigurationKey(name=route, virtual_hosts=hosts))
 
     def _captured(self, name: str, reader: Reader) -> Resource | None:
@@ -441,7 +429,16 @@ def _black_hole(reader: Reader) -> Resource:
 
 
 def _passthrough(discovery: Discovery, reader: Reader) -> Resource:
-    return clusters.cluster(clusters.passthrough(discovery, reader.mesh().connect_timeout))
+    mesh = reader.mesh()
+    key = clusters.passthrough(discovery, mesh.connect_timeout)
+    return clusters.cluster(
+        replace(key, buffer=mesh.proxy.cluster_buffer, preserve_case=mesh.proxy.preserve_case)
+    )
+
+
+def _by_name(scope: Scope, reader: Reader) -> Resource | None:
+    used = outbound.requests_to_unknown_hosts(reader, scope) == names.BY_NAME
+    return clusters.cluster(clusters.by_name(reader.mesh())) if used else None
 
 
 def _connect_http(reader: Reader) -> Resource:

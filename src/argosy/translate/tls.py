@@ -7,10 +7,12 @@ set. Own certificate and roots come by SDS on the ADS stream, which the agent an
 from __future__ import annotations
 
 from envoy.config.core.v3 import base_pb2
+from envoy.extensions.transport_sockets.quic.v3 import quic_transport_pb2
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from envoy.type.matcher.v3 import string_pb2
 from msgspec import Struct
+from msgspec.structs import replace
 
 from argosy.model.credentials import AUTHORITIES
 from argosy.model.hostnames import is_address
@@ -117,6 +119,17 @@ class ServerTls(Struct, frozen=True, kw_only=True):
 
 
 def terminate(tls: ServerTls) -> base_pb2.TransportSocket:
+    return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=wire.pack(_server(tls)))
+
+
+def terminate_quic(tls: ServerTls) -> base_pb2.TransportSocket:
+    """Of HTTP/3, whose TLS is 1.3 and has suites of its own."""
+    context = _server(replace(tls, alpn=("h3",), min_version="TLSV1_3", max_version="", cipher_suites=()))
+    config = quic_transport_pb2.QuicDownstreamTransport(downstream_tls_context=context)
+    return base_pb2.TransportSocket(name="envoy.transport_sockets.quic", typed_config=wire.pack(config))
+
+
+def _server(tls: ServerTls) -> tls_pb2.DownstreamTlsContext:
     """Istio: MUTUAL and ISTIO_MUTUAL demand a certificate, OPTIONAL_MUTUAL verifies one that is given."""
     common = tls_pb2.CommonTlsContext(
         tls_params=common_pb2.TlsParameters(
@@ -143,7 +156,7 @@ def terminate(tls: ServerTls) -> base_pb2.TransportSocket:
         )
     context = tls_pb2.DownstreamTlsContext(common_tls_context=common)
     context.require_client_certificate.value = in_mesh or tls.mode is ServerTlsMode.MUTUAL
-    return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=wire.pack(context))
+    return context
 
 
 def _version(written: str, default: str) -> common_pb2.TlsParameters.TlsProtocol:

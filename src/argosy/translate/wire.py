@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any as Json
 
-from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, extension_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, extension_pb2, protocol_pb2
+from envoy.extensions.http.header_formatters.preserve_case.v3 import preserve_case_pb2
 from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.message import Message
 from xds.type.v3 import typed_struct_pb2
@@ -53,11 +54,24 @@ def false() -> wrappers_pb2.BoolValue:
     return wrappers_pb2.BoolValue(value=False)
 
 
+def preserved_case() -> protocol_pb2.Http1ProtocolOptions.HeaderKeyFormat:
+    """HTTP/1 headers are called as they came, where Envoy writes lower case."""
+    formatter = preserve_case_pb2.PreserveCaseFormatterConfig()
+    return protocol_pb2.Http1ProtocolOptions.HeaderKeyFormat(
+        stateful_formatter=extension("preserve_case", formatter)
+    )
+
+
 def address(host: str, port: int) -> address_pb2.Address:
     """A TCP address, or a Unix socket where `host` is `unix://path`."""
     if host.startswith("unix://"):
         return address_pb2.Address(pipe=address_pb2.Pipe(path=host.removeprefix("unix://")))
     return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=host, port_value=port))
+
+
+def network(cidr: str) -> address_pb2.CidrRange:
+    prefix, _, length = cidr.partition("/")
+    return address_pb2.CidrRange(address_prefix=prefix, prefix_len=uint32(int(length)))
 
 
 def internal_address(listener: str, endpoint_id: str = "") -> address_pb2.Address:

@@ -129,6 +129,8 @@ class Gate:
         for key, (who, deadline) in tuple(self._follows.items()):
             if now >= deadline or self._followed(*key, who):
                 del self._follows[key]
+        if not self._follows:
+            self._follows = {}  # an emptied dict keeps its size: 36 KB a stream for 1,000 clusters
         return bool(self._follows)
 
     def _followed(self, type_url: str, name: str, who: str) -> bool:

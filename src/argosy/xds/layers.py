@@ -36,7 +36,12 @@ class Layers:
 
     def position(self, type_url: str) -> int:
         """The position of the type's last change."""
-        return max((view.position(type_url) for view in self.views), default=0)
+        found = 0
+        for view in self.views:
+            at = view.position(type_url)
+            if at > found:
+                found = at
+        return found
 
     def changed_at(self, type_url: str, name: str) -> int:
         return max((view.changed_at(type_url, name) for view in self.views), default=0)

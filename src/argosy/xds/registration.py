@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from argosy.xds.start import ProxyStart, RefusedPatch
+
 ATTEND = "/argosy.registration.v1.Registration/Attend"
 
 
@@ -35,6 +37,9 @@ class Register(Struct, frozen=True, kw_only=True, tag="register"):
     create_service: bool = True
     locality: str = ""
     network: str = ""
+    group: str = ""  # name of the WorkloadGroup that the entry is made from; "": none
+    proxy_config: str = ""  # annotation proxy.istio.io/config
+    refused: tuple[RefusedPatch, ...] = ()  # of what it was told to start its proxy with
 
 
 class Announce(Struct, frozen=True, tag="announce"):
@@ -42,9 +47,11 @@ class Announce(Struct, frozen=True, tag="announce"):
 
 
 class Withdraw(Struct, frozen=True, tag="withdraw"):
-    """The endpoint must receive no more traffic; `reason` is for people (leaving, probe failed: …)."""
+    """The endpoint must receive no more traffic; `reason` is for people (leaving, probe failed: …). `unready`: it
+    stays, but is not ready: a Service that publishes those that are not ready keeps it."""
 
     reason: str = ""
+    unready: bool = False
 
 
 class Leave(Struct, frozen=True, tag="leave"):
@@ -58,6 +65,10 @@ class Registered(Struct, frozen=True, kw_only=True, tag="registered"):
     entry: str  # namespace/name
     created_service: str = ""  # namespace/name where one was created
     xds_addresses: tuple[str, ...] = ()  # of all servers, this one first
+    start: ProxyStart = ProxyStart()
+    labels: dict[str, str] = {}  # of the entry; {}: of an older server
+    locality: str = ""  # of the entry
+    remarks: tuple[str, ...] = ()  # what a person should know
 
 
 class Servers(Struct, frozen=True, kw_only=True, tag="servers"):

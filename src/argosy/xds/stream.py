@@ -52,6 +52,7 @@ class Stream:
         # (type, name) that goes out although the client will bring the same version along
         self._repeats: set[tuple[str, str]] = set()
         self._nonce = 0
+        self._unseen = True  # whether a layer may have changed since all types were looked at
         self.resumed = 0
         """Resources that were not sent because the client brought the same version along."""
         self.sent_resources = 0
@@ -61,6 +62,7 @@ class Stream:
     # -- what the views see of it
 
     def changed(self, type_url: str, names: Collection[str]) -> None:
+        self._unseen = True
         subscription = self._subscriptions.get(type_url)
         if subscription is None:
             return
@@ -119,6 +121,7 @@ class Stream:
         }
         old.detach(self, kept=new.views)
         self._layers = new
+        self._unseen = True
         new.attach(self)
         for type_url, subscription in self._subscriptions.items():
             for name, was in before[type_url].items():
@@ -268,19 +271,20 @@ class Stream:
     def next_response(self, now: float) -> Response | None:
         """The next response to send, or None; call it until None after every request and wake-up."""
         self._gate.deadline = None
-        for type_url, subscription in self._subscriptions.items():
-            self._collect(type_url, subscription)
+        if self._unseen:
+            self._unseen = False
+            for type_url, subscription in self._subscriptions.items():
+                self._collect(type_url, subscription)
         for type_url in self._order:
             subscription = self._subscriptions[type_url]
-            if subscription.flight is None and (response := self._respond(type_url, subscription, now)):
+            if not subscription.owed and not subscription.greet:
+                subscription.held_since = None
+            elif subscription.flight is None and (response := self._respond(type_url, subscription, now)):
                 return response
         return None
 
     def _respond(self, type_url: str, subscription: Subscription, now: float) -> Response | None:
         if subscription.greet and not self._layers.knows(type_url):
-            return None
-        if not subscription.owed and not subscription.greet:
-            subscription.held_since = None
             return None
         names: Collection[str] = subscription.owed
         while subscription.trials:

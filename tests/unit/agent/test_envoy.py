@@ -15,6 +15,7 @@ from argosy.agent.envoy import Envoy
 from argosy.agent.processes import ProcessId
 from argosy.agent.workload import Folder
 from argosy.runtime.errors import Failure
+from argosy.xds.start import ProxyStart
 
 
 class Fixture:
@@ -32,7 +33,7 @@ class Fixture:
             "w",
             self.folder,
             tmp_path / "admin.sock",
-            prepare=lambda: None,
+            prepare=ProxyStart,
             changed=self.seen.append,
             restarted=self.on_restart,
         )

@@ -68,6 +68,21 @@ def test_a_counter_gets_istios_name_and_full_labels() -> None:
     }
 
 
+def test_labels_that_somebody_writes_stand_beside_the_standard_ones_and_in_their_place() -> None:
+    plain, seen = (
+        labels(INBOUND),
+        labels(
+            f'{INBOUND},tag_host="a.example",tag_source_app="b",tag_no="",removed="response_code,source_version"'
+        ),
+    )
+    gone = {"response_code", "source_version"}
+    assert seen == {name: value for name, value in plain.items() if name not in gone} | {
+        "host": "a.example",
+        "source_app": "b",
+        "no": "unknown",
+    }
+
+
 def test_the_source_side_names_its_peer_by_the_endpoint() -> None:
     seen = labels(OUTBOUND)
     expected = {

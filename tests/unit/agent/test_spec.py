@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from argosy.agent import spec
-from argosy.agent.bootstrap import bootstrap, node_id
+from argosy.agent.bootstrap import Bootstrap, arguments, bootstrap, envoy_binary, node_id
+from argosy.agent.envoy import write_bootstrap
 from argosy.agent.ports import Ports
 from argosy.agent.processes import ProcessId
 from argosy.agent.protocol import PortRequest, Start, UpstreamRequest
@@ -14,6 +17,7 @@ from argosy.agent.workload import Record
 from argosy.runtime.errors import Failure
 from argosy.xds.node import METADATA_KEY, ProxyNode
 from argosy.xds.registration import Port
+from argosy.xds.start import KeepAlive, MetricsService, ProxyStart, Statsd
 
 START = Start(
     name="reviews-v1",
@@ -128,6 +132,23 @@ def test_what_the_mesh_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("locality", "node"),
+    [
+        ("", None),
+        ("eu", {"region": "eu"}),
+        ("eu/a", {"region": "eu", "zone": "a"}),
+        ("eu/a/r7", {"region": "eu", "zone": "a", "sub_zone": "r7"}),
+    ],
+)
+def test_where_it_is_goes_to_the_mesh_and_to_its_node(
+    tmp_path: Path, locality: str, node: dict[str, str] | None
+) -> None:
+    record, _ = allocated(tmp_path, msgspec.structs.replace(START, locality=locality))
+    assert spec.register_of(record).locality == locality
+    assert bootstrap(spec.bootstrap_of(record, "/a", "/x", 1))["node"].get("locality") == node
+
+
+@pytest.mark.parametrize(
     ("labels", "app", "canonical", "revision"),
     [
         ({}, "reviews", "reviews", ""),
@@ -161,6 +182,91 @@ def test_the_bootstrap_says_who_it_is_and_where_its_configuration_comes_from(tmp
     endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
     assert endpoint["address"]["pipe"]["path"] == "/r/xds.sock"
     assert bootstrap(of) == config
+
+
+STARTED = ProxyStart(
+    concurrency=0,
+    environment={
+        "ISTIO_META_OWNER": "me",
+        "ISTIO_METAJSON_TAGS": '{"a": 1}',
+        "ISTIO_METAJSON_ODD": "{",
+        "ISTIO_META_NAME": "forged",
+        "ISTIO_META_ARGOSY": "forged",
+        "ISTIO_META_": "none",
+        "PLAIN": "x",
+    },
+    drain_seconds=7,
+    service_cluster="called",
+    mesh_id="one",
+    runtime={"a": "true", "b": "false", "c": "7", "re2.max_program_size.error_level": ""},
+    stats_prefixes=("server.", "cluster.outbound"),
+    stats_suffixes=("upstream_cx_total",),
+    stats_regexes=("a.*b",),
+    statsd=Statsd(address="127.0.0.1", port=9125),
+    metrics_service=MetricsService(host="m.example", port=15000, keepalive=KeepAlive(time=60)),
+    log_flush_ms=500,
+    log_flush_kb=8,
+    max_connections=9,
+)
+
+
+def started_as(tmp_path: Path, start: ProxyStart) -> Bootstrap:
+    record, _ = allocated(tmp_path)
+    return spec.bootstrap_of(msgspec.structs.replace(record, start=start), "/a", "/x", 1000)
+
+
+def test_the_bootstrap_is_as_the_mesh_says(tmp_path: Path) -> None:
+    config = bootstrap(started_as(tmp_path, STARTED))
+    node = config["node"]
+    assert node["cluster"] == "called"
+    said = {key: node["metadata"][key] for key in ("OWNER", "TAGS", "ODD", "NAME", "MESH_ID")}
+    assert said == {"OWNER": "me", "TAGS": {"a": 1}, "ODD": "{", "NAME": "reviews-v1", "MESH_ID": "one"}
+    assert node["metadata"][METADATA_KEY] != "forged", (
+        "what the agent says itself is not to be said by others"
+    )
+    assert "PLAIN" not in node["metadata"]
+    patterns = config["stats_config"]["stats_matcher"]["inclusion_list"]["patterns"]
+    assert patterns.count({"prefix": "server."}) == 1
+    assert patterns[-3:-1] == [{"prefix": "cluster.outbound"}, {"suffix": "upstream_cx_total"}]
+    assert patterns[-1] == {"safe_regex": {"regex": "a.*b"}}
+    assert config["layered_runtime"]["layers"][0]["static_layer"] == {"a": True, "b": False, "c": "7"}
+    (monitor,) = config["overload_manager"]["resource_monitors"]
+    assert monitor["typed_config"]["max_active_downstream_connections"] == 9
+    statsd, metrics = config["stats_sinks"]
+    assert statsd["typed_config"]["address"]["socket_address"]["port_value"] == 9125
+    cluster = config["static_resources"]["clusters"][1]
+    assert metrics["typed_config"]["grpc_service"]["envoy_grpc"]["cluster_name"] == cluster["name"]
+    assert cluster["upstream_connection_options"] == {"tcp_keepalive": {"keepalive_time": 60}}
+
+
+def test_the_command_line_is_as_the_mesh_says() -> None:
+    words = arguments(Path("envoy"), Path("b.json"), STARTED)
+    value = {name: words[words.index(name) + 1] for name in words if name.startswith("--")}
+    assert value["--concurrency"] == str(os.cpu_count())
+    assert value["--drain-time-s"] == "7"
+    assert (value["--file-flush-interval-msec"], value["--file-flush-min-size-kb"]) == ("500", "8")
+    plain = arguments(Path("envoy"), Path("b.json"))
+    assert plain[plain.index("--concurrency") + 1] == "1"
+    assert "--file-flush-interval-msec" not in plain
+
+
+@pytest.mark.parametrize("start", [ProxyStart(), STARTED], ids=["as-it-is", "with-everything"])
+def test_envoy_accepts_the_bootstrap(tmp_path: Path, start: ProxyStart) -> None:
+    file = tmp_path / "bootstrap.json"
+    write_bootstrap(file, bootstrap(started_as(tmp_path, start)))
+    command = [*arguments(envoy_binary(), file, start), "--mode", "validate"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_labels_of_a_group_are_its_own(tmp_path: Path) -> None:
+    record, _ = allocated(tmp_path)
+    member = msgspec.structs.replace(record, labels={"app": "r", "version": "v3"}, locality="eu/a")
+    assert spec.app_and_version(member) == ("r", "v3")
+    assert bootstrap(spec.bootstrap_of(member, "/a", "/x", 1))["node"]["metadata"]["LABELS"] == member.labels
+    assert bootstrap(spec.bootstrap_of(member, "/a", "/x", 1))["node"]["locality"]["zone"] == "a"
+    assert spec.own(member).canonical_service == "r"
+    assert spec.register_of(member).labels == {"version": "v1"}, "what the group gives is not said as its own"
 
 
 def test_sockets_have_short_paths() -> None:

@@ -62,6 +62,11 @@ def test_where_a_request_goes_with_file_and_line(file: Path) -> None:
     assert "10.0.0.1:9080, healthy" in done.output
 
 
+def test_the_destination_may_be_the_argument_as_in_curl(file: Path) -> None:
+    said = explain(file, "--from", "shop/reviews-v1", "--to", "http://reviews:9080/api")
+    assert explain(file, "--from", "shop/reviews-v1", "http://reviews:9080/api").stdout == said.stdout != ""
+
+
 @pytest.mark.parametrize("name", ["reviews", "reviews-v1", "reviews.shop"])
 def test_a_sender_is_a_workload_or_any_of_a_service(file: Path, name: str) -> None:
     done = explain(file, "--from", name, "-n", "shop", "--to", "reviews:9080")
@@ -129,6 +134,8 @@ spec: {selector: {matchLabels: {app: %s}}}
         ("--from", "a", "--gateway", "a=b"),
         ("--from", "nobody", "--to", "http://a/"),
         ("--from", "shop/reviews", "--to", "ftp://a/"),
+        ("--from", "shop/reviews", "ftp://a/"),
+        ("--from", "shop/reviews", "http://a/", "--to", "http://b/"),
         ("--from", "shop/reviews", "--to", "http://a/", "-H", "none"),
         ("--from", "shop/reviews", "--to", "http://a/", "--jwt", "none"),
         ("--from", "shop/reviews", "--to", "http://a/", "--interception", "none"),

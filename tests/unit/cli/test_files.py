@@ -95,7 +95,7 @@ def test_standard_input_is_a_file_too() -> None:
 
 
 def test_mesh_settings_in_a_file_of_their_own_are_judged_and_told(tmp_path: Path) -> None:
-    settings = "connectTimeout: 1s\nenableTracing: true\ndefaultConfig: {concurrency: 2}\nsomethingNew: 1\n"
+    settings = "connectTimeout: 1s\nenableTracing: true\ndefaultConfig: {configPath: /a}\nsomethingNew: 1\n"
     networks = "networks: {a: {gateways: [{address: 1.1.1.1, port: 15443}]}}"
     folder = written(tmp_path, a=settings, b=networks, c="connectTimeout: 0s")
     code, said = called("validate", "-f", str(folder), "-o", "json")
@@ -107,7 +107,7 @@ def test_mesh_settings_in_a_file_of_their_own_are_judged_and_told(tmp_path: Path
         ("MeshConfig", False),
     ]
     told = [warning["field"] for warning in entries[0]["warnings"]]
-    assert sorted(told) == ["defaultConfig.concurrency", "enableTracing", "somethingNew"]
+    assert sorted(told) == ["defaultConfig.configPath", "somethingNew"]
 
 
 def test_text_that_is_no_yaml_is_an_invalid_entry_and_the_others_are_still_judged(tmp_path: Path) -> None:
@@ -118,16 +118,16 @@ def test_text_that_is_no_yaml_is_an_invalid_entry_and_the_others_are_still_judge
 
 
 def test_what_is_not_in_force_is_a_warning_of_a_valid_object(tmp_path: Path) -> None:
-    tunnel = "{tunnel: {targetHost: a.example, targetPort: 1}}"
-    rule = GOOD.replace("VirtualService", "DestinationRule").partition("spec:")[0]
-    folder = written(tmp_path, a=f"{rule}spec: {{host: reviews, trafficPolicy: {tunnel}}}\n", b=GOOD)
+    server = "{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*'], defaultEndpoint: '127.0.0.1:80'}"
+    gateway = GOOD.replace("VirtualService", "Gateway").partition("spec:")[0]
+    folder = written(tmp_path, a=f"{gateway}spec: {{servers: [{server}]}}\n", b=GOOD)
     code, said = called("validate", "-f", str(folder), "-o", "json")
-    rule_entry, good = json.loads(said)
-    assert (code, rule_entry["valid"], good["warnings"]) == (0, True, [])
-    assert rule_entry["warnings"] == [
+    gateway_entry, good = json.loads(said)
+    assert (code, gateway_entry["valid"], good["warnings"]) == (0, True, [])
+    assert gateway_entry["warnings"] == [
         {
-            "field": "spec.trafficPolicy.tunnel",
-            "message": "is not in force: connections go straight to the destination",
+            "field": "spec.servers[0].defaultEndpoint",
+            "message": "127.0.0.1:80: has no effect, as in Istio; remove it",
         }
     ]
 

@@ -64,6 +64,17 @@ def test_labels_that_are_none(text: str) -> None:
         run_spec.labels([text])
 
 
+@pytest.mark.parametrize("text", ["", "eu-west", "eu-west/a", "eu-west/a/rack-7"])
+def test_localities(text: str) -> None:
+    assert run_spec.locality(text) == text
+
+
+@pytest.mark.parametrize("text", ["/", "eu-west/", "/a", "a/b/c/d", "eu-west/*", "eu west"])
+def test_localities_that_are_none(text: str) -> None:
+    with pytest.raises(Failure, match="not a locality"):
+        run_spec.locality(text)
+
+
 @pytest.mark.parametrize(
     ("service", "version", "name"),
     [("reviews", "v1", "reviews-v1"), ("reviews", "", "reviews"), ("web", "1.2.3_rc", "web-1-2-3-rc")],

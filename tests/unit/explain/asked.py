@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
+from msgspec.structs import replace
 
 from argosy.explain.evaluate import Evaluator, Sender, gateway, sidecar
 from argosy.explain.outcome import Forwarded, Outcome
@@ -89,9 +90,9 @@ def asked(
     return evaluator.outcome(request if known else evaluator.as_spoken(request))
 
 
-def asked_at_gateway(made: Snapshot, destination: str) -> Outcome:
+def asked_at_gateway(made: Snapshot, destination: str, source: str = "") -> Outcome:
     sender = gateway(made, "shop", (("istio", "ingressgateway"),))
-    return Evaluator(made, sender).outcome(to(destination)[0])
+    return Evaluator(made, sender).outcome(replace(to(destination)[0], source=source))
 
 
 def clusters(outcome: Outcome) -> list[str]:

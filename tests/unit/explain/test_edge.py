@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from argosy.explain.evaluate import gateway
 from argosy.explain.outcome import Forwarded, Redirected, Unrouted
-from tests.unit.explain.asked import SHOP, asked_at_gateway, clusters, reasons, shop, virtual_service
+from argosy.model import ir
+from argosy.translate import resource
+from argosy.translate.compiler import Compiler
+from tests.unit.explain.asked import (
+    SHOP,
+    asked_at_gateway,
+    clusters,
+    reasons,
+    service,
+    shop,
+    virtual_service,
+)
+from tests.unit.translate.mesh import decoded
 
 GATEWAY = """
 apiVersion: networking.istio.io/v1
@@ -158,3 +171,49 @@ spec:
     assert clusters(found) == [f"outbound|9080||reviews.{SHOP}"]
     for step in (found.steps[0], found.steps[-1]):
         assert [(one.kind, one.namespace, one.name) for one in step.origins] == [("Ingress", "shop", "web")]
+
+
+def test_connections_go_by_where_the_client_is() -> None:
+    routes = """gateways: [front]
+  tcp:
+  - {match: [{sourceSubnet: 192.168.0.0/16}], route: [{destination: {host: cache, port: {number: 6379}}}]}"""
+    made = shop(
+        (GATEWAY % ("'*'", "")).replace("name: http, protocol: HTTP", "name: tcp, protocol: TCP"),
+        virtual_service("[]", more=routes),
+    )
+    found = asked_at_gateway(made, "tcp://any:80", source="192.168.1.1")
+    assert clusters(found) == [f"outbound|6379||cache.{SHOP}"]
+    assert found.steps[-1].origins[0].field == "spec.tcp[0]"
+    for source in ("10.0.0.1", ""):
+        refused = asked_at_gateway(made, "tcp://any:80", source=source)
+        assert isinstance(refused.verdict, Unrouted)
+        assert reasons(refused) == ["it is for clients in 192.168.0.0/16"]
+
+
+def test_names_under_a_wildcard_are_looked_up_and_no_others() -> None:
+    """Else whoever reaches the gateway could have anything looked up from where it stands."""
+    to = "{destination: {host: '*.wild.example', port: {number: 80}}}"
+    route = f"[{{match: [{{uri: {{prefix: /w}}}}], REWRITE route: [{to}]}}]"
+    for rewrite, host, expected in (
+        ("", "'*.wild.example'", True),
+        ("", "a.wild.example", True),
+        ("", "b.example.com", False),
+        ("", "'*'", False),
+        ("rewrite: {authority: c.wild.example},", "b.example.com", True),
+        ("rewrite: {authority: d.example.com},", "a.wild.example", False),
+        ("headers: {request: {set: {Host: '%REQ(x-to)%'}}},", "a.wild.example", False),
+    ):
+        http = route.replace("REWRITE", rewrite)
+        made = shop(GATEWAY % ("'*'", ""), virtual_service(http, hosts=f"[{host}]", more="gateways: [front]"))
+        wild = {"hostname": "*.wild.example", "resolution": ir.Resolution.DYNAMIC_DNS, "kubernetes": False}
+        made.put_service(service("wild", (80, ir.Protocol.HTTP), external=True, **wild))
+        asked_for = host.strip("'").replace("*", "x.wild.example" if host == "'*'" else "x")
+        found = asked_at_gateway(made, f"http://{asked_for}/w")
+        if expected:
+            assert clusters(found) == ["outbound|80||*.wild.example"]
+            assert found.arrives
+        else:
+            assert isinstance(found.verdict, Unrouted), (rewrite, host)
+        scope = gateway(made, "shop", (("istio", "ingressgateway"),)).scope
+        routes = decoded(Compiler(made).shared(scope).resources[resource.ROUTE]["http.80"])
+        assert bool(routes["virtual_hosts"][0].get("routes")) == expected, (rewrite, host)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from argosy.explain import render
 from argosy.explain.outcome import Answered, Forwarded, Redirected, Undecided, Unrouted
+from argosy.model import ir
+from argosy.model.ir import Protocol
 from argosy.model.scope import Interception
-from tests.unit.explain.asked import SHOP, asked, clusters, endpoint, reasons, shop, virtual_service
+from tests.unit.explain.asked import SHOP, asked, clusters, endpoint, reasons, service, shop, virtual_service
+from tests.unit.model.written import mesh_config
 
 ITSELF = f"outbound|9080||reviews.{SHOP}"
 REVIEWS = "http://reviews:9080/"
@@ -170,6 +174,36 @@ def test_an_authority_that_is_rewritten_is_told_to_the_destination() -> None:
     assert isinstance(found.verdict, Forwarded)
     target = found.verdict.targets[0]
     assert (target.authority, target.headers) == ("new.test", (("x-forwarded-host", "reviews:9080"),))
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked_for", "told"),
+    [
+        ("rewrite: {authority: new.test}, route: [{destination: {host: reviews}}]", "true", True),
+        ("rewrite: {authority: new.test}, route: [{destination: {host: reviews}}]", "false", False),
+        (
+            "headers: {request: {set: {Host: new.test}}}, route: [{destination: {host: reviews}}]",
+            "true",
+            True,
+        ),
+        (
+            "headers: {request: {set: {Host: new.test}}}, route: [{destination: {host: reviews}}]",
+            "null",
+            False,
+        ),
+        ("route: [{destination: {host: reviews}}]", "true", False),
+    ],
+)
+def test_the_mesh_says_whether_a_host_that_is_rewritten_is_told(
+    rule: str, asked_for: str, told: bool
+) -> None:
+    made = shop(virtual_service(f"[{{{rule}}}]"))
+    made.put_config(
+        mesh_config(f"defaultConfig: {{proxyHeaders: {{xForwardedHost: {{enabled: {asked_for}}}}}}}")
+    )
+    found = asked(made, REVIEWS)
+    assert isinstance(found.verdict, Forwarded)
+    assert (("x-forwarded-host", "reviews:9080") in found.verdict.targets[0].headers) is told
 
 
 def test_a_destination_among_several_sets_its_host_before_the_route_rewrites_it() -> None:
@@ -414,4 +448,72 @@ def test_the_host_of_a_service_that_is_not_seen_is_that_of_its_virtual_service()
     narrow = SIDECAR % ("./only.test", "")
     assert asked(shop(narrow, rule), f"http://reviews.{SHOP}/").verdict == Redirected(
         301, "http://else.test/"
+    )
+
+
+NETWORKS = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  meshNetworks: "networks: {there: {gateways: [{address: 10.9.0.1, port: 15443}, {address: 10.9.0.2, port: 15443}]}}"
+"""
+
+
+def test_an_endpoint_of_another_network_is_behind_its_gateways() -> None:
+    made = shop(NETWORKS)
+    made.put_workload(ir.Workload(name="web-1", namespace="shop", network="here"))
+    made.put_endpoints(
+        f"reviews.{SHOP}",
+        (
+            endpoint("v1", network="there"),
+            endpoint("v2", network="there", mtls=False),
+            endpoint("v3", network="here"),
+        ),
+    )
+    outcome = asked(made, "http://reviews:9080/")
+    assert isinstance(outcome.verdict, Forwarded)
+    behind, lost, near = outcome.verdict.targets[0].cluster.endpoints
+    assert behind.through == lost.through == ("10.9.0.1:15443", "10.9.0.2:15443")
+    assert (behind.refused, near.through, near.refused) == ("", (), "")
+    assert "only mutual TLS" in lost.refused
+    said = "\n".join(render.lines(outcome))
+    assert "through 10.9.0.1:15443 or 10.9.0.2:15443, the gateway of its network" in said
+
+
+def test_connections_go_by_the_address_that_they_are_for() -> None:
+    """Of a tunnel the one that it names; of a name the first of its service."""
+    routes = """tcp:
+  - {match: [{destinationSubnets: [10.2.0.0/16]}], route: [{destination: {host: reviews, port: {number: 9080}}}]}"""
+    made = shop(virtual_service("[]", hosts="[cache]", more=routes))
+    made.put_service(service("cache", (6379, Protocol.TCP), addresses=("10.1.0.3", "10.2.0.3")))
+    for host, to in (("cache", "cache"), ("10.1.0.3", "cache"), ("10.2.0.3", "reviews")):
+        port = 6379 if to == "cache" else 9080
+        for interception in Interception:
+            found = asked(made, f"tcp://{host}:6379", interception=interception)
+            assert clusters(found) == [f"outbound|{port}||{to}.{SHOP}"], (host, interception)
+
+
+def test_a_connection_through_a_proxy_says_so() -> None:
+    rule = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: t}
+spec: {host: cache, trafficPolicy: {tunnel: {targetHost: a.example, targetPort: 443}}}
+"""
+    verdict = asked(shop(rule), "tcp://cache:6379").verdict
+    assert isinstance(verdict, Forwarded)
+    assert verdict.targets[0].notes == ("it is a proxy, and asked for a.example:443 by CONNECT",)
+
+
+def test_endpoints_of_other_hosts_take_nothing_of_a_node_local_service() -> None:
+    made = shop()
+    made.put_service(service("reviews", (9080, Protocol.HTTP), node_local=True))
+    made.put_workload(ir.Workload(name="web-1", namespace="shop", address="10.0.0.1"))
+    verdict = asked(made, REVIEWS).verdict
+    assert isinstance(verdict, Forwarded)
+    near, far = verdict.targets[0].cluster.endpoints
+    assert (near.refused, far.refused) == (
+        "",
+        "it is on another host, and the Service's internalTrafficPolicy is Local",
     )

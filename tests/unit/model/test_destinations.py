@@ -308,3 +308,15 @@ subsets:
         for port in (80, 90):
             chosen = found.policy(subset_name, port)
             assert (chosen.proxy_protocol, chosen.retry_budget) == (version, ir.RetryBudget(percent=10))
+
+
+def test_a_tunnel_is_of_the_whole_or_of_one_subset() -> None:
+    """It is no part of what a subset inherits."""
+    own = {"tunnel": {"protocol": "POST", "targetHost": "2001:db8::1", "targetPort": 443}}
+    whole = {"tunnel": {"targetHost": "a.example", "targetPort": 80}}
+    rule = dr("a", "reviews", subsets=[subset("v1", **own), subset("v2")], trafficPolicy=whole)
+    found = policy(snapshot(service("reviews", 80), rule))
+    assert found is not None
+    assert found.tunnel_of("") == ir.Tunnel("a.example:80")
+    assert found.tunnel_of("v1") == ir.Tunnel("[2001:db8::1]:443", post=True)
+    assert found.tunnel_of("v2") is found.tunnel_of("nobody") is None

@@ -308,10 +308,11 @@ def test_tcp_routes_of_a_gateway_by_port_and_name() -> None:
     ]
     made = snapshot(on("80 TCP a.com", "81 TCP a.com", "82 TCP b.com"), vs("v", ["a.com"], "edge", tcp=tcp))
     edge = scope(made, "infra", ProxyType.ROUTER)
-    assert [Reader(made).gateway_tcp(edge, server) for server in servers(made, edge)] == [
-        (ir.WeightedDestination(ir.Destination("rest.com", 9)),),
-        (ir.WeightedDestination(ir.Destination("ported.com", 81)),),
-        None,
+    found = [Reader(made).gateway_tcp(edge, server) for server in servers(made, edge)]
+    assert [[one.destinations for one in routes] for routes in found] == [
+        [(ir.WeightedDestination(ir.Destination("rest.com", 9)),)],
+        [(ir.WeightedDestination(ir.Destination("ported.com", 81)),)],
+        [],
     ]
 
 

@@ -67,7 +67,7 @@ from tests.unit.model.written import REVIEWS, mesh_config, obj, scope, service, 
         ("defaultServiceExportTo: []", {}),
         ("defaultVirtualServiceExportTo: [a]", {"virtual_service_export": ("a",)}),
         ("defaultDestinationRuleExportTo: [a, b]", {"destination_rule_export": ("a", "b")}),
-        ("defaultConfig: {concurrency: 1}", {}),
+        ("defaultConfig: {concurrency: 1}", {"default_config": '{"concurrency":1}'}),
         (
             "defaultConfig: {gatewayTopology: {numTrustedProxies: 2, proxyProtocol: {}, "
             "forwardClientCertDetails: FORWARD_ONLY}}",

@@ -36,8 +36,8 @@ def test_each_route_has_its_origin(seed: int) -> None:
             (host, len(origins)) for host, origins in reader.gateway_origins(router, server)
         ]
         assert len(reader.gateway_tls(router, server)) == len(reader.gateway_tls_origins(router, server))
-        origin = reader.gateway_tcp_origin(router, server)
-        assert (origin is None) is (reader.gateway_tcp(router, server) is None)
+        origins = reader.gateway_tcp_origins(router, server)
+        assert len(origins) >= len(reader.gateway_tcp(router, server))
 
 
 @pytest.mark.parametrize("seed", range(40))

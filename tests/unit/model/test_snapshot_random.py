@@ -344,6 +344,7 @@ def answers(made: Snapshot, seen: list[Scope]) -> Answers:
         ask("aliases", host)
     for scope in dict.fromkeys(seen):
         ask("outbound", scope)
+        ask("looks_up")
         for host in Reader(made).virtual_hosts():
             ask("stands_alone", scope, host)
         ask("envoy_filters", scope)

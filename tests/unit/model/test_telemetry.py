@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import yaml
 
+from argosy.model import lower_providers
 from argosy.model.facts import Fact, FactKind
-from argosy.model.providers import FileLog, ServiceLog
+from argosy.model.metrics import METRICS, expression
+from argosy.model.providers import Collector, Detector, FileLog, Sampler, ServiceLog, Tracer, TracerKind
 from argosy.model.reader import Reader
 from argosy.model.scope import ProxyType, Scope
 from argosy.model.snapshot import Snapshot
-from argosy.model.telemetry import METRICS, Side
+from argosy.model.telemetry import Side
 from tests.unit.model.written import mesh_config, obj, scope, snapshot
 
 PROVIDERS = """
@@ -167,7 +169,159 @@ def test_tracing_of_a_client(telemetry: tuple[str, ...], settings: str, traced: 
 )
 def test_metrics_that_are_not_reported(overrides: list[Any], silent: tuple[str, ...]) -> None:
     made = mesh(f"{NAMESPACE} " + yaml.safe_dump({"metrics": [{"overrides": overrides}]}))
-    assert Reader(made).telemetry(scope(made, "default"), Side.CLIENT).silent == tuple(sorted(silent))
+    assert Reader(made).telemetry(scope(made, "default"), Side.CLIENT).metrics.silent == tuple(sorted(silent))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "metric", "tags"),
+    [
+        (
+            [{"overrides": [{"tagOverrides": {"a": {"value": "request.host"}}}]}],
+            "REQUEST_SIZE",
+            (("a", "request.host"),),
+        ),
+        (
+            [
+                {
+                    "overrides": [
+                        {"match": {"metric": "REQUEST_COUNT"}, "tagOverrides": {"a": {"value": "x.y"}}}
+                    ]
+                }
+            ],
+            "REQUEST_SIZE",
+            (),
+        ),
+        (
+            [
+                {
+                    "overrides": [
+                        {"tagOverrides": {"a": {"value": "x.y"}, "b": {"operation": "REMOVE"}}},
+                        {
+                            "match": {"customMetric": "requests_total"},
+                            "tagOverrides": {"a": {"operation": "REMOVE"}},
+                        },
+                    ]
+                }
+            ],
+            "REQUEST_COUNT",
+            (("a", ""), ("b", "")),
+        ),
+        (
+            [{"overrides": [{"match": {"mode": "SERVER"}, "tagOverrides": {"a": {"value": "x.y"}}}]}],
+            "REQUEST_COUNT",
+            (),
+        ),
+        (
+            [{"providers": [{"name": "other"}], "overrides": [{"tagOverrides": {"a": {"value": "x.y"}}}]}],
+            "REQUEST_COUNT",
+            (),
+        ),
+        (  # What Envoy could not make is left out, with the rest in force.
+            [
+                {
+                    "overrides": [
+                        {"tagOverrides": {"a": {"value": "x.split('/')"}, "b": {"value": "string(x.y)"}}}
+                    ]
+                }
+            ],
+            "REQUEST_COUNT",
+            (("b", "x.y"),),
+        ),
+    ],
+)
+def test_tags_of_metrics(metrics: list[Any], metric: str, tags: tuple[tuple[str, str], ...]) -> None:
+    made = mesh(f"{NAMESPACE} " + yaml.safe_dump({"metrics": metrics}, width=1000))
+    assert Reader(made).telemetry(scope(made, "default"), Side.CLIENT).metrics.tags_of(metric) == tags
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("node.metadata['MESH_ID']", "xds.node.metadata['MESH_ID']"),
+        ("xds.node.id + 'node.id'", "xds.node.id + 'node.id'"),
+        ("size(request.path)%2 == 0 ?\n 'a' : 'b'", "size(request.path) %2 == 0 ?  'a' : 'b'"),
+    ],
+)
+def test_expressions_as_envoys_formatter_takes_them(text: str, made: str) -> None:
+    assert expression(text) == made
+
+
+@pytest.mark.parametrize(
+    ("settings", "telemetry", "traced"),
+    [
+        ("defaultConfig: {tracing: {zipkin: {address: 'z.ops:9411'}}}", "", ("z.ops", 9411, True)),
+        (
+            "enableTracing: true\ndefaultConfig: {tracing: {datadog: {address: 'd:8126'}, enableIstioTags: false}}",
+            "",
+            ("d", 8126, False),
+        ),
+        ("enableTracing: false\ndefaultConfig: {tracing: {zipkin: {address: 'z:9411'}}}", "", None),
+        ("defaultConfig: {tracing: {sampling: 5}}", "", None),
+        (
+            "defaultConfig: {tracing: {zipkin: {address: 'z:9411'}}}",
+            "{tracing: [{providers: [{name: zipkin}], enableIstioTags: false}]}",
+            ("zipkin.example", 9411, False),
+        ),
+        (
+            "defaultConfig: {tracing: {zipkin: {address: 'z:9411'}}}",
+            "{tracing: [{disableSpanReporting: true}]}",
+            None,
+        ),
+    ],
+)
+def test_the_collector_of_the_default_configuration(settings: str, telemetry: str, traced: Any) -> None:
+    made = mesh(*((f"{NAMESPACE} {telemetry}",) if telemetry else ()), settings=settings)
+    found = Reader(made).telemetry(scope(made, "default"), Side.CLIENT).tracing
+    assert (found and (found.to.to.host, found.to.to.port, found.own_tags)) == traced
+
+
+def test_tags_of_the_default_configuration_hold_until_a_telemetry_has_its_own() -> None:
+    settings = "defaultProviders: {tracing: [zipkin]}\n"
+    settings += "defaultConfig: {tracing: {customTags: {a: {literal: {value: b}}}}}"
+
+    def tags(*telemetry: str) -> list[str]:
+        made = mesh(*telemetry, settings=settings)
+        found = Reader(made).telemetry(scope(made, "default"), Side.CLIENT).tracing
+        assert found is not None
+        return [one.name for one in found.tags]
+
+    assert tags() == ["a"]
+    assert tags(f"{NAMESPACE} {{tracing: [{{customTags: {{c: {{literal: {{value: d}}}}}}}}]}}") == ["c"]
+
+
+def test_providers_read_all_that_they_say() -> None:
+    written = """
+    - {name: kin, zipkin: {service: z, port: 1, traceContextOption: USE_B3_WITH_W3C_PROPAGATION, timeout: 2s,
+        headers: [{name: a, envName: TOKEN}, {name: b, value: c}, {name: d, envName: NOBODY}]}}
+    - {name: walk, skywalking: {service: w, port: 2, accessToken: t}}
+    - {name: otel, opentelemetry: {service: o, port: 3, http: {path: /v1, timeout: 4s, headers: [{name: a, value: b}]},
+        resourceDetectors: {environment: {}}, dynatraceSampler: {tenant: t, clusterId: 5, rootSpansPerMinute: 6}}}
+    - {name: own, opentelemetry: {service: o, port: 3, grpc: {initialMetadata: [{name: a, envName: TOKEN}]},
+        dynatraceSampler: {tenant: t, clusterId: 5, httpService: {service: ns/dt, port: 443, http: {path: /s}}}}}
+    - {name: nobody, opentelemetry: {service: o, port: 3, dynatraceSampler: {tenant: t, clusterId: 5}}}
+    """
+    found = dict(lower_providers.lower(yaml.safe_load(written), {"TOKEN": "secret"}))
+    kin, walk, otel, own = found["kin"], found["walk"], found["otel"], found["own"]
+    assert isinstance(kin, Tracer)
+    assert isinstance(walk, Tracer)
+    assert isinstance(otel, Tracer)
+    assert isinstance(own, Tracer)
+    assert (kin.w3c, kin.timeout, kin.headers) == (True, 2000, (("a", "secret"), ("b", "c"), ("d", "")))
+    assert (walk.kind, walk.token) == (TracerKind.SKYWALKING, "t")
+    assert otel.detectors == (Detector.ENVIRONMENT,)
+    assert otel.sampler == Sampler(
+        to=otel.to,
+        path="/api/v2/samplingConfiguration",
+        tenant="t",
+        cluster_id=5,
+        root_spans=6,
+        timeout=4000,
+        headers=(("a", "b"),),
+    )
+    assert own.headers == (("a", "secret"),)
+    assert own.sampler is not None
+    assert (own.sampler.to, own.sampler.path) == (Collector("dt", 443), "/s")
+    assert "nobody" not in found  # its sampler has nobody to ask
 
 
 def test_a_change_tells_those_who_look_at_it() -> None:

@@ -61,6 +61,7 @@ def workload(
     sidecar: list[dict[str, Any]] | str | None = None,
     checked: str = "",
     healthy: str = "",
+    why: str = "",
     meta_labels: dict[str, str] | None = None,
     **spec: Any,
 ) -> Object:
@@ -77,7 +78,9 @@ def workload(
             "kind": "WorkloadEntry",
             "metadata": _meta(name, {"annotations": annotations, "labels": meta_labels or {}}),
             "spec": spec,
-            "status": {"conditions": [{"type": "Healthy", "status": healthy}] if healthy else []},
+            "status": {
+                "conditions": [{"type": "Healthy", "status": healthy, "reason": why}] if healthy else []
+            },
         }
     )
 

@@ -118,3 +118,18 @@ def test_a_service_that_comes_back_has_them_again() -> None:
     assert told.reached() == []
     told.take(told.registry.upsert(BARE))
     assert told.reached() == ["10.0.0.1:8080/http"]
+
+
+def test_a_service_may_publish_those_that_are_not_ready() -> None:
+    published = service("reviews", selector={}, publishNotReadyAddresses=True)
+    for one in (
+        slice_of("10.0.0.1", conditions={"ready": False}),
+        endpoints(notReadyAddresses=[{"ip": "10.0.0.1"}]),
+    ):
+        assert [endpoint.healthy for endpoint in Told(published, one).endpoints[REVIEWS]] == [True]
+
+
+def test_the_host_that_an_endpoint_is_on_is_a_label() -> None:
+    assert [one.labels for one in Told(BARE, slice_of("10.0.0.1", nodeName="n")).endpoints[REVIEWS]] == [
+        (("kubernetes.io/hostname", "n"),)
+    ]

@@ -307,6 +307,20 @@ def test_the_same_object_again_tells_nothing() -> None:
     assert not NOTHING
 
 
+@pytest.mark.parametrize(
+    ("healthy", "why", "expected"),
+    [("True", "Announced", True), ("", "", True), ("False", "NotReady", True), ("False", "Withdrawn", False)],
+)
+def test_a_service_may_publish_who_is_not_ready_but_never_who_leaves(
+    healthy: str, why: str, expected: bool
+) -> None:
+    one = workload("w", checked="true", healthy=healthy, why=why)
+    published = Told(service("reviews", publishNotReadyAddresses=True), one)
+    assert [endpoint.healthy for endpoint in published.endpoints[REVIEWS]] == [expected]
+    told = Told(service("reviews"), one)
+    assert [endpoint.healthy for endpoint in told.endpoints[REVIEWS]] == [healthy == "True"]
+
+
 def test_a_change_of_health_tells_only_the_endpoints() -> None:
     registry = Told(service("reviews"), workload("w", checked="true")).registry
     update = registry.upsert(workload("w", checked="true", healthy="True"))

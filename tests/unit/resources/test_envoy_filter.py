@@ -49,7 +49,15 @@ VALID: list[Json] = [
     patch("NETWORK_FILTER", within("envoy.filters.network.tcp_proxy")),
     patch("HTTP_ROUTE", {"routeConfiguration": {"vhost": {"name": "a:80", "route": {"action": "ROUTE"}}}}),
     patch("CLUSTER", {"context": "GATEWAY", "cluster": {"service": "a.com"}}),
-    patch("BOOTSTRAP", {"proxy": {"proxyVersion": r"^1\.2.*", "metadata": {"a": "b"}}}),
+    {
+        "configPatches": [
+            {
+                "applyTo": "BOOTSTRAP",
+                "match": {"proxy": {"proxyVersion": r"^1\.2.*", "metadata": {"a": "b"}}},
+                "patch": {"operation": "MERGE", "value": {"stats_flush_interval": "1s"}},
+            }
+        ]
+    },
     patch("HTTP_FILTER", waypoint(filter={"name": MANAGER, "subFilter": {"name": "a"}})),
     patch("CLUSTER", waypoint(portNumber=80)),
     patch("HTTP_ROUTE", waypoint(route={"name": "a"})),

@@ -55,8 +55,12 @@ async def test_from_a_proof_of_identity_to_a_steered_proxy(plane: ControlPlane) 
     await until(lambda: envoy.has(ROUTE, "http_proxy"), "the client has its first configuration")
     attendance = Attendance(plane.info.xds, reviews)
     registered = await attendance.ask(register("reviews-v1", "reviews"))
+    assert isinstance(registered, Registered)
     assert registered == Registered(
-        entry="default/reviews-v1", created_service="default/reviews", xds_addresses=(plane.info.xds,)
+        entry="default/reviews-v1",
+        created_service="default/reviews",
+        xds_addresses=(plane.info.xds,),
+        labels=registered.labels,
     )
     await until(lambda: envoy.has(ENDPOINT, REVIEWS), "the client knows the service")
     announced = await attendance.ask(Announce())
@@ -108,11 +112,11 @@ async def test_from_a_proof_of_identity_to_a_steered_proxy(plane: ControlPlane) 
             assert (await web.post(DESTINATION_RULES, json=kind | {"spec": subset})).status_code == 201
             fits = await web.put(f"{VIRTUAL_SERVICES}/reviews", json=virtual_service("7s", version))
             assert (fits.status_code, fits.headers.get("warning")) == (200, None)
-        rule = {"host": "reviews", "trafficPolicy": {"tunnel": {"targetHost": "a.example", "targetPort": 1}}}
+        rule = {"host": "reviews", "trafficPolicy": {"tls": {"mode": "SIMPLE", "credentialName": "c"}}}
         kind = {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"name": "r"}}
         limited = await web.post(DESTINATION_RULES, json=kind | {"spec": rule})
         assert limited.status_code == 201, limited.text
-        assert "spec.trafficPolicy.tunnel: is not in force" in limited.headers["warning"]
+        assert "spec.trafficPolicy.tls.credentialName: c: is given to gateways" in limited.headers["warning"]
         assert (await web.get(f"{OPERATIONS}/delivery", params={"object": "Nonsense/a/b"})).status_code == 400
         assert (await web.get(f"{OPERATIONS}/proxies", headers={"authorization": ""})).status_code == 401
 

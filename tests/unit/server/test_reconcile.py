@@ -185,26 +185,26 @@ def test_what_is_not_in_force_is_logged_once_for_what_a_person_wrote(
 ) -> None:
     lines = Lines()
     monkeypatch.setattr("argosy.server.reconcile.log", lines)
-    key = Key("networking.istio.io/serviceentries", "default", "db")
+    key = Key("networking.istio.io/gateways", "default", "edge")
+    server = {
+        "hosts": ["*"],
+        "port": {"number": 80, "name": "http", "protocol": "HTTP"},
+        "defaultEndpoint": "127.0.0.1:80",
+    }
     body = entries.new_object(
         {
             "apiVersion": "networking.istio.io/v1",
-            "kind": "ServiceEntry",
-            "metadata": {"name": "db", "namespace": "default"},
-            "spec": {
-                "hosts": ["db.example"],
-                "ports": [{"number": 1, "name": "tcp", "protocol": "TCP"}],
-                "resolution": "STATIC",
-                "endpoints": [{"address": "1.1.1.1", "network": "far"}],
-            },
+            "kind": "Gateway",
+            "metadata": {"name": "edge", "namespace": "default"},
+            "spec": {"servers": [server]},
         },
         world.now,
     )
     world.put(body, key)
     (line,) = lines.said
-    assert (line["event"], line["object"]) == ("accepted and not in force", "ServiceEntry default/db")
+    assert (line["event"], line["object"]) == ("accepted and not in force", "Gateway default/edge")
     assert line["fields"] == [
-        "spec.endpoints[0].network: far: is not in force: the address is connected to directly, whatever the network"
+        "spec.servers[0].defaultEndpoint: 127.0.0.1:80: has no effect, as in Istio; remove it"
     ]
     world.put(body | {"status": {"conditions": []}}, key)
     assert len(lines.said) == 1, "no person wrote anything new"

@@ -37,6 +37,7 @@ V1 = Identity(
     trust_domain="cluster.local", namespace="default", service_account="reviews", workload="reviews-v1"
 )
 ENTRY = entries.entry_key("default", "reviews-v1")
+LABELS = {"version": "v1", "app": "reviews"}
 SERVICE = Key("/services", "default", "reviews")
 
 
@@ -141,7 +142,7 @@ class Talk:
 async def test_a_workload_joins_and_leaves(mesh: Mesh) -> None:
     talk = Talk(mesh)
     assert await talk.ask(register()) == Registered(
-        entry="default/reviews-v1", created_service="default/reviews"
+        entry="default/reviews-v1", created_service="default/reviews", labels=LABELS
     )
     body = await mesh.body()
     assert not await mesh.healthy()
@@ -174,14 +175,15 @@ async def test_the_service_is_created_once_with_the_proven_identity(mesh: Mesh) 
         "ports": [{"name": "http-9080", "port": 9080, "targetPort": 9080, "protocol": "TCP"}],
     }
     assert service["metadata"]["annotations"] == {"argosy.dev/service-accounts": "reviews"}
-    assert await second.ask(register("reviews-v2")) == Registered(entry="default/reviews-v2")
+    assert await second.ask(register("reviews-v2")) == Registered(entry="default/reviews-v2", labels=LABELS)
     assert await mesh.body(SERVICE) == service
 
 
 @pytest.mark.parametrize("changes", [{"ports": ()}, {"create_service": False}, {"service": ""}])
 async def test_no_service_is_created_where_none_is_wanted(mesh: Mesh, changes: dict[str, Any]) -> None:
     answer = await Talk(mesh).ask(register(**changes))
-    assert answer == Registered(entry="default/reviews-v1")
+    assert isinstance(answer, Registered)
+    assert (answer.entry, answer.created_service) == ("default/reviews-v1", "")
     assert await mesh.store.get(SERVICE) is None
 
 

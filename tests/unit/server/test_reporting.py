@@ -75,12 +75,14 @@ class Mesh:
         found: list[Json] = msgspec.json.decode(stored.body).get("status", {}).get("conditions", [])
         return next((one for one in found if one["type"] == kind), {})
 
-    async def becomes(self, reason: str, key: Key = VS, kind: str = "Programmed") -> Json:
-        """The condition, once its reason is this."""
+    async def becomes(self, reason: str, key: Key = VS, kind: str = "Programmed", says: str = "") -> Json:
+        """The condition, once its reason is this, and its message says so."""
         async with asyncio.timeout(20):
-            while (found := await self.condition(key, kind)).get("reason") != reason:
+            while True:
+                found = await self.condition(key, kind)
+                if found.get("reason") == reason and says in found["message"]:
+                    return found
                 await asyncio.sleep(0.01)
-        return found
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -163,8 +165,9 @@ async def test_a_gateway_says_which_secret_it_lacks_and_hears_when_it_comes(mesh
     await mesh.put(body | {"spec": {"servers": [server]}}, edge)
     await mesh.seen()
     envoy = FakeEnvoy(mesh.reconciler, "gw", node(type="router"))
-    found = await mesh.becomes("InvalidCertificateRef", edge, "ResolvedRefs")
-    assert found["message"] == "server https: there is no Secret default/cert; create it"
+    missing = "server https: there is no Secret default/cert; create it"
+    found = await mesh.becomes("InvalidCertificateRef", edge, "ResolvedRefs", missing)
+    assert found["message"] == missing
     assert (await mesh.condition(edge, "Accepted"))["status"] == "True"
     pair = Authority().issue("a.example")
     held = encoded(tls_crt=pair.certificate, tls_key=pair.key)

@@ -1,4 +1,4 @@
-"""What one change costs, from the store's event to the bytes on the wire, at 100 and at 10,000 services.
+"""What one change costs, from the store's event to the bytes on the wire, at 100 to 10,000 services.
 
 The whole pipeline without I/O: Reconciler, views, and the sessions of four proxies in two scopes. Counted are calls of
 generators, resources and bytes. An endpoint and a DestinationRule cost the same at any size. What changes routes sends
@@ -9,9 +9,12 @@ its bytes grow with the mesh, and that is counted here too.
 from __future__ import annotations
 
 import gc
+import sys
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
+from types import FrameType
 from typing import Any
 
 import msgspec
@@ -24,12 +27,13 @@ from argosy.server import entries
 from argosy.server.reconcile import Reconciler
 from argosy.store.base import Event, EventType, Key, Listing, Stored
 from argosy.translate.generator import calls
-from argosy.translate.resource import CLUSTER, ENDPOINT, ROUTE
+from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from argosy.xds import wire
 from argosy.xds.registration import Port, Register
 from argosy.xds.types import short
-from tests.unit.server.world import FakeEnvoy, node
+from tests.unit.server.world import FakeEnvoy, node, peer
 
-SIZES = (100, 10_000)
+SIZES = (100, 1_000, 10_000)
 NOW = 1_000.0
 MIDDLE = "s00050"
 PROXIES = (
@@ -49,6 +53,7 @@ class Cost(Struct, frozen=True):
     sent: Counter[tuple[str, str]]  # (type, name) -> how many proxies got it; a removal counts
     size: int  # bytes of all resources sent, but for RouteConfigurations
     routes: int  # bytes of RouteConfigurations sent
+    lines: int  # of the program that ran until the views had it; each turn of a loop counts
 
 
 def registered(service: str, bind: int) -> Register:
@@ -92,6 +97,25 @@ def destination_rule(connections: int) -> Any:
     return istio("DestinationRule", MIDDLE, {"host": MIDDLE, "trafficPolicy": {"connectionPool": pool}})
 
 
+def lines(work: Callable[[], None]) -> int:
+    found = 0
+
+    def count(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal found
+        if "/argosy/" not in frame.f_code.co_filename:
+            return None
+        found += event == "line"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return found
+
+
 class World:
     """A mesh of `size` services with one endpoint each, and the proxies that look at it."""
 
@@ -123,7 +147,7 @@ class World:
 
     def cost(self, change: Callable[[World], None]) -> Cost:
         called, rebuilt = calls(), self.reconciler.compiler.rebuilt
-        change(self)
+        ran = lines(lambda: change(self))
         sent: Counter[tuple[str, str]] = Counter()
         size: Counter[str] = Counter()
         for envoy in self.envoys:
@@ -141,6 +165,7 @@ class World:
             sent=sent,
             size=sum(size.values()) - size[ROUTE],
             routes=size[ROUTE],
+            lines=ran,
         )
 
 
@@ -193,23 +218,26 @@ ROUTES = Counter({(short(ROUTE), HTTP_PROXY): 2, (short(ROUTE), BY_PORT): 2})
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_costs_the_same_at_any_size(change: str) -> None:
-    few, many = (costs(size)[change] for size in SIZES)
-    assert few.generators == many.generators
-    assert few.rebuilt == many.rebuilt
-    assert few.sent == many.sent
-    assert few.size == many.size
+    few = costs(SIZES[0])[change]
+    for size in SIZES[1:]:
+        many = costs(size)[change]
+        assert few.generators == many.generators
+        assert few.rebuilt == many.rebuilt
+        assert few.sent == many.sent
+        assert few.size == many.size
+        assert many.lines < 2 * few.lines, "what grows are the chunks that a RouteConfiguration joins"
 
 
 def test_an_endpoint_sends_its_service_s_endpoints_alone() -> None:
     for change in ("an endpoint moves", "an endpoint comes"):
-        cost = costs(SIZES[1])[change]
+        cost = costs(SIZES[-1])[change]
         assert cost.generators == {"load_assignment": 1}, "made once, for all proxies"
         assert cost.sent == everywhere((ENDPOINT, cluster_of(MIDDLE)))
         assert 0 < cost.size < 2_000 * len(PROXIES)
 
 
 def test_a_destination_rule_sends_its_cluster_with_its_endpoints() -> None:
-    cost = costs(SIZES[1])["a DestinationRule changes"]
+    cost = costs(SIZES[-1])["a DestinationRule changes"]
     assert cost.generators == {"cluster": 1}
     # Envoy warms a changed cluster only when its endpoints come again.
     assert cost.sent == everywhere((CLUSTER, cluster_of(MIDDLE)), (ENDPOINT, cluster_of(MIDDLE)))
@@ -217,18 +245,19 @@ def test_a_destination_rule_sends_its_cluster_with_its_endpoints() -> None:
 
 
 def test_a_virtual_service_makes_one_virtual_host_and_sends_the_routes_that_hold_it() -> None:
-    few, many = (costs(size)["a VirtualService changes"] for size in SIZES)
+    few, many = (costs(size)["a VirtualService changes"] for size in (SIZES[0], SIZES[-1]))
     assert many.generators["virtual_host"] == 2, "one of each interception: their domains differ"
+    assert many.generators["virtual_hosts"] == 2, "each is joined with its neighbours alone"
     assert many.generators["route_configuration"] == 2
     assert many.sent == ROUTES
     assert many.size == 0
     # The price of a single RouteConfiguration: all hosts travel again. Linear, and no more than that.
-    more = (many.routes - few.routes) / (SIZES[1] - SIZES[0]) / len(PROXIES)
+    more = (many.routes - few.routes) / (SIZES[-1] - SIZES[0]) / len(PROXIES)
     assert 100 < more < BYTES_OF_A_HOST
 
 
 def test_a_service_sends_its_own_resources_and_the_routes() -> None:
-    came, went = costs(SIZES[1])["a service comes"], costs(SIZES[1])["a service goes"]
+    came, went = costs(SIZES[-1])["a service comes"], costs(SIZES[-1])["a service goes"]
     own = everywhere((CLUSTER, cluster_of("sextra")), (ENDPOINT, cluster_of("sextra")))
     assert came.sent == own + ROUTES
     assert came.generators["cluster"] == came.generators["load_assignment"] == 1
@@ -237,5 +266,41 @@ def test_a_service_sends_its_own_resources_and_the_routes() -> None:
 
 
 def test_what_changes_nothing_sends_nothing() -> None:
-    cost = costs(SIZES[1])["nothing changes"]
-    assert cost == Cost(Counter(), Counter(), Counter(), 0, 0)
+    cost = costs(SIZES[-1])["nothing changes"]
+    assert cost == Cost(Counter(), Counter(), Counter(), 0, 0, cost.lines)
+
+
+def remembered_of_a_proxy(size: int) -> float:
+    """Bytes that one more proxy of a known scope costs the server, subscribed to everything and up to date."""
+    world = World(size)
+    clusters = [cluster_of(f"s{number:05}") for number in range(size)]
+    asked = {CLUSTER: ["*"], LISTENER: ["*"], ENDPOINT: clusters, ROUTE: [HTTP_PROXY]}
+    sessions = []
+
+    def connect(number: int) -> None:
+        session = world.reconciler.proxies.session(node(), peer(f"client-{number}"))
+        session.connected(lambda: None)
+        for type_url, names in asked.items():
+            session.on_request(wire.request(type_url, subscribe=names), NOW)
+        while (response := session.next_response(NOW)) is not None:
+            session.on_request(wire.request(response.type_url, nonce=response.nonce), NOW)
+        assert session.state().synced
+        sessions.append(session)
+
+    for number in range(10, 15):
+        connect(number)
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(20, 60):
+        connect(number)
+    gc.collect()
+    each = (tracemalloc.get_traced_memory()[0] - before) / 40
+    tracemalloc.stop()
+    return each
+
+
+def test_what_is_remembered_of_a_proxy_does_not_grow_with_what_it_sees() -> None:
+    few, many = remembered_of_a_proxy(20), remembered_of_a_proxy(1_000)
+    assert 0 < few < 20_000
+    assert many < few + 2_000, "a list of 1,000 names alone would be 8,000"

@@ -13,7 +13,7 @@ from argosy.model.limits import TABLE, struct_in
 from argosy.resources.kinds import KINDS
 from argosy.resources.meta import Object
 from tests.unit.translate.fields import NOT_OF_TRAFFIC, TOP, name_of, of_traffic, struct_of
-from tests.unit.translate.test_fields import BY_THE_API, NAMES_ONLY, REFUSED, in_force
+from tests.unit.translate.test_fields import BY_OTHERS, NAMES_ONLY, REFUSED, in_force
 
 PAGE = Path(__file__).parents[3] / "docs" / "compatibility.md"
 BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
@@ -65,7 +65,7 @@ def _structs(top: type[msgspec.Struct], shown: set[object]) -> list[str]:
             if issubclass(struct, Object) and one.encode_name in TOP:
                 continue
             name = name_of(struct, one.encode_name)
-            if name in in_force() or name in NAMES_ONLY or name in BY_THE_API:
+            if name in in_force() or name in NAMES_ONLY or name in BY_OTHERS:
                 found.append(one.encode_name)
             elif name in REFUSED:
                 refused.append(one.encode_name)

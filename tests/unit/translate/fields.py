@@ -47,7 +47,7 @@ NOT_OF_TRAFFIC = {
 }
 TOLD_AS_A_WHOLE = frozenset(limit.kind for limit in TABLE if limit.field == "")
 GATEWAY = {"gateway.networking.k8s.io/gateway-name": "edge"}
-PLACE = ir.Workload(name="", namespace="", locality="r1/z1/s1")
+PLACE = ir.Workload(name="", namespace="", locality="r1/z1/s1", network="near")
 """Where the proxies are."""
 
 METADATA = (("ISTIO_VERSION", "1.31.0"), ("NAME", "reviews-v1"))
@@ -235,6 +235,7 @@ _OTHERS = {
     "HTTP": "TCP",
     "TCP": "HTTP",
     "CLUSTER": "LISTENER",
+    "CONNECT": "POST",
     "MERGE": "REMOVE",
     "AUTHN": "STATS",
     "Exact": "Prefix",

@@ -8,10 +8,12 @@ import pytest
 
 from argosy.model import ir
 from argosy.model.ir import Protocol, Resolution
-from argosy.model.scope import Interception, ProxyType, Scope
+from argosy.model.reader import Reader
+from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
+from argosy.translate import outbound
 from argosy.translate.compiler import Compiler
-from argosy.translate.resource import CLUSTER, LISTENER
+from argosy.translate.resource import CLUSTER, LISTENER, ROUTE
 from tests.unit.translate.mesh import decoded, put, service
 
 REDIRECT = Scope(interception=Interception.REDIRECT)
@@ -220,7 +222,7 @@ spec: {egress: [{port: {number: 9999, protocol: TCP, name: tcp}, bind: 0.0.0.0, 
     [
         (REDIRECT, "envoy.clusters.dynamic_forward_proxy"),
         (Scope(), "envoy.clusters.dynamic_forward_proxy"),
-        (Scope(type=ProxyType.ROUTER), ""),
+        (Scope(type=ProxyType.ROUTER), "envoy.clusters.dynamic_forward_proxy"),
     ],
 )
 def test_its_cluster_looks_names_up(protocol: Protocol, scope: Scope, kind: str) -> None:
@@ -277,6 +279,78 @@ def test_an_address_is_in_a_subnet_or_not(address: str, host: str) -> None:
     assert chains(routed(address), f"{address}_9999") == {("", "", ""): host}
 
 
+SOURCES = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: default}
+spec:
+  hosts: [one.example]
+  tcp:
+  - {match: [{sourceSubnet: 192.168.0.0/16}], route: [{destination: {host: a.example}}]}
+  - {match: [{sourceSubnet: 192.168.9.1, destinationSubnets: [10.1.0.0/16]}], route: [{destination: {host: b.example}}]}
+  - {match: [{destinationSubnets: [10.0.0.0/8]}], route: [{destination: {host: c.example}}]}
+  - {match: [{sourceSubnet: 192.168.1.0/24}], route: [{destination: {host: never.example}}]}
+"""
+
+
+def by_source(listener: dict[str, Any]) -> Chains:
+    """(block, source, "") -> the host of the cluster; the default: *."""
+    found: Chains = {("*", "", ""): _to(listener["default_filter_chain"])}
+    for chain in listener["filter_chains"]:
+        match = chain.get("filter_chain_match", {})
+        to, sources = (
+            [f"{one['address_prefix']}/{one['prefix_len']}" for one in match.get(f"{of}prefix_ranges", ())]
+            for of in ("", "source_")
+        )
+        for key in ((block, source, "") for block in to or [""] for source in sources or [""]):
+            assert key not in found, "Envoy refuses two chains with one match"
+            found[key] = _to(chain)
+    return found
+
+
+def sourced(*addresses: str) -> dict[str, dict[str, Any]]:
+    snapshot = mesh(entry("one", *addresses))
+    put(snapshot, SOURCES)
+    return listeners(snapshot)
+
+
+def test_routes_go_by_where_connections_come_from() -> None:
+    """In every network of destinations, as Envoy looks at sources in the narrowest of these alone: first the narrowest
+    destination decides, then the order in which the routes are written."""
+    assert by_source(sourced()["0.0.0.0_9999"]) == {
+        ("*", "", ""): "one.example",
+        ("", "192.168.0.0/16", ""): "a.example",
+        ("", "192.168.9.1/32", ""): "a.example",
+        ("", "192.168.1.0/24", ""): "a.example",
+        ("10.0.0.0/8", "192.168.0.0/16", ""): "c.example",
+        ("10.0.0.0/8", "192.168.9.1/32", ""): "c.example",
+        ("10.0.0.0/8", "192.168.1.0/24", ""): "c.example",
+        ("10.0.0.0/8", "", ""): "c.example",
+        ("10.1.0.0/16", "192.168.0.0/16", ""): "c.example",
+        ("10.1.0.0/16", "192.168.9.1/32", ""): "b.example",
+        ("10.1.0.0/16", "192.168.1.0/24", ""): "c.example",
+        ("10.1.0.0/16", "", ""): "c.example",
+    }
+
+
+def test_sources_are_told_apart_at_one_address() -> None:
+    found = by_source(sourced("10.1.0.1")["10.1.0.1_9999"])
+    assert found["", "192.168.9.1/32", ""] == "b.example"
+    assert found["", "192.168.0.0/16", ""] == found["*", "", ""] == "c.example"
+
+
+def test_what_is_not_captured_comes_from_the_workload_itself() -> None:
+    snapshot = mesh(entry("one"))
+    put(snapshot, SOURCES)
+    for address, host in (("192.168.9.1", "a.example"), ("172.16.0.1", "one.example"), ("", "one.example")):
+        workload = ir.Workload(name="w", namespace="default", address=address)
+        scope = scope_of(Reader(snapshot), namespace="default", workload=workload)
+        (to,) = outbound.tcp_clusters(Reader(snapshot), scope, "one.example", 9999)
+        assert to[0] == f"outbound|9999||{host}"
+    captured = scope_of(Reader(snapshot), namespace="default", interception="redirect", workload=workload)
+    assert captured.matched == (), "the connection says it: where the workload is parts no views"
+
+
 def test_tls_goes_by_subnet_and_server_name() -> None:
     found = chains(routed(protocol=Protocol.TLS))
     assert found["10.1.0.0/16", "one.example", ""] == "a.example"
@@ -284,3 +358,85 @@ def test_tls_goes_by_subnet_and_server_name() -> None:
     for address, host in (("10.1.0.1", "a.example"), ("10.9.0.1", "c.example")):
         found = chains(routed(address, protocol=Protocol.TLS), f"{address}_9999")
         assert found["", "one.example", ""] == host
+
+
+def test_connections_are_limited_and_tunnelled_as_their_destination_says() -> None:
+    """Of the first destination the rule, not of the service that they were for."""
+    snapshot = routed()
+    for host, idle in (("a", "11s"), ("c", "33s"), ("one", "99s")):
+        put(
+            snapshot,
+            f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {host}, namespace: default}}
+spec:
+  host: {host}.example
+  trafficPolicy:
+    connectionPool: {{tcp: {{idleTimeout: {idle}}}}}
+    tunnel: {{targetHost: {host}.target, targetPort: 443}}
+""",
+        )
+    found = listeners(snapshot)["0.0.0.0_9999"]
+    chains = [*found["filter_chains"], found["default_filter_chain"]]
+    proxies = [chain["filters"][-1]["typed_config"] for chain in chains]
+    assert {
+        one["cluster"].rpartition("|")[2]: (
+            one.get("idle_timeout"),
+            one.get("tunneling_config", {}).get("hostname"),
+        )
+        for one in proxies
+    } == {
+        "a.example": ("11s", "a.target:443"),
+        "b.example": (None, None),
+        "c.example": ("33s", "c.target:443"),
+    }
+
+
+# --- hosts that nobody knows ----------------------------------------------------------------------------------------
+
+BY_NAME = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: '{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE, sni: a.example}}}'}
+"""
+OWN_POLICY = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: default}
+spec: {outboundTrafficPolicy: {mode: ALLOW_ANY}}
+"""
+
+
+def unknown(snapshot: Snapshot) -> tuple[list[str], list[str], str]:
+    """(HTTP filters at port 9999, clusters for who is not known, where requests to unknown hosts go)."""
+    scope = scope_of(Reader(snapshot), interception=Interception.REDIRECT, namespace="default")
+    made = Compiler(snapshot).shared(scope).resources
+    manager = decoded(made[LISTENER]["0.0.0.0_9999"])["filter_chains"][0]["filters"][0]["typed_config"]
+    last = decoded(made[ROUTE]["9999"])["virtual_hosts"][-1]
+    assert last["name"] == "allow_any"
+    return (
+        [one["name"].rpartition(".")[2] for one in manager["http_filters"]],
+        sorted(name for name in made[CLUSTER] if "|" not in name),
+        last["routes"][-1]["route"]["cluster"],
+    )
+
+
+def test_captured_requests_to_unknown_hosts_go_where_their_host_is_looked_up() -> None:
+    snapshot = mesh(entry("web", protocol=Protocol.HTTP))
+    assert unknown(snapshot) == (
+        ["cors", "fault", "router"],
+        ["BlackHoleCluster", "PassthroughCluster"],
+        "PassthroughCluster",
+    )
+    put(snapshot, BY_NAME)
+    assert unknown(snapshot) == (
+        ["cors", "fault", "dynamic_forward_proxy", "router"],
+        ["AllowAnyDynamicDNSCluster", "BlackHoleCluster", "PassthroughCluster"],
+        "AllowAnyDynamicDNSCluster",
+    )
+    made = decoded(Compiler(snapshot).shared(REDIRECT).resources[CLUSTER]["AllowAnyDynamicDNSCluster"])
+    assert made["transport_socket"]["typed_config"]["sni"] == "a.example"
+    put(snapshot, OWN_POLICY)
+    assert unknown(snapshot)[2] == "PassthroughCluster", "a Sidecar has no such mode"

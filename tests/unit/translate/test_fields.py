@@ -23,8 +23,10 @@ from tests.unit.translate.fields import (
     typed,
     written,
 )
+from tests.unit.translate.starts import joined
 
 IN_FORCE = written("fields_in_force.yaml")
+STARTED = written("fields_started.yaml")
 TOLD = written("fields_told.yaml")
 
 NAMES_ONLY = {
@@ -32,7 +34,10 @@ NAMES_ONLY = {
     "sidecar.SidecarPort.name": "in messages",
     "core.EndpointSubset.notReadyAddresses": "get no traffic: tests/unit/registry/test_backing.py",
 }
-BY_THE_API = {"core.ConfigMap.immutable": "an update is refused: tests/unit/resources/test_core.py"}
+BY_OTHERS = {
+    "core.ConfigMap.immutable": "an update is refused: tests/unit/resources/test_core.py",
+    "meshconfig.MeshConfig.discoverySelectors": "by the server: tests/unit/server/test_discovery.py",
+}
 REFUSED: dict[str, tuple[str, Json]] = {
     "virtual_service.Delay.exponentialDelay": (
         "spec.http[0].fault.delay.exponentialDelay",
@@ -75,23 +80,36 @@ def label(body: Json) -> str:
 
 
 @cache
-def _ineffective(index: int) -> tuple[frozenset[str], frozenset[str]]:
-    """Of one object of IN_FORCE: (fields that change something, fields that do not)."""
+def _effective(index: int) -> frozenset[str]:
+    """Of one object of IN_FORCE: the fields that change something, or hold one that does."""
     body = IN_FORCE[index]
     mesh = Mesh([*written("fields_mesh.yaml"), body])
     assert (mesh.refused(), mesh.compiler.errors) == ({}, {})
     before = typed(body)
-    does: set[str] = set()
-    idle: set[str] = set()
-    for place in places(body):
-        works = any(mesh.changes(now, before) for now in mutations(body, place.path))
-        (does if works else idle).add(place.field)
-    return frozenset(does), frozenset(idle)
+    found = list(places(body))
+    work = [place for place in found if any(mesh.changes(now, before) for now in mutations(body, place.path))]
+    return frozenset(
+        place.field for place in found if any(one.path[: len(place.path)] == place.path for one in work)
+    )
 
 
 @cache
 def in_force() -> frozenset[str]:
-    return frozenset().union(*(_ineffective(index)[0] for index in range(len(IN_FORCE))))
+    running = (_effective(index) for index in range(len(IN_FORCE)))
+    return frozenset().union(*running, *(_effective_at_start(index) for index in range(len(STARTED))))
+
+
+@cache
+def _effective_at_start(index: int) -> frozenset[str]:
+    """Of one object of STARTED: the fields that change how a workload joins."""
+    body = STARTED[index]
+    before = joined(typed(body))
+    assert not isinstance(before, str), before
+    return frozenset(
+        place.field
+        for place in places(body)
+        if any(joined(now) != before for now in mutations(body, place.path))
+    )
 
 
 def _path(body: Json, path: tuple[str | int, ...]) -> str:
@@ -115,7 +133,7 @@ def told() -> frozenset[str]:
 
 
 def test_every_field_is_in_force_or_told_or_refused() -> None:
-    known = in_force() | told() | NAMES_ONLY.keys() | REFUSED.keys() | BY_THE_API.keys()
+    known = in_force() | told() | NAMES_ONLY.keys() | REFUSED.keys() | BY_OTHERS.keys()
     assert all_fields() - known == set(), (
         "forgotten: put them in force, or in limits.TABLE; and in the files here"
     )
@@ -125,6 +143,11 @@ def test_every_field_is_in_force_or_told_or_refused() -> None:
 @pytest.mark.parametrize("index", range(len(IN_FORCE)), ids=lambda i: f"{i}-{label(IN_FORCE[i])}")
 def test_what_is_in_force_is_not_told(index: int) -> None:
     assert not_in_force(typed(IN_FORCE[index])) == ()
+
+
+@pytest.mark.parametrize("body", STARTED, ids=label)
+def test_what_is_in_force_at_the_start_is_not_told(body: Json) -> None:
+    assert not_in_force(typed(body)) == ()
 
 
 @pytest.mark.parametrize("field", REFUSED)
@@ -223,10 +246,10 @@ def test_a_secret_for_client_tls_is_for_gateways_and_for_those_that_are_selected
 
 
 def test_mesh_settings_that_no_struct_has_are_found_at_any_depth() -> None:
-    settings = "defaultConfig: {concurrency: 2}\ntcpKeepalive: {prob: 1}\nconnectTimeout: 1s\n"
+    settings = "defaultConfig: {configPath: /a}\ntcpKeepalive: {prob: 1}\nconnectTimeout: 1s\n"
     found = not_in_force(_obj("ConfigMap", {"mesh": settings}, name="istio", namespace="istio-system"))
     assert [field for field, _ in found] == [
-        "data.mesh.defaultConfig.concurrency",
+        "data.mesh.defaultConfig.configPath",
         "data.mesh.tcpKeepalive.prob",
     ]
     elsewhere = not_in_force(_obj("ConfigMap", {"mesh": settings}, name="istio"))

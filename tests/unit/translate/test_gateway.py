@@ -320,7 +320,7 @@ def test_a_broken_secret_leaves_the_last_good_one_and_is_told(edge: Edge) -> Non
     assert edge.secret("kubernetes://edge/cert").tls_certificate.private_key.inline_bytes == ONE.key
     assert edge.compiler.errors == {
         (SECRET, "kubernetes://edge/cert"): (
-            "Unusable: Secret edge/cert: tls.key is not the key of tls.crt; put the two that belong together"
+            "Unfitting: Secret edge/cert: tls.key is not the key of tls.crt; put the two that belong together"
         )
     }
     edge.compiler.apply(edge.snapshot.remove_config("Secret", "edge", "cert"))

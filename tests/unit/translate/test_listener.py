@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from argosy.model import ir
-from argosy.model.ir import MtlsMode, ServerTlsMode
+from argosy.model.ir import MtlsMode, Protocol, ServerTlsMode
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.snapshot import Snapshot
 from argosy.translate import names
@@ -22,7 +22,17 @@ from argosy.translate.listener_inbound import (
     inbound_listener,
     virtual_inbound,
 )
-from argosy.translate.listener_outbound import ConnectHttpKey, OutboundProxyKey, connect_http, outbound_proxy
+from argosy.translate.listener_outbound import (
+    CapturedListenerKey,
+    Chain,
+    ConnectHttpKey,
+    OutboundProxyKey,
+    UpstreamListenerKey,
+    captured_listener,
+    connect_http,
+    outbound_proxy,
+    upstream_listener,
+)
 from argosy.translate.proxy import Proxy
 from argosy.translate.tls import ServerTls
 from tests.unit.translate.mesh import decoded, populate
@@ -235,3 +245,34 @@ def test_tls_on_a_shared_port_is_told_apart_by_name(dumped: dict[str, list[dict[
     }
     rest = listener["default_filter_chain"]["filters"][0]["typed_config"]
     assert rest["cluster"] == "PassthroughCluster"
+
+
+@pytest.mark.parametrize("protocol", [Protocol.MONGO, Protocol.REDIS, Protocol.MYSQL, Protocol.TCP])
+def test_a_port_of_mongo_has_its_filter_wherever_it_is_proxied(protocol: Protocol) -> None:
+    """Redis and MySQL are bytes, as in Istio."""
+    filters = ["mongo_proxy"] * (protocol is Protocol.MONGO) + ["tcp_proxy"]
+    to = (("outbound|1||a", 1),)
+    chain = Chain(blocks=("10.0.0.0/8",), clusters=to, protocol=protocol)
+    port = InboundPort(port=1, handling=Handling.TCP, mode=MtlsMode.PERMISSIVE, protocol=protocol)
+    for made in (
+        captured_listener(
+            CapturedListenerKey(
+                address="0.0.0.0",
+                port=1,
+                handling=Handling.TCP,
+                protocol=protocol,
+                chains=(chain,),
+                clusters=to,
+            )
+        ),
+        upstream_listener(
+            UpstreamListenerKey(
+                host="a", port=1, bind=2, handling=Handling.TCP, protocol=protocol, clusters=to
+            )
+        ),
+        inbound_listener(InboundListenerKey(address="127.0.0.1", bind=20001, inbound=port)),
+    ):
+        found = decoded(made)
+        default = [found["default_filter_chain"]] if "default_filter_chain" in found else []
+        for one in (*found["filter_chains"], *default):
+            assert [each["name"].rpartition(".")[2] for each in one["filters"]] == filters

@@ -9,14 +9,17 @@ import pytest
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
 from argosy.model.ir import Protocol
-from argosy.model.locality import LOCALITY, TrafficDistribution
+from argosy.model.locality import HOSTNAME, LOCALITY, TrafficDistribution
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.translate import cluster as clusters
 from argosy.translate import endpoint as endpoints
 from argosy.translate import outbound
+from argosy.translate.compiler import Compiler
 from argosy.translate.endpoint import LocalityKey
+from argosy.translate.proxy import Proxy
+from argosy.translate.resource import ENDPOINT
 from tests.unit.translate.mesh import SUFFIX, decoded, put, service
 
 HOST = f"reviews.{SUFFIX}"
@@ -292,3 +295,133 @@ def test_a_service_that_prefers_asks_as_long_as_it_is_there() -> None:
     assert Fact(FactKind.SELECTORS) in snapshot.put_service(node)
     assert Fact(FactKind.SELECTORS) in snapshot.remove_service(HOST)
     assert client(snapshot, "r1/z1/s1").client == ()
+
+
+# --- hosts ----------------------------------------------------------------------------------------------------------
+
+
+def on_hosts(**fields: Any) -> Snapshot:
+    snapshot = Snapshot()
+    snapshot.put_service(service("reviews", (9080, Protocol.HTTP), **fields))
+    placed = (("10.0.0.1", ""), ("10.0.0.1", "n1"), ("10.0.0.2", ""), ("10.0.0.3", "n1"))
+    snapshot.put_endpoints(
+        HOST,
+        tuple(
+            ir.Endpoint(
+                address=address,
+                port=port,
+                port_name="p9080",
+                labels=((HOSTNAME, host),) if host else (),
+            )
+            for port, (address, host) in enumerate(placed, 1)
+        ),
+    )
+    return snapshot
+
+
+def at(snapshot: Snapshot, address: str, host: str = "") -> Scope:
+    labels = ((HOSTNAME, host),) if host else ()
+    workload = ir.Workload(name="a", namespace="default", address=address)
+    return scope_of(Reader(snapshot), namespace="default", labels=labels, workload=workload)
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "expected"),
+    [
+        ("10.0.0.1", "", [1]),  # who does not say its host is on one with those of its address
+        ("10.0.0.1", "n1", [2, 4]),
+        ("10.0.0.9", "n1", [2, 4]),
+        ("10.0.0.9", "", []),
+    ],
+)
+def test_a_node_local_service_has_the_endpoints_of_the_clients_own_host(
+    address: str, host: str, expected: list[int]
+) -> None:
+    snapshot = on_hosts(node_local=True)
+    found = groups(snapshot, at(snapshot, address, host))
+    assert sorted(one.port for group in found for one in group.endpoints) == expected
+    everywhere = on_hosts()
+    assert at(everywhere, address, host).client == (), "nobody asks where a client is"
+    whole = groups(everywhere, at(everywhere, address, host))
+    assert sum(len(group.endpoints) for group in whole) == 4
+
+
+def test_the_same_node_may_be_preferred() -> None:
+    snapshot = on_hosts(distribution=TrafficDistribution.SAME_NODE)
+    found = groups(snapshot, at(snapshot, "10.0.0.1"))
+    assert [[one.port for one in group.endpoints] for group in found] == [[1], [2, 3, 4]]
+
+
+# --- zones ----------------------------------------------------------------------------------------------------------
+
+BY_ZONE = "loadBalancer: {zoneAwareLbSetting: {%s}}"
+
+
+@pytest.mark.parametrize(
+    ("said", "place", "expected"),
+    [
+        ("enabled: true", "r1/z1/s1", by_place(0, 0, 0, 1, 1, 1)),
+        ("", "r1/z1/s1", by_place(0, 0, 0, 1, 1, 1)),
+        ("failover: [{from: r1, to: r2}]", "r1/z2/s9", by_place(0, 0, 0, 1, 2, 2)),
+        ("failoverPriority: [tier]", "r1/z1/s1", by_place(0, 2, 0, 3, 1, 3)),
+        ("enabled: false", "r1/z1/s1", by_place(0, 0, 0, 0, 0, 0)),
+    ],
+)
+def test_where_zones_are_balanced_by_load_regions_are_priorities(
+    said: str, place: str, expected: dict[str, int]
+) -> None:
+    """Without outlier detection, too: what is not healthy is not among the endpoints."""
+    assert priorities(mesh(BY_ZONE % said), place, tier="gold") == expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "settings", "place", "expected"),
+    [
+        (BY_ZONE % "enabled: true", "", "r1/z1", {}),
+        (BY_ZONE % "minClusterSize: 2", "", "r1/z1", {"min_cluster_size": "2"}),
+        (BY_ZONE % "enabled: true", "", "", {}),
+        (BY_ZONE % "enabled: false", "", "r1/z1", None),
+        ("", "zoneAwareLbSetting: {enabled: true}", "r1/z1", {}),
+        (
+            "",
+            "{zoneAwareLbSetting: {minClusterSize: 3}, localityLbSetting: {enabled: true}}",
+            "r1/z1",
+            {"min_cluster_size": "3"},
+        ),
+        ("", "{zoneAwareLbSetting: {enabled: false}, localityLbSetting: {enabled: true}}", "r1/z1", None),
+        (BY_ZONE % "enabled: false", "zoneAwareLbSetting: {}", "r1/z1", {"routing_enabled": {}}),
+        ("loadBalancer: {localityLbSetting: {}}", "zoneAwareLbSetting: {}", "r1/z1", {"routing_enabled": {}}),
+    ],
+)
+def test_what_is_not_balanced_by_zones_says_so_where_the_proxy_would(
+    policy: str, settings: str, place: str, expected: dict[str, Any] | None
+) -> None:
+    """Envoy balances by zones wherever it can, unless a cluster says otherwise."""
+    snapshot = mesh(policy, settings=settings)
+    key = outbound.cluster(Reader(snapshot), client(snapshot, place), HOST, 9080, "")
+    assert key is not None
+    assert decoded(clusters.cluster(key))["common_lb_config"].get("zone_aware_lb_config") == expected
+
+
+def test_a_proxy_is_told_who_is_beside_it_where_that_is_asked_for() -> None:
+    port = ir.WorkloadPort(
+        name="p",
+        workload=9080,
+        bind=9080,
+        application=9080,
+        protocol=Protocol.HTTP,
+        service_hosts=(HOST,),
+        service_ports=(9080,),
+    )
+    workload = ir.Workload(name="a", namespace="default", locality="r1/z1", ports=(port,))
+    for policy, zones in ((BY_ZONE % "", {"z1", "z2"}), ("", set())):
+        snapshot = mesh(policy, places=("r1/z1", "r1/z2"))
+        snapshot.put_workload(workload)
+        scope = scope_of(Reader(snapshot), namespace="default", workload=workload)
+        own = Compiler(snapshot).own(Proxy(namespace="default", name="a", scope=scope, outbound_port=1))
+        found = decoded(own.resources[ENDPOINT]["local_cluster"])
+        assert {one["locality"]["zone"] for one in found.get("endpoints", ())} == zones
+    nowhere = ir.Workload(name="b", namespace="default", ports=(port,))
+    snapshot.put_workload(nowhere)
+    own = Compiler(snapshot).own(Proxy(namespace="default", name="b", scope=scope, outbound_port=1))
+    assert ENDPOINT not in own.resources

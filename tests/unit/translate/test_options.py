@@ -8,9 +8,10 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from argosy.model import ir, telemetry
+from argosy.model import ir
 from argosy.model.ir import MtlsMode, Paths
-from argosy.model.providers import Collector, FileLog, LogService, ServiceLog, Tracer, TracerKind
+from argosy.model.metrics import METRICS, Metrics
+from argosy.model.providers import Collector, FileLog, LogService, ServiceLog
 from argosy.model.proxy_settings import CertificateDetails, ForwardedCertificate, ProxySettings
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
@@ -19,7 +20,6 @@ from argosy.model.telemetry import Side
 from argosy.translate.cluster import ClusterKey, Discovery, Encryption, cluster
 from argosy.translate.connection_manager import ConnectionManager, Place, network_filter
 from argosy.translate.filters import access_log, stats
-from argosy.translate.filters.tracing import Tracing
 from argosy.translate.http_or_tcp import Handling
 from argosy.translate.listener_gateway import Chain, GatewayListenerKey, gateway_listener
 from argosy.translate.listener_inbound import InboundListenerKey, InboundPort, inbound_listener
@@ -167,88 +167,17 @@ def test_what_is_logged_goes_to_services_of_its_layer_under_a_filter() -> None:
     assert http[1]["typed_config"]["attributes"]["values"] == [{"key": "a", "value": {"string_value": "b"}}]
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "config"),
-    [
-        (
-            TracerKind.ZIPKIN,
-            "zipkin",
-            {
-                "collector_cluster": "c",
-                "collector_endpoint": "/p",
-                "collector_endpoint_version": "HTTP_JSON",
-                "collector_hostname": "otel.example",
-                "trace_id_128bit": True,
-                "shared_span_context": False,
-            },
-        ),
-        (
-            TracerKind.DATADOG,
-            "datadog",
-            {"collector_cluster": "c", "collector_hostname": "otel.example", "service_name": "web.shop"},
-        ),
-        (
-            TracerKind.OPEN_TELEMETRY,
-            "opentelemetry",
-            {
-                "service_name": "web.shop",
-                "grpc_service": {
-                    "envoy_grpc": {"cluster_name": "c", "authority": "otel.example"},
-                    "initial_metadata": [{"key": "a", "value": "b"}],
-                },
-            },
-        ),
-        (
-            TracerKind.OPEN_TELEMETRY_HTTP,
-            "opentelemetry",
-            {
-                "service_name": "web.shop",
-                "http_service": {
-                    "http_uri": {"uri": "otel.example/p", "cluster": "c", "timeout": "3s"},
-                    "request_headers_to_add": [{"header": {"key": "a", "value": "b"}}],
-                },
-            },
-        ),
-    ],
-)
-def test_spans_go_to_their_collector(kind: TracerKind, name: str, config: dict[str, Any]) -> None:
-    to = Tracer(kind=kind, to=COLLECTOR, path="/p", headers=(("a", "b"),))
-    tags = (
-        telemetry.Tag(name="l", literal="x"),
-        telemetry.Tag(name="e", environment="E", default="d"),
-        telemetry.Tag(name="h", header="x-h"),
-        telemetry.Tag(name="f", formatter="%PROTOCOL%"),
-    )
-    said = telemetry.Tracing(to=to, sampling=5.0, tags=tags, by_request_id=False, max_tag_length=7)
-    traced = Options(tracing=Tracing(said=said, cluster="c", service="web.shop"))
-    manager = ConnectionManager(place=Place.OUTBOUND, route="r", stat_prefix="s", options=traced)
-    made = message(network_filter(manager))["typed_config"]
-    found = made["tracing"]
-    assert found["provider"]["name"] == f"envoy.tracers.{name}"
-    found["provider"]["typed_config"].pop("@type")
-    assert found["provider"]["typed_config"] == config
-    assert found["random_sampling"] == {"value": 5.0}
-    assert found["client_sampling"] == found["overall_sampling"] == {"value": 100.0}
-    assert found["max_path_tag_length"] == 7
-    assert found["custom_tags"] == [
-        {"tag": "l", "literal": {"value": "x"}},
-        {"tag": "e", "environment": {"name": "E", "default_value": "d"}},
-        {"tag": "h", "request_header": {"name": "x-h"}},
-        {"tag": "f", "value": "%PROTOCOL%"},
-    ]
-    assert made["request_id_extension"]["typed_config"]["use_request_id_for_trace_sampling"] is False
-
-
 def test_metrics_that_are_silent_are_not_made_and_all_of_them_leave_no_logger() -> None:
     def names(silent: tuple[str, ...]) -> list[str]:
-        made = [*stats.http(stats.SOURCE, silent), *stats.tcp(stats.SOURCE, silent)]
+        made = [*stats.http(stats.SOURCE, Metrics(silent)), *stats.tcp(stats.SOURCE, Metrics(silent))]
         text = [str(message(one)) for one in made]
         every = ("requests_total", "request_bytes", "tcp_connections_opened_total", "tcp_sent_bytes_total")
         return [name for name in every if any(name in one for one in text)]
 
     assert len(names(())) == 4
     assert names(("REQUEST_COUNT", "TCP_SENT_BYTES")) == ["request_bytes", "tcp_connections_opened_total"]
-    assert stats.http(stats.SOURCE, telemetry.METRICS) == stats.tcp(stats.SOURCE, telemetry.METRICS) == []
+    all_silent = Metrics(METRICS)
+    assert stats.http(stats.SOURCE, all_silent) == stats.tcp(stats.SOURCE, all_silent) == []
 
 
 def test_a_collector_that_the_proxy_does_not_see_gets_nothing() -> None:

@@ -76,7 +76,7 @@ def analyze(
     for analyzer in analyzers:
         if analyzer.kubernetes and world.complete:
             continue
-        for finding in analyzer.run(world):
+        for finding in analyzer.findings(world):
             if namespace and finding.item.namespace not in ("", namespace):
                 continue
             if not (suppressed(finding) or any(each.holds(finding) for each in suppressions)):

@@ -16,12 +16,7 @@ KINDS = ("Namespace", "Service", "Pod", "Deployment")
 INJECT = "sidecar.istio.io/inject"
 
 
-def of_objects(world: World) -> Iterator[Finding]:
-    for item in world.of(*KINDS):
-        yield from of_object(None, item)
-
-
-def of_object(_facts: object, item: Item) -> Iterator[Finding]:
+def of_object(_world: World, item: Item) -> Iterator[Finding]:
     for name, value in item.annotations.items():
         if not _of_istio(name):
             continue
@@ -49,6 +44,7 @@ ANALYZERS = (
         name="annotations.K8sAnalyzer",
         description="Istio's annotations on Namespaces, Services, Pods and Deployments",
         names=("UnknownAnnotation", "DeprecatedAnnotation", "MisplacedAnnotation", "InvalidAnnotation"),
-        run=of_objects,
+        kinds=KINDS,
+        rules=(of_object,),
     ),
 )

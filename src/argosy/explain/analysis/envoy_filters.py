@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.explain.analysis import parts
+from argosy.explain.analysis.index import patch_name
 from argosy.explain.analysis.message import Analyzer, Finding, found
-from argosy.explain.analysis.parts import Json
 from argosy.explain.analysis.world import Item, World
 
 RELATIVE = ("INSERT_BEFORE", "INSERT_AFTER", "MERGE", "REPLACE", "REMOVE")
@@ -17,22 +17,27 @@ REPLACEABLE = ("HTTP_FILTER", "NETWORK_FILTER")
 WHOLE_ROUTES = ("ROUTE_CONFIGURATION", "HTTP_ROUTE")
 
 
-def patches(item: Item, versioned: set[str]) -> Iterator[Finding]:
-    """`versioned`: the names in patches so far that hold for one version of the proxy; this one's are added."""
+def patches(world: World, item: Item) -> Iterator[Finding]:
+    versioned = set()  # the names in patches so far that hold for one version of the proxy
     for index, each in parts.objects(item.spec, "configPatches"):
         patch, target = parts.mapping(each, "patch"), parts.text(each, "applyTo")
-        operation, name = parts.text(patch, "operation"), _named(each, patch)
+        operation, name = parts.text(patch, "operation"), patch_name(each)
         field = f"spec.configPatches[{index}].patch.operation"
         wrong = _ignored(operation, target)
         if wrong:
             yield found(wrong, item, field, target=target)
         elif operation in RELATIVE and not parts.number(item.spec, "priority"):
             relative = "EnvoyFilterUsesRelativeOperation"
-            if name and name in versioned:
+            if name and (name in versioned or _of_another(world, item, name)):
                 relative = "EnvoyFilterUsesRelativeOperationWithProxyVersion"
             yield found(relative, item, field, operation=operation)
         if parts.text(each, "match", "proxy", "proxyVersion"):
             versioned.add(name)
+
+
+def _of_another(world: World, item: Item, name: str) -> bool:
+    """Whether another EnvoyFilter's patch of this name holds for one version of the proxy."""
+    return any(other.owner != item.owner for other in world.index.under("versioned", name))
 
 
 def _ignored(operation: str, target: str) -> str:
@@ -43,26 +48,6 @@ def _ignored(operation: str, target: str) -> str:
     if operation == "REMOVE" and target in WHOLE_ROUTES:
         return "EnvoyFilterUsesRemoveOperationIncorrectly"
     return ""
-
-
-def _named(whole: Json, patch: Json) -> str:
-    """Of the value that the patch brings, else of the filter it is put beside."""
-    value = parts.mapping(patch, "value")
-    if not value:
-        return ""
-    return parts.text(value, "name") or parts.text(
-        whole, "match", "listener", "filterChain", "filter", "name"
-    )
-
-
-def all_patches(world: World) -> Iterator[Finding]:
-    versioned: set[str] = set()
-    for item in world.of("EnvoyFilter"):
-        yield from patches(item, versioned)
-
-
-def own_patches(_facts: object, item: Item) -> Iterator[Finding]:
-    yield from patches(item, set())
 
 
 ANALYZERS = (
@@ -76,6 +61,7 @@ ANALYZERS = (
             "EnvoyFilterUsesAddOperationIncorrectly",
             "EnvoyFilterUsesRemoveOperationIncorrectly",
         ),
-        run=all_patches,
+        kinds=("EnvoyFilter",),
+        rules=(patches,),
     ),
 )

@@ -1,32 +1,23 @@
-"""What the rules about routes ask of a mesh: one protocol over a World of files, and over the running model.
+"""What the rules ask of a World: who has a host, which subsets it has, who routes it, who selects a workload.
 
-Hosts are full names. So a rule is the same at `argosy analyze` and at apply, where nothing walks all the mesh has.
+Hosts are full names. Each answer costs what is found, not what the mesh has (`index`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cached_property
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
 from argosy.explain.analysis import parts
+from argosy.explain.analysis.index import selector_of
 from argosy.explain.analysis.parts import Json
-from argosy.explain.analysis.world import KUBERNETES_GATEWAY, Item, World
-from argosy.model.hostnames import (
-    EVERYWHERE,
-    MESH_GATEWAY,
-    covers,
-    exported_to,
-    full_name,
-    patterns,
-    resolved_export,
-)
-from argosy.model.rules import VirtualServiceRule
-from argosy.model.snapshot import Snapshot
+from argosy.explain.analysis.world import KUBERNETES_GATEWAY, Item, Workload, World
+from argosy.model.hostnames import EVERYWHERE, full_name, patterns, resolved_export
 
 EXPORT_TO = "networking.istio.io/exportTo"
+DEFAULT_EXPORT = {"VirtualService": "defaultVirtualServiceExportTo"}
+"""Kind -> the field of MeshConfig; of services: defaultServiceExportTo."""
 
 
 class ServiceFact(Struct, frozen=True):
@@ -65,120 +56,56 @@ class RouteFact(Struct, frozen=True):
         return EVERYWHERE in mine | others or bool(mine & others)
 
 
-class Facts(Protocol):
-    @property
-    def domain_suffix(self) -> str: ...
-
-    @property
-    def knows_services(self) -> bool: ...
-
-    @property
-    def knows_rules(self) -> bool: ...
-
-    def services(self, host: str) -> Sequence[ServiceFact]:
-        """Those that are written with exactly this host, which may be a wildcard."""
-
-    def any_under(self, wildcard: str) -> bool:
-        """Whether a wildcard covers the host of any service."""
-
-    def subsets(self, host: str) -> Sequence[SubsetsFact]:
-        """Of DestinationRules written for exactly this host."""
-
-    def gateway_hosts(self, namespace: str, name: str) -> Sequence[tuple[str, str]] | None:
-        """(namespace that may bind or `*`, host) of each of its servers' hosts; None: there is no such Gateway."""
-
-    def hosts_of_route(self, namespace: str, name: str) -> Sequence[str] | None:
-        """spec.hosts of a VirtualService; None: there is none of that name."""
-
-    def routes(self, host: str) -> Sequence[RouteFact]:
-        """VirtualServices that sidecars look at for exactly this host."""
+def services(world: World, host: str) -> Sequence[ServiceFact]:
+    """Those that are written with exactly this host, which may be a wildcard."""
+    return [_service(world, host, each) for each in world.index.under("service", host)]
 
 
-def route_fact(namespace: str, name: str, body: Json) -> RouteFact:
-    export = resolved_export(parts.texts(body, "spec", "exportTo"), namespace)
-    return RouteFact(namespace, name, parts.text(body, "metadata", "creationTimestamp"), export)
+def _service(world: World, host: str, item: Item) -> ServiceFact:
+    ports = _numbers(item.spec, "port" if item.kind == "Service" else "number")
+    return ServiceFact(host, ports, exported(world, item))
 
 
-def for_sidecars(spec: Json) -> bool:
-    gateways = parts.texts(spec, "gateways")
-    return not gateways or MESH_GATEWAY in gateways
+def exported(world: World, item: Item) -> tuple[str, ...]:
+    """The namespaces that see a Service, ServiceEntry or VirtualService; `*` is all of them."""
+    written = parts.texts(item.spec, "exportTo")
+    if item.kind == "Service":
+        annotated = item.annotations.get(EXPORT_TO, "")
+        written = [part.strip() for part in annotated.split(",")] if annotated else []
+    default = DEFAULT_EXPORT.get(item.kind, "defaultServiceExportTo")
+    return resolved_export(written or parts.texts(world.mesh, default), item.namespace)
 
 
-class WorldFacts:
-    """Of objects as they were written."""
+def seen_from(world: World, item: Item, namespace: str) -> bool:
+    export = exported(world, item)
+    return EVERYWHERE in export or namespace in export
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.domain_suffix = world.domain_suffix
-        self.knows_services = world.knows("Service", "ServiceEntry")
-        self.knows_rules = world.knows("DestinationRule")
 
-    def services(self, host: str) -> Sequence[ServiceFact]:
-        return self._services.get(host, ())
+def any_under(world: World, wildcard: str) -> bool:
+    """Whether a wildcard covers the host of any service."""
+    return bool(world.index.under("under", wildcard))
 
-    def any_under(self, wildcard: str) -> bool:
-        return any(covers(wildcard, host) for host in self._services)
 
-    def subsets(self, host: str) -> Sequence[SubsetsFact]:
-        return self._subsets.get(host, ())
+def subsets(world: World, host: str) -> Sequence[SubsetsFact]:
+    """Of DestinationRules written for exactly this host."""
+    return [
+        SubsetsFact(
+            each.owner, tuple(parts.text(one, "name") for _, one in parts.objects(each.spec, "subsets"))
+        )
+        for each in world.index.under("subsets", host)
+    ]
 
-    def gateway_hosts(self, namespace: str, name: str) -> Sequence[tuple[str, str]] | None:
-        gateway = self._world.get("Gateway", namespace, name)
-        if gateway is not None:
-            return server_hosts(gateway)
-        gateway = self._world.get(KUBERNETES_GATEWAY, namespace, name)
-        if gateway is None:
-            return None
-        listeners = [listener for _, listener in parts.objects(gateway.spec, "listeners")]
-        return [(EVERYWHERE, parts.text(listener, "hostname") or "*") for listener in listeners]
 
-    def hosts_of_route(self, namespace: str, name: str) -> Sequence[str] | None:
-        found = self._world.get("VirtualService", namespace, name)
-        return None if found is None else parts.texts(found.spec, "hosts")
-
-    def routes(self, host: str) -> Sequence[RouteFact]:
-        return self._routes.get(host, ())
-
-    @cached_property
-    def _services(self) -> dict[str, list[ServiceFact]]:
-        found: dict[str, list[ServiceFact]] = {}
-        everywhere = parts.texts(self._world.mesh, "defaultServiceExportTo")
-        for each in self._world.of("Service"):
-            host = f"{each.name}.{each.namespace}.svc.{self.domain_suffix}"
-            written = each.annotations.get(EXPORT_TO, "")
-            export = [part.strip() for part in written.split(",")] if written else everywhere
-            ports = _numbers(each.spec, "port")
-            found.setdefault(host, []).append(
-                ServiceFact(host, ports, resolved_export(export, each.namespace))
-            )
-        for each in self._world.of("ServiceEntry"):
-            export = parts.texts(each.spec, "exportTo") or everywhere
-            ports = _numbers(each.spec, "number")
-            for host in parts.texts(each.spec, "hosts"):
-                host = full_name(host, each.namespace, self.domain_suffix)
-                fact = ServiceFact(host, ports, resolved_export(export, each.namespace))
-                found.setdefault(host, []).append(fact)
-        return found
-
-    @cached_property
-    def _subsets(self) -> dict[str, list[SubsetsFact]]:
-        found: dict[str, list[SubsetsFact]] = {}
-        for each in self._world.of("DestinationRule"):
-            host = full_name(parts.text(each.spec, "host"), each.namespace, self.domain_suffix)
-            names = tuple(parts.text(subset, "name") for _, subset in parts.objects(each.spec, "subsets"))
-            found.setdefault(host, []).append(SubsetsFact(each.owner, names))
-        return found
-
-    @cached_property
-    def _routes(self) -> dict[str, list[RouteFact]]:
-        found: dict[str, list[RouteFact]] = {}
-        for each in self._world.of("VirtualService"):
-            if not for_sidecars(each.spec):
-                continue
-            fact = route_fact(each.namespace, each.name, each.body)
-            for written in dict.fromkeys(parts.texts(each.spec, "hosts")):
-                found.setdefault(full_name(written, each.namespace, self.domain_suffix), []).append(fact)
-        return found
+def gateway_hosts(world: World, namespace: str, name: str) -> Sequence[tuple[str, str]] | None:
+    """(namespace that may bind or `*`, host) of each of its servers' hosts; None: there is no such Gateway."""
+    gateway = world.get("Gateway", namespace, name)
+    if gateway is not None:
+        return server_hosts(gateway)
+    gateway = world.get(KUBERNETES_GATEWAY, namespace, name)
+    if gateway is None:
+        return None
+    listeners = [listener for _, listener in parts.objects(gateway.spec, "listeners")]
+    return [(EVERYWHERE, parts.text(listener, "hostname") or "*") for listener in listeners]
 
 
 def server_hosts(gateway: Item) -> list[tuple[str, str]]:
@@ -193,65 +120,31 @@ def server_hosts(gateway: Item) -> list[tuple[str, str]]:
     return found
 
 
-def _numbers(spec: Json, field: str) -> tuple[int, ...]:
-    numbers = (parts.number(port, field) for _, port in parts.objects(spec, "ports"))
-    return tuple(each for each in numbers if each is not None)
+def hosts_of_route(world: World, namespace: str, name: str) -> Sequence[str] | None:
+    """spec.hosts of a VirtualService; None: there is none of that name."""
+    found = world.get("VirtualService", namespace, name)
+    return None if found is None else parts.texts(found.spec, "hosts")
 
 
-class SnapshotFacts:
-    """Of the running mesh."""
-
-    knows_services = True
-    knows_rules = True
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-
-    @property
-    def domain_suffix(self) -> str:
-        return self._snapshot.mesh.domain_suffix
-
-    def services(self, host: str) -> Sequence[ServiceFact]:
-        service = self._snapshot.services.get(host)
-        if service is None:
-            return ()
-        export = exported_to(service, self._snapshot.mesh.service_export)
-        return (ServiceFact(host, tuple(port.number for port in service.ports), export),)
-
-    def any_under(self, wildcard: str) -> bool:
-        return any(covers(wildcard, host) for host in self._snapshot.services)
-
-    def subsets(self, host: str) -> Sequence[SubsetsFact]:
-        return [
-            SubsetsFact(f"{rule.namespace}/{rule.name}", tuple(subset.name for subset in rule.subsets))
-            for rule in self._snapshot.destination_rules.by_host.get(host)
-        ]
-
-    def gateway_hosts(self, namespace: str, name: str) -> Sequence[tuple[str, str]] | None:
-        gateway = self._snapshot.gateways.rules.get((namespace, name))
-        if gateway is None:
-            return None
-        written = [host.partition("/") for server in gateway.servers for host in server.hosts]
-        return [(space, host) for space, _, host in written]
-
-    def hosts_of_route(self, namespace: str, name: str) -> Sequence[str] | None:
-        rule = self._snapshot.virtual_services.rules.get((namespace, name))
-        return None if rule is None else rule.hosts
-
-    def routes(self, host: str) -> Sequence[RouteFact]:
-        return [self._fact(rule) for rule in self._snapshot.virtual_services.by_host.get(host)]
-
-    def _fact(self, rule: VirtualServiceRule) -> RouteFact:
-        export = exported_to(rule, self._snapshot.mesh.virtual_service_export)
-        return RouteFact(rule.namespace, rule.name, rule.created, export)
+def routes(world: World, host: str) -> Sequence[RouteFact]:
+    """VirtualServices that sidecars look at for exactly this host."""
+    return [route_fact(world, each) for each in world.index.under("routes", host)]
 
 
-def reached(facts: Facts, host: str, namespaces: Iterable[str]) -> list[ServiceFact]:
+def route_fact(world: World, item: Item) -> RouteFact:
+    return RouteFact(item.namespace, item.name, item.created, exported(world, item))
+
+
+def full(world: World, item: Item, host: str) -> str:
+    return full_name(host, item.namespace, world.domain_suffix)
+
+
+def reached(world: World, host: str, namespaces: Iterable[str]) -> list[ServiceFact]:
     """The services that a destination of this name means and any of the namespaces sees: those with the host, else
     under the closest wildcard."""
     wanted = set(namespaces)
     for pattern in patterns(host):
-        found = [each for each in facts.services(pattern) if _seen(each, wanted)]
+        found = [each for each in services(world, pattern) if _seen(each, wanted)]
         if found:
             return found
     return []
@@ -259,3 +152,16 @@ def reached(facts: Facts, host: str, namespaces: Iterable[str]) -> list[ServiceF
 
 def _seen(service: ServiceFact, namespaces: set[str]) -> bool:
     return EVERYWHERE in service.export_to or bool(namespaces & set(service.export_to))
+
+
+def selecting(world: World, kind: str, workload: Workload) -> Iterator[Item]:
+    """The objects of a kind that select a workload of their namespace by its labels."""
+    for label in sorted(workload.labels.items()):
+        for each in world.index.under("selecting", kind, workload.namespace, *label):
+            if parts.selects(selector_of(each), workload.labels):
+                yield each
+
+
+def _numbers(spec: Json, field: str) -> tuple[int, ...]:
+    numbers = (parts.number(port, field) for _, port in parts.objects(spec, "ports"))
+    return tuple(each for each in numbers if each is not None)

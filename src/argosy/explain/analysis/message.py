@@ -66,14 +66,31 @@ def found(name: str, item: Item, field: str = "", /, **facts: object) -> Finding
     return Finding(type_, item, field, type_.template.format_map(facts))
 
 
+Rule = Callable[["World", "Item"], "Iterator[Finding]"]
+"""What is to be said of one object; it asks the World for topics and walks nothing."""
+
+
+def nothing(_: World) -> Iterator[Finding]:
+    return iter(())
+
+
 class Analyzer(Struct, frozen=True, kw_only=True):
-    """`names`: of the messages it may find."""
+    """`rules` are for each object of the `kinds` by itself, and so hold at apply, too; `run` is over the whole World.
+    `names`: of the messages it may find."""
 
     name: str  # Istio's: `virtualservice.GatewayAnalyzer`
     description: str
     names: tuple[str, ...]
-    run: Callable[[World], Iterator[Finding]]
+    kinds: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    run: Callable[[World], Iterator[Finding]] = nothing
     kubernetes: bool = False  # asks of pods and webhooks what a mesh without Kubernetes does not have
+
+    def findings(self, world: World) -> Iterator[Finding]:
+        for item in world.of(*self.kinds):
+            for rule in self.rules:
+                yield from rule(world, item)
+        yield from self.run(world)
 
     @property
     def codes(self) -> tuple[str, ...]:

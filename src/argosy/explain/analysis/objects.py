@@ -31,6 +31,12 @@ def schemas(world: World) -> Iterator[Finding]:
             yield from _judged(item)
 
 
+def warned_of(_world: World, item: Item) -> Iterator[Finding]:
+    """What validation warns of in an object that is valid."""
+    for problem in validate(item.body).warnings:
+        yield _told(PRECISE[problem.code] if problem.code else "SchemaWarning", item, problem)
+
+
 def _judged(item: Item) -> Iterator[Finding]:
     verdict = validate(item.body)
     for problem in verdict.errors:
@@ -50,12 +56,14 @@ REMOVED = {
 }
 
 
-def deprecated(world: World) -> Iterator[Finding]:
-    """Kinds that are gone, whether defined or used, and what is ignored. Other fields are told with the schema."""
-    for item in world.of("Sidecar"):
-        if parts.at(item.spec, "outboundTrafficPolicy", "egressProxy") is not None:
-            field = "spec.outboundTrafficPolicy.egressProxy"
-            yield found("Deprecated", item, field, problem="is ignored; route through an egress gateway")
+def egress_proxy(_world: World, item: Item) -> Iterator[Finding]:
+    if parts.at(item.spec, "outboundTrafficPolicy", "egressProxy") is not None:
+        field = "spec.outboundTrafficPolicy.egressProxy"
+        yield found("Deprecated", item, field, problem="is ignored; route through an egress gateway")
+
+
+def gone(world: World) -> Iterator[Finding]:
+    """Kinds that are gone, whether defined or used. Other fields are told with the schema."""
     for item in world.items.values():
         field, kind = (
             "kind",
@@ -160,7 +168,9 @@ ANALYZERS = (
         name="deprecation.FieldAnalyzer",
         description="Kinds that are gone, and fields that are ignored",
         names=("Deprecated",),
-        run=deprecated,
+        kinds=("Sidecar",),
+        rules=(egress_proxy,),
+        run=gone,
     ),
     Analyzer(
         name="conditions.ConditionAnalyzer",

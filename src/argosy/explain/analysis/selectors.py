@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from argosy.explain.analysis import parts
+from argosy.explain.analysis import facts, parts
+from argosy.explain.analysis.index import named, selector_of
 from argosy.explain.analysis.message import Analyzer, Finding, found
 from argosy.explain.analysis.world import Item, Workload, World
+from argosy.model.hostnames import EVERYWHERE, patterns
 
 REDIRECTION = ("ambient.istio.io/redirection", "enabled")
 DATAPLANE_MODE = "istio.io/dataplane-mode"
@@ -18,14 +20,6 @@ INJECT = "sidecar.istio.io/inject"
 REVISION = "istio.io/rev"
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 PROXY_CONTAINER = "istio-proxy"
-
-
-def of_sidecar(item: Item) -> dict[str, str]:
-    return parts.labels(item.spec, "workloadSelector", "labels")
-
-
-def of_policy(item: Item) -> dict[str, str]:
-    return parts.labels(item.spec, "selector", "matchLabels")
 
 
 def _nothing_selected(item: Item, field: str, selector: Mapping[str, str]) -> Finding:
@@ -43,20 +37,6 @@ def _owners(items: list[Item]) -> str:
     return " and ".join(f"{each.kind} {each.owner}" for each in items)
 
 
-def _shared(
-    world: World, items: dict[str, tuple[Item, dict[str, str]]]
-) -> Iterator[tuple[Workload, list[Item]]]:
-    """Each workload with the objects that select it, where they are several."""
-    for workload in world.workloads:
-        selecting = [
-            item
-            for item, selector in items.values()
-            if item.namespace == workload.namespace and parts.selects(selector, workload.labels)
-        ]
-        if len(selecting) > 1:
-            yield workload, selecting
-
-
 def _in_ambient(workload: Workload) -> bool:
     return workload.item is not None and workload.item.annotations.get(REDIRECTION[0]) == REDIRECTION[1]
 
@@ -68,90 +48,113 @@ def namespace_in_ambient(namespace: Item | None) -> bool:
     return namespace.labels.get(DATAPLANE_MODE) == "ambient"
 
 
-def sidecars(world: World) -> Iterator[Finding]:
-    selecting = {item.owner: (item, of_sidecar(item)) for item in world.of("Sidecar") if of_sidecar(item)}
-    without_effect: set[str] = set()
-    for owner, (item, selector) in selecting.items():
-        selected = world.selected(selector, item.namespace)
-        if not selected:
-            yield _nothing_selected(item, "spec.workloadSelector", selector)
-        elif any(_in_ambient(workload) for workload in selected):
-            without_effect.add(owner)
-            reason = "a workload it selects is in ambient mode and has no sidecar"
-            yield found("IneffectivePolicy", item, "spec.workloadSelector", reason=reason)
-    for workload, items in _shared(world, selecting):
-        for item in () if _in_ambient(workload) else items:
-            yield found(
-                "ConflictingSidecarWorkloadSelectors",
-                item,
-                "spec.workloadSelector",
-                owners=_owners(items),
-                workload=f"{workload.namespace}/{workload.name}",
-            )
-    for namespace, items in _whole_namespace(world, "Sidecar").items():
-        if namespace_in_ambient(world.namespace(namespace)):
-            for item in items:
-                reason = "its namespace is in ambient mode, whose workloads have no sidecar"
-                yield found("IneffectivePolicy", item, reason=reason)
-        elif len(items) > 1:
-            for item in items:
-                yield found("MultipleSidecarsWithoutWorkloadSelectors", item, owners=_owners(items))
-
-
-def _whole_namespace(world: World, kind: str) -> dict[str, list[Item]]:
-    grouped: dict[str, list[Item]] = {}
-    for item in world.of(kind):
-        if not (of_sidecar(item) if kind == "Sidecar" else of_policy(item) or _named(item)):
-            grouped.setdefault(item.namespace, []).append(item)
-    return grouped
-
-
-def _named(item: Item) -> bool:
-    """Whether it names what it is for, instead of selecting it."""
-    return bool(parts.at(item.spec, "targetRef") or parts.at(item.spec, "targetRefs"))
-
-
-def telemetries(world: World) -> Iterator[Finding]:
-    selecting = {
-        item.owner: (item, of_policy(item))
-        for item in world.of("Telemetry")
-        if of_policy(item) and not _named(item)
-    }
-    for item, selector in selecting.values():
-        if not world.selected(selector, item.namespace):
-            yield _nothing_selected(item, "spec.selector", selector)
-    for workload, items in _shared(world, selecting):
-        for item in items:
-            yield found(
-                "ConflictingTelemetryWorkloadSelectors",
-                item,
-                "spec.selector",
-                owners=_owners(items),
-                workload=f"{workload.namespace}/{workload.name}",
+def sidecars(world: World, item: Item) -> Iterator[Finding]:
+    selector = selector_of(item)
+    if not selector:
+        yield from _whole_namespace(world, item)
+        return
+    selected = list(world.selected(selector, item.namespace))
+    if not selected:
+        yield _nothing_selected(item, "spec.workloadSelector", selector)
+    elif any(map(_in_ambient, selected)):
+        reason = "a workload it selects is in ambient mode and has no sidecar"
+        yield found("IneffectivePolicy", item, "spec.workloadSelector", reason=reason)
+    for workload in selected:
+        if not _in_ambient(workload):
+            yield from _shared(
+                world, item, workload, "spec.workloadSelector", "ConflictingSidecarWorkloadSelectors"
             )
 
 
-def telemetries_of_namespaces(world: World) -> Iterator[Finding]:
-    for items in _whole_namespace(world, "Telemetry").values():
-        for item in items if len(items) > 1 else ():
-            yield found("MultipleTelemetriesWithoutWorkloadSelectors", item, owners=_owners(items))
+def egress_there(world: World, item: Item) -> Iterator[Finding]:
+    """That each host of an egress means something: a service, or what a VirtualService of sidecars routes."""
+    if not world.knows("Service", "ServiceEntry"):
+        return
+    for e, egress in parts.objects(item.spec, "egress"):
+        for h, written in enumerate(parts.texts(egress, "hosts")):
+            space, slash, host = written.partition("/")
+            space = item.namespace if space == "." else space
+            if not slash or space == "~" or host == "*" or _imported(world, item, space, host):
+                continue
+            place = "any namespace" if space == EVERYWHERE else f"namespace {space}"
+            yield found(
+                "ReferencedResourceNotFound",
+                item,
+                f"spec.egress[{e}].hosts[{h}]",
+                value=written,
+                missing=f"no service of {place} has this host, or it is not exported to {item.namespace}",
+                remedy="create the Service or ServiceEntry, or correct the host, which is written in full",
+            )
 
 
-def authorization_policies(world: World) -> Iterator[Finding]:
-    for item in world.of("AuthorizationPolicy"):
-        yield from _selected(world, item)
-        yield from _namespaces(world, item)
+def _imported(world: World, item: Item, space: str, host: str) -> bool:
+    topics = [("under", host)] if host.startswith("*") else []
+    topics += [(topic, pattern) for topic in ("service", "routes") for pattern in patterns(host)]
+    return any(
+        space in (EVERYWHERE, each.namespace) and facts.seen_from(world, each, item.namespace)
+        for topic in topics
+        for each in world.index.under(*topic)
+    )
 
 
-def _selected(world: World, item: Item) -> Iterator[Finding]:
+def _shared(world: World, item: Item, workload: Workload, field: str, name: str) -> Iterator[Finding]:
+    """Whether others select it too; all are named in the order of their age, whoever is asked about."""
+    others = [each for each in facts.selecting(world, item.kind, workload) if each.owner != item.owner]
+    if others:
+        owners = _owners([item, *others])
+        yield found(name, item, field, owners=owners, workload=f"{workload.namespace}/{workload.name}")
+
+
+def _whole_namespace(world: World, item: Item) -> Iterator[Finding]:
+    if namespace_in_ambient(world.namespace(item.namespace)):
+        reason = "its namespace is in ambient mode, whose workloads have no sidecar"
+        yield found("IneffectivePolicy", item, reason=reason)
+        return
+    yield from _only_one(world, item, "MultipleSidecarsWithoutWorkloadSelectors")
+
+
+def _only_one(world: World, item: Item, name: str) -> Iterator[Finding]:
+    """Objects for a whole namespace, of which one counts."""
+    others = [
+        each
+        for each in world.index.under("whole", item.kind, item.namespace)
+        if each.owner != item.owner and not named(each)
+    ]
+    if others:
+        yield found(name, item, owners=_owners([item, *others]))
+
+
+def entries_select(world: World, item: Item) -> Iterator[Finding]:
+    selector = parts.labels(item.spec, "workloadSelector", "labels")
+    if selector and not any(world.selected(selector, item.namespace)):
+        yield _nothing_selected(item, "spec.workloadSelector", selector)
+
+
+def telemetries(world: World, item: Item) -> Iterator[Finding]:
+    selector = selector_of(item)
+    if not selector or named(item):
+        return
+    selected = list(world.selected(selector, item.namespace))
+    if not selected:
+        yield _nothing_selected(item, "spec.selector", selector)
+    for workload in selected:
+        yield from _shared(world, item, workload, "spec.selector", "ConflictingTelemetryWorkloadSelectors")
+
+
+def telemetries_of_namespaces(world: World, item: Item) -> Iterator[Finding]:
+    if not selector_of(item) and not named(item):
+        yield from _only_one(world, item, "MultipleTelemetriesWithoutWorkloadSelectors")
+
+
+def policies_select(world: World, item: Item) -> Iterator[Finding]:
     """One in the root namespace is for the whole mesh; one with targetRefs is for what they name."""
-    if _named(item):
+    if named(item):
         return
     meshwide = item.namespace == world.root_namespace
     has_selector = isinstance(parts.at(item.spec, "selector"), dict)
     if meshwide and not has_selector:
         return
-    selector = of_policy(item)
+    selector = selector_of(item)
     selected = world.selected(selector, "" if meshwide else item.namespace)
     if not any(in_mesh(world, workload) for workload in selected):
         by = f" by {parts.written(selector)}" if selector else f" in namespace {item.namespace}"
@@ -183,13 +186,12 @@ def has_proxy(pod_spec: dict[str, object]) -> bool:
     )
 
 
-def _namespaces(world: World, item: Item) -> Iterator[Finding]:
-    known = [namespace.name for namespace in world.of("Namespace")]
+def namespaces_there(world: World, item: Item) -> Iterator[Finding]:
     for r, rule in parts.objects(item.spec, "rules"):
         for f, source in parts.objects(rule, "from"):
             for field in ("namespaces", "notNamespaces"):
                 for n, pattern in enumerate(parts.texts(source, "source", field)):
-                    if not any(_matches(pattern, name) for name in known):
+                    if not _some_namespace(world, pattern):
                         yield found(
                             "ReferencedResourceNotFound",
                             item,
@@ -198,6 +200,12 @@ def _namespaces(world: World, item: Item) -> Iterator[Finding]:
                             missing="no such namespace",
                             remedy="create it or correct the name",
                         )
+
+
+def _some_namespace(world: World, pattern: str) -> bool:
+    if "*" not in pattern:
+        return world.namespace(pattern) is not None
+    return any(_matches(pattern, each.name) for each in world.of("Namespace"))
 
 
 def _matches(pattern: str, name: str) -> bool:
@@ -213,15 +221,13 @@ def _matches(pattern: str, name: str) -> bool:
 POLICIES = ("AuthorizationPolicy", "RequestAuthentication", "Telemetry", "WasmPlugin")
 
 
-def kubernetes_gateways(world: World) -> Iterator[Finding]:
+def kubernetes_gateways(world: World, item: Item) -> Iterator[Finding]:
     """Pods of a Gateway of the Kubernetes Gateway API are told by targetRefs, never by their labels."""
-    pods = [pod for pod in world.of("Pod") if GATEWAY_NAME in pod.labels]
-    for item in world.of(*POLICIES):
-        if _named(item) or not parts.mapping(item.spec, "selector"):
-            continue
-        for pod in pods:
-            if pod.namespace == item.namespace and parts.selects(of_policy(item), pod.labels):
-                yield found("IneffectiveSelector", item, "spec.selector", gateway=pod.labels[GATEWAY_NAME])
+    if named(item) or not parts.mapping(item.spec, "selector"):
+        return
+    for pod in world.index.under("kind", "Pod", item.namespace):
+        if GATEWAY_NAME in pod.labels and parts.selects(selector_of(item), pod.labels):
+            yield found("IneffectiveSelector", item, "spec.selector", gateway=pod.labels[GATEWAY_NAME])
 
 
 ANALYZERS = (
@@ -234,30 +240,49 @@ ANALYZERS = (
             "MultipleSidecarsWithoutWorkloadSelectors",
             "IneffectivePolicy",
         ),
-        run=sidecars,
+        kinds=("Sidecar",),
+        rules=(sidecars,),
+    ),
+    Analyzer(
+        name="sidecar.EgressAnalyzer",
+        description="Egress hosts of Sidecars: that a service has them",
+        names=("ReferencedResourceNotFound",),
+        kinds=("Sidecar",),
+        rules=(egress_there,),
+    ),
+    Analyzer(
+        name="serviceentry.SelectorAnalyzer",
+        description="ServiceEntries with a workloadSelector: that it selects workloads",
+        names=("ReferencedResourceNotFound",),
+        kinds=("ServiceEntry",),
+        rules=(entries_select,),
     ),
     Analyzer(
         name="telemetry.SelectorAnalyzer",
         description="Telemetries: that they select workloads, and no two the same",
         names=("ReferencedResourceNotFound", "ConflictingTelemetryWorkloadSelectors"),
-        run=telemetries,
+        kinds=("Telemetry",),
+        rules=(telemetries,),
     ),
     Analyzer(
         name="telemetry.DefaultSelectorAnalyzer",
         description="Telemetries for a whole namespace, of which one counts",
         names=("MultipleTelemetriesWithoutWorkloadSelectors",),
-        run=telemetries_of_namespaces,
+        kinds=("Telemetry",),
+        rules=(telemetries_of_namespaces,),
     ),
     Analyzer(
         name="authz.AuthorizationPoliciesAnalyzer",
         description="AuthorizationPolicies: that the workloads and namespaces they name are there",
         names=("NoMatchingWorkloadsFound", "ReferencedResourceNotFound"),
-        run=authorization_policies,
+        kinds=("AuthorizationPolicy",),
+        rules=(policies_select, namespaces_there),
     ),
     Analyzer(
         name="k8sgateway.SelectorAnalyzer",
         description="Policies that select a Gateway of the Kubernetes Gateway API by labels",
         names=("IneffectiveSelector",),
-        run=kubernetes_gateways,
+        kinds=POLICIES,
+        rules=(kubernetes_gateways,),
     ),
 )

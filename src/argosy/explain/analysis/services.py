@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.explain.analysis import parts
+from argosy.explain.analysis.facts import full
 from argosy.explain.analysis.message import Analyzer, Finding, found
 from argosy.explain.analysis.parts import Json
 from argosy.explain.analysis.selectors import INJECT, INJECTION, REVISION, has_proxy
@@ -25,7 +26,7 @@ def of_control_plane(item: Item) -> bool:
     return CONTROL_PLANE in item.labels or item.labels.get("release") == "istio"
 
 
-def ports_named(_facts: object, item: Item) -> Iterator[Finding]:
+def ports_named(_world: World, item: Item) -> Iterator[Finding]:
     """Names count where no appProtocol does. Of an ExternalName service, plain TCP is as bad as no name."""
     if item.namespace in INFRASTRUCTURE or of_control_plane(item):
         return
@@ -45,17 +46,12 @@ def ports_named(_facts: object, item: Item) -> Iterator[Finding]:
             yield found(message, item, f"spec.ports[{index}].name", name=name, port=number)
 
 
-def service_ports(world: World) -> Iterator[Finding]:
-    for item in world.of("Service"):
-        yield from ports_named(None, item)
-
-
-def addresses_told(mesh: Json, item: Item) -> Iterator[Finding]:
+def addresses_told(world: World, item: Item) -> Iterator[Finding]:
     """Plain TCP has nothing but the address to tell services apart by."""
     if (
         parts.listed(item.spec, "addresses")
         or parts.listed(item.body, "status", "addresses")
-        or allocated(mesh)
+        or allocated(world.mesh)
     ):
         return
     for index, port in parts.objects(item.spec, "ports"):
@@ -74,39 +70,37 @@ def allocated(mesh: Json) -> bool:
     return capture and any(makers)
 
 
-def entries_addressed(world: World) -> Iterator[Finding]:
-    for item in world.of("ServiceEntry"):
-        yield from addresses_told(world.mesh, item)
-
-
-def entries_agree(world: World) -> Iterator[Finding]:
+def entries_agree(world: World, item: Item) -> Iterator[Finding]:
     """Said once of an entry, at the first port at which another that somebody sees with it says otherwise."""
-    declared: dict[tuple[str, int], list[tuple[Item, str, frozenset[str]]]] = {}
-    for item in world.of("ServiceEntry"):
-        seen = frozenset(resolved_export(parts.texts(item.spec, "exportTo"), item.namespace))
-        for _, host, number, protocol in _declared(item):
-            declared.setdefault((host, number), []).append((item, protocol, seen))
-    for item in world.of("ServiceEntry"):
-        seen = frozenset(resolved_export(parts.texts(item.spec, "exportTo"), item.namespace))
-        for field, host, number, _ in _declared(item):
-            together = [
-                (other, protocol)
-                for other, protocol, its in declared[host, number]
-                if EVERYWHERE in seen | its or seen & its
-            ]
-            protocols = sorted({protocol for _, protocol in together})
-            if len(protocols) > 1:
-                owners = dict.fromkeys(f"ServiceEntry {other.owner}" for other, _ in together)
-                yield found(
-                    "ConflictingServiceEntryProtocol",
-                    item,
-                    field,
-                    owners=" and ".join(owners),
-                    port=number,
-                    host=host,
-                    protocols=parts.joined(protocols),
-                )
-                break
+    for field, host, number, protocol in _declared(item):
+        together = [(item, protocol)]
+        for other in world.index.under("service", full(world, item, host)):
+            if other.kind == "ServiceEntry" and other.owner != item.owner and _seen_together(item, other):
+                together += [
+                    (other, its)
+                    for _, written, at, its in _declared(other)
+                    if (written, at) == (host, number)
+                ]
+        protocols = sorted({each for _, each in together})
+        if len(protocols) > 1:
+            owners = sorted({f"ServiceEntry {other.owner}" for other, _ in together})
+            yield found(
+                "ConflictingServiceEntryProtocol",
+                item,
+                field,
+                owners=" and ".join(owners),
+                port=number,
+                host=host,
+                protocols=parts.joined(protocols),
+            )
+            return
+
+
+def _seen_together(one: Item, other: Item) -> bool:
+    mine, others = (
+        set(resolved_export(parts.texts(each.spec, "exportTo"), each.namespace)) for each in (one, other)
+    )
+    return EVERYWHERE in mine | others or bool(mine & others)
 
 
 def _declared(item: Item) -> Iterator[tuple[str, str, int, str]]:
@@ -193,19 +187,22 @@ ANALYZERS = (
         name="service.PortNameAnalyzer",
         description="Ports of Services: that their names say a protocol",
         names=("PortNameIsNotUnderNamingConvention", "ExternalNameServiceTypeInvalidPortName"),
-        run=service_ports,
+        kinds=("Service",),
+        rules=(ports_named,),
     ),
     Analyzer(
         name="serviceentry.ProtocolAddressesAnalyzer",
         description="ServiceEntries with TCP ports: that they have addresses",
         names=("ServiceEntryAddressesRequired",),
-        run=entries_addressed,
+        kinds=("ServiceEntry",),
+        rules=(addresses_told,),
     ),
     Analyzer(
         name="serviceentry.ConflictingServiceEntryProtocolAnalyzer",
         description="ServiceEntries that give one port of one host different protocols",
         names=("ConflictingServiceEntryProtocol",),
-        run=entries_agree,
+        kinds=("ServiceEntry",),
+        rules=(entries_agree,),
     ),
     Analyzer(
         name="deployment.ServiceAssociationAnalyzer",

@@ -1,4 +1,4 @@
-"""The objects that are analysed together, indexed; as they were written, valid or not.
+"""The objects that are analysed together, indexed (`index`); as they were written, valid or not.
 
 * An object that is given again replaces the earlier one: so files lie over what a server holds.
 * `complete`: it is all that a mesh has (a server was asked). Else it is what somebody has in files: then a destination
@@ -10,11 +10,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 
 from msgspec import Struct
 
 from argosy.explain.analysis import parts
+from argosy.explain.analysis.index import SETTINGS, Index, Ref, Topic, labels_of, topics
 from argosy.explain.analysis.parts import Json
 from argosy.resources import meshconfig
 from argosy.resources.kinds import kind_of_group
@@ -130,60 +130,100 @@ class World:
     ) -> None:
         """`mesh`, `networks`: settings, where they are not the ConfigMap's. `hidden`: kinds of which nothing can be
         said to be missing, as we may not read them. `now`: RFC 3339, for certificates; "": any time."""
-        self.items: dict[tuple[str, str, str], Item] = {}
-        for each in items:
-            self.items[each.kind, each.namespace, each.name] = each
+        self.items: dict[Ref, Item] = {}
+        self.index = Index()
         self.complete, self.domain_suffix, self.now = complete, domain_suffix, now
         self.hidden = frozenset(hidden)
-        self._of_kind: dict[str, list[Item]] = {}
-        for each in self.items.values():
-            self._of_kind.setdefault(each.kind, []).append(each)
         self.settings = tuple(each for each in (mesh, networks) if each is not None)
-        self.mesh: Json = self._settings(meshconfig.KEY) if mesh is None else mesh.body
-        self.networks = networks if networks is not None else self._networks()
+        self._given = mesh, networks
+        self._mesh: Json | None = None
+        for each in items:
+            self.put(each)
+
+    def put(self, item: Item) -> frozenset[Topic]:
+        """In place of what has its name. The topics under which something is another now."""
+        ref = (item.kind, item.namespace, item.name)
+        before = self.items.get(ref)
+        if before == item:
+            return frozenset()
+        old = topics(before, self.domain_suffix) if before is not None else frozenset()
+        new = topics(item, self.domain_suffix)
+        self.index.remove(ref, old - new)
+        self.items[ref] = item
+        self.index.add(ref, item, new)
+        return old | new | self._settings_touched(ref)
+
+    def remove(self, ref: Ref) -> frozenset[Topic]:
+        """The topics under which it was."""
+        before = self.items.pop(ref, None)
+        if before is None:
+            return frozenset()
+        old = topics(before, self.domain_suffix)
+        self.index.remove(ref, old)
+        return old | self._settings_touched(ref)
+
+    def _settings_touched(self, ref: Ref) -> frozenset[Topic]:
+        if ref != ("ConfigMap", SYSTEM_NAMESPACE, meshconfig.CONFIG_MAP):
+            return frozenset()
+        self._mesh = None
+        return frozenset((SETTINGS,))
 
     def of(self, *kinds: str) -> Iterator[Item]:
         """The objects of these kinds, in the order in which they were given."""
         for kind in kinds:
-            yield from self._of_kind.get(kind, ())
+            yield from self.index.under("kind", kind)
 
     def get(self, kind: str, namespace: str, name: str) -> Item | None:
-        return self.items.get((kind, namespace, name))
+        return next(iter(self.index.under("object", kind, namespace, name)), None)
 
     def knows(self, *kinds: str) -> bool:
         """Whether it can be said that an object of one of these kinds is not there."""
         if not self.hidden.isdisjoint(kinds):
             return False
-        return self.complete or any(self._of_kind.get(kind) for kind in kinds)
+        return self.complete or any(self.index.size("kind", kind) for kind in kinds)
+
+    @property
+    def mesh(self) -> Json:
+        """MeshConfig."""
+        self.index.under(*SETTINGS)
+        if self._mesh is None:
+            given, _ = self._given
+            self._mesh = self._settings(meshconfig.KEY) if given is None else given.body
+        return self._mesh
+
+    @property
+    def networks(self) -> Item | None:
+        _, given = self._given
+        return given if given is not None else self._networks()
 
     @property
     def root_namespace(self) -> str:
         return parts.text(self.mesh, "rootNamespace") or SYSTEM_NAMESPACE
 
-    @cached_property
-    def workloads(self) -> tuple[Workload, ...]:
-        """Those that run, and the default ingress gateway where nothing is known to be it."""
-        found = [
-            Workload(each.namespace, each.name, each.labels, each, behind_services=True)
-            for each in self.of("Pod")
-        ]
-        found += [
-            Workload(each.namespace, each.name, _entry_labels(each), each)
-            for each in self.of("WorkloadEntry")
-        ]
-        ingress = any(parts.selects(INGRESS_LABELS, each.labels) for each in found)
-        if not (self.complete or ingress or parts.text(self.mesh, "ingressControllerMode") == "OFF"):
-            name = parts.text(self.mesh, "ingressService") or "istio-ingressgateway"
-            found.append(Workload(SYSTEM_NAMESPACE, name, INGRESS_LABELS, behind_services=True))
-        return tuple(found)
+    @property
+    def _ingress(self) -> Workload | None:
+        """The default ingress gateway, where nothing is known to be it."""
+        if self.complete or parts.text(self.mesh, "ingressControllerMode") == "OFF":
+            return None
+        (label,) = INGRESS_LABELS.items()
+        if self.index.size("labelled", *label):
+            return None
+        name = parts.text(self.mesh, "ingressService") or "istio-ingressgateway"
+        return Workload(SYSTEM_NAMESPACE, name, INGRESS_LABELS, behind_services=True)
 
-    def selected(self, selector: Mapping[str, str], namespace: str = "") -> list[Workload]:
+    def selected(self, selector: Mapping[str, str], namespace: str = "") -> Iterator[Workload]:
         """Workloads with all these labels, in one namespace or in all of them."""
-        return [
-            each
-            for each in self.workloads
-            if namespace in ("", each.namespace) and parts.selects(selector, each.labels)
-        ]
+        place = (namespace,) if namespace else ()
+        ways = [("labelled", *label, *place) for label in sorted(selector.items())] or [("workloads", *place)]
+        for each in self.index.under(*min(ways, key=lambda way: self.index.size(*way))):
+            labels = labels_of(each)
+            if parts.selects(selector, labels):
+                yield Workload(each.namespace, each.name, labels, each, behind_services=each.kind == "Pod")
+        ingress = self._ingress
+        if ingress is None or namespace not in ("", ingress.namespace):
+            return
+        if parts.selects(selector, ingress.labels):
+            yield ingress
 
     def namespace(self, name: str) -> Item | None:
         return self.get("Namespace", "", name)
@@ -212,8 +252,3 @@ def _read(text: str, key: str) -> Json:
     except LoadError:
         return {}
     return documents[0].object if len(documents) == 1 and isinstance(documents[0].object, dict) else {}
-
-
-def _entry_labels(entry: Item) -> dict[str, str]:
-    """Labels of the entry's own, and of its endpoint, as the mesh takes them."""
-    return entry.labels | parts.labels(entry.spec, "labels")

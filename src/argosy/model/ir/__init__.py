@@ -20,6 +20,7 @@ from argosy.model.ir.destinations import (
     Subset,
     TlsMode,
     TrafficPolicy,
+    Tunnel,
     Warmup,
 )
 from argosy.model.ir.edge import (
@@ -124,6 +125,7 @@ __all__ = [
     "TlsParameters",
     "TlsRoute",
     "TrafficPolicy",
+    "Tunnel",
     "Warmup",
     "WeightedDestination",
     "Workload",

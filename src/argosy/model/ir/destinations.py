@@ -98,6 +98,14 @@ class RetryBudget(Struct, frozen=True, kw_only=True):
     interval: int | None = None
 
 
+class Tunnel(Struct, frozen=True, gc=False):
+    """Connections go to `authority` (`host:port`) through a proxy, which is the destination: each asks it by a request
+    of HTTP."""
+
+    authority: str
+    post: bool = False  # by POST; else by CONNECT
+
+
 class TrafficPolicy(Struct, frozen=True, kw_only=True):
     load_balancer: LoadBalancer = LoadBalancer.LEAST_REQUEST
     hash: HashPolicy | None = None
@@ -115,6 +123,7 @@ class TrafficPolicy(Struct, frozen=True, kw_only=True):
 class Subset(Struct, frozen=True, kw_only=True):
     name: str
     labels: Pairs = ()
+    tunnel: Tunnel | None = None
 
 
 class DestinationPolicy(Struct, frozen=True, kw_only=True):
@@ -125,6 +134,13 @@ class DestinationPolicy(Struct, frozen=True, kw_only=True):
     # (subset name or "", service port number or 0 for every other port) -> policy; sorted; the most specific wins:
     # (subset, port) > (subset, 0) > ("", port) > ("", 0)
     policies: tuple[tuple[str, int, TrafficPolicy], ...] = ()
+    tunnel: Tunnel | None = None  # of the whole
+
+    def tunnel_of(self, subset: str) -> Tunnel | None:
+        """Facts (Istio): a subset has its own, or none; a port has none of its own."""
+        if not subset:
+            return self.tunnel
+        return next((one.tunnel for one in self.subsets if one.name == subset), None)
 
     def policy(self, subset: str, port: int) -> TrafficPolicy:
         found = {(s, p): policy for s, p, policy in self.policies}

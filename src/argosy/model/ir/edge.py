@@ -67,6 +67,7 @@ class GatewayServer(Struct, frozen=True, kw_only=True, cache_hash=True):
     bind: str = ""
     tls: GatewayTls | None = None
     port_name: str = ""
+    http3: int = 0  # beside TCP, and the port that answers name for it; 0: no HTTP/3
     binding: str = ""  # what VirtualServices name to be served here; "": the Gateway
 
     @property
@@ -89,6 +90,15 @@ class GatewayServer(Struct, frozen=True, kw_only=True, cache_hash=True):
         return self.protocol.is_http or (
             self.protocol is Protocol.HTTPS and self.tls is not None and not self.passes
         )
+
+    @property
+    def serves_http3(self) -> bool:
+        """Where it is asked for and the gateway ends TLS 1.3 for HTTP, by certificates of its own."""
+        tls = self.tls
+        if not self.http3 or tls is None or not self.routes_http or self.protocol.is_http:
+            return False
+        own = tls.mode in (ServerTlsMode.SIMPLE, ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL)
+        return own and tls.max_version in ("", "TLSV1_3") and not self.bind.startswith("unix://")
 
     @property
     def server_names(self) -> tuple[str, ...]:

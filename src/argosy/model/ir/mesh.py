@@ -6,11 +6,13 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from argosy.model.ir.destinations import ConnectionPool, KeepAlive, OutlierDetection
+from argosy.model.ir.destinations import ClientTls, ConnectionPool, KeepAlive, OutlierDetection
 from argosy.model.ir.routes import BUILT_IN_RETRY, INBOUND_RETRY, RetryPolicy
 from argosy.model.locality import LocalityBalancing
-from argosy.model.providers import Provider
+from argosy.model.networks import Networks
+from argosy.model.providers import Provider, Tag, Tracer
 from argosy.model.proxy_settings import ProxySettings
+from argosy.resources.selector import LabelSelector
 
 
 class MtlsMode(StrEnum):
@@ -42,6 +44,8 @@ class Mesh(Struct, frozen=True, kw_only=True):
     root_namespace: str = "istio-system"
     domain_suffix: str = "cluster.local"
     outbound_allow_any: bool = True
+    outbound_by_name: bool = False  # captured requests to unknown hosts go where their host is looked up
+    outbound_tls: ClientTls | None = None  # and over this TLS
     h2_upgrade: bool = False
     connect_timeout: int = 10_000
     dns_refresh_rate: int = 60_000  # where an answer has no time to live
@@ -73,5 +77,14 @@ class Mesh(Struct, frozen=True, kw_only=True):
     tracing_providers: tuple[str, ...] = ()
     trace_sampling: float = 1.0  # percent
     trace_tag_length: int | None = None
+    trace_tags: tuple[Tag, ...] = ()  # where nobody says others
+    trace_own_tags: bool = True  # Istio's, where no provider is named
+    tracer: Tracer | None = None  # where no provider is named
+    mesh_id: str = ""  # as spans say it; "": the trust domain
     proxy: ProxySettings = ProxySettings()
+    networks: Networks = ()
+    default_config: str = (
+        ""  # defaultConfig as JSON: what of it proxies are started with (`model.proxy_start`)
+    )
+    discovery: tuple[LabelSelector, ...] = ()  # of namespaces: ANY; (): every one is seen
     ingress_gateway: str = "ingressgateway"  # the label `istio` of the gateways that serve Ingresses

@@ -194,7 +194,12 @@ class TlsRoute(Struct, frozen=True):
 
 
 class TcpRoute(Struct, frozen=True):
-    """Where connections go by the address that they are for."""
+    """Where connections go by the address that they are for, and by the one that they come from. ALL must hold."""
 
     subnets: tuple[str, ...]  # destination networks, ANY; none: every address
     destinations: tuple[WeightedDestination, ...]
+    source: str = ""  # network; "": every address
+
+    @property
+    def for_all(self) -> bool:
+        return not self.subnets and not self.source

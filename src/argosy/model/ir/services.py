@@ -75,6 +75,7 @@ class Service(Struct, frozen=True, kw_only=True):
     created: str = ""  # RFC 3339; the older object wins a conflict
     kubernetes: bool = True  # a v1 Service (short names resolve), not a ServiceEntry
     distribution: TrafficDistribution = TrafficDistribution.ANY
+    node_local: bool = False  # endpoints on the client's own host alone
     alias_of: str = ""  # another name of that host, and nothing else
 
     def port(self, number: int) -> ServicePort | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from argosy.model import ir, lower_mesh
@@ -21,10 +22,17 @@ class MeshSettings(Table[ir.Mesh]):
     resource = ConfigMap
     makes = frozenset((FactKind.MESH,))
 
-    def __init__(self, selectors: SelectorIndex, defaults: ir.Mesh, ingresses: Ingresses) -> None:
+    def __init__(
+        self,
+        selectors: SelectorIndex,
+        defaults: ir.Mesh,
+        ingresses: Ingresses,
+        environment: Mapping[str, str],
+    ) -> None:
         super().__init__(selectors)
         self.defaults = defaults
         self._ingresses = ingresses
+        self._environment = environment
 
     @property
     def mesh(self) -> ir.Mesh:
@@ -33,7 +41,7 @@ class MeshSettings(Table[ir.Mesh]):
     def lower(self, obj: Any) -> ir.Mesh | None:
         if (obj.metadata.namespace, obj.metadata.name) != PLACE:
             return None
-        return lower_mesh.lower(obj, self.defaults)
+        return lower_mesh.lower(obj, self.defaults, self._environment)
 
     def changed(self, key: Name, old: ir.Mesh | None, new: ir.Mesh | None) -> set[Fact]:
         before, after = old or self.defaults, new or self.defaults

@@ -100,7 +100,7 @@ class VirtualServices(Table[VirtualServiceRule]):
     def selectors(self, rule: VirtualServiceRule) -> frozenset[Selector]:
         sources = [match.source for http in rule.http for match in http.matches]
         sources += [match.source for l4 in rule.tcp + rule.tls for match in l4.matches]
-        return frozenset(source.selector for source in sources if source.selector is not None)
+        return frozenset[Selector]().union(*(source.selectors for source in sources))
 
     def _with_delegates(self, rules: Iterable[VirtualServiceRule]) -> frozenset[Ref]:
         rules = tuple(rules)

@@ -41,6 +41,7 @@ _OPERATIONS = {
     ApplyTo.HTTP_ROUTE: (*_ADD, Operation.MERGE, Operation.REMOVE),
     ApplyTo.CLUSTER: (*_ADD, Operation.MERGE, Operation.REMOVE),
     ApplyTo.EXTENSION_CONFIG: _ADD,
+    ApplyTo.BOOTSTRAP: (Operation.MERGE,),
 }
 """Those that change something."""
 _NOT_HERE = ("istio.", "istio_")

@@ -9,6 +9,14 @@ from argosy.resources.networking.gateway import Gateway, Server, ServerTLSMode
 from argosy.resources.semantics import names, protocols, tls
 from argosy.resources.semantics.findings import Findings
 
+HTTP3 = "gateway.argosy.dev/http3"
+"""An annotation: HTTPS servers whose TLS ends here are served over HTTP/3 as well. `true`, or the port that clients
+reach them at, where it is not the server's."""
+
+
+def is_http3(value: str) -> bool:
+    return value in ("true", "false") or (value.isascii() and value.isdigit() and 0 < int(value) < 65536)
+
 
 def check(obj: Gateway, findings: Findings) -> None:
     if not obj.spec.servers:
@@ -23,6 +31,12 @@ def check(obj: Gateway, findings: Findings) -> None:
                 f"{path}.port.name", f"{name!r} is there twice; give each server's port its own name"
             )
         port_names.add(name)
+    http3 = obj.metadata.annotations.get(HTTP3)
+    if http3 is not None and not is_http3(http3):
+        at = f"metadata.annotations[{HTTP3!r}]"
+        findings.error(
+            at, f"{http3!r} is neither true nor a port; write true, or the port that clients reach"
+        )
     for wrong in names.labels(obj.spec.selector):
         findings.error("spec.selector", wrong)
 

@@ -21,7 +21,7 @@ from argosy.resources.semantics import (
     traffic_policy,
 )
 from argosy.resources.semantics.findings import Findings
-from argosy.resources.semantics.tls import CIPHER_SUITES
+from argosy.resources.semantics.tls import CIPHER_SUITES, check_client
 
 _CONNECT_MAX = 3_600_000
 CURVES = frozenset(("P-256", "P-384", "P-521", "P-224", "X25519", "X25519MLKEM768"))  # Envoy (BoringSSL)
@@ -48,6 +48,7 @@ def check(config: MeshConfig, findings: Findings) -> None:
             "zoneAwareLbSetting", config.zone_aware_lb_setting, OutlierDetection(), findings
         )
     _tls(config, findings)
+    check_client("outboundTrafficPolicy.tls", config.outbound_traffic_policy.tls, findings)
     written = config.access_log_format
     if written and config.access_log_encoding is AccessLogEncoding.JSON and not is_json_object(written):
         findings.warn("accessLogFormat", "is no JSON object, which accessLogEncoding asks for: it is ignored")

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from argosy.resources import proxy_start
 from argosy.resources.duration import parse_duration
 from argosy.resources.networking.destination_rule import ClientTLSSettings
-from argosy.resources.proxy_settings import GatewayTopology, ProxyHeaders
-from argosy.resources.semantics import names, tls
+from argosy.resources.proxy_settings import DURATIONS, ConnectionSettings, GatewayTopology, ProxyHeaders
+from argosy.resources.semantics import names, regex, tls, workload_group
 from argosy.resources.semantics.findings import Findings
 
 _HOST_IP = "$(HOST_IP)"  # put in where the proxy starts
@@ -91,10 +92,41 @@ def check(path: str, value: dict[str, Any], findings: Findings) -> None:
     if wrong is None and config.drain_duration is not None and parse_duration(config.drain_duration) % 1000:
         wrong = f"{config.drain_duration!r} is not whole seconds; write seconds"
     findings.error(f"{path}.drainDuration", wrong)
+    _start(path, value, findings)
     if config.tracing is not None:
         _tracing(f"{path}.tracing", config.tracing, findings)
     if config.private_key_provider is not None:
         _private_key(f"{path}.privateKeyProvider", config.private_key_provider, findings)
+
+
+def _start(path: str, value: dict[str, Any], findings: Findings) -> None:
+    try:
+        start = proxy_start.typed(value)
+    except ValueError as error:
+        findings.error(path, str(error))
+        return
+    for name, text in (
+        ("terminationDrainDuration", start.termination_drain_duration),
+        ("fileFlushInterval", start.file_flush_interval),
+    ):
+        try:
+            parse_duration(text or "0s")
+        except ValueError as error:
+            findings.error(f"{path}.{name}", str(error))
+    said = start.connection_settings or ConnectionSettings()
+    for attribute in DURATIONS:
+        try:
+            parse_duration(getattr(said, attribute) or "0s")
+        except ValueError as error:
+            field = next(
+                one.encode_name for one in msgspec.structs.fields(ConnectionSettings) if one.name == attribute
+            )
+            findings.error(f"{path}.connectionSettings.{field}", str(error))
+    if start.readiness_probe is not None:
+        workload_group.check_probe(f"{path}.readinessProbe", start.readiness_probe, findings)
+    matcher = start.proxy_stats_matcher
+    for position, pattern in enumerate(matcher.inclusion_regexps if matcher is not None else ()):
+        findings.error(f"{path}.proxyStatsMatcher.inclusionRegexps[{position}]", regex.problem(pattern))
 
 
 def _addresses(path: str, config: MeshProxyConfig, findings: Findings) -> None:

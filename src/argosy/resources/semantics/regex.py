@@ -1,7 +1,11 @@
-"""Whether a text is a regular expression in RE2's syntax, which is what Envoy compiles.
+"""Whether a text is a regular expression that Envoy compiles: in RE2's syntax, and within its bounds.
 
 A scanner, not an engine: it accepts what RE2 accepts and says why it refuses the rest (look-around, back references,
 unbalanced groups, nested repetition). Python's own `re` differs on both sides, so it is not asked.
+
+Facts (Envoy 1.40, seen): it compiles the bytes of the text as Latin-1, so a character above U+00FF cannot be written as
+an escape; counts within counts may multiply to 1000; a program of more than `re2.max_program_size.error_level`
+instructions (the agent sets MAX_PROGRAM) is refused, and with it the whole route configuration.
 # RE2: https://github.com/google/re2/wiki/Syntax
 """
 
@@ -9,8 +13,12 @@ from __future__ import annotations
 
 import re
 
+from msgspec import Struct
+
 MAX_BYTES = 1024  # Istio's bound; RE2's program is larger than its text
+MAX_PROGRAM = 32768
 _MAX_REPEAT = 1000
+_MAX_CODE = 0xFF
 _COUNT = re.compile(r"\{(\d+)(,(\d*))?\}")
 _FLAGS = re.compile(r"\(\?([imsU]*)(?:-([imsU]+))?([:)])")
 _NAMED = re.compile(r"\(\?P?<([A-Za-z0-9_]+)>")
@@ -36,45 +44,82 @@ def problem(pattern: str) -> str | None:
 
 def syntax(pattern: str) -> str | None:
     try:
-        _scan(pattern)
+        _scan(pattern.encode("utf-8", "surrogatepass").decode("latin-1"))
     except _Refused as refused:
         return f"{pattern[:80]!r} is not an RE2 regular expression: {refused}"
     return None
 
 
 def _scan(text: str) -> None:
-    at, depth, names = 0, 0, set[str]()
+    at, names = 0, set[str]()
     item = ""  # what a repetition would apply to: "" nothing, "atom", "repeat"
+    groups = [_Size()]  # those that are open
+    last = _Size()  # of the item
     while at < len(text):
-        char = text[at]
+        start, char = at, text[at]
         if char == "(":
             at, opened = _group(text, at, names)
-            depth += opened
+            groups += [_Size(2)] * opened
             item = "" if opened else item and "atom"
         elif char == ")":
-            if depth == 0:
+            if len(groups) == 1:
                 raise _Refused("')' without '('")
-            at, depth, item = at + 1, depth - 1, "atom"
+            at, item, last = at + 1, "atom", groups.pop()
+            groups[-1] = groups[-1].with_item(last)
         elif char == "|":
             at, item = at + 1, ""
+            groups[-1] = groups[-1].with_item(_Size(1))
         elif char in "*+?" or (char == "{" and _COUNT.match(text, at)):
             if item == "":
                 raise _Refused(f"nothing to repeat before {char!r}")
             if item == "repeat":
                 raise _Refused(f"{char!r} after a repetition; group what is to be repeated")
-            at, item = _repeat(text, at), "repeat"
-        elif char == "[":
-            at, item = _class(text, at), "atom"
-        elif text.startswith("\\Q", at):
-            end = text.find("\\E", at)
-            item = "atom" if end != at + 2 and at + 2 < len(text) else item
-            at = len(text) if end < 0 else end + 2
-        elif char == "\\":
-            at, item = _escape(text, at, outside="AbBz"), "atom"
+            after, times = _repeat(text, at), _times(text, at)
+            at, item, last = after, "repeat", last.repeated(times)
+            groups[-1] = groups[-1].with_item(last)
         else:
-            at, item = at + 1, "atom"
-    if depth:
+            at, atom = _atom(text, at)
+            item = "atom" if atom else item
+            last = _Size(max(at - start, _CLASS) if char in "[\\." else 1)
+            groups[-1] = groups[-1].with_item(last)
+    if len(groups) > 1:
         raise _Refused("'(' without ')'")
+    if groups[0].program > MAX_PROGRAM:
+        raise _Refused(f"it may become more than {MAX_PROGRAM} instructions; repeat less of it")
+
+
+_CLASS = 8  # instructions, of the largest class that has a name
+
+
+class _Size(Struct, frozen=True):
+    """Of a part: its instructions, at most, and what the counts in it multiply to."""
+
+    program: int = 0
+    times: int = 1
+
+    def with_item(self, item: _Size) -> _Size:
+        return _Size(self.program + item.program, max(self.times, item.times))
+
+    def repeated(self, times: int) -> _Size:
+        """Beside the item itself, which is there once already."""
+        if self.times * times > _MAX_REPEAT:
+            raise _Refused(
+                f"counts within each other make {self.times * times} of one item, more than {_MAX_REPEAT}"
+            )
+        return _Size((self.program + 1) * times + 1, self.times * times)
+
+
+def _atom(text: str, at: int) -> tuple[int, bool]:
+    """The position after it; whether it is anything that can be repeated."""
+    if text[at] == "[":
+        return _class(text, at), True
+    if text.startswith("\\Q", at):
+        end = text.find("\\E", at)
+        there = end != at + 2 and at + 2 < len(text)
+        return (len(text) if end < 0 else end + 2), there
+    if text[at] == "\\":
+        return _escape(text, at, outside="AbBz"), True
+    return at + 1, True
 
 
 def _group(text: str, at: int, names: set[str]) -> tuple[int, int]:
@@ -95,6 +140,15 @@ def _group(text: str, at: int, names: set[str]) -> tuple[int, int]:
     if not flags or (flags[3] == ")" and flags.end() - at == 3):
         raise _Refused(f"group {text[at : at + 4]!r} is not known")
     return flags.end(), int(flags[3] == ":")
+
+
+def _times(text: str, at: int) -> int:
+    """By how much a repetition multiplies what it repeats. # RE2: parse.cc, RepetitionWalker: counts alone"""
+    count = _COUNT.match(text, at)
+    if count is None:
+        return 1
+    written = count[3] or count[1]
+    return max(1, int(written)) if len(written) < 6 else 1  # more: `_repeat` refuses it
 
 
 def _repeat(text: str, at: int) -> int:
@@ -170,7 +224,7 @@ def _escape(text: str, at: int, outside: str) -> int:
             raise _Refused(f"Unicode class {name!r} is not known")
         return named.end()
     code = _HEX.match(text, at + 1)
-    if code and int(code[1] or "0", 16) <= 0x10FFFF:
+    if code and int(code[1] or "0", 16) <= _MAX_CODE:
         return code.end()
     octal = _OCTAL.match(text, at + 1)
     if octal:

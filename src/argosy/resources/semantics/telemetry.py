@@ -74,3 +74,5 @@ def _override(path: str, override: MetricsOverrides, findings: Findings) -> None
             findings.error(f"{at}.value", "must be set when operation is UPSERT; give it, or REMOVE the tag")
         elif tag.operation == TagOperation.REMOVE and tag.value:
             findings.error(f"{at}.value", "must not be set when operation is REMOVE; remove it")
+        elif tag.value:
+            findings.error(f"{at}.value", expressions.problem(tag.value))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from argosy.resources import proxy_start
 from argosy.resources.networking.workload_group import ReadinessProbe, WorkloadGroup
 from argosy.resources.semantics import names
 from argosy.resources.semantics.findings import Findings
@@ -17,11 +18,20 @@ def check(obj: WorkloadGroup, findings: Findings) -> None:
     if spec.metadata is not None:
         for wrong in names.labels(spec.metadata.labels):
             findings.error("spec.metadata.labels", wrong)
+        _config(spec.metadata.annotations.get(proxy_start.ANNOTATION, ""), findings)
     if spec.probe is not None:
-        _probe("spec.probe", spec.probe, findings)
+        check_probe("spec.probe", spec.probe, findings)
 
 
-def _probe(path: str, probe: ReadinessProbe, findings: Findings) -> None:
+def _config(text: str, findings: Findings) -> None:
+    """Any text is an annotation: what is no ProxyConfig is left out, and said."""
+    try:
+        proxy_start.read(text)
+    except ValueError as error:
+        findings.warn(f"spec.metadata.annotations[{proxy_start.ANNOTATION!r}]", f"is left out: {error}")
+
+
+def check_probe(path: str, probe: ReadinessProbe, findings: Findings) -> None:
     ways = {
         "httpGet": probe.http_get,
         "tcpSocket": probe.tcp_socket,

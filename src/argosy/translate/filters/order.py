@@ -51,10 +51,11 @@ def outbound_proxy(own_addresses: tuple[str, ...], proxy: ProxySettings = AS_USU
     )
 
 
-def gateway(proxy: ProxySettings = AS_USUAL) -> HttpFilters:
+def gateway(proxy: ProxySettings = AS_USUAL, resolves: Resolving = Resolving.NEVER) -> HttpFilters:
     """Requests from outside the mesh."""
     return (
         cors.http_filter(),
         fault.http_filter(),
+        *((forward_proxy.http_filter(),) if resolves is Resolving.BY_NAME else ()),  # hosts under a wildcard
         router.http_filter(proxy),
     )

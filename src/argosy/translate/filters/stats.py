@@ -4,6 +4,8 @@ Rule: few tags, all cheap; the agent renames and expands them where the metrics 
 
     destination, source   `workload;namespace;app;version;` of the endpoint, or the peer certificate's DNS name
     *_principal           the peer certificate's SPIFFE URI
+    tag_NAME              what somebody writes as the value of the label NAME (Telemetry's tagOverrides)
+    removed               the labels that somebody does not want, with commas
 
 Upstream marks this logger work in progress, so nothing but this module knows it. Its newer fields are not in the
 protobuf classes: the configuration goes as a TypedStruct. Series are bounded and evicted (`stats_scope`); eviction
@@ -12,6 +14,8 @@ needs `stats_eviction_interval` in the bootstrap.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any as Json
 
@@ -19,6 +23,7 @@ from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.data.accesslog.v3 import accesslog_pb2 as data_pb2
 from msgspec import Struct
 
+from argosy.model.metrics import AS_USUAL, NAMES, Metrics, Tags
 from argosy.translate import wire
 
 NAME = "envoy.access_loggers.stats"
@@ -55,47 +60,87 @@ _HTTP_TAGS = {
     "response_flags": "%RESPONSE_FLAGS%",
     "grpc_status": "%GRPC_STATUS_NUMBER%",
 }
+_SIMPLE = frozenset(("response_code", "response_flags"))
+"""Tags that are labels of the same name and nothing else."""
+
 _TCP_TAGS = {"request_protocol": "tcp", "response_flags": "%RESPONSE_FLAGS%"}
 
 
-def http(reporter: Reporter, silent: tuple[str, ...] = ()) -> list[accesslog_pb2.AccessLog]:
-    tags = _tags(reporter) | _HTTP_TAGS
-    counters = {"REQUEST_COUNT": _counter("requests_total", tags)}
-    histograms = {
-        "REQUEST_DURATION": _histogram("request_duration_milliseconds", tags, "Milliseconds", "%DURATION%"),
-        "REQUEST_SIZE": _histogram("request_bytes", tags, "Bytes", "%BYTES_RECEIVED%"),
-        "RESPONSE_SIZE": _histogram("response_bytes", tags, "Bytes", "%BYTES_SENT%"),
-    }
-    return _reporting(counters, histograms, silent)
+def http(reporter: Reporter, metrics: Metrics = AS_USUAL) -> list[accesslog_pb2.AccessLog]:
+    made = _Maker(_tags(reporter) | _HTTP_TAGS, metrics)
+    counters = [made.counter("REQUEST_COUNT")]
+    histograms = [
+        made.histogram("REQUEST_DURATION", "Milliseconds", "%DURATION%"),
+        made.histogram("REQUEST_SIZE", "Bytes", "%BYTES_RECEIVED%"),
+        made.histogram("RESPONSE_SIZE", "Bytes", "%BYTES_SENT%"),
+    ]
+    return _reporting(counters, histograms)
 
 
-def tcp(reporter: Reporter, silent: tuple[str, ...] = ()) -> list[accesslog_pb2.AccessLog]:
+def tcp(reporter: Reporter, metrics: Metrics = AS_USUAL) -> list[accesslog_pb2.AccessLog]:
     """Opened when the upstream connection stands, the rest when the connection ends."""
-    tags = _tags(reporter) | _TCP_TAGS
-    opened = {"TCP_OPENED_CONNECTIONS": _counter("tcp_connections_opened_total", tags)}
-    closed = {
-        "TCP_CLOSED_CONNECTIONS": _counter("tcp_connections_closed_total", tags),
-        "TCP_SENT_BYTES": _counter("tcp_sent_bytes_total", tags, "%BYTES_SENT%"),
-        "TCP_RECEIVED_BYTES": _counter("tcp_received_bytes_total", tags, "%BYTES_RECEIVED%"),
-    }
+    made = _Maker(_tags(reporter) | _TCP_TAGS, metrics)
+    opened = [made.counter("TCP_OPENED_CONNECTIONS")]
+    closed = [
+        made.counter("TCP_CLOSED_CONNECTIONS"),
+        made.counter("TCP_SENT_BYTES", "%BYTES_SENT%"),
+        made.counter("TCP_RECEIVED_BYTES", "%BYTES_RECEIVED%"),
+    ]
     moments = (
         (opened, data_pb2.AccessLogType.TcpUpstreamConnected),
         (closed, data_pb2.AccessLogType.TcpConnectionEnd),
     )
     found = []
     for counters, moment in moments:
-        for logger in _reporting(counters, {}, silent):
+        for logger in _reporting(counters, []):
             logger.filter.log_type_filter.types.append(moment)
             found.append(logger)
     return found
 
 
+class _Maker(Struct, frozen=True):
+    """Of one reporter: counters and histograms by Istio's names; None for one that is not reported."""
+
+    tags: dict[str, str]
+    metrics: Metrics
+
+    def counter(self, metric: str, value: str = "") -> Json | None:
+        amount: dict[str, Json] = {"value_format": value} if value else {"value_fixed": 1}
+        return None if metric in self.metrics.silent else {"stat": self._stat(metric), **amount}
+
+    def histogram(self, metric: str, unit: str, value: str) -> Json | None:
+        if metric in self.metrics.silent:
+            return None
+        return {"stat": self._stat(metric), "unit": unit, "value_format": value}
+
+    def _stat(self, metric: str) -> dict[str, Json]:
+        said = self.metrics.tags_of(metric)
+        gone = _SIMPLE & {name for name, _ in said}
+        tags = {name: value for name, value in self.tags.items() if name not in gone} | _overriding(said)
+        return {
+            "name": NAMES[metric],
+            "tags": [{"name": tag, "value_format": value} for tag, value in tags.items()],
+        }
+
+
+def _overriding(tags: Tags) -> dict[str, str]:
+    found = {f"tag_{_label(name)}": f"%CEL({value})%" for name, value in tags if value}
+    if removed := [_label(name) for name, value in tags if not value]:
+        found["removed"] = ",".join(removed)
+    return found
+
+
+def _label(name: str) -> str:
+    """As Prometheus can have it."""
+    return re.sub(r"\W", "_", name, flags=re.ASCII)
+
+
 def _reporting(
-    counters: dict[str, Json], histograms: dict[str, Json], silent: tuple[str, ...]
+    counters: Sequence[Json | None], histograms: Sequence[Json | None]
 ) -> list[accesslog_pb2.AccessLog]:
-    """By Istio's names. No logger at all where nothing is left of it."""
-    counted = [one for name, one in counters.items() if name not in silent]
-    measured = [one for name, one in histograms.items() if name not in silent]
+    """No logger at all where nothing is left of it."""
+    counted = [one for one in counters if one is not None]
+    measured = [one for one in histograms if one is not None]
     return [_logger(counters=counted, histograms=measured)] if counted or measured else []
 
 
@@ -121,19 +166,3 @@ def _logger(*, counters: list[Json], histograms: list[Json] | None = None) -> ac
     }
     config = {"stats_scope": scope, "counters": counters, "histograms": histograms or []}
     return accesslog_pb2.AccessLog(name=NAME, typed_config=wire.typed_struct(CONFIG, config))
-
-
-def _stat(name: str, tags: dict[str, str]) -> dict[str, Json]:
-    return {
-        "name": name,
-        "tags": [{"name": tag, "value_format": value} for tag, value in tags.items()],
-    }
-
-
-def _counter(name: str, tags: dict[str, str], value: str = "") -> dict[str, Json]:
-    amount: dict[str, Json] = {"value_format": value} if value else {"value_fixed": 1}
-    return {"stat": _stat(name, tags), **amount}
-
-
-def _histogram(name: str, tags: dict[str, str], unit: str, value: str) -> dict[str, Json]:
-    return {"stat": _stat(name, tags), "unit": unit, "value_format": value}

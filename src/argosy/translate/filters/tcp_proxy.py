@@ -6,8 +6,10 @@ from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from msgspec import Struct
 
+from argosy.model.ir import Protocol, Tunnel
+from argosy.model.metrics import AS_USUAL, Metrics
 from argosy.translate import wire
-from argosy.translate.filters import access_log, stats
+from argosy.translate.filters import access_log, mongo_proxy, stats
 
 NAME = "envoy.filters.network.tcp_proxy"
 
@@ -25,6 +27,7 @@ class PerConnection(Struct, frozen=True, kw_only=True):
     idle_timeout: int | None = None
     duration: int | None = None
     hash_source_ip: bool = False  # consistent hashing: the client's address chooses the endpoint
+    tunnel: Tunnel | None = None
 
 
 AS_IT_COMES = PerConnection()
@@ -36,14 +39,19 @@ class TcpProxy(Struct, frozen=True, kw_only=True):
     reporter: stats.Reporter
     connections: PerConnection = AS_IT_COMES
     logs: tuple[access_log.Log, ...] = ()
-    silent: tuple[str, ...] = ()  # metrics that are not reported
+    metrics: Metrics = AS_USUAL
+
+
+def network_filters(key: TcpProxy, protocol: Protocol) -> list[listener_components_pb2.Filter]:
+    """With what understands the protocol of the port."""
+    return [*mongo_proxy.network_filters(protocol, key.stat_prefix), network_filter(key)]
 
 
 def network_filter(key: TcpProxy) -> listener_components_pb2.Filter:
     out = tcp_proxy_pb2.TcpProxy(
         stat_prefix=key.stat_prefix,
         access_log=[
-            *stats.tcp(key.reporter, key.silent),
+            *stats.tcp(key.reporter, key.metrics),
             *access_log.loggers(key.logs, access_log.Layer.TCP),
         ],
     )
@@ -64,4 +72,7 @@ def network_filter(key: TcpProxy) -> listener_components_pb2.Filter:
         out.max_downstream_connection_duration.CopyFrom(wire.milliseconds(key.connections.duration))
     if key.connections.hash_source_ip:
         out.hash_policy.add().source_ip.SetInParent()
+    if (tunnel := key.connections.tunnel) is not None:
+        out.tunneling_config.hostname = tunnel.authority
+        out.tunneling_config.use_post = tunnel.post
     return listener_components_pb2.Filter(name=NAME, typed_config=wire.pack(out))

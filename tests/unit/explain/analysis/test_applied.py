@@ -9,13 +9,32 @@ import pytest
 
 from argosy.explain.analysis import applied
 from argosy.explain.analysis.applied import Warned
-from argosy.model.snapshot import Snapshot
+from argosy.explain.analysis.world import World, item
+from argosy.model import ir
+from argosy.resources.kinds import decode
 from argosy.resources.meta import Object
-from tests.unit.model.written import mesh_config, obj, service, snapshot
+from tests.unit.model.written import mesh_config, obj
 
 
-def warnings(made: Snapshot, written: Object) -> tuple[Warned, ...]:
-    return applied.warnings(made, msgspec.json.decode(msgspec.json.encode(written)))
+def body(written: Object) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(written))
+
+
+def mesh(*objects: Object) -> World:
+    return World((made for each in objects if (made := item(body(each)))), complete=True)
+
+
+def warnings(made: World, written: Object) -> tuple[Warned, ...]:
+    return applied.warnings(made, body(written), ir.Mesh())
+
+
+def service(host: str, port: int) -> Object:
+    named = host if "." in host else f"{host}.default.svc.cluster.local"
+    spec = {"hosts": [named], "ports": [{"number": port, "name": "http", "protocol": "HTTP"}]}
+    metadata = {"name": host.strip("*."), "namespace": "default"}
+    return decode(
+        {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": metadata, "spec": spec}
+    )
 
 
 MESH = (
@@ -130,7 +149,7 @@ def to(host: str, **more: Any) -> list[dict[str, Any]]:
     ],
 )
 def test_a_reference_that_fits_nothing(written: Any, field: str, says: list[str]) -> None:
-    ((found, message),) = warnings(snapshot(*MESH), written)
+    ((found, message),) = warnings(mesh(*MESH), written)
     assert found == field
     for part in says:
         assert part in message
@@ -157,18 +176,18 @@ def test_a_reference_that_fits_nothing(written: Any, field: str, says: list[str]
     ],
 )
 def test_what_fits_is_not_warned_of(written: Any) -> None:
-    assert warnings(snapshot(*MESH), written) == ()
+    assert warnings(mesh(*MESH), written) == ()
 
 
 def test_two_that_nobody_sees_together_do_not_conflict() -> None:
     http = to("reviews.default.svc.cluster.local")
     mine = obj("VirtualService", "a/v", {"hosts": ["x.com"], "exportTo": ["."], "http": http})
     other = obj("VirtualService", "b/v", {"hosts": ["x.com"], "exportTo": ["."], "http": http})
-    assert warnings(snapshot(service("reviews", 9080), other), mine) == ()
+    assert warnings(mesh(service("reviews", 9080), other), mine) == ()
 
 
 def test_a_trust_domain_that_is_not_the_certificates_is_told() -> None:
-    made = snapshot()
+    made = mesh()
     ((field, message),) = warnings(made, mesh_config("trustDomain: example.org"))
     assert field == "data.mesh.trustDomain"
     assert "example.org: this server certifies workloads of cluster.local" in message
