@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,16 +15,18 @@ from argosy.explain import destination as destinations
 from argosy.explain.evaluate import Evaluator, Sender
 from argosy.explain.http import Routed
 from argosy.explain.outbound import Outbound
-from argosy.explain.outcome import Answered, Forwarded, Redirected, Target, Unrouted
+from argosy.explain.outcome import Answered, ClusterState, Forwarded, Redirected, Target, Unrouted
 from argosy.explain.request import Request, Spoken
 from argosy.model import ir
 from argosy.translate import edge, names
-from tests.e2e.explained_envoy import ENTRIES, REQUESTS, Answer, Lab, scope_at
-from tests.e2e.explained_mesh import (
-    SENT_BACK,
-    Generator,
-    Mesh,
-)
+from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT
+from tests.e2e.explained_envoy import CALLER, ENTRIES, REQUESTS, Answer, Lab, scope_at
+from tests.e2e.explained_mesh import ORIGINATED, SENT_BACK, Mesh
+from tests.e2e.explained_requests import Generator
+from tests.e2e.explained_upstreams import FAILS, Hop
+
+TIME = "x-envoy-expected-rq-timeout-ms"
+"""Facts (Envoy): how long it waits for an answer, told to whom it waits for."""
 
 
 @dataclass
@@ -57,6 +60,8 @@ async def none_differs(envoy: Lab, first: int, configurations: int) -> None:
     assert envoy.tally["answered upstream"] > seen / 10, f"the requests hit little: {envoy.tally}"
     if seen > 10_000:
         assert min(envoy.tally["Redirected"], envoy.tally["Answered"]) > seen / 100, envoy.tally
+        rare = ("copies", "tried again", "mutual", "originated", "with a time")
+        assert min(envoy.tally[one] for one in rare) > seen / 400, envoy.tally
 
 
 async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
@@ -73,11 +78,18 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
         *_structure(envoy, seed, evaluators),
         *await _tunnels(envoy, seed, generator, mesh, evaluators["proxy"]),
     ]
-    for (entry, request), answer in zip(requests, answers, strict=True):
-        expected = _expected(evaluators[entry], request)
+    said = [_expected(evaluators[entry], request) for entry, request in requests]
+    await envoy.shadows(
+        answers, [len(mirrors(one, answer)) for one, answer in zip(said, answers, strict=True)]
+    )
+    for (entry, request), answer, expected in zip(requests, answers, said, strict=True):
         envoy.tally[type(expected.verdict).__name__] += 1
         envoy.tally["answered upstream"] += answer.got is not None
-        if what := difference(expected, answer):
+        envoy.tally["tried again"] += len(answer.hops) > 1
+        for hop in answer.hops[:1]:
+            envoy.tally[hop.tls] += 1
+            envoy.tally["with a time"] += hop.header(TIME) is not None
+        if what := difference(request, expected, answer) or _copied(expected, answer, envoy.tally):
             found.append(Difference(seed, entry, request, expected, answer, what))
     return found
 
@@ -85,6 +97,8 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
 def _structure(envoy: Lab, seed: int, evaluators: dict[str, Evaluator]) -> Iterable[Difference]:
     """Which clusters and captured listeners there are, and where the latter lead what is not HTTP."""
     for entry, evaluator in evaluators.items():
+        if entry == "bound":  # of the same sidecar as the application's proxy
+            continue
         made = envoy.clusters[entry.partition(" ")[0]]
         for name in sorted({name for each in envoy.clusters.values() for name in each}):
             if name.startswith("outbound|"):
@@ -95,6 +109,7 @@ def _structure(envoy: Lab, seed: int, evaluators: dict[str, Evaluator]) -> Itera
                         seed, entry, f"cluster {name} is there: {name in made}; said: {state.missing}"
                     )
     yield from _edges(seed, evaluators["gateway"])
+    yield from _passed_on(envoy, seed, evaluators["gateway"])
     captured = evaluators[ENTRIES[1]].side
     assert isinstance(captured, Outbound)
     if expected := envoy.captured.keys() ^ {f"{address}_{port}" for address, port in captured.captured()}:
@@ -142,6 +157,30 @@ def _edges(seed: int, evaluator: Evaluator) -> Iterable[Difference]:
                     yield Difference(
                         seed, "gateway", request, expected, Answer(0), f"leads to {chain.clusters}"
                     )
+
+
+def _passed_on(envoy: Lab, seed: int, evaluator: Evaluator) -> Iterable[Difference]:
+    """Which clusters a gateway has for the server names of mesh clients, and who is in them."""
+    reader, scope = evaluator.view.reader, evaluator.view.scope
+    ports = [
+        listener.port
+        for listener in reader.gateway_listeners(scope)
+        for server in listener.servers
+        if server.tls is not None and server.tls.mode is ir.ServerTlsMode.AUTO_PASSTHROUGH
+    ]
+    made = {name for name in envoy.clusters["gateway"] if names.is_sni(name)}
+    if made and not ports:
+        yield _difference(seed, "gateway", f"clusters {sorted(made)} without a server")
+    known = {one for each in envoy.clusters.values() for one in each if one.startswith("outbound|")}
+    for name in sorted(made | {names.sni(*names.of_outbound(one)) for one in known}) if ports else ():
+        state = destinations.by_server_name(evaluator.view, name)
+        if state is None or bool(state.missing) == (name in made):
+            yield _difference(seed, "gateway", f"cluster {name} is there: {name in made}; said: {state}")
+            continue
+        envoy.tally["passed on"] += name in made
+        sent = envoy.addresses.get(name, frozenset())
+        if said := {one.address for one in state.endpoints if one.healthy} ^ sent:
+            yield _difference(seed, "gateway", f"{name}: endpoints {sorted(said)} are only on one side")
 
 
 def _chains(
@@ -236,16 +275,18 @@ def _request(generator: Generator, mesh: Mesh, entries: tuple[str, ...]) -> tupl
     request = generator.request(mesh, entry.partition(" ")[0])
     if entry.startswith("captured"):
         request = msgspec.structs.replace(request, port=int(entry.partition(" ")[2]))
+    if entry == "bound":
+        request = msgspec.structs.replace(request, address=BOUND_ADDRESS, port=BOUND_PORT)
     return entry, request
 
 
-def difference(expected: Routed, answer: Answer) -> str:
+def difference(request: Request, expected: Routed, answer: Answer) -> str:
     """ "" where the answer is what was expected."""
     if expected.fault is not None and expected.fault.abort_percent >= 100:
         return _differs("status", expected.fault.abort_status, answer.status)
     match expected.verdict:
-        case Forwarded(targets=targets):
-            return _forwarded(targets, answer)
+        case Forwarded() as forwarded:
+            return _forwarded(request, forwarded, answer)
         case Redirected(status=status, location=location):
             return _differs("status", status, answer.status) or _differs(
                 "location", location, answer.location
@@ -258,7 +299,8 @@ def difference(expected: Routed, answer: Answer) -> str:
             return f"not evaluated: {other}"
 
 
-def _forwarded(targets: tuple[Target, ...], answer: Answer) -> str:
+def _forwarded(request: Request, expected: Forwarded, answer: Answer) -> str:
+    targets = expected.targets
     if answer.cluster in (names.PASSTHROUGH, names.BY_NAME):
         return _differs("cluster", [one.cluster.name for one in targets], [answer.cluster])
     chosen = [one for one in targets if one.cluster.name == answer.cluster]
@@ -267,16 +309,59 @@ def _forwarded(targets: tuple[Target, ...], answer: Answer) -> str:
         if missing and answer.status == 503 and not answer.cluster:
             return ""
         return f"cluster {answer.cluster or 'none'} is not one of {[one.cluster.name for one in targets]}"
-    said = [_arrived(one, answer) for one in chosen]  # two may have one cluster, and other headers
+    said = [
+        _arrived(request, expected, one, answer) for one in chosen
+    ]  # two may have one cluster, and other headers
     return "" if "" in said else said[0]
 
 
-def _arrived(target: Target, answer: Answer) -> str:
+def _arrived(request: Request, expected: Forwarded, target: Target, answer: Answer) -> str:
     if not target.cluster.answers:
-        return _differs("status", 503, answer.status)
-    if answer.got is None:
+        return _differs("status", 503, answer.status) or _differs("attempts", 0, len(answer.hops))
+    fails = dict(request.headers).get(FAILS, "")
+    if not answer.hops or (not fails and answer.got is None):
         return f"status {answer.status} by the proxy, expected an answer of {target.cluster.name}"
-    headers = answer.got["headers"]
+    return (
+        _differs("status", 503 if fails else 200, answer.status)
+        or _differs("attempts", _attempts(expected, fails), len(answer.hops))
+        or _differs("time to answer", _time(expected), answer.hops[0].header(TIME))
+        or next((what for hop in answer.hops if (what := _connected(target.cluster, hop))), "")
+        or next((what for hop in answer.hops if (what := _got(target, hop))), "")
+    )
+
+
+def _attempts(expected: Forwarded, fails: str) -> int:
+    again = expected.retries if fails else None
+    return 1 + (again.attempts if again and again.repeats(None if fails == "reset" else int(fails)) else 0)
+
+
+def _time(expected: Forwarded) -> str | None:
+    """Facts (Envoy): a try has what it may take by itself, where that is less than what all may take."""
+    each = expected.retries.per_try_timeout_ms if expected.retries is not None else 0
+    least = [one for one in (each, expected.timeout_ms) if one]
+    return str(min(least)) if least else None
+
+
+def _connected(cluster: ClusterState, hop: Hop) -> str:
+    """Over which connection, and to whom."""
+    there = [
+        one for one in cluster.endpoints if one.address == hop.address and one.healthy and not one.refused
+    ]
+    if not there:
+        return f"{hop.address} is no endpoint of {cluster.name}"
+    name = {
+        "mutual": f"outbound_.{cluster.port}_.{cluster.subset}_.{cluster.host}",
+        "originated": ORIGINATED,
+    }
+    return (
+        _differs("TLS", there[0].tls, hop.tls)
+        or _differs("server name", name.get(hop.tls, ""), hop.server_name)
+        or _differs("caller", CALLER if hop.tls == "mutual" else "", hop.caller)
+    )
+
+
+def _got(target: Target, hop: Hop) -> str:
+    headers = hop.got["headers"]
     got = {name: ",".join(value for key, value in headers if key == name) for name, _ in headers}
     wanted: dict[str, list[str]] = {}
     for name, value in target.headers:
@@ -286,9 +371,31 @@ def _arrived(target: Target, answer: Answer) -> str:
             f"header {name}", ",".join(wanted[name]) if name in wanted else None, got.get(name)
         ):
             return what
-    return _differs("path", target.path, answer.got["path"]) or _differs(
+    return _differs("path", target.path, hop.got["path"]) or _differs(
         "authority", target.authority, got["host"]
     )
+
+
+# --- copies ---------------------------------------------------------------------------------------------------------
+
+
+def mirrors(expected: Routed, answer: Answer) -> list[ClusterState]:
+    """Whom copies go to: of what is sent on at all, to those who are there."""
+    if not isinstance(expected.verdict, Forwarded) or not answer.hops:
+        return []
+    return [one.cluster for one in expected.verdict.mirrors if one.percent >= 100 and one.cluster.answers]
+
+
+def _copied(expected: Routed, answer: Answer, tally: Counter[str]) -> str:
+    wanted = mirrors(expected, answer)
+    tally["copies"] += len(answer.shadows)
+    left = list(answer.shadows)
+    for cluster in wanted:
+        hop = next((one for one in left if not _connected(cluster, one)), None)
+        if hop is None:
+            return f"no copy reached {cluster.name}, but {[one.address for one in answer.shadows]}"
+        left.remove(hop)
+    return f"copies reached {[one.address for one in left]}, and none is said" if left else ""
 
 
 def _differs(what: str, expected: object, got: object) -> str:

@@ -1,9 +1,9 @@
 """One real Envoy that runs one configuration after another, and says what it did with each request.
 
 Its listeners stay: the application's proxy, one for each captured port, one of a gateway; what changes are clusters,
-endpoints and routes, as `translate` makes them. Upstreams are servers of this process that answer with what they got;
-which cluster Envoy chose is read from its access log. A virtual host of its own in each RouteConfiguration tells when
-a configuration is in force.
+endpoints and routes, as `translate` makes them. Upstreams are servers of this process that remember what they got
+(`explained_upstreams`); which cluster Envoy chose is read from its access log. A virtual host of its own in each
+RouteConfiguration tells when a configuration is in force.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Any
 
 import httpx
 import msgspec
+from envoy.config.core.v3 import health_check_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.service.discovery.v3 import discovery_pb2
@@ -32,6 +34,7 @@ from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.translate import names
 from argosy.translate.compiler import Compiler
+from argosy.translate.egress import BoundEgressKey, bound_egress
 from argosy.translate.filters.access_log import Log
 from argosy.translate.generator import resource
 from argosy.translate.http_or_tcp import Handling
@@ -45,24 +48,20 @@ from argosy.translate.listener_outbound import (
     outbound_proxy,
 )
 from argosy.translate.options import Options
-from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
-from tests.e2e.explained_mesh import (
-    ADDRESS,
-    CLIENT_NAMESPACE,
-    GATEWAY_LABELS,
-    GATEWAY_PORT,
-    LABELS,
-    PORTS,
-    SERVICES,
-    VERSIONS,
-)
-from tests.e2e.translate_envoy import ENVOY, Ads, bootstrap
+from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource
+from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT, GATEWAY_LABELS, GATEWAY_PORT, PORTS
+from tests.e2e.explained_mesh import ADDRESS, CLIENT_NAMESPACE, LABELS, SERVICES, VERSIONS, identity_of
+from tests.e2e.explained_upstreams import Hop, Upstreams
+from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap
 from tests.ports import free_ports
 
+CALLER = "spiffe://cluster.local/ns/default/sa/client"
 GATEWAY_ROUTE = f"http.{GATEWAY_PORT}"
 MARKER = "marker.argosy.test"
-ENTRIES = ("proxy", *(f"captured {port}" for port in PORTS), "gateway")
+ENTRIES = ("proxy", *(f"captured {port}" for port in PORTS), "gateway", "bound")
+BOUND_ROUTE = f"{BOUND_ADDRESS}_{BOUND_PORT}"
 CONNECTIONS = 3  # of each entry
+QUIET = 10  # requests in a row after which no copy came
 REQUESTS = 150  # of a configuration
 
 Mutation = Callable[[route_pb2.RouteConfiguration], None]
@@ -73,30 +72,13 @@ class Answer:
     status: int
     location: str = ""
     body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
     got: dict[str, Any] | None = None  # what the upstream got
+    hops: list[Hop] = field(default_factory=list)  # every attempt, in order
+    shadows: list[Hop] = field(default_factory=list)
+    agent: str = ""  # by which the request is known
     cluster: str = ""  # that Envoy chose
     line: dict[str, Any] = field(default_factory=dict)  # of the access log
-
-
-# --- upstreams ------------------------------------------------------------------------------------------------------
-
-
-async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    # Cancelled is who is left when the test ends.
-    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-        while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            first, *lines = head.rstrip("\r\n").split("\r\n")
-            method, path, _ = first.split(" ", 2)
-            headers = [
-                (name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)
-            ]
-            length = next((int(value) for name, value in headers if name == "content-length"), 0)
-            await reader.readexactly(length)
-            body = json.dumps({"method": method, "path": path, "headers": headers}).encode()
-            writer.write(b"HTTP/1.1 200 OK\r\nx-echo: 1\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
-            await writer.drain()
-    writer.close()
 
 
 # --- the client -----------------------------------------------------------------------------------------------------
@@ -147,7 +129,7 @@ class Client:
         if headers.get("connection") == "close":
             self.close()
         got = json.loads(body) if "x-echo" in headers else None
-        return Answer(status, headers.get("location", ""), body, got)
+        return Answer(status, headers.get("location", ""), body, headers, got)
 
     def close(self) -> None:
         if self.streams is not None:
@@ -159,8 +141,9 @@ class Client:
 
 
 class Lab:
-    def __init__(self, folder: Path, endpoints: dict[tuple[str, str], int]) -> None:
+    def __init__(self, folder: Path, endpoints: dict[tuple[str, str], int], upstreams: Upstreams) -> None:
         self.folder = folder
+        self.upstreams = upstreams
         self.endpoints = endpoints
         self.ads = Ads(folder / "ads.sock")
         self.log = folder / "access.log"
@@ -177,7 +160,9 @@ class Lab:
         self.tally: Counter[str] = Counter()  # of verdicts that were compared, and of answers of upstreams
         self.entries: tuple[str, ...] = ()  # that the configuration in force has routes for
         self.clusters: dict[str, frozenset[str]] = {}  # entry -> names of those that translate makes for it
+        self.addresses: dict[str, frozenset[str]] = {}  # of the healthy endpoints, by ClusterLoadAssignment
         self.captured: dict[str, listener_pb2.Listener] = {}  # by name
+        self.ads.push(SECRET, upstreams.authority.secrets(CALLER, "client.test"), set())
         self.ads.push(LISTENER, {one.name: one for one in self._listeners()}, set())
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -191,6 +176,16 @@ class Lab:
                 address="127.0.0.1",
                 bind=self.bound["gateway"],
                 chains=(Chain(stat_prefix="gateway", route=GATEWAY_ROUTE),),
+                options=options,
+            )
+        )
+        yield bound_egress(
+            BoundEgressKey(
+                listener=BOUND_ROUTE,
+                address="127.0.0.1",
+                port=self.bound["bound"],
+                http=True,
+                protocol=ir.Protocol.HTTP,
                 options=options,
             )
         )
@@ -267,11 +262,14 @@ class Lab:
             if entry == "captured":
                 listeners = view.resources.get(LISTENER, {})
                 self.captured = {
-                    name: listener_pb2.Listener.FromString(_value(made)) for name, made in listeners.items()
+                    name: listener_pb2.Listener.FromString(_value(made))
+                    for name, made in listeners.items()
+                    if name != BOUND_ROUTE
                 }
         assert not compiler.errors, compiler.errors
+        self.addresses = {name: _healthy(made) for name, made in found[ENDPOINT].items()}
         routes = found[ROUTE]
-        expected = (names.HTTP_PROXY, *map(str, PORTS), GATEWAY_ROUTE)
+        expected = (names.HTTP_PROXY, *map(str, PORTS), GATEWAY_ROUTE, BOUND_ROUTE)
         self.entries = tuple(entry for entry, name in zip(ENTRIES, expected, strict=True) if name in routes)
         found[ROUTE] = {name: self._marked(name, routes.get(name)) for name in expected}
         return found
@@ -320,7 +318,31 @@ class Lab:
                 for number, client in enumerate(self.clients[entry]):
                     group.create_task(over(client, mine[number::CONNECTIONS]))
         await self._logged(first, answers)
+        for index, answer in answers.items():
+            answer.agent = f"r{first + index}"
+            found = self.upstreams.hops.get(answer.agent, [])
+            answer.hops = [hop for hop in found if not hop.shadow]
         return [answers[index] for index in range(len(requests))]
+
+    async def shadows(self, answers: list[Answer], wanted: list[int]) -> None:
+        """Adds to the answers their copies, when those that are wanted of each are there, or are late."""
+
+        def arrived() -> bool:
+            for one in answers:
+                one.shadows = [hop for hop in self.upstreams.hops.get(one.agent, []) if hop.shadow]
+            return all(len(one.shadows) >= number for one, number in zip(answers, wanted, strict=True))
+
+        with contextlib.suppress(AssertionError):
+            await _until(arrived, "copies arrive", 5)
+        quiet, before = 0, -1
+        while (
+            quiet < QUIET
+        ):  # one that nobody wants is on its way as others are: Envoy and upstreams have the turn
+            await self.clients[ENTRIES[0]][0].send(Request(authority=MARKER), "marker")
+            now = sum(map(len, self.upstreams.hops.values()))
+            quiet, before = quiet + 1 if now == before else 0, now
+        arrived()
+        self.upstreams.hops.clear()
 
     async def tunnels(self, requests: list[Request]) -> list[Answer]:
         """What CONNECT answers, and which cluster it led to."""
@@ -378,6 +400,16 @@ def scope_at(snapshot: Snapshot, entry: str) -> Scope:
     )
 
 
+def _healthy(made: Resource) -> frozenset[str]:
+    assignment = endpoint_pb2.ClusterLoadAssignment.FromString(_value(made))
+    return frozenset(
+        f"{one.endpoint.address.socket_address.address}:{one.endpoint.address.socket_address.port_value}"
+        for locality in assignment.endpoints
+        for one in locality.lb_endpoints
+        if one.health_status in (health_check_pb2.UNKNOWN, health_check_pb2.HEALTHY)
+    )
+
+
 def _value(made: Resource) -> bytes:
     data: bytes = discovery_pb2.Resource.FromString(made.frame).resource.value
     return data
@@ -402,12 +434,13 @@ async def _until(condition: Callable[[], Any], what: str, timeout: float = 60) -
 @contextlib.asynccontextmanager
 async def lab(folder: Path) -> AsyncIterator[Lab]:
     async with contextlib.AsyncExitStack() as stack:
+        upstreams = Upstreams(Authority())
         endpoints: dict[tuple[str, str], int] = {}
         for name in SERVICES:
             for version in VERSIONS:
-                server = await stack.enter_async_context(await asyncio.start_server(_echo, "127.0.0.1", 0))
-                endpoints[name, version] = int(server.sockets[0].getsockname()[1])
-        found = Lab(folder, endpoints)
+                port = await stack.enter_async_context(upstreams.one(folder, identity_of(name)))
+                endpoints[name, version] = port
+        found = Lab(folder, endpoints, upstreams)
         try:
             yield found
         finally:

@@ -1,30 +1,32 @@
-"""Random configuration and random requests near what it matches, for the evaluator against real Envoy."""
+"""Random configuration for the evaluator against real Envoy. Requests near what it matches: explained_requests.py."""
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from argosy.explain.request import Request, Spoken
 from argosy.model import ir
 from argosy.model.ir import Protocol
 from argosy.model.proxy_settings import ProxySettings
 from argosy.model.snapshot import Snapshot
 from argosy.resources.kinds import decode
 from argosy.resources.validation import validate
+from tests.e2e.explained_edges import (
+    GATEWAY_PORT,
+    PORTS,
+    SUFFIX,
+    TCP_PORT,
+    TLS_PORT,
+    Edges,
+    written,
+)
 
-PORTS = (80, 9080)
-TCP_PORT, TLS_PORT = 6379, 8443
-GATEWAY_PORT = 8080
 VERSIONS = ("v1", "v2", "v3")
 SERVICES = ("alpha", "beta", "gamma", "delta")
-SUFFIX = "svc.cluster.local"
 LABELS = (("app", "client"), ("tier", "front"))
 ADDRESS = "10.9.1.1"
 """Of the client's workload."""
 SUBNETS = ("127.1.0.0/24", "10.9.0.0/24", "10.9.0.0/16", "10.0.0.0/8", "10.8.0.0/16")
-GATEWAY_LABELS = (("istio", "ingress"),)
 CLIENT_NAMESPACE = "default"
 
 PATHS = ("/", "/a", "/a/", "/a/b", "/A", "/ab", "/b", "/a/1", "/a/12", "/b/c/d", "/Ab/c", "/long/path/x.html")
@@ -45,8 +47,20 @@ VALUES = ("", "x", "xy", "X", "y", "a,b", "jason", "1", "2")
 VALUE_REGEXES = (".*", "x.*", "[xy]+", "jason|x", r"\d", "x,y", "(x|y)(,.*)?")
 HEADERS = ("x-a", "x-b", "x-user", "X-Mixed", "user", "accept", "Host")
 QUERIES = ("q", "r", "Q")
+ORIGINATED = "named.test"
+"""The name that TLS of a DestinationRule asks for."""
 SENT_BACK = ("x-a", "x-b", "x-user", "x-mixed", "user", "x-new", "x-forwarded-host")
 """Headers that are compared where they arrive."""
+
+
+def identity_of(service: str) -> str:
+    """Of the upstreams of a service."""
+    return f"spiffe://cluster.local/ns/{'other' if service == 'delta' else 'default'}/sa/{service}"
+
+
+def has_sidecar(service: str, version: str) -> bool:
+    """Always the same ones: what is connected stays connected when an endpoint turns into another."""
+    return (SERVICES.index(service) + VERSIONS.index(version)) % 2 == 0
 
 
 @dataclass
@@ -58,21 +72,7 @@ class Mesh:
     refused: int = 0
 
 
-class Generator:
-    def __init__(self, seed: int, endpoints: dict[tuple[str, str], int]) -> None:
-        """`endpoints`: (service, version) -> port on the loopback where it answers."""
-        self.random = random.Random(seed)
-        self.endpoints = endpoints
-
-    def one(self, *items: Any) -> Any:
-        return self.random.choice(items)
-
-    def chance(self, percent: int) -> bool:
-        return self.random.randrange(100) < percent
-
-    def some(self, items: tuple[Any, ...], least: int, most: int) -> list[Any]:
-        return self.random.sample(items, min(self.random.randint(least, most), len(items)))
-
+class Configurations(Edges):
     # --- configuration ----------------------------------------------------------------------------------------------
 
     def mesh(self) -> Mesh:
@@ -85,7 +85,7 @@ class Generator:
         mesh = Mesh(Snapshot(settings))
         for name in SERVICES:
             self._service(mesh.snapshot, name)
-        for number in range(self.random.randint(1, 4)):
+        for number in range(self.random.randint(2, 5)):
             self._put(mesh, self._virtual_service(f"vs-{number}"))
         if self.chance(30):
             self._put(mesh, self._delegate())
@@ -93,7 +93,7 @@ class Generator:
             self._put(mesh, self._destination_rule(f"dr-{number}"))
         for number in range(self.random.randint(0, 2)):
             self._put(mesh, self._gateway(f"gw-{number}"))
-        if self.chance(25):
+        if self.chance(35):
             self._put(mesh, self._sidecar())
         return mesh
 
@@ -144,6 +144,8 @@ class Generator:
                     port=self.endpoints[name, version],
                     port_name=f"p{number}",
                     healthy=not self.chance(10),
+                    mtls=has_sidecar(name, version),
+                    service_account=name,
                     workload=f"{name}-{version}",
                     namespace=namespace,
                     labels=(("app", name), ("version", version)),
@@ -187,7 +189,7 @@ class Generator:
         if self.chance(10):
             spec["exportTo"] = [self.one(".", "other", "*")]
         namespace = self.one("default", "default", "default", "other")
-        return _object("VirtualService", name, namespace, spec)
+        return written("VirtualService", name, namespace, spec)
 
     def _tcp_match(self) -> dict[str, Any] | None:
         match: dict[str, Any] = {"port": self.one(TCP_PORT, TLS_PORT)} if self.chance(50) else {}
@@ -221,7 +223,7 @@ class Generator:
             rule.setdefault("route", [{"destination": {"host": "beta"}}] if "redirect" not in rule else [])
             if not rule["route"] or "directResponse" in rule:
                 rule.pop("route")
-        return _object("VirtualService", "delegate", "default", {"http": rules})
+        return written("VirtualService", "delegate", "default", {"http": rules})
 
     def _rule(self, number: int) -> dict[str, Any]:
         rule: dict[str, Any] = {"name": f"r{number}"}
@@ -241,12 +243,11 @@ class Generator:
             rule["route"] = self._destinations()
             if self.chance(35):
                 rule["rewrite"] = self._rewrite()
-            if self.chance(20):
-                rule["retries"] = {"attempts": self.one(0, 1, 3)}
-            if self.chance(20):
+            if self.chance(45):
+                rule["retries"] = self._retries()
+            if self.chance(25):
                 rule["timeout"] = self.one("5s", "20s")
-            if self.chance(8):
-                rule["mirror"] = {"host": "beta", "port": {"number": 80}}
+            rule |= self._mirrors()
         if self.chance(8) and "delegate" not in rule:
             rule["fault"] = self.one(
                 {"abort": {"httpStatus": self.one(418, 500), "percentage": {"value": self.one(0, 100)}}},
@@ -278,6 +279,38 @@ class Generator:
                 **({"unmatchedPreflights": self.one("IGNORE", "FORWARD")} if self.chance(50) else {}),
             }
         return rule
+
+    def _retries(self) -> dict[str, Any]:
+        if self.chance(15):
+            return {"attempts": 0}
+        found: dict[str, Any] = {"attempts": self.one(1, 3)}
+        if self.chance(60):
+            found["retryOn"] = self.one(
+                "5xx",
+                "gateway-error",
+                "reset",
+                "503",
+                "500",
+                "connect-failure,refused-stream",
+                "retriable-4xx,503",
+            )
+        if self.chance(40):
+            found["perTryTimeout"] = self.one("3s", "30s")
+        return found
+
+    def _mirrors(self) -> dict[str, Any]:
+        if self.chance(25):
+            percent = {"mirrorPercentage": {"value": self.one(0, 100)}} if self.chance(50) else {}
+            return {"mirror": self._destination()} | percent
+        if self.chance(15):
+            return {
+                "mirrors": [
+                    {"destination": self._destination()}
+                    | self.one({}, {"percentage": {"value": self.one(0, 100)}})
+                    for _ in range(self.one(1, 2))
+                ]
+            }
+        return {}
 
     def _string(self, exact: tuple[str, ...], regexes: tuple[str, ...]) -> dict[str, str]:
         kind = self.one("exact", "prefix", "prefix", "regex")
@@ -408,185 +441,10 @@ class Generator:
                 {"consistentHash": {"httpHeaderName": "x-a"}},
             )
             spec["trafficPolicy"] = {"loadBalancer": self.one(*balancers)}
+        if self.chance(25):
+            spec.setdefault("trafficPolicy", {})["tls"] = self.one(
+                {"mode": "DISABLE"}, {"mode": "SIMPLE", "insecureSkipVerify": True, "sni": ORIGINATED}
+            )
         if self.chance(15):
             spec["exportTo"] = [self.one(".", "*", "other")]
-        return _object("DestinationRule", name, self.one("default", "default", "other"), spec)
-
-    def _gateway(self, name: str) -> dict[str, Any]:
-        servers = []
-        for number in range(self.random.randint(1, 2)):
-            server: dict[str, Any] = {
-                "port": {"number": GATEWAY_PORT, "name": f"http-{number}", "protocol": "HTTP"},
-                "hosts": self.one(
-                    ["*"],
-                    ["*.test"],
-                    ["default/*"],
-                    ["other/*"],
-                    [f"*.{SUFFIX}"],
-                    ["only.test", "./*.example.test"],
-                ),
-            }
-            if self.chance(10):
-                server["tls"] = {"httpsRedirect": True}
-            servers.append(server)
-        for port, protocol in ((8443, "TLS"), (9000, "TCP")):
-            if self.chance(40):
-                other: dict[str, Any] = {
-                    "port": {"number": port, "name": f"{protocol.lower()}-{name}", "protocol": protocol},
-                    "hosts": self.one(["*"], ["*.test"], [f"*.{SUFFIX}"], ["default/*"]),
-                }
-                if protocol == "TLS":
-                    other["tls"] = {"mode": "PASSTHROUGH"}
-                servers.append(other)
-        return _object("Gateway", name, "default", {"selector": dict(GATEWAY_LABELS), "servers": servers})
-
-    def _sidecar(self) -> dict[str, Any]:
-        """It holds for the sender, or for everybody in its namespace."""
-        egress: list[dict[str, Any]] = [{"hosts": self._imported()}]
-        if self.chance(40):
-            port = {"number": self.one(*PORTS, TCP_PORT), "name": "p", "protocol": self.one("HTTP", "TCP")}
-            egress.append({"port": port, "hosts": self._imported()})
-        spec: dict[str, Any] = {"egress": egress}
-        if self.chance(50):
-            spec["workloadSelector"] = {"labels": {"app": self.one("client", "client", "other")}}
-        if self.chance(40):
-            spec["outboundTrafficPolicy"] = {"mode": self.one("REGISTRY_ONLY", "ALLOW_ANY")}
-        return _object("Sidecar", "sidecar", "default", spec)
-
-    def _imported(self) -> list[str]:
-        return [
-            str(one)
-            for one in self.some(
-                ("./*", "*/*", "other/*", f"default/alpha.default.{SUFFIX}", f"*/beta.default.{SUFFIX}", "./only.test",
-                 "*/*.example.test", f"~default/alpha.default.{SUFFIX}", "~*/*"), 1, 3)
-        ]  # fmt: skip
-
-    # --- requests ---------------------------------------------------------------------------------------------------
-
-    def request(self, mesh: Mesh, entry: str) -> Request:
-        """`entry`: proxy, captured or gateway. Made from a rule of the configuration, then perhaps changed a little."""
-        rules = [
-            (obj, rule)
-            for obj in mesh.objects
-            if obj["kind"] == "VirtualService"
-            for rule in obj["spec"].get("http", ())
-        ]
-        obj, rule = self.one(*rules) if rules and self.chance(85) else (None, {})
-        match = self.one(*rule["match"]) if rule.get("match") else {}
-        hosts = obj["spec"].get("hosts") if obj else None
-        port = self.one(*PORTS)
-        path = self._fitting(match.get("uri"), PATHS, REGEXES)
-        if not path.startswith("/") or self.chance(15):
-            path = str(
-                self.one(
-                    *PATHS,
-                    "/a/../b",
-                    "/a/./b",
-                    "/a//b",
-                    "/a%2Fb",
-                    "/%61",
-                    "/a/..",
-                    "/b/%2e%2e/a",
-                    "/a%20b",
-                    "/a/..;x/b",
-                    "/a|b",
-                    "/a%3fb",
-                    "/b\\c",
-                )
-            )
-        query = [
-            f"{name}={self._fitting(wanted, VALUES, ())}"
-            for name, wanted in match.get("queryParams", {}).items()
-        ]
-        if self.chance(25):
-            query.append(str(self.one("q=x", "q", "r=1", "q=1&q=2", "z=%20", "")))
-        if query:
-            path += "?" + "&".join(query)
-        headers: list[tuple[str, str]] = []
-        for name, wanted in match.get("headers", {}).items():
-            if name != "Host":
-                headers.append((name, self._fitting(wanted, VALUES, ())))
-        for name in match.get("withoutHeaders", {}):
-            if self.chance(30) and name != "Host":
-                headers.append((name, str(self.one(*VALUES))))
-        if self.chance(30):
-            headers.append((str(self.one(*HEADERS[:-1])), str(self.one(*VALUES))))
-        if self.chance(10):
-            headers.append((str(self.one("x-a", "X-A")), "y"))
-        if self.chance(6):
-            headers.append(("x-forwarded-proto", "https"))
-            port = self.one(port, 443)
-        preflight = "corsPolicy" in rule and self.chance(40)
-        if preflight or self.chance(2):
-            headers.append(("origin", str(self.one("https://a.test", "http://b.test", "http://c.test"))))
-            if self.chance(90):
-                headers.append(("access-control-request-method", "GET"))
-        method = self._fitting(match.get("method"), ("GET", "POST"), ())
-        if method not in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-            method = "PUT"
-        authority = self._authority(mesh, hosts, port, entry)
-        if self.chance(60) and (wanted := match.get("authority")):
-            authority = self._fitting(wanted, (authority,), ()).partition("/")[0] or authority
-        return Request(
-            authority=authority,
-            method="OPTIONS"
-            if preflight
-            else method
-            if self.chance(90)
-            else str(self.one("GET", "POST", "PUT", "DELETE")),
-            path=path,
-            headers=tuple(headers),
-            port={"gateway": GATEWAY_PORT, "captured": port}.get(entry, 80),
-        )
-
-    def tunnel(self, mesh: Mesh) -> Request:
-        service = self.one(*mesh.snapshot.services.values())
-        port = self.one(*(one.number for one in service.ports)) if self.chance(90) else 81
-        host = service.hostname.replace("*", "any")
-        if self.chance(30):
-            host = host.removesuffix(f".{SUFFIX}")
-        if service.addresses and self.chance(50):
-            host = self.one(*service.addresses)
-        return Request(authority=f"{host}:{port}", spoken=Spoken.TCP, port=port)
-
-    def _authority(self, mesh: Mesh, hosts: list[str] | None, port: int, entry: str) -> str:
-        host = str(self.one(*hosts) if hosts and self.chance(85) else self._name())
-        full = host if "." in host else f"{host}.default.{SUFFIX}"
-        if host.startswith("*"):
-            covered = [name for name in mesh.snapshot.services if name.endswith(host[1:])]
-            if covered and self.chance(70):
-                full = host = str(self.one(*covered))
-            host = host.replace("*", str(self.one("a", "a.b", "alpha")), 1)
-        service = mesh.snapshot.services.get(full)
-        if entry == "proxy" and self.chance(85):
-            port = self.one(*service.ports).number if service is not None else 80
-        if host.endswith(SUFFIX) and self.chance(30):
-            host = host.removesuffix(f".{SUFFIX}")
-        if self.chance(5):
-            host = host.upper()
-        if self.chance(4):
-            host = str(self.one("unknown.invalid", "127.0.0.1", "127.1.0.0"))
-        with_port = {"proxy": 85, "captured": 25, "gateway": 25}[entry]
-        return f"{host}:{port}" if self.chance(with_port) else host
-
-    def _fitting(
-        self, wanted: dict[str, str] | None, exact: tuple[str, ...], regexes: tuple[str, ...]
-    ) -> str:
-        """A value that a string match takes, as a rule."""
-        if not wanted or self.chance(10):
-            return str(self.one(*exact))
-        kind, value = next(iter(wanted.items()))
-        if kind == "exact":
-            return value
-        if kind == "prefix":
-            return value + str(self.one("", "", "x", "/b", "/B"))
-        return str(self.one(*exact))
-
-
-def _object(kind: str, name: str, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": kind,
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": spec,
-    }
+        return written("DestinationRule", name, self.one("default", "default", "other"), spec)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from envoy.config.route.v3 import route_pb2
+from envoy.config.route.v3.route_components_pb2 import RouteAction
+from msgspec.structs import replace
 
-from argosy.explain import matching
-from argosy.model.ir import MatchKind, StringMatch
+from argosy.explain import bound, destination, http, matching
+from argosy.explain.outcome import ClusterState, Retries
+from argosy.explain.view import View
+from argosy.model.ir import Destination, MatchKind, RetryPolicy, StringMatch
+from argosy.model.sidecars import imports
 from tests.e2e.explained_comparison import compared, none_differs
-from tests.e2e.explained_envoy import REQUESTS, Lab, lab
+from tests.e2e.explained_envoy import REQUESTS, Lab, Mutation, lab
 
 pytestmark = pytest.mark.e2e
 
@@ -29,8 +34,10 @@ async def test_the_evaluator_says_what_envoy_does(envoy: Lab) -> None:
     await none_differs(envoy, SEED, 5)
 
 
-async def test_a_bug_in_the_evaluator_is_found(envoy: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A prefix that is compared in any case."""
+# --- a bug in the evaluator -----------------------------------------------------------------------------------------
+
+
+def _prefix_in_any_case(patch: pytest.MonkeyPatch) -> None:
     right = matching.string_matches
 
     def wrong(wanted: StringMatch, value: str) -> bool:
@@ -38,27 +45,124 @@ async def test_a_bug_in_the_evaluator_is_found(envoy: Lab, monkeypatch: pytest.M
             return value.lower().startswith(wanted.value.lower())
         return right(wanted, value)
 
-    monkeypatch.setattr(matching, "string_matches", wrong)
+    patch.setattr(matching, "string_matches", wrong)
+
+
+def _copies_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(http, "_mirrors", lambda view, mirrors: ())
+
+
+def _one_try_more(patch: pytest.MonkeyPatch) -> None:
+    right = http.retries_of
+
+    def wrong(retry: RetryPolicy | None) -> Retries | None:
+        found = right(retry)
+        return replace(found, attempts=found.attempts + 1) if found else None
+
+    patch.setattr(http, "retries_of", wrong)
+
+
+def _a_reset_is_final(patch: pytest.MonkeyPatch) -> None:
+    right = Retries.repeats
+    patch.setattr(Retries, "repeats", lambda self, status: status is not None and right(self, status))
+
+
+def _time_of_one_try_forgotten(patch: pytest.MonkeyPatch) -> None:
+    right = http.retries_of
+
+    def wrong(retry: RetryPolicy | None) -> Retries | None:
+        found = right(retry)
+        return replace(found, per_try_timeout_ms=0) if found else None
+
+    patch.setattr(http, "retries_of", wrong)
+
+
+def _everything_in_plaintext(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(destination, "_to", lambda view, service, policy, mode: "plaintext")
+
+
+def _everybody_takes_mesh_tls(patch: pytest.MonkeyPatch) -> None:
+    right = destination.cluster
+
+    def wrong(view: View, to: Destination) -> ClusterState:
+        found = right(view, to)
+        return replace(found, endpoints=tuple(replace(one, mode="PERMISSIVE") for one in found.endpoints))
+
+    patch.setattr(destination, "cluster", wrong)
+
+
+def _every_host_at_a_bound_listener(patch: pytest.MonkeyPatch) -> None:
+    right = bound.imported
+    everything = imports(("*/*",), "")
+    patch.setattr(
+        bound, "imported", lambda view, listener: right(view, replace(listener, imports=everything))
+    )
+
+
+EVALUATOR = (
+    _every_host_at_a_bound_listener,
+    _everybody_takes_mesh_tls,
+    _prefix_in_any_case,
+    _copies_forgotten,
+    _one_try_more,
+    _a_reset_is_final,
+    _time_of_one_try_forgotten,
+    _everything_in_plaintext,
+)
+
+
+@pytest.mark.parametrize("bug", EVALUATOR, ids=lambda bug: bug.__name__)
+async def test_a_bug_in_the_evaluator_is_found(
+    envoy: Lab, monkeypatch: pytest.MonkeyPatch, bug: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    bug(monkeypatch)
     assert await first_difference(envoy), "the wrong evaluator agrees with Envoy"
 
 
-async def test_a_bug_in_the_translation_is_found(envoy: Lab) -> None:
+# --- a bug in the translation ---------------------------------------------------------------------------------------
+
+
+def _swapped(message: route_pb2.RouteConfiguration) -> None:
     """Two routes in the wrong order."""
+    for host in message.virtual_hosts:
+        plain = [at for at, route in enumerate(host.routes) if not route.match.HasField("connect_matcher")]
+        if len(plain) > 1:
+            first, second = plain[:2]
+            kept = route_pb2.RouteConfiguration()
+            held = kept.virtual_hosts.add().routes.add()
+            held.CopyFrom(host.routes[first])
+            host.routes[first].CopyFrom(host.routes[second])
+            host.routes[second].CopyFrom(held)
 
-    def swap(message: route_pb2.RouteConfiguration) -> None:
-        for host in message.virtual_hosts:
-            plain = [
-                at for at, route in enumerate(host.routes) if not route.match.HasField("connect_matcher")
-            ]
-            if len(plain) > 1:
-                first, second = plain[:2]
-                kept = route_pb2.RouteConfiguration()
-                held = kept.virtual_hosts.add().routes.add()
-                held.CopyFrom(host.routes[first])
-                host.routes[first].CopyFrom(host.routes[second])
-                host.routes[second].CopyFrom(held)
 
-    envoy.mutate = swap
+def _forwarding(message: route_pb2.RouteConfiguration) -> Iterator[RouteAction]:
+    for host in message.virtual_hosts:
+        yield from (one.route for one in host.routes if one.HasField("route"))
+
+
+def _copied_twice(message: route_pb2.RouteConfiguration) -> None:
+    for action in _forwarding(message):
+        for policy in list(action.request_mirror_policies):
+            action.request_mirror_policies.add().CopyFrom(policy)
+
+
+def _tried_less(message: route_pb2.RouteConfiguration) -> None:
+    for action in _forwarding(message):
+        if action.retry_policy.num_retries.value:
+            action.retry_policy.num_retries.value -= 1
+
+
+def _in_less_time(message: route_pb2.RouteConfiguration) -> None:
+    for action in _forwarding(message):
+        if action.timeout.seconds:
+            action.timeout.seconds -= 1
+
+
+@pytest.mark.parametrize(
+    "bug", [_swapped, _copied_twice, _tried_less, _in_less_time], ids=lambda bug: bug.__name__
+)
+async def test_a_bug_in_the_translation_is_found(envoy: Lab, bug: Mutation) -> None:
+    envoy.mutate = bug
     assert await first_difference(envoy), "Envoy with the wrong routes agrees with the evaluator"
 
 

@@ -13,7 +13,7 @@ import queue
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,8 +58,11 @@ spec: {{mtls: {{mode: {mode}}}}}
 """
 
 
-def validate(dump: dict[str, list[dict[str, Any]]], folder: Path) -> None:
-    """Fails unless Envoy accepts everything in the dump, routes and endpoints put where they are used."""
+def validate(
+    dump: dict[str, list[dict[str, Any]]], folder: Path, secrets: dict[str, dict[str, Any]] | None = None
+) -> None:
+    """Fails unless Envoy accepts everything in the dump, routes, endpoints and `secrets` (by name) put where they are
+    used."""
     routes = {one["name"]: one for one in dump["routes"]}
     endpoints = {one["cluster_name"]: one for one in dump["endpoints"]}
     used: set[str] = set()
@@ -78,9 +81,10 @@ def validate(dump: dict[str, list[dict[str, Any]]], folder: Path) -> None:
             cluster.pop("eds_cluster_config")
             cluster["load_assignment"] = endpoints.pop(cluster["name"])
     assert not endpoints, "every ClusterLoadAssignment has its cluster"
-    static = {"listeners": dump["listeners"], "clusters": dump["clusters"]}
+    held = secrets or {}
+    static = {"listeners": dump["listeners"], "clusters": dump["clusters"], "secrets": list(held.values())}
     path = folder / "bootstrap.json"
-    path.write_text(json.dumps(_secrets_by_grpc(bootstrap(folder, static))))
+    path.write_text(json.dumps(_secrets_placed(bootstrap(folder, static), held.keys())))
     done = subprocess.run(
         [ENVOY, "--mode", "validate", "-c", path, "--log-level", "warning"],
         capture_output=True,
@@ -91,15 +95,17 @@ def validate(dump: dict[str, list[dict[str, Any]]], folder: Path) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
 
 
-def _secrets_by_grpc(value: Any) -> Any:
-    """`--mode validate` of Envoy 1.40 ends in a segmentation fault where a secret comes by ADS: there it comes by a
-    stream of its own."""
+def _secrets_placed(value: Any, known: Set[str]) -> Any:
+    """Secrets that are known are static. `--mode validate` of Envoy 1.40 ends in a segmentation fault where a secret
+    comes by ADS: there it comes by a stream of its own."""
     if isinstance(value, list):
-        return [_secrets_by_grpc(one) for one in value]
+        return [_secrets_placed(one, known) for one in value]
     if not isinstance(value, dict):
         return value
-    found = {key: _secrets_by_grpc(one) for key, one in value.items()}
-    if "sds_config" in found:
+    found = {key: _secrets_placed(one, known) for key, one in value.items()}
+    if "sds_config" in found and found["name"] in known:
+        del found["sds_config"]
+    elif "sds_config" in found:
         found["sds_config"] = {
             "api_config_source": {
                 "api_type": "GRPC",
@@ -327,13 +333,16 @@ class Authority:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
 
+    def pem(self) -> bytes:
+        return self.root.public_bytes(serialization.Encoding.PEM)
+
     def secrets(self, identity: str, dns: str) -> dict[str, Resource]:
         own = secret_pb2.Secret(name="default")
         chain, key = self.issue(identity, dns)
         own.tls_certificate.certificate_chain.inline_bytes = chain
         own.tls_certificate.private_key.inline_bytes = key
         roots = secret_pb2.Secret(name="ROOTCA")
-        roots.validation_context.trusted_ca.inline_bytes = self.root.public_bytes(serialization.Encoding.PEM)
+        roots.validation_context.trusted_ca.inline_bytes = self.pem()
         return {one.name: resource(one.name, one) for one in (own, roots)}
 
 

@@ -1,246 +1,180 @@
-"""Random objects of any kind, with any of its fields, that the door (`resources.validation`) takes.
+"""Random objects of any kind that proxies depend on, with any of its fields, that the door (`resources.validation`)
+takes.
 
-They are made from the kinds' own structs, so that a new field is tried from its first day; values come from pools by
-the name of the field, odd ones among them. What the door names as wrong is cut out until the rest passes.
+Half of them are made from the kinds' own structs, so that a new field is tried from its first day; half are the
+examples of what is in force (tests/unit/translate/fields_in_force.yaml), changed here and there, so that most of them
+mean something to somebody. Values come from pools by the name of the field (`pools`). What the door names as wrong is
+cut out until the rest passes.
 """
 
 from __future__ import annotations
 
+import copy
 import random
 import re
+from functools import cache
 from typing import Any
 
 import msgspec
+import yaml
 from msgspec import inspect
 
 from argosy.resources import kinds
 from argosy.resources.kind import Kind
+from argosy.resources.meshconfig import MeshConfig
 from argosy.resources.networking import HTTPRoute
+from argosy.resources.networking.envoy_filter import EnvoyConfigObjectPatch
 from argosy.resources.validation import validate
+from tests.long import any_secret
+from tests.long.pools import (
+    ACTIONS,
+    ALWAYS,
+    DURATION,
+    DURATIONS,
+    HEADERS,
+    INTEGERS,
+    KEYS,
+    PARTS,
+    PATCHES,
+    POOLS,
+    WORDS,
+)
+from tests.unit.translate.fields import TOP, kind_name, of_traffic, written
 
 Json = dict[str, Any]
 
-HOSTS = (
-    "reviews",
-    "ratings",
-    "ratings.shop",
-    "reviews.default.svc.cluster.local",
-    "cache",
-    "nobody",
-    "api.example.com",
-    "www.example.com",
-    "*.example.com",
-    "*.com",
-    "*.default.svc.cluster.local",
-    "*",
-)
-DURATIONS = ("1s", "10ms", "0s", "1.5s", "1h", "1h30m", "0.001s", "8760h", "2m")
-PATHS = ("/", "/a", "/a/b", "", "/a b", "/é", "/%20", "/a?b=c", "x")
-LABELS: tuple[dict[str, str], ...] = (
-    {},
-    {"app": "reviews"},
-    {"version": "v1"},
-    {"app": "reviews", "version": "v1"},
-    {"app": "nobody"},
-)
-PORTS = (80, 81, 443, 9080, 9090, 6379, 1, 65535)
-PROTOCOLS = (
-    "HTTP",
-    "HTTP2",
-    "GRPC",
-    "TCP",
-    "TLS",
-    "HTTPS",
-    "MONGO",
-    "MYSQL",
-    "REDIS",
-    "GRPC-WEB",
-    "",
-    "http",
-)
-HEADERS = (
-    "x-a",
-    "X-B",
-    "host",
-    "cookie",
-    "te",
-    "user-agent",
-    "x_c",
-    "accept-encoding",
-    "content-type",
-    ":authority",
-    ":path",
-    ":status",
-    "x a",
-    "é",
-    "",
-)
-SUBNETS = ("10.0.0.0/8", "10.1.2.3", "0.0.0.0/0", "::1", "fe80::/10", "192.168.1.1/32")
-
-POOLS: dict[str, tuple[Any, ...]] = {
-    "host": HOSTS,
-    "hosts": HOSTS,
-    "sniHosts": HOSTS,
-    "authority": ("a.com", "a.com:80", "reviews", ""),
-    "gateways": ("mesh", "edge", "shop/edge"),
-    "exportTo": (".", "*", "shop", "default"),
-    "namespace": ("default", "shop"),
-    "subset": ("v1", "v2", "none", ""),
-    "sourceNamespace": ("default", "shop"),
-    "sourceSubnet": SUBNETS,
-    "destinationSubnets": SUBNETS,
-    "scheme": ("http", "https"),
-    "uri": PATHS,
-    "prefixRewrite": PATHS,
-    "exact": (*PATHS, "GET", "http"),
-    "prefix": (*PATHS, "G"),
-    "regex": ("a.*", ".*", "[a-z]+", "/x/(.*)", "^$", "(?i)x", ""),
-    "match": ("/x/(.*)", "a", ".*"),
-    "rewrite": (r"/y/\1", "b", "", r"\0"),
-    "method": ("GET",),
-    "redirectCode": (301, 302, 303, 307, 308, 0),
-    "status": (200, 418, 503, 100, 599),
-    "httpStatus": (200, 404, 503, 599),
-    "grpcStatus": ("UNAVAILABLE", "OK", "INTERNAL", "14"),
-    "retryOn": (
-        "5xx",
-        "5xx,503",
-        "connect-failure,refused-stream",
-        "gateway-error,retriable-4xx",
-        "cancelled,unavailable",
-        "reset,503,429",
-        "",
-    ),
-    "attempts": (0, 1, 3, 100),
-    "weight": (0, 1, 10, 50, 90, 100),
-    "value": (0.0, 0.1, 12.5, 50.0, 100.0, 0.0001),
-    "percent": (0, 20.0, 50, 100),
-    "allowMethods": ("GET", "POST", "*"),
-    "allowHeaders": HEADERS,
-    "exposeHeaders": HEADERS,
-    "remove": HEADERS,
-    "allowOrigin": ("*", "https://a.com"),
-    "bytes": ("aGVsbG8=", ""),
-    "string": ("text", "", "é" * 20, "%"),
-    "number": PORTS,
-    "port": PORTS,
-    "targetPort": PORTS,
-    "protocol": PROTOCOLS,
-    "bind": ("", "127.0.0.1", "0.0.0.0"),
-    "labels": LABELS,
-    "selector": LABELS,
-    "matchLabels": LABELS,
-    "sourceLabels": LABELS,
-    "statPrefix": ("some", ""),
-    "minimumRingSize": (1, 64, 1024, 8388608),
-    "tableSize": (3, 101, 65537, 5000009),
-    "maxConnections": (0, 1, 1024, 2147483647),
-    "maxEjectionPercent": (0, 10, 100),
-    "minHealthPercent": (0, 10, 50, 100),
-    "minimumPercent": (0.0, 10.0, 50.0, 100.0),
-    "aggression": (1.0, 1.5, 10.0),
-    "sni": ("a.com", ""),
-    "subjectAltNames": ("spiffe://cluster.local/ns/default/sa/x", "a.com"),
-    "credentialName": ("secret", ""),
-    "addresses": ("10.0.0.1", "10.0.0.2", "240.240.0.1", "10.9.0.0/16", "fe80::2"),
-    "address": ("10.1.0.1", "10.1.0.2", "fe80::1", "api.example.com", "unix:///run/x.sock", ""),
-    "locality": ("a/b/c", "a/b", "a", ""),
-    "network": ("", "other"),
-    "serviceAccount": ("", "reviews", "a.b"),
-    "from": ("a/b/c", "a/b/*", "a/*", "*", "a"),
-    "to": ("b", "a"),
-    "failoverPriority": ("topology.istio.io/network", "version=v1"),
-    "serverCertificate": ("",),
-    "privateKey": ("",),
-    "caCertificates": ("",),
-    "clientCertificate": ("",),
-    "caCrl": ("",),
-    "tlsCertificates": ((),),
-    "cipherSuites": ("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"),
-    "externalName": ("www.example.com", ""),
-    "appProtocol": ("", "http", "grpc", "kubernetes.io/h2c", "tcp"),
-    "clusterIP": ("10.0.0.1", "None", "", "10.0.0.7"),
-    "clusterIPs": ("10.0.0.1", "10.0.0.7"),
-    "type": ("ClusterIP", "ExternalName"),
-    "outlierDetectionHttpErrorCodes": (500, 503, 429),
-    "targetHost": ("a.com", "10.0.0.1"),
-    "http2Error": ("",),
-    "delegate": ({},),
-    "controllerName": ("example.net/controller",),
-    "gatewayClassName": ("argosy", "other"),
-    "group": ("", "", "gateway.networking.k8s.io"),
-    "kind": ("Service", "Service", "Gateway", "HTTPRoute", "ConfigMap"),
-    "sectionName": ("a", "http"),
-    "hostname": ("a.example.com", "*.example.com"),
-    "hostnames": ("a.example.com", "*.example.com"),
-    "wellKnownCACertificates": ("System",),
-}
-"""Certificates by file are left out: Envoy reads the files."""
-ALWAYS = frozenset(
-    ("hosts", "http", "servers", "number", "host", "ports", "selector", "mtls", "address", "protocol", "name")
-)
-ACTIONS = ("route", "route", "route", "redirect", "directResponse")
-KEYS: dict[str, tuple[str, ...]] = {
-    "headers": HEADERS, "withoutHeaders": HEADERS, "queryParams": ("q", "r", "a b"), "set": HEADERS, "add": HEADERS,
-    "to": ("a", "a/b", "b/*"), "ports": ("http", "p80", "tcp"), "portLevelMtls": ("80", "9080", "6379"),
-}  # fmt: skip
-DURATION = re.compile(
-    r".*(Timeout|Delay|Interval|Duration|Time|interval|timeout|ttl|time|duration|backoff|maxAge)$"
-)
-INTEGERS = (0, 1, 5, 100, 65535, 2147483647, 4294967295, -1)
-WORDS = ("a", "b", "v1", "http", "x-y", "", "a b", "é", "a\nb", "a\0b", "%", "%START_TIME%", "x" * 300)
-
+MESH = "MeshConfig"
 WEIGHTS = {
     "VirtualService": 6.0,
     "DestinationRule": 4.0,
-    "Gateway": 2.0,
-    "ServiceEntry": 3.0,
+    "Gateway": 3.0,
+    "ServiceEntry": 4.0,
     "WorkloadEntry": 2.0,
     "Service": 2.0,
-    "PeerAuthentication": 1.0,
+    "Sidecar": 1.5,
+    "EnvoyFilter": 1.5,
+    "Secret": 1.5,
+    "MeshConfig": 3.0,
 }
-"""By `Kind.unique_name`: those that traffic depends on. Every other kind of the mesh comes now and then."""
-KINDS = tuple(
-    (kind, WEIGHTS.get(kind.unique_name, 0.15))
-    for kind in kinds.KINDS
-    if kind.unique_name in WEIGHTS or kind.group.endswith((".istio.io", "gateway.networking.k8s.io"))
-)
+"""By `Kind.unique_name`: those that much of the rest depends on. Every other kind that is in force weighs 1."""
+RARE = 0.1
+"""Kinds of the mesh that are told to be not in force."""
+EXAMPLES = 0.5
+"""Chance that an object is a changed example."""
 ROUNDS = 25
+NAMES = {
+    "Gateway": ("edge",),
+    "Service": ("reviews", "cache", "inventory", "backed", "other"),
+    "WorkloadEntry": ("reviews-v1", "cache-v1"),
+    "Secret": ("cred", "a", "b", "ca", "ca-cacert", "cred-cacert"),
+    "Sidecar": ("default",),
+    "Telemetry": ("default",),
+    "PeerAuthentication": ("default",),
+    "Endpoints": ("backed",),
+}
+"""Names that others refer to."""
+
+
+IN_FORCE = frozenset((*of_traffic(), "Secret")) - {"ConfigMap"}
+"""`kind: MeshConfig` stands for the ConfigMap that holds its spec."""
+
+
+def drawn() -> dict[str, float]:
+    """Every kind that is drawn (`Kind.unique_name`), with its weight."""
+    in_force = {name: WEIGHTS.get(name, 1.0) for name in sorted(IN_FORCE)}
+    rare = {
+        kind.unique_name: RARE
+        for kind in kinds.KINDS
+        if kind.group.endswith((".istio.io", "gateway.networking.k8s.io"))
+    }
+    return rare | in_force
+
+
+@cache
+def examples() -> dict[str, list[Json]]:
+    found: dict[str, list[Json]] = {}
+    for name in ("fields_in_force.yaml", "fields_mesh.yaml"):
+        for body in written(name):
+            found.setdefault(kind_name(body), []).append(body)
+    return found
 
 
 def objects(chance: random.Random, number: int) -> list[Json]:
     """`number` objects that are valid; those of one kind and name replace each other."""
     found: dict[tuple[str, str, str], Json] = {}
-    of, weights = zip(*KINDS, strict=True)
+    of = drawn()
     while len(found) < number:
-        kind = chance.choices(of, weights)[0]
-        name, namespace = (
-            f"o{chance.randrange(6)}",
-            chance.choice(("default", "default", "shop", "istio-system")),
-        )
-        if (obj := valid(chance, kind, name, namespace)) is not None:
-            found[kind.unique_name, namespace, name] = obj
+        unique_name = chance.choices(list(of), list(of.values()))[0]
+        if (obj := valid(chance, unique_name)) is not None:
+            metadata = obj["metadata"]
+            found[unique_name, metadata.get("namespace", ""), metadata.get("name", "")] = obj
     return list(found.values())
 
 
-def valid(chance: random.Random, kind: Kind, name: str, namespace: str) -> Json | None:
+def valid(chance: random.Random, unique_name: str) -> Json | None:
     """None where nothing valid comes of it."""
-    info = inspect.type_info(kind.struct)
-    assert isinstance(info, inspect.StructType)
-    spec = next(field for field in info.fields if field.encode_name == "spec")
-    obj: Json = {
+    return _passing(_any(chance, unique_name))
+
+
+def like(chance: random.Random, example: Json) -> Json | None:
+    """The example, changed here and there. None where nothing valid comes of it."""
+    return _passing(changed(chance, example))
+
+
+def of_kind(chance: random.Random, kind: Kind, name: str, namespace: str) -> Json | None:
+    """One made from the kind's structs. None where nothing valid comes of it."""
+    return _passing(uncut(chance, kind, name, namespace))
+
+
+def _passing(obj: Json) -> Json | None:
+    for _ in range(ROUNDS):
+        verdict = validate(as_stored(obj))
+        if verdict.valid:
+            return obj
+        fields = [problem.field for problem in verdict.errors]
+        if obj["kind"] == MESH:
+            fields = [re.sub(r"^data\.mesh\b", "spec", field) for field in fields]
+        if not any([cut(obj, field) for field in fields]):
+            return None
+    return None
+
+
+def as_stored(obj: Json) -> Json:
+    if obj["kind"] != MESH:
+        return obj
+    metadata = {"name": "istio", "namespace": "istio-system"}
+    data = {"mesh": yaml.safe_dump(obj["spec"])}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def _any(chance: random.Random, unique_name: str) -> Json:
+    namespace = chance.choice(("default", "default", "default", "default", "shop", "istio-system"))
+    name = chance.choice((*NAMES.get(unique_name, ()), *(f"o{number}" for number in range(4))))
+    if unique_name == "Secret":
+        return any_secret.secret(chance, name, namespace)
+    if unique_name in examples() and chance.random() < EXAMPLES:
+        return changed(chance, chance.choice(examples()[unique_name]))
+    if unique_name == MESH:
+        return {"kind": MESH, "metadata": {}, "spec": structure(chance, _struct(MeshConfig), 0.15)}
+    kind = next(one for one in kinds.KINDS if one.unique_name == unique_name)
+    return uncut(chance, kind, name, namespace)
+
+
+def uncut(chance: random.Random, kind: Kind, name: str, namespace: str) -> Json:
+    """One made from the kind's structs, whatever the door says of it."""
+    top = [field for field in _struct(kind.struct).fields if field.encode_name not in TOP]
+    return {
         "apiVersion": kind.api_version,
         "kind": kind.kind,
         "metadata": {"name": name} | ({"namespace": namespace} if kind.namespaced else {}),
-        "spec": some(chance, spec.type, "spec"),
+        **{field.encode_name: some(chance, field.type, field.encode_name) for field in top},
     }
-    for _ in range(ROUNDS):
-        verdict = validate(obj)
-        if verdict.valid:
-            return obj
-        if not any([cut(obj, problem.field) for problem in verdict.errors]):
-            return None
-    return None
+
+
+def _struct(of: type[msgspec.Struct]) -> inspect.StructType:
+    found = inspect.type_info(of)
+    assert isinstance(found, inspect.StructType)
+    return found
 
 
 def cut(obj: Json, path: str) -> bool:
@@ -263,8 +197,14 @@ def cut(obj: Json, path: str) -> bool:
     return True
 
 
+# --- from the structs -----------------------------------------------------------------------------------------------
+
+
 def some(chance: random.Random, kind: inspect.Type, name: str) -> Any:
     """A value of that type for a field of that name."""
+    if name in PARTS and (isinstance(kind, inspect.AnyType) or _holds_any(kind)):
+        value = copy.deepcopy(chance.choice(PARTS[name]))
+        return [value] if isinstance(kind, inspect.VarTupleType | inspect.ListType) else value
     match kind:
         case inspect.Metadata():
             return some(chance, kind.type, name)
@@ -273,11 +213,7 @@ def some(chance: random.Random, kind: inspect.Type, name: str) -> Any:
         case inspect.StructType():
             return structure(chance, kind, 0.5 if name == "spec" else 0.3)
         case inspect.UnionType():
-            return some(
-                chance,
-                chance.choice([one for one in kind.types if not isinstance(one, inspect.NoneType)]),
-                name,
-            )
+            return some(chance, chance.choice(_not_none(kind)), name)
         case inspect.VarTupleType() | inspect.ListType():
             return [some(chance, kind.item_type, name) for _ in range(chance.choice((1, 1, 2, 3)))]
         case inspect.DictType():
@@ -292,7 +228,9 @@ def some(chance: random.Random, kind: inspect.Type, name: str) -> Any:
         case inspect.IntType():
             return chance.choice([one for one in POOLS.get(name, ()) if isinstance(one, int)] or INTEGERS)
         case inspect.FloatType():
-            return chance.choice(POOLS.get(name, (0.0, 1.0, 50.0)))
+            return chance.choice(
+                [one for one in POOLS.get(name, ()) if isinstance(one, float)] or (0.0, 1.0, 50.0)
+            )
         case inspect.StrType():
             if DURATION.fullmatch(name):
                 return chance.choice(DURATIONS)
@@ -301,18 +239,120 @@ def some(chance: random.Random, kind: inspect.Type, name: str) -> Any:
             return {}
 
 
+def _not_none(kind: inspect.UnionType) -> list[inspect.Type]:
+    return [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+
+
+def _holds_any(kind: inspect.Type) -> bool:
+    """Whether what it holds is not described further."""
+    match kind:
+        case inspect.Metadata():
+            return _holds_any(kind.type)
+        case inspect.UnionType():
+            return any(_holds_any(one) for one in kind.types)
+        case inspect.VarTupleType() | inspect.ListType():
+            return _holds_any(kind.item_type)
+        case inspect.DictType():
+            return isinstance(kind.value_type, inspect.AnyType)
+    return False
+
+
 def structure(chance: random.Random, kind: inspect.StructType, share: float) -> Json:
     """An object of that struct, each field that may be left out with the chance `share`."""
     wanted = {field.encode_name for field in kind.fields if field.required or chance.random() < share}
     if kind.cls is HTTPRoute:
         wanted = wanted.difference(ACTIONS, ("delegate",)) | {chance.choice(ACTIONS)}
-    return {
+    made = {
         field.encode_name: some(chance, field.type, field.encode_name)
         for field in kind.fields
         if field.encode_name in wanted or field.encode_name in ALWAYS
     }
+    return _patch(chance, made) if kind.cls is EnvoyConfigObjectPatch else made
 
 
-def written(found: list[Json]) -> str:
+def _patch(chance: random.Random, made: Json) -> Json:
+    """An EnvoyFilter's patch with a value that leaves what it is applied to whole."""
+    part = chance.choice(list(PATCHES))
+    operations, value = chance.choice(PATCHES[part])
+    match = made.get("match", {})
+    for unfit in ("listener", "routeConfiguration", "cluster", "waypoint"):
+        if unfit != _MATCHED.get(part):
+            match.pop(unfit, None)
+    patch = {"operation": chance.choice(operations)} | (
+        {} if value is None else {"value": copy.deepcopy(value)}
+    )
+    return {"applyTo": part, "match": match, "patch": patch}
+
+
+_MATCHED = {"CLUSTER": "cluster"} | {
+    part: "routeConfiguration"
+    if part in ("ROUTE_CONFIGURATION", "VIRTUAL_HOST", "HTTP_ROUTE")
+    else "listener"
+    for part in PATCHES
+    if part not in ("CLUSTER", "EXTENSION_CONFIG", "BOOTSTRAP")
+}
+
+
+# --- from the examples ----------------------------------------------------------------------------------------------
+
+GONE, OTHER, MORE = 0.06, 0.12, 0.05
+"""Chances that a field of an example is left out, that it has another value, and that one is there that was not."""
+
+
+def changed(chance: random.Random, example: Json) -> Json:
+    obj = copy.deepcopy(example)
+    if obj["kind"] == MESH:
+        return {
+            "kind": MESH,
+            "metadata": {},
+            "spec": _varied(chance, obj["spec"], _struct(MeshConfig), "spec"),
+        }
+    kind = kinds.kind_of_group(obj["apiVersion"], obj["kind"])
+    assert kind is not None
+    types = {field.encode_name: field.type for field in _struct(kind.struct).fields}
+    for key in obj.keys() - set(TOP):
+        obj[key] = _varied(chance, obj[key], types[key], key)
+    return obj
+
+
+def _varied(chance: random.Random, value: Any, kind: inspect.Type, name: str) -> Any:
+    match kind:
+        case inspect.Metadata():
+            return _varied(chance, value, kind.type, name)
+        case inspect.UnionType() if len(_not_none(kind)) == 1:
+            return _varied(chance, value, _not_none(kind)[0], name)
+        case inspect.StructType() if isinstance(value, dict):
+            return _varied_struct(chance, value, kind)
+        case inspect.VarTupleType() | inspect.ListType() if isinstance(value, list):
+            found = [_varied(chance, one, kind.item_type, name) for one in value]
+            return [*found, some(chance, kind.item_type, name)] if chance.random() < MORE else found
+        case inspect.DictType() if isinstance(value, dict):
+            return {key: _varied(chance, one, kind.value_type, key) for key, one in value.items()}
+    return value
+
+
+def _varied_struct(chance: random.Random, value: Json, kind: inspect.StructType) -> Json:
+    if kind.cls is EnvoyConfigObjectPatch:  # value and part must fit each other
+        return structure(chance, kind, 0.3) if chance.random() < OTHER else _varied_match(chance, value, kind)
+    found: Json = {}
+    for field in kind.fields:
+        name, dice = field.encode_name, chance.random()
+        if name not in value:
+            if dice < MORE / 4:
+                found[name] = some(chance, field.type, name)
+        elif dice < OTHER:
+            found[name] = some(chance, field.type, name)
+        elif dice > GONE + OTHER or field.required:
+            found[name] = _varied(chance, value[name], field.type, name)
+    return found
+
+
+def _varied_match(chance: random.Random, value: Json, kind: inspect.StructType) -> Json:
+    match = next(field for field in kind.fields if field.encode_name == "match")
+    varied = {"match": _varied(chance, value["match"], match.type, "match")} if "match" in value else {}
+    return copy.deepcopy(value) | varied
+
+
+def shown(found: list[Json]) -> str:
     """For people: one object a line."""
     return "\n".join(msgspec.json.encode(one).decode() for one in found)

@@ -139,7 +139,7 @@ def some(dice: random.Random, kind: Kind, api_version: str, namespace: str, name
     """The plain one, or another that is valid; with labels."""
     found = plain(kind, api_version, namespace, name)
     if "spec" in found and not kind.virtual and dice.random() < 0.5:
-        other = any_object.valid(dice, kind, name, namespace)
+        other = any_object.of_kind(dice, kind, name, namespace)
         found |= {"spec": other["spec"]} if other else {}
     if labels := dice.choice(LABELS):
         found["metadata"]["labels"] = dict(labels)

@@ -15,4 +15,4 @@ pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1800)]
 
 async def test_the_evaluator_says_what_envoy_does(tmp_path: Path) -> None:
     async with lab(tmp_path) as envoy:
-        await none_differs(envoy, 40_000, count(full=20_000, short=600) // REQUESTS)
+        await none_differs(envoy, 40_000, count(full=20_000, short=2_000) // REQUESTS)

@@ -18,6 +18,7 @@ from argosy.model.scope import Interception, ProxyType, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.registry.objects import ObjectRegistry
 from argosy.resources.core import ConfigMap
+from argosy.resources.kinds import kind_of
 from argosy.translate.compiler import Compiler
 from argosy.translate.proxy import Proxy
 from argosy.translate.resource import Resource
@@ -179,4 +180,6 @@ def _differences(before: Held, after: Held) -> Iterator[tuple[str, str, str, int
 
 
 def _ref(one: Object) -> tuple[str, str, str]:
-    return (one.kind, one.metadata.namespace, one.metadata.name)
+    """By the name that no other kind has: two are called Gateway."""
+    kind = kind_of(one.api_version, one.kind)
+    return (kind.unique_name if kind else one.kind, one.metadata.namespace, one.metadata.name)

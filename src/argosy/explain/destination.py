@@ -15,6 +15,7 @@ from argosy.explain.inbound import received
 from argosy.explain.outcome import ClusterState, EndpointState, Forwarded, Origin, Target
 from argosy.explain.view import View
 from argosy.model import ir
+from argosy.model.hostnames import covers
 from argosy.model.locality import HOSTNAME, NETWORK, host_of
 from argosy.model.networks import apart, network_of
 from argosy.model.scope import Interception, ProxyType
@@ -102,6 +103,33 @@ def cluster(view: View, destination: ir.Destination) -> ClusterState:
         origins=found.origins + rules,
         endpoints=endpoints,
     )
+
+
+PASSED_ON = "outbound_."
+"""Facts (Istio): how the server name begins that a mesh client asks for: `outbound_.PORT_.SUBSET_.HOST`."""
+
+
+def by_server_name(view: View, name: str) -> ClusterState | None:
+    """The cluster that a mesh client's server name is, where a gateway passes TLS on by it (AUTO_PASSTHROUGH): to the
+    endpoints that take mesh TLS, which is the client's own. None where the name is none of these."""
+    parts = name.split("_.", 3)
+    if not name.startswith(PASSED_ON) or len(parts) != 4 or not parts[1].isdigit():
+        return None
+    destination = ir.Destination(parts[3], int(parts[1]), parts[2])
+    found = replace(cluster(view, destination), name=name, protocol="TCP", tls="the client's, passed on")
+    service = view.reader.service(destination.host)
+    if service is None or found.missing:
+        return found
+    if service.external:
+        return replace(found, missing=f"{service.hostname} is outside the mesh", endpoints=())
+    served = view.reader.auto_passthrough(view.scope)
+    if not any(covers(host, service.hostname) for host in served):
+        return replace(found, missing=f"no AUTO_PASSTHROUGH server is for {service.hostname}", endpoints=())
+    if service.resolution not in (ir.Resolution.STATIC, ir.Resolution.DNS):
+        why = f"the endpoints of {service.hostname} are not known: its resolution is {service.resolution}"
+        return replace(found, missing=why, endpoints=())
+    mutual = (one for one in found.endpoints if one.mode not in ("", ir.MtlsMode.DISABLE))
+    return replace(found, endpoints=tuple(replace(one, tls="mutual", refused="") for one in mutual))
 
 
 def policy_of(view: View, destination: ir.Destination) -> ir.TrafficPolicy:

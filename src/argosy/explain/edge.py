@@ -13,7 +13,7 @@ from argosy.explain import destination as destinations
 from argosy.explain import http, subnets
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
-from argosy.explain.outcome import Miss, Origin, Redirected, Step, Unrouted
+from argosy.explain.outcome import Forwarded, Miss, Origin, Redirected, Step, Target, Unrouted
 from argosy.explain.request import Request, Spoken, Trust, host_of, seen
 from argosy.explain.view import View
 from argosy.model import gateways, ir
@@ -37,6 +37,7 @@ class Chain(Struct, frozen=True):
     """What becomes of TLS with certain names."""
 
     server: ir.GatewayServer
+    by_sni: bool = False  # to the cluster that the name is: AUTO_PASSTHROUGH
     destinations: tuple[ir.WeightedDestination, ...] = ()  # (): by the server's HTTP routes
     written: Written | None = None
 
@@ -100,7 +101,9 @@ class Edge:
         if request.spoken is not Spoken.TLS:
             return Routed(Unrouted(0, "the port speaks TLS, and this does not"), (step,))
         name = host_of(request.authority)
-        chains = self.chains(listener, request.source)
+        # Facts (Envoy): of chains for one name the protocols in the hello decide, and mesh clients have their own.
+        mesh = name.startswith(destinations.PASSED_ON)
+        chains = sorted(self.chains(listener, request.source), key=lambda one: one[1].by_sni is not mesh)
         domains: Domains[Chain] = Domains(chains)
         found = domains.find(name)
         if found is None:
@@ -117,6 +120,8 @@ class Edge:
         names, chain = found
         because = f"by the name in the TLS hello, {name}"
         chosen = Step("filter chain", names, because, self._gateways((chain.server,)))
+        if chain.by_sni:
+            return _passed_on(self.view, name, (step, chosen))
         if chain.destinations:
             taken = Step(
                 "route", "tcp" if chain.written is None else "tls", "", self.view.origins(chain.written)
@@ -134,7 +139,7 @@ class Edge:
             if server.routes_http:
                 found += [(name, Chain(server)) for name in server.server_names]
             elif server.tls is not None and server.tls.mode is ir.ServerTlsMode.AUTO_PASSTHROUGH:
-                continue  # for mesh clients alone: by the cluster that their server name is
+                found += [(name, Chain(server, by_sni=True)) for name in server.server_names]
             elif server.passes:
                 routes = reader.gateway_tls(scope, server)
                 for route, written in zip(routes, reader.gateway_tls_origins(scope, server), strict=True):
@@ -142,18 +147,15 @@ class Edge:
                     by_name = reader.is_looked_up(first)
                     if by_name and len(route.destinations) > 1:
                         continue
-                    found += [
-                        (name, Chain(server, route.destinations, written))
-                        for name in route.sni_hosts
-                        if not by_name or covers(first, name)
-                    ]
+                    chain = Chain(server, destinations=route.destinations, written=written)
+                    found += [(name, chain) for name in route.sni_hosts if not by_name or covers(first, name)]
             else:
                 tcp = reader.gateway_tcp(scope, server)
                 at = subnets.position(tcp, "", source)
                 if at is not None:
                     written_at = reader.gateway_tcp_origins(scope, server)[at]
-                    to = tcp[at].destinations
-                    found += [(name, Chain(server, to, written_at)) for name in server.server_names]
+                    to = Chain(server, destinations=tcp[at].destinations, written=written_at)
+                    found += [(name, to) for name in server.server_names]
         return found
 
     def _tcp(self, steps: tuple[Step, ...], server: ir.GatewayServer, source: str) -> Routed:
@@ -265,6 +267,15 @@ class Edge:
             for one in self.view.reader.gateways_refused(self.view.scope)
         ]
         return tuple(found)
+
+
+def _passed_on(view: View, name: str, steps: tuple[Step, ...]) -> Routed:
+    cluster = destinations.by_server_name(view, name)
+    if cluster is None:
+        return Routed(Unrouted(0, "the server is for mesh clients alone (AUTO_PASSTHROUGH)"), steps)
+    if cluster.missing:
+        return Routed(Unrouted(0, cluster.missing), steps)
+    return Routed(Forwarded((Target(cluster=cluster),)), (*steps, Step("route", "auto-passthrough", "")))
 
 
 def _in_words(servers: Servers) -> str:

@@ -10,35 +10,25 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from msgspec import Struct
-
+from argosy.explain import bound, http, subnets
 from argosy.explain import destination as destinations
-from argosy.explain import http, subnets
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
 from argosy.explain.matching import lower
 from argosy.explain.outcome import Miss, Step, Unrouted
 from argosy.explain.request import Request, Seen, Spoken, Trust, host_of, port_of, seen
 from argosy.explain.view import View
+from argosy.explain.virtual_hosts import VirtualHost, names_of, single
 from argosy.model import ir
 from argosy.model.hostnames import covers, patterns
 from argosy.model.provenance import Written
 from argosy.model.scope import Interception
+from argosy.model.sidecars import EgressListener
 
 VIRTUAL_HOST_PORT = 80
 """Facts (Istio): a host that only a VirtualService names is served on port 80."""
 CAPTURE_PORT = 15001
 WILDCARD = "0.0.0.0"  # noqa: S104  in a listener's name
-
-
-class VirtualHost(Struct, frozen=True):
-    host: str
-    port: int
-    alone: bool = False  # no service has the host: only VirtualServices name it
-
-    @property
-    def name(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 class Outbound:
@@ -48,6 +38,7 @@ class Outbound:
         self.view = view
         self.explicit = view.scope.interception is Interception.EXPLICIT
         self._domains: dict[int, Domains[VirtualHost]] = {}
+        self._bound: dict[str, Domains[VirtualHost]] = {}  # by listener
         self._named: dict[str, ir.Service] | None = None
         self._close: dict[tuple[str, int], tuple[Miss, ...]] = {}
         self._captured: dict[tuple[str, int], list[VirtualHost]] | None = None
@@ -55,6 +46,8 @@ class Outbound:
     # --- a request --------------------------------------------------------------------------------------------------
 
     def evaluate(self, request: Request) -> Routed:
+        if (listener := bound.listener(self.view, request)) is not None:
+            return self._by_bound(request, listener)
         if self.explicit:
             return self._by_proxy(request)
         return self._captured_request(request)
@@ -90,6 +83,27 @@ class Outbound:
             return self._by_tunnel(request)
         step = Step("listener", "outbound_proxy", "the application's HTTP proxy")
         return _after((step,), self.by_routes(request, 0))
+
+    def _by_bound(self, request: Request, listener: EgressListener) -> Routed:
+        """At a listener of the Sidecar that the application connects to by itself: only what that one imports."""
+        said = f"Sidecar {self.view.scope.sidecar} listens there for {listener.protocol or 'whatever comes'}"
+        step = Step("listener", bound.name(listener), said)
+        if not bound.by_routes(listener):
+            first = next(iter(bound.imported(self.view, listener)), None)
+            if first is None:
+                return _after((step,), self._unknown(request, (), 0))
+            owner = VirtualHost(first[0].hostname, first[1].number)
+            return _after((step,), self._connection(owner, "", ""))
+        if request.spoken is not Spoken.HTTP:
+            return Routed(Unrouted(400, "the listener speaks HTTP, and this does not"), (step,))
+        found = seen(request, Trust.ALL)
+        key = bound.name(listener)
+        if key not in self._bound:
+            self._bound[key] = bound.domains(self.view, listener)
+        named = self._bound[key].find(found.authority)
+        if named is None:
+            return _after((step,), self._unknown(request, (), 502))
+        return _after((step,), self._by_host(request, found, *named))
 
     def _by_tunnel(self, request: Request) -> Routed:
         authority = f"{host_of(request.authority)}:{port_of(request.authority) or request.port}"
@@ -131,7 +145,7 @@ class Outbound:
 
     def by_routes(self, request: Request, port: int) -> Routed:
         """HTTP, by the virtual hosts of a port; 0: of all ports."""
-        view, found = self.view, self._seen(request)
+        found = self._seen(request)
         named = self.domains(port).find(found.authority)
         if named is None:
             return self._unknown(request, self._near(found.authority, port), 502)
@@ -140,7 +154,10 @@ class Outbound:
         if service_port is not None and not _by_routes(service_port):
             why = f"the port speaks {service_port.protocol}: there are no HTTP routes to it"
             return Routed(Unrouted(404, why), (self._virtual_host_step(virtual_host, domain),))
-        of = self._routes(virtual_host)
+        return self._by_host(request, found, domain, virtual_host)
+
+    def _by_host(self, request: Request, found: Seen, domain: str, virtual_host: VirtualHost) -> Routed:
+        view, of = self.view, self._routes(virtual_host)
         shut = tuple(
             view.miss("route", one)
             for one in view.reader.routes_passed_over(view.scope, virtual_host.host, virtual_host.port)
@@ -350,7 +367,7 @@ class Outbound:
         if self._captured is None:
             ranked: dict[tuple[str, int], list[tuple[tuple[str, str, str], VirtualHost]]] = {}
             for service, port in self._served():
-                addresses = () if port.protocol.is_http else _single(service.addresses)
+                addresses = () if port.protocol.is_http else single(service.addresses)
                 if at := self._captured_at(port.number):
                     addresses = (at,)
                 owner = VirtualHost(service.hostname, port.number)
@@ -382,7 +399,7 @@ class Outbound:
             return known
         service = self._meant(request.authority)
         if service is not None and "*" not in service.hostname:
-            return next(iter(_single(service.addresses)), "")
+            return next(iter(single(service.addresses)), "")
         return host_of(request.authority)
 
     def _near(self, authority: str, port: int) -> tuple[Miss, ...]:
@@ -420,22 +437,6 @@ class Outbound:
                 refs = tuple(self.view.origin(ref) for ref in reader.service_origins(owner.host))
                 found.setdefault(owner.name, Miss("virtual host", owner.name, f"its name is {domain}", refs))
         return tuple(found.values())
-
-
-def names_of(service: ir.Service, namespace: str, suffix: str) -> tuple[str, ...]:
-    """Facts (Istio): `name.ns.svc.DOMAIN`, `name.ns.svc`, `name.ns`, within the namespace `name`; and its addresses."""
-    names = [service.hostname]
-    if service.kubernetes and service.hostname == f"{service.name}.{service.namespace}.svc.{suffix}":
-        names += [f"{service.name}.{service.namespace}.svc", f"{service.name}.{service.namespace}"]
-        if service.namespace == namespace:
-            names.append(service.name)
-    names += [f"[{one}]" if ":" in one else one for one in _single(service.addresses)]
-    return tuple(dict.fromkeys(names))
-
-
-def _single(addresses: tuple[str, ...]) -> tuple[str, ...]:
-    """Without networks: nobody listens for those."""
-    return tuple(one for one in addresses if "/" not in one)
 
 
 def _address_of(listener: str, request: Request) -> str:

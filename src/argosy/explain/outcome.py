@@ -104,6 +104,19 @@ class Retries(Struct, frozen=True, omit_defaults=True, rename="camel"):
     on: tuple[str, ...]
     per_try_timeout_ms: int = 0
 
+    def repeats(self, status: int | None) -> bool:
+        """Whether an attempt is followed by another that ends with a status; None: with the connection, after the
+        request was sent. Facts (Envoy): a reset counts as 5xx and as gateway-error."""
+        on = set(self.on)
+        if status is None:
+            return bool(on & {"5xx", "gateway-error", "reset"})
+        return (
+            ("5xx" in on and status >= 500)
+            or ("gateway-error" in on and status in (502, 503, 504))
+            or ("retriable-4xx" in on and status == 409)
+            or str(status) in on
+        )
+
 
 class Forwarded(Struct, frozen=True, omit_defaults=True, rename="camel", tag_field="is", tag="forwarded"):
     targets: tuple[Target, ...]

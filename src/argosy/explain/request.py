@@ -10,6 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from argosy.explain import paths
+from argosy.model.hostnames import is_address
 from argosy.model.ir import Pairs
 
 
@@ -132,7 +133,8 @@ DEFAULT_PORT = {"http": 80, "https": 443}
 
 def to(destination: str, *, method: str = "GET", headers: Pairs = ()) -> tuple[Request, bool]:
     """The request that `http://host:port/path`, `https://…`, `tcp://…` or `host:port` means, and whether what is spoken
-    is said (else it is as the port's protocol is). A Host header stands for the authority. Raises BadRequest."""
+    is said (else it is as the port's protocol is). A Host header stands for the authority; then an address in the URL
+    is where it is sent to. Raises BadRequest."""
     scheme, separator, rest = destination.partition("://")
     if not separator:
         scheme, rest = "", destination
@@ -158,5 +160,6 @@ def to(destination: str, *, method: str = "GET", headers: Pairs = ()) -> tuple[R
         headers=rest_of_headers,
         spoken=spoken,
         port=port,
+        address=host_of(authority) if named and is_address(host_of(authority)) else "",
     )
     return request, bool(scheme)

@@ -37,7 +37,7 @@ from argosy.resources.meshconfig import (
     TLSConfig,
 )
 from argosy.resources.selector import LabelSelector
-from argosy.resources.semantics.mesh_config import CURVES, is_json_object
+from argosy.resources.semantics.mesh_config import CURVES, access_log_format, is_json_object
 from argosy.resources.semantics.tls import CIPHER_SUITES
 
 NAMESPACE = "istio-system"
@@ -119,9 +119,10 @@ def _detection_timeout(config: MeshConfig) -> int | None:
 
 
 def _log_format(config: MeshConfig) -> str:
-    """Facts (Istio): a format that is no JSON where it should be is left out; a line ends."""
+    """Facts (Istio): a format that is no JSON where it should be is left out; a line ends. So is one that Envoy would
+    refuse every listener for."""
     written = config.access_log_format
-    if not written:
+    if not written or access_log_format(config) is not None:
         return ""
     if config.access_log_encoding is AccessLogEncoding.JSON:
         return written if is_json_object(written) else ""

@@ -42,7 +42,7 @@ def tags(config: MeshConfig) -> tuple[Tag, ...]:
             found.append(tag(str(name), msgspec.convert(one, CustomTag)))
         except msgspec.ValidationError:
             continue
-    return tuple(found)
+    return tuple(one for one in found if one is not None)
 
 
 def own_tags(config: MeshConfig) -> bool:

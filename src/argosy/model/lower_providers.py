@@ -27,6 +27,7 @@ from argosy.model.providers import (
     TracerKind,
 )
 from argosy.resources import providers
+from argosy.resources.semantics import format_strings
 
 ZIPKIN_PATH = "/api/v2/spans"
 SAMPLING_PATH = "/api/v2/samplingConfiguration"
@@ -188,7 +189,9 @@ def _headers(
 
 
 def _form(written: providers.LogFormat) -> tuple[str, str]:
-    """(text, labels as JSON)."""
+    """(text, labels as JSON). What Envoy would refuse every listener for is left out."""
+    if format_strings.anywhere(written.text) or format_strings.in_any(written.labels):
+        return "", ""
     text = written.text and f"{written.text.rstrip(chr(10))}\n"
     return text, json.dumps(written.labels, sort_keys=True) if written.labels else ""
 

@@ -17,6 +17,7 @@ from argosy.model.rules import Target
 from argosy.model.scope import Selector, SelectorUse
 from argosy.model.sidecars import EVERY_PORT, EgressListener, IngressListener, SidecarRule, imports
 from argosy.resources.networking import Sidecar
+from argosy.resources.networking.gateway import ServerTLSSettings
 from argosy.resources.networking.sidecar import (
     CaptureMode,
     IstioEgressListener,
@@ -61,9 +62,15 @@ def _ingress(written: IstioIngressListener, field: str) -> IngressListener:
         bind=written.bind,
         captured=written.capture_mode is not CaptureMode.NONE,
         endpoint=_endpoint(written.default_endpoint),
-        tls=server_tls(written.tls),
+        tls=_ends(written.tls),
         connection_pool=connection_pool(written.connection_pool, f"{field}.connectionPool"),
     )
+
+
+def _ends(written: ServerTLSSettings | None) -> ir.GatewayTls | None:
+    """The TLS that a sidecar ends: none where it goes on to the application as it comes."""
+    tls = server_tls(written)
+    return None if tls is None or tls.mode.passes else tls
 
 
 def _egress_proxy(policy: OutboundTrafficPolicy | None, namespace: str, domain_suffix: str) -> Target | None:

@@ -80,21 +80,27 @@ def _tracing(one: Tracing) -> TracingRule:
         provider=one.providers[0].name if one.providers else "",
         sampling=one.random_sampling_percentage,
         disabled=one.disable_span_reporting,
-        tags=tuple(tag(name, one_tag) for name, one_tag in sorted(one.custom_tags.items())) or None,
+        tags=tuple(
+            made
+            for name, one_tag in sorted(one.custom_tags.items())
+            if (made := tag(name, one_tag)) is not None
+        )
+        or None,
         by_request_id=one.use_request_id_for_trace_sampling,
         own_tags=one.enable_istio_tags,
         propagates=None if one.disable_context_propagation is None else not one.disable_context_propagation,
     )
 
 
-def tag(name: str, written: CustomTag) -> Tag:
+def tag(name: str, written: CustomTag) -> Tag | None:
+    """None for one that says nothing: Envoy would refuse the listener."""
     if written.environment is not None:
         return Tag(name=name, environment=written.environment.name, default=written.environment.default_value)
     if written.header is not None:
         return Tag(name=name, header=written.header.name, default=written.header.default_value)
     if written.formatter is not None:
         return Tag(name=name, formatter=written.formatter.value)
-    return Tag(name=name, literal=written.literal.value if written.literal else "")
+    return Tag(name=name, literal=written.literal.value) if written.literal is not None else None
 
 
 def _metrics(one: Metrics) -> MetricsEntry:

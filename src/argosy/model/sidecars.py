@@ -71,7 +71,7 @@ class IngressListener(Struct, frozen=True, kw_only=True):
     endpoint: tuple[str, int] | None = (
         None  # the application: (address or unix://path, port); "": the workload's own IP
     )
-    tls: ir.GatewayTls | None = None  # of the application's own; where the port takes no mesh TLS
+    tls: ir.GatewayTls | None = None  # ended for the application; where the port takes no mesh TLS
     connection_pool: ir.ConnectionPool | None = None
 
 

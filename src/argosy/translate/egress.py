@@ -50,6 +50,18 @@ def bound(reader: Reader, scope: Scope) -> tuple[EgressListener, ...]:
     )
 
 
+def takes(reader: Reader, scope: Scope, address: str, port: int) -> bool:
+    """Whether one of them listens where another listener would: Envoy refuses the second."""
+    return any(
+        listener.port == port and _overlap(listener.bind or listeners.LOOPBACK, address)
+        for listener in bound(reader, scope)
+    )
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or bool({one, other} & {"0.0.0.0", "::"})  # noqa: S104  every address
+
+
 def captured_address(reader: Reader, scope: Scope, port: int) -> str:
     """The address at which captured traffic of a port is taken; "": those of the services."""
     sidecar = reader.sidecar(scope)

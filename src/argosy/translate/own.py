@@ -20,7 +20,7 @@ from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType
 from argosy.model.telemetry import Side as Reporting
 from argosy.translate import cluster as clusters
-from argosy.translate import edge, extension, localities, names, options, outbound
+from argosy.translate import edge, egress, extension, localities, names, options, outbound
 from argosy.translate import listener_gateway as gateway
 from argosy.translate import listener_inbound as inbound
 from argosy.translate import listener_outbound as listeners
@@ -251,9 +251,12 @@ def _inbound_listener(proxy: Proxy, number: int, reader: Reader) -> Resource | N
         return None
     sidecar = reader.sidecar(proxy.scope)
     written = sidecar.at(number) if sidecar else None
+    address = (written.bind if written else "") or proxy.bind_address
+    if egress.takes(reader, proxy.scope, address, port.bind):
+        return None
     return inbound.inbound_listener(
         inbound.InboundListenerKey(
-            address=(written.bind if written else "") or proxy.bind_address,
+            address=address,
             bind=port.bind,
             inbound=_inbound_port(reader, proxy, port),
         )

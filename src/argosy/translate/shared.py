@@ -73,6 +73,7 @@ class SharedView(PatchedView):
         self.fragments: dict[str, VirtualHosts] = {}  # of each RouteConfiguration
         self.addresses: Claims[Owner] = Claims()  # captured listeners
         self.listening: Counter[str] = Counter()  # how many of them a port has
+        self.bound: set[str] = set()  # listeners that a Sidecar binds
         self.of_hosts: Patches = ()  # patches of virtual hosts that are joined
         self.of_joined: Patches = ()  # and of what they are joined in
         self.additions: dict[additions.Place, tuple[PlacedPatch, additions.AdditionKey]] = {}
@@ -225,6 +226,10 @@ class SharedView(PatchedView):
         self.add(ROUTE, route, Phase.ASSEMBLY, partial(self._assemble, route))
 
     def _capture(self, name: str) -> None:
+        """A listener of captured traffic comes or goes. Facts (Istio): where a Sidecar's listener is bound to the same
+        address and port, that one takes what is captured for it, too."""
+        if name in self.bound:
+            return
         held = (LISTENER, name) in self.nodes
         wanted = any(self.addresses.holder(one) for one in (name, f"{name}{captured.BLOCKS}"))
         if wanted:
@@ -233,9 +238,12 @@ class SharedView(PatchedView):
         else:
             self.remove(LISTENER, name)
         if held != wanted:
-            port = name.rpartition("_")[2]
-            self.listening[port] += 1 if wanted else -1
-            self.mark(ROUTE, port)
+            self._listens(name, 1 if wanted else -1)
+
+    def _listens(self, name: str, change: int) -> None:
+        port = name.rpartition("_")[2]
+        self.listening[port] += change
+        self.mark(ROUTE, port)
 
     def _replan_gateways(self, old: edge.Routed, new: edge.Routed) -> None:
         before, after = dict(old), dict(new)
@@ -255,14 +263,22 @@ class SharedView(PatchedView):
         """A listener that says something else is another one."""
         for written in old:
             if written not in new:
-                self.remove(LISTENER, egress.name(written))
-                self.remove(ROUTE, egress.name(written))
+                name = egress.name(written)
+                self.remove(LISTENER, name)
+                self.remove(ROUTE, name)
+                self.bound.discard(name)
+                self._capture(name)
         for written in new:
+            name = egress.name(written)
+            if name not in self.bound and (LISTENER, name) in self.nodes:
+                self.remove(LISTENER, name)
+                self._listens(name, -1)
+            self.bound.add(name)
             of = partial(egress.bound_listener, self.scope, written)
-            self.add(LISTENER, egress.name(written), Phase.PART, of)
+            self.add(LISTENER, name, Phase.PART, of)
             if outbound_handling(written.protocol) is not Handling.TCP:
                 routes = partial(egress.bound_routes, self.scope, written)
-                self.add(ROUTE, egress.name(written), Phase.PART, routes)
+                self.add(ROUTE, name, Phase.PART, routes)
 
     def _follow(self, node: Node, new: Resource | None) -> None:
         """An EDS cluster has endpoints as long as it is one."""

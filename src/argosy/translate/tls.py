@@ -210,17 +210,12 @@ def plaintext() -> base_pb2.TransportSocket:
 def originate(
     tls: ClientTls, alpn: tuple[str, ...], parameters: TlsParameters = AS_USUAL
 ) -> base_pb2.TransportSocket:
-    """SIMPLE and MUTUAL of a DestinationRule. `credential_name` is the name of the secret.
+    """SIMPLE and MUTUAL of a DestinationRule. `credential_name` is the name of the secret. Files are secrets, too: one
+    that is missing is waited for where an inline one would be refused, and one that is replaced is read again.
     Istio: without caCertificates the system's roots verify; insecureSkipVerify verifies nothing."""
     common = tls_pb2.CommonTlsContext(tls_params=_parameters(parameters, "TLSV1_2"), alpn_protocols=alpn)
-    if tls.mode is TlsMode.MUTUAL:
-        if tls.credential_name:
-            common.tls_certificate_sds_secret_configs.append(credential(tls.credential_name))
-        else:
-            common.tls_certificates.add(
-                certificate_chain=base_pb2.DataSource(filename=tls.client_certificate),
-                private_key=base_pb2.DataSource(filename=tls.private_key),
-            )
+    if certificate := _own_certificate(tls):
+        common.tls_certificate_sds_secret_configs.append(credential(certificate))
     if not tls.insecure_skip_verify:
         _verify(tls, common)
     context = tls_pb2.UpstreamTlsContext(sni=tls.sni, common_tls_context=common)
@@ -229,34 +224,44 @@ def originate(
 
 def originated_secrets(tls: ClientTls) -> tuple[str, ...]:
     """What `originate` names."""
-    name = tls.credential_name
-    if not name or tls.mode not in (TlsMode.SIMPLE, TlsMode.MUTUAL):
+    if tls.mode not in (TlsMode.SIMPLE, TlsMode.MUTUAL):
         return ()
-    own = (name,) if tls.mode is TlsMode.MUTUAL else ()
-    return own if tls.insecure_skip_verify else (*own, f"{name}{AUTHORITIES}")
+    verifying = "" if tls.insecure_skip_verify else _authorities(tls)
+    return tuple(name for name in (_own_certificate(tls), verifying) if name)
+
+
+def _own_certificate(tls: ClientTls) -> str:
+    """The secret with the certificate that a client shows; "": it shows none."""
+    if tls.mode is not TlsMode.MUTUAL:
+        return ""
+    return tls.credential_name or names.certificate_files(tls.client_certificate, tls.private_key)
+
+
+def _authorities(tls: ClientTls) -> str:
+    """The secret with the authorities that verify the server; "": the system's do."""
+    if tls.credential_name:
+        return f"{tls.credential_name}{AUTHORITIES}"
+    if tls.ca_certificates or tls.ca_crl:
+        return names.authority_file(tls.ca_certificates or SYSTEM_ROOTS, tls.ca_crl)
+    return ""
 
 
 def _verify(tls: ClientTls, common: tls_pb2.CommonTlsContext) -> None:
-    matchers = [
-        common_pb2.SubjectAltNameMatcher(
-            san_type=_URI if "://" in name else _DNS, matcher=string_pb2.StringMatcher(exact=name)
-        )
-        for name in tls.subject_alt_names
-    ]
-    if tls.credential_name:
+    validation = common_pb2.CertificateValidationContext(
+        match_typed_subject_alt_names=[
+            common_pb2.SubjectAltNameMatcher(
+                san_type=_URI if "://" in name else _DNS, matcher=string_pb2.StringMatcher(exact=name)
+            )
+            for name in tls.subject_alt_names
+        ]
+    )
+    if authorities := _authorities(tls):
         common.combined_validation_context.CopyFrom(
             tls_pb2.CommonTlsContext.CombinedCertificateValidationContext(
-                default_validation_context=common_pb2.CertificateValidationContext(
-                    match_typed_subject_alt_names=matchers
-                ),
-                validation_context_sds_secret_config=credential(f"{tls.credential_name}{AUTHORITIES}"),
+                default_validation_context=validation,
+                validation_context_sds_secret_config=credential(authorities),
             )
         )
         return
-    common.validation_context.CopyFrom(
-        common_pb2.CertificateValidationContext(
-            trusted_ca=base_pb2.DataSource(filename=tls.ca_certificates or SYSTEM_ROOTS),
-            crl=base_pb2.DataSource(filename=tls.ca_crl) if tls.ca_crl else None,
-            match_typed_subject_alt_names=matchers,
-        )
-    )
+    validation.trusted_ca.filename = SYSTEM_ROOTS
+    common.validation_context.CopyFrom(validation)

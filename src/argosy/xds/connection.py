@@ -159,4 +159,7 @@ class Connection:
             await self._woken.wait()
             self._woken.clear()
             while not reader.done() and (message := self._exchange.next_request()) is not None:
-                await call.write(message.SerializeToString())
+                try:
+                    await call.write(message.SerializeToString())
+                except asyncio.InvalidStateError:  # it has just ended: the reader knows why
+                    return

@@ -98,6 +98,23 @@ spec: {host: reviews, subsets: [{name: v1, labels: {version: v1}}]}
     ]
 
 
+def test_a_gateway_of_the_gateway_api_takes_none_of_istios_along() -> None:
+    gateway = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec: {selector: {app: web}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
+"""
+    other = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec: {gatewayClassName: other, listeners: [{name: http, port: 80, protocol: HTTP}]}
+"""
+    assert changes(world(gateway, other).change((), objects(gateway))) != []
+    assert changes(world(gateway, other).change((), objects(other))) == []
+
+
 def test_a_new_object_is_younger_than_those_that_are_there() -> None:
     old = (ROUTE % ("['*']", "timeout: 1s, ", "reviews")).replace("name: vs", "name: zz")
     assert changes(world(old).change(objects(ROUTE % ("['*']", "timeout: 3s, ", "reviews")))) == []

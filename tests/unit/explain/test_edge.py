@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from argosy.explain.evaluate import gateway
-from argosy.explain.outcome import Redirected, Unrouted
+from argosy.explain.outcome import Forwarded, Redirected, Unrouted
 from argosy.model import ir
 from argosy.translate import resource
 from argosy.translate.compiler import Compiler
@@ -117,6 +117,43 @@ def test_a_name_that_no_server_has_is_closed() -> None:
     assert [one.name for one in found.misses] == ["a.example.com", "b.example.com"]
     plain = asked_at_gateway(shop(SECURE, CONNECTIONS), "http://a.example.com:443/")
     assert plain.verdict == Unrouted(0, "the port speaks TLS, and this does not")
+
+
+MESH = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: mesh}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 443, name: mesh, protocol: TLS}, hosts: ["*.%s"], tls: {mode: AUTO_PASSTHROUGH}}
+"""
+
+
+def test_mesh_clients_are_passed_on_by_the_cluster_that_their_server_name_is() -> None:
+    made = shop(MESH % SHOP)
+    found = asked_at_gateway(made, f"https://outbound_.9080_._.reviews.{SHOP}")
+    assert clusters(found) == [f"outbound_.9080_._.reviews.{SHOP}"]
+    assert isinstance(found.verdict, Forwarded)
+    (target,) = found.verdict.targets
+    assert target.cluster.tls == "the client's, passed on"
+    assert found.steps[-1].name == "auto-passthrough"
+
+
+@pytest.mark.parametrize(
+    ("name", "because"),
+    [
+        (f"reviews.{SHOP}", "the server is for mesh clients alone (AUTO_PASSTHROUGH)"),
+        (f"outbound_.1_._.reviews.{SHOP}", "1 is not a port of"),
+        (f"outbound_.9080_._.nobody.{SHOP}", "no service has the host"),
+        ("outbound_.9080_._.elsewhere.example", "no server is for the name"),
+    ],
+)
+def test_who_is_not_passed_on(name: str, because: str) -> None:
+    verdict = asked_at_gateway(shop(MESH % SHOP), f"https://{name}").verdict
+    assert isinstance(verdict, Unrouted)
+    assert verdict.status == 0
+    assert because in verdict.because
 
 
 def test_an_ingress_is_named_as_what_people_wrote() -> None:

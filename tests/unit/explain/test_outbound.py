@@ -394,6 +394,44 @@ def test_what_a_sidecar_does_not_import_is_not_there() -> None:
     assert "Sidecar shop/narrow says REGISTRY_ONLY" in closed.verdict.because
 
 
+BOUND = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: own}
+spec:
+  egress:
+  - {port: {number: 9999, protocol: %s, name: p}, bind: %s, captureMode: NONE, hosts: [./cache.shop.svc.cluster.local]}
+  - {port: {number: 9080, protocol: HTTP, name: h}, bind: 127.0.0.2, hosts: [./reviews.shop.svc.cluster.local]}
+  - {hosts: [./*]}
+  outboundTrafficPolicy: {mode: REGISTRY_ONLY}
+"""
+HOST = ("host", f"reviews.{SHOP}:9080")
+
+
+def test_a_listener_of_a_sidecar_has_the_hosts_that_it_imports() -> None:
+    made = shop(BOUND % ("HTTP", "127.0.0.1"))
+    found = asked(made, "http://127.0.0.2:9080/", HOST)
+    assert clusters(found) == [ITSELF]
+    assert [one.name for one in found.steps if one.stage == "listener"] == ["127.0.0.2_9080"]
+    other = asked(made, "http://127.0.0.1:9999/", HOST).verdict
+    assert isinstance(other, Unrouted)
+    assert other.status == 502
+    assert asked(made, "http://127.0.0.3:9080/", HOST).steps[0].name == "outbound_proxy"
+
+
+def test_where_traffic_is_captured_a_bind_alone_binds_nothing() -> None:
+    made = shop(BOUND % ("HTTP", "127.0.0.1"))
+    request = "http://127.0.0.2:9080/"
+    found = asked(made, request, HOST, interception=Interception.REDIRECT)
+    assert found.steps[0].because.startswith("its port is"), "it is captured there"
+
+
+def test_without_http_the_oldest_service_of_a_listener_has_its_connections() -> None:
+    made = shop((BOUND % ("TCP", "127.0.0.1")).replace("9999", "6379"))
+    found = asked(made, "tcp://127.0.0.1:6379", ("host", "anything.example"))
+    assert clusters(found) == [f"outbound|6379||cache.{SHOP}"]
+
+
 def test_a_virtual_service_that_is_not_imported_is_told() -> None:
     rule = virtual_service("[{directResponse: {status: 418}}]").replace(
         "name: vs", "name: vs, namespace: other"

@@ -143,6 +143,19 @@ def test_where_requests_to_other_hosts_go(policy: Any, answer: Any) -> None:
     assert Reader(made).outbound(of(made)) == answer
 
 
+@pytest.mark.parametrize(
+    ("mode", "ends"), [({}, False), ({"mode": "PASSTHROUGH"}, False), ({"mode": "SIMPLE"}, True)]
+)
+def test_tls_that_passes_through_is_not_ended_at_ingress(mode: dict[str, str], ends: bool) -> None:
+    """PASSTHROUGH is what a mode that is left out means."""
+    tls = {"serverCertificate": "/c.pem", "privateKey": "/k.pem"} | mode
+    port = {"number": 8443, "protocol": "HTTPS", "name": "https"}
+    made = snapshot(sidecar(ingress=[{"port": port, "tls": tls}]))
+    found = Reader(made).sidecar(of(made))
+    assert found is not None
+    assert (found.ingress[0].tls is not None) is ends
+
+
 def test_ingress_stands_in_place_of_the_ports_of_services() -> None:
     ports = (
         ir.WorkloadPort(name="http", workload=80, bind=20001, application=8080, protocol=ir.Protocol.HTTP),

@@ -116,6 +116,16 @@ def test_valid(judge: Judge, spec: dict[str, Any]) -> None:
             "keep one",
         ),
         (
+            lb(consistentHash={"httpHeaderName": "a\nb"}),
+            "spec.trafficPolicy.loadBalancer.consistentHash.httpHeaderName",
+            "has control characters",
+        ),
+        (
+            lb(consistentHash={"httpCookie": {"name": "a", "attributes": [{"name": "b", "value": "c\0d"}]}}),
+            "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.attributes[0].value",
+            "has control characters",
+        ),
+        (
             lb(consistentHash={"httpCookie": {"name": ""}}),
             "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.name",
             "is empty",

@@ -30,6 +30,14 @@ def errors(verdict: Verdict) -> list[str]:
             {"tracing": [{"customTags": {"a": {"literal": {"value": ""}}}}]},
             "spec.tracing[0].customTags.a.literal.value",
         ),
+        (
+            {"tracing": [{"customTags": {"a": {"header": {"name": "b\nc"}}}}]},
+            "spec.tracing[0].customTags['a'].header.name",
+        ),
+        (
+            {"tracing": [{"customTags": {"a": {"formatter": {"value": "100%"}}}}]},
+            "spec.tracing[0].customTags['a'].formatter.value",
+        ),
         ({"metrics": [{"reportingInterval": "often"}]}, "spec.metrics[0].reportingInterval"),
         (
             {"metrics": [{"overrides": [{"match": {"metric": "REQUEST_COUNT", "customMetric": "a"}}]}]},
@@ -47,6 +55,13 @@ def test_telemetry_that_cannot_be_reported_is_refused_at_its_field(
     judge: Judge, spec: Json, field: str
 ) -> None:
     assert field in errors(judge("Telemetry", spec))
+
+
+def test_a_tag_that_says_nothing_is_warned_of(judge: Judge) -> None:
+    """Envoy has no such tag: it is left out."""
+    verdict = judge("Telemetry", {"tracing": [{"customTags": {"a": {}}}]})
+    assert verdict.valid
+    assert [problem.field for problem in verdict.warnings] == ["spec.tracing[0].customTags['a']"]
 
 
 def test_telemetry_of_every_part_is_valid(judge: Judge) -> None:

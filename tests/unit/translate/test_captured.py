@@ -193,6 +193,29 @@ spec: {egress: [{port: {number: 9999, protocol: HTTP, name: http}, bind: 127.0.0
     assert "envoy.filters.http.dynamic_forward_proxy" in str(decoded(made))
 
 
+def test_a_listener_that_a_sidecar_binds_takes_what_is_captured_there() -> None:
+    """In whatever order they come: one name is one listener."""
+    sidecar = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: s, namespace: default}
+spec: {egress: [{port: {number: 9999, protocol: TCP, name: tcp}, bind: 0.0.0.0, captureMode: NONE, hosts: ["./*"]}]}
+"""
+    scope = Scope(interception=Interception.REDIRECT, sidecar="default/s")
+    first = mesh(entry("one"))
+    put(first, sidecar)
+    wanted = Compiler(first).shared(scope).resources[LISTENER]["0.0.0.0_9999"]
+    snapshot = mesh(entry("one"))
+    compiler = Compiler(snapshot)
+    view = compiler.shared(scope)
+    captured_one = view.resources[LISTENER]["0.0.0.0_9999"]
+    for _ in range(2):
+        compiler.apply(put(snapshot, sidecar))
+        assert view.resources[LISTENER]["0.0.0.0_9999"].version == wanted.version != captured_one.version
+        compiler.apply(snapshot.remove_config("Sidecar", "default", "s"))
+        assert view.resources[LISTENER]["0.0.0.0_9999"].version == captured_one.version
+
+
 @pytest.mark.parametrize("protocol", [Protocol.HTTP, Protocol.TLS])
 @pytest.mark.parametrize(
     ("scope", "kind"),

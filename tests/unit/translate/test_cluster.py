@@ -18,7 +18,7 @@ from argosy.translate.cluster import (
     passthrough,
 )
 from argosy.translate.endpoint import EndpointKey, LoadAssignmentKey, LocalityKey, load_assignment
-from argosy.translate.tls import MeshTls
+from argosy.translate.tls import MeshTls, originated_secrets
 from tests.unit.translate.mesh import decoded
 
 UNLIMITED = 4294967295
@@ -191,6 +191,29 @@ def test_originated_tls_verifies_unless_told_not_to() -> None:
     by_secret = common(sni="a", credential_name="kubernetes://n/cred")
     secret = by_secret["combined_validation_context"]["validation_context_sds_secret_config"]
     assert secret["name"] == "kubernetes://n/cred-cacert"
+
+
+def test_files_of_originated_tls_are_secrets_so_that_a_missing_one_refuses_no_cluster() -> None:
+    """And one that is replaced is read again."""
+    tls = ir.ClientTls(
+        mode=ir.TlsMode.MUTUAL,
+        subject_alt_names=("a",),
+        client_certificate="/c.pem",
+        private_key="/k.pem",
+        ca_certificates="/ca.pem",
+    )
+    found = made(application=Application.HTTP1, encryption=Encryption.ALWAYS, tls=tls)
+    common = found["transport_socket"]["typed_config"]["common_tls_context"]
+    assert [one["name"] for one in common["tls_certificate_sds_secret_configs"]] == [
+        "file-cert:/c.pem~/k.pem"
+    ]
+    by = common["combined_validation_context"]
+    assert by["validation_context_sds_secret_config"]["name"] == "file-root:/ca.pem"
+    assert by["default_validation_context"]["match_typed_subject_alt_names"]
+    assert originated_secrets(tls) == ("file-cert:/c.pem~/k.pem", "file-root:/ca.pem")
+    revoked = ir.ClientTls(mode=ir.TlsMode.SIMPLE, ca_crl="/crl.pem")
+    assert originated_secrets(revoked) == ("file-root:/etc/ssl/certs/ca-certificates.crt~/crl.pem",)
+    assert originated_secrets(ir.ClientTls(mode=ir.TlsMode.SIMPLE)) == ()
 
 
 def test_load_balancers() -> None:

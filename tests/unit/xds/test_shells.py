@@ -210,6 +210,31 @@ async def test_a_server_that_accepts_no_stream_never_counts_as_connected(
     assert events == ["control plane unreachable"]
 
 
+async def test_a_stream_that_ends_while_it_is_written_to_is_tried_again(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gRPC then refuses the write as an invalid state, which is no error of the call."""
+    serving.refusal = "no certificate"
+    async with serving.open_channel() as channel:
+        made = type(open_call(channel))
+    write = made.write
+    late = 0
+
+    async def written_late(call: Any, message: bytes) -> None:
+        nonlocal late
+        await write(call, message)
+        if late < 3:
+            late += 1
+            await call.code()
+            await write(call, message)
+
+    monkeypatch.setattr(made, "write", written_late)
+    connection = Connection(Taker(), serving.open_channel, LOG, backoff=SOON)
+    async with running(connection):
+        await until(lambda: late == 3 and connection.attempts >= 3, "three that were late")
+        await until(lambda: serving.refusal in connection.error, "and the next is not")
+
+
 async def test_a_connection_that_never_succeeds_ends_when_it_is_cancelled(tmp_path: Path) -> None:
     """Cancelled at any moment of an attempt, it stops: nothing on the way swallows the cancellation."""
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from argosy.resources.providers import SERVED
-from argosy.resources.semantics import names
+from argosy.resources.providers import SERVED, LogFormat
+from argosy.resources.semantics import format_strings, names
 from argosy.resources.semantics.findings import Findings
 
 _TRACERS = frozenset(("zipkin", "lightstep", "datadog", "opencensus", "skywalking", "opentelemetry"))
@@ -51,11 +51,18 @@ def _provider(path: str, provider: dict[str, Any], findings: Findings) -> None:
             continue
         if (struct := SERVED.get(kind)) is not None:
             try:
-                msgspec.convert(body, struct, str_keys=True)
+                read = msgspec.convert(body, struct, str_keys=True)
+                _format(f"{path}.{kind}.logFormat", getattr(read, "log_format", None), findings)
             except msgspec.ValidationError as error:
                 findings.warn(f"{path}.{kind}", f"{error}; nothing is sent to this provider")
         if kind in _SERVED:
             _remote(f"{path}.{kind}", kind, body, findings)
+
+
+def _format(path: str, written: LogFormat | None, findings: Findings) -> None:
+    if written is not None:
+        wrong = format_strings.anywhere(written.text) or format_strings.in_any(written.labels)
+        findings.warn(path, f"{wrong}; until then lines have the usual form" if wrong else None)
 
 
 def _remote(path: str, kind: str, body: dict[str, Any], findings: Findings) -> None:

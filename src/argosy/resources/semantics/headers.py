@@ -8,21 +8,23 @@ from __future__ import annotations
 import re
 
 from argosy.resources.networking.virtual_service import HeaderOperations, Headers
-from argosy.resources.semantics import names
+from argosy.resources.semantics import format_strings, names
 from argosy.resources.semantics.findings import Findings
 
 _NAME = re.compile(r"[-_A-Za-z0-9]+")
 _CLAIM = re.compile(r"@request\.auth\.claims(?:\..+|(?:\[[^\[\]]+\])+)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_LIST = r'\[ *"(?:\\.|[^"\\])*"(?: *, *"(?:\\.|[^"\\])*")* *\] *'
-_VARIABLE = rf"%(?!%)[^%(]*(?:\( *(?:{_LIST}|(?![ \[])(?:\\.|[^\\)])*)\)(?::\d+)? *)?%"
-_FORMAT = re.compile(rf"(?:[^%]|%%|{_VARIABLE})*", re.DOTALL)
 
 
 def name(text: str) -> str | None:
     if not text:
         return "a header name is empty; name the header"
     return None if _NAME.fullmatch(text) else f"{names.shown(text)} is not a header name"
+
+
+def sendable(text: str) -> str | None:
+    """The least that Envoy asks of a header: no end of a line in it."""
+    return f"{names.shown(text)} has control characters; remove them" if _CONTROL.search(text) else None
 
 
 def name_or_any(text: str) -> str | None:
@@ -56,7 +58,7 @@ def _check(path: str, operations: HeaderOperations, settable: tuple[str, ...], f
         for header, value in values.items():
             at = f"{path}.{verb}[{header!r}]"
             findings.error(at, _operand(header, settable))
-            findings.error(at, _value(value))
+            findings.error(at, format_strings.in_header(value))
     for i, header in enumerate(operations.remove):
         findings.error(f"{path}.remove[{i}]", _operand(header, ()))
 
@@ -72,12 +74,4 @@ def _operand(header: str, settable: tuple[str, ...]) -> str | None:
         return f"{names.shown(header)} is a pseudo-header, which cannot be changed; use rewrite or redirect"
     if _CONTROL.search(header) or " " in header:
         return f"{names.shown(header)} is not a header name"
-    return None
-
-
-def _value(value: str) -> str | None:
-    if _CONTROL.search(value):
-        return f"{names.shown(value)} has control characters; remove them"
-    if not _FORMAT.fullmatch(value):
-        return f"{names.shown(value)} has a '%' that begins no %VARIABLE%; write '%%' for a percent sign"
     return None

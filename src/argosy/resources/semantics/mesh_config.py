@@ -13,6 +13,7 @@ from argosy.resources.networking.destination_rule import OutlierDetection
 from argosy.resources.networking.virtual_service import HTTPRetry
 from argosy.resources.semantics import (
     extension_providers,
+    format_strings,
     http_route,
     locality,
     mesh_proxy_config,
@@ -51,12 +52,22 @@ def check(config: MeshConfig, findings: Findings) -> None:
     written = config.access_log_format
     if written and config.access_log_encoding is AccessLogEncoding.JSON and not is_json_object(written):
         findings.warn("accessLogFormat", "is no JSON object, which accessLogEncoding asks for: it is ignored")
+    elif written:
+        findings.error("accessLogFormat", access_log_format(config))
     if config.proxy_listen_port is not None:
         findings.error("proxyListenPort", names.port(config.proxy_listen_port))
     if config.default_config is not None:
         mesh_proxy_config.check("defaultConfig", config.default_config, findings)
     extension_providers.check("extensionProviders", config.extension_providers, findings)
     _service_settings(config, findings)
+
+
+def access_log_format(config: MeshConfig) -> str | None:
+    """What is wrong with the format that is written; None for nothing."""
+    written = config.access_log_format
+    if config.access_log_encoding is AccessLogEncoding.JSON and is_json_object(written):
+        return format_strings.in_any(json.loads(written))
+    return format_strings.anywhere(written)
 
 
 def is_json_object(text: str) -> bool:

@@ -20,6 +20,8 @@ from argosy.resources.semantics import destinations, names, protocols, selectors
 from argosy.resources.semantics.findings import Findings
 
 _OWN = frozenset(("", "127.0.0.1", "0.0.0.0", "::1", "::"))  # noqa: S104 - hosts that are the workload itself
+_LOOPBACK = "127.0.0.1"
+_EVERY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104 - hosts that are the workload itself
 _ENDPOINT = "write 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT or unix:// and a path, or leave it out"
 
 
@@ -35,6 +37,7 @@ def check(obj: Sidecar, findings: Findings) -> None:
             "spec.inboundConnectionPool", spec.inbound_connection_pool, findings
         )
     _egress(spec, obj.metadata.namespace, findings)
+    _sockets(spec, findings)
     if spec.outbound_traffic_policy is not None:
         _outbound("spec.outboundTrafficPolicy", spec.outbound_traffic_policy, findings)
 
@@ -51,6 +54,29 @@ def _ingress(spec: SidecarSpec, findings: Findings) -> None:
                 f"{path}.port.number", f"{listener.port.number} is there twice; give each listener its own"
             )
         seen.add(listener.port.number)
+
+
+def _sockets(spec: SidecarSpec, findings: Findings) -> None:
+    """An address and a port can be listened on once."""
+    bound = {
+        listener.port.number: (i, listener.bind or _LOOPBACK)
+        for i, listener in enumerate(spec.egress)
+        if listener.port is not None
+        and listener.port.number
+        and (listener.bind or listener.capture_mode == CaptureMode.NONE)
+    }
+    for i, listener in enumerate(spec.ingress):
+        number = listener.port.number if listener.port is not None else 0
+        if number not in bound:
+            continue
+        at, address = bound[number]
+        own = listener.bind or _LOOPBACK
+        if own == address or {own, address} & _EVERY_ADDRESS:
+            findings.warn(
+                f"spec.ingress[{i}].port.number",
+                f"{number} at {own} is where spec.egress[{at}] listens, too: where both would, ingress does not; "
+                "change one of them",
+            )
 
 
 def _ingress_listener(path: str, listener: IstioIngressListener, findings: Findings) -> None:

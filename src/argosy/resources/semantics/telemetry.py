@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from argosy.resources.semantics import attachment, expressions, names
+from argosy.resources.semantics import attachment, expressions, format_strings, headers, names
 from argosy.resources.semantics.findings import Findings
 from argosy.resources.telemetry import CustomTag, Metrics, MetricsOverrides, TagOperation, Telemetry, Tracing
 
@@ -46,7 +46,14 @@ def _tag(path: str, tag: CustomTag, findings: Findings) -> None:
         "header": tag.header,
         "formatter": tag.formatter,
     }
-    findings.at_most_one(path, fields)
+    if not findings.at_most_one(path, fields):
+        findings.warn(
+            path, "says nothing, and is left out; give it literal, environment, header or formatter"
+        )
+    if tag.header is not None:
+        findings.error(f"{path}.header.name", headers.sendable(tag.header.name))
+    if tag.formatter is not None:
+        findings.error(f"{path}.formatter.value", format_strings.in_header(tag.formatter.value))
 
 
 def _metrics(path: str, metrics: Metrics, findings: Findings) -> None:

@@ -20,7 +20,7 @@ from argosy.resources.networking.destination_rule import (
     TunnelSettings,
     Warmup,
 )
-from argosy.resources.semantics import locality, names, tls
+from argosy.resources.semantics import headers, locality, names, tls
 from argosy.resources.semantics.findings import Findings
 
 _MAGLEV_END = 5000011  # Envoy: the largest table_size; Istio takes smaller ones alone
@@ -179,13 +179,17 @@ def _consistent_hash(path: str, consistent: ConsistentHash, findings: Findings) 
     ]
     if len(algorithms) > 1:
         findings.error(path, "has ringHash and maglev; keep one")
+    findings.error(f"{path}.httpHeaderName", headers.sendable(consistent.http_header_name or ""))
     if consistent.http_cookie is not None:
         if not consistent.http_cookie.name:
             findings.error(f"{path}.httpCookie.name", "is empty; name the cookie")
         findings.error(f"{path}.httpCookie.ttl", names.duration_or_zero(consistent.http_cookie.ttl))
         for number, attribute in enumerate(consistent.http_cookie.attributes):
+            at = f"{path}.httpCookie.attributes[{number}]"
             if not attribute.name:
-                findings.error(f"{path}.httpCookie.attributes[{number}].name", "is empty; name the attribute")
+                findings.error(f"{at}.name", "is empty; name the attribute")
+            for field, text in (("name", attribute.name), ("value", attribute.value)):
+                findings.error(f"{at}.{field}", headers.sendable(text))
     if consistent.minimum_ring_size:
         findings.warn(f"{path}.minimumRingSize", "is deprecated; use ringHash.minimumRingSize")
         if algorithms:

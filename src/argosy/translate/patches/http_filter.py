@@ -34,9 +34,7 @@ def apply(filters: list[HttpFilter], patches: Patches, run: Run) -> list[HttpFil
                 added[id(new)] = patch.filter_class
                 placed: list[HttpFilter] | None = _added(filters, new, patch.filter_class, added)
             else:
-                name = _named(patch)
-                fits = partial(_is_called, name) if name is not None else None
-                placed = place(filters, patch.operation, partial(value, patch, HttpFilter), fits)
+                placed = _placed(filters, patch)
         if placed is None:
             run.applied.discard(index)
         else:
@@ -47,6 +45,20 @@ def apply(filters: list[HttpFilter], patches: Patches, run: Run) -> list[HttpFil
                 with run.making(index):
                     _merge(one, value(patch, HttpFilter))
     return filters
+
+
+def _placed(filters: list[HttpFilter], patch: EnvoyPatch) -> list[HttpFilter] | None:
+    """The router, which ends the chain, stays last and stays there."""
+    name = _named(patch)
+    fits = partial(_is_called, name) if name is not None else None
+    placed = place(filters, patch.operation, partial(value, patch, HttpFilter), fits)
+    ends = bool(filters) and filters[-1].name == router.NAME
+    if placed is None or not ends:
+        return placed
+    if patch.operation is Operation.REMOVE and name == router.NAME:
+        raise PatchError(f"patch: REMOVE leaves a chain without {router.NAME}, which ends it; use REPLACE")
+    behind = patch.operation is Operation.INSERT_AFTER and placed[-1] is not filters[-1]
+    return [*placed[:-2], placed[-1], placed[-2]] if behind else placed
 
 
 def _added(

@@ -1,8 +1,9 @@
 """LISTENER, LISTENER_FILTER, FILTER_CHAIN, NETWORK_FILTER and HTTP_FILTER. (ADD of a listener makes a resource of its
 own: see `additions`.)
 
-Two places where we do more than Istio: what is added behind the last filter of a chain that ends there goes before it
-(Envoy refuses it otherwise), and a merge with a transport socket takes the rest of the value too.
+Where we do more than Istio, whose Envoy would refuse the listener as a whole: what is put behind the last filter of a
+chain that ends there goes before it, that filter is not removed, and a listener all of whose chains are removed goes
+with them. And a merge with a transport socket takes the rest of the value too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from argosy.translate.patches.cluster import merge_same_socket
 from argosy.translate.patches.merge import configuration, merge
 from argosy.translate.patches.run import Run, place
 from argosy.translate.patches.subject import VIRTUAL, Subject
-from argosy.translate.patches.values import keeps_name, shared_value, value
+from argosy.translate.patches.values import PatchError, keeps_name, shared_value, value
 
 TERMINAL = (connection_manager.NAME, tcp_proxy.NAME)
 
@@ -40,8 +41,7 @@ def apply(out: listener_pb2.Listener, run: Run) -> bool:
                 keeps_name(out.name, more.name)
                 merge(out, more)
     _listener_filters(out, run)
-    _chains(out, run)
-    return True
+    return _chains(out, run)
 
 
 # --- listener filters -----------------------------------------------------------------------------------------------
@@ -70,7 +70,8 @@ def _is_called(name: str, one: ListenerFilter | Filter) -> bool:
 # --- filter chains --------------------------------------------------------------------------------------------------
 
 
-def _chains(out: listener_pb2.Listener, run: Run) -> None:
+def _chains(out: listener_pb2.Listener, run: Run) -> bool:
+    """False: none is left."""
     kept = [chain for chain in out.filter_chains if not chain.filters or _chain(chain, run)]
     for index, patch in run.of(Part.FILTER_CHAIN):
         if patch.operation is Operation.ADD:
@@ -81,6 +82,7 @@ def _chains(out: listener_pb2.Listener, run: Run) -> None:
         out.filter_chains.extend(kept)
     if out.HasField("default_filter_chain") and not _chain(out.default_filter_chain, run):
         out.ClearField("default_filter_chain")
+    return bool(kept) or out.HasField("default_filter_chain")
 
 
 def _chain(chain: FilterChain, run: Run) -> bool:
@@ -170,9 +172,16 @@ def _place(filters: list[Filter], patch: EnvoyPatch, fits: partial[bool] | None)
     def new() -> Filter:
         return value(patch, Filter)
 
-    if patch.operation is Operation.ADD and filters and filters[-1].name in TERMINAL:
-        return [*filters[:-1], new(), filters[-1]]
-    return place(filters, patch.operation, new, fits)
+    ends = bool(filters) and filters[-1].name in TERMINAL
+    placed = place(filters, patch.operation, new, fits)
+    if placed is None or not ends:
+        return placed
+    if patch.operation is Operation.REMOVE and (not placed or placed[-1].name not in TERMINAL):
+        raise PatchError(
+            f"patch: REMOVE leaves a chain without {filters[-1].name}, which ends it; use REPLACE"
+        )
+    behind = patch.operation in (Operation.ADD, Operation.INSERT_AFTER) and placed[-1] is not filters[-1]
+    return [*placed[:-2], placed[-1], placed[-2]] if behind else placed
 
 
 def named(patch: EnvoyPatch) -> str | None:

@@ -11,7 +11,7 @@ from argosy.model.envoy_patches import EnvoyPatch, Operation, Part, RouteMatch
 from argosy.translate.patches.merge import merge
 from argosy.translate.patches.run import Run, place
 from argosy.translate.patches.subject import Subject
-from argosy.translate.patches.values import keeps_name, shared_value, value
+from argosy.translate.patches.values import PatchError, keeps_name, shared_value, value
 
 
 def apply(out: route_pb2.RouteConfiguration, run: Run) -> bool:
@@ -87,7 +87,13 @@ def _apply_to_route(route: Route, patches: list[tuple[int, EnvoyPatch]], run: Ru
             run.applied.add(index)
             return False
         with run.making(index):
+            before = route.WhichOneof("action") or "none"
             merge(route, shared_value(patch, Route))
+            if route.HasField("route") and not route.route.WhichOneof("cluster_specifier"):
+                raise PatchError(
+                    f"patch.value.route: names no cluster, and {route.name or 'the route'} has none to merge with "
+                    f"(its action is {before}); match routes whose action is ROUTE"
+                )
     return True
 
 

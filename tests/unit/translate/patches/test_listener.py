@@ -99,7 +99,8 @@ ROUTER_NAME = "envoy.filters.http.router"
         (http("INSERT_FIRST", "cors"), ["new", *HTTP]),
         (http("INSERT_FIRST"), ["new", *HTTP]),
         (http("INSERT_BEFORE"), ["new", *HTTP]),
-        (http("INSERT_AFTER"), [*HTTP, "new"]),
+        (http("INSERT_AFTER"), [*HTTP[:3], "new", HTTP[3]]),
+        (http("INSERT_AFTER", ROUTER_NAME), [*HTTP[:3], "new", HTTP[3]]),
         (http("INSERT_BEFORE", "istio.stats"), HTTP),
         (http("REPLACE", "cors"), [HTTP[0], "new", *HTTP[2:]]),
         (http("REPLACE"), HTTP),
@@ -158,6 +159,30 @@ def test_an_http_filter_is_merged_where_it_is_named() -> None:
     assert names(found)["9080_mtls"] == HTTP
 
 
+@pytest.mark.parametrize(
+    ("patch", "ends"),
+    [(http("REMOVE", ROUTER_NAME), ROUTER_NAME), ({"applyTo": "NETWORK_FILTER"}, TCP_PROXY)],
+    ids=["http", "network"],
+)
+def test_the_filter_that_ends_a_chain_is_not_removed(patch: Json, ends: str) -> None:
+    """Envoy refuses a listener with such a chain as a whole."""
+    if ends == TCP_PROXY:
+        patch = network("REMOVE", TCP_PROXY)
+    made = message(listener_pb2.Listener, LISTENER_OF_TWO)
+    found = outcome(LISTENER, made, INBOUND, patch, http("INSERT_FIRST"))
+    ((index, said),) = found.failed
+    assert index == 0
+    assert said == f"patch: REMOVE leaves a chain without {ends}, which ends it; use REPLACE"
+    assert found.applied == (1,), "the other patch is in force"
+
+
+def test_a_listener_all_of_whose_chains_are_removed_goes_with_them() -> None:
+    remove: Json = {"applyTo": "FILTER_CHAIN", "patch": {"operation": "REMOVE"}}
+    assert patched(remove) is None
+    named = {"match": {"listener": {"filterChain": {"name": "9080_mtls"}}}}
+    assert list(names(patched(remove | named))) == ["6379_plaintext", "virtualInbound"]
+
+
 def network(operation: str, name: str = "", listener: Json | None = None, **patch: Any) -> Json:
     chain = {"filterChain": {"filter": {"name": name}}} if name else {}
     value = {} if operation == "REMOVE" else {"value": {"name": "new"}}
@@ -173,7 +198,7 @@ def network(operation: str, name: str = "", listener: Json | None = None, **patc
     [
         (network("INSERT_BEFORE", TCP_PROXY), ["new", TCP_PROXY]),
         (network("INSERT_FIRST"), ["new", TCP_PROXY]),
-        (network("INSERT_AFTER", TCP_PROXY), [TCP_PROXY, "new"]),
+        (network("INSERT_AFTER", TCP_PROXY), ["new", TCP_PROXY]),
         (network("ADD"), ["new", TCP_PROXY]),
         (network("REPLACE", TCP_PROXY), ["new"]),
         (network("REMOVE"), [TCP_PROXY]),

@@ -45,6 +45,22 @@ def route(operation: str, value: Json | None = None, **match: str) -> Json:
     return of_host(host, "HTTP_ROUTE", operation, None if operation == "REMOVE" else value or new)
 
 
+def test_a_merge_that_leaves_a_route_without_a_destination_is_left_out() -> None:
+    """Envoy refuses a RouteConfiguration with such a route as a whole."""
+    made = message(route_pb2.RouteConfiguration, ROUTES)
+    limits = route("MERGE", {"route": {"timeout": "9s"}})
+    found = outcome(ROUTE, made, OUTBOUND, limits, route("ADD"))
+    assert found.failed == (
+        (
+            0,
+            "patch.value.route: names no cluster, and two has none to merge with (its action is redirect); match "
+            "routes whose action is ROUTE",
+        ),
+    )
+    assert found.applied == (1,)
+    assert patched(route("MERGE", {"route": {"cluster": "c"}}))["virtual_hosts"][0]["routes"][2]["route"]
+
+
 @pytest.mark.parametrize(
     ("patch", "wanted"),
     [

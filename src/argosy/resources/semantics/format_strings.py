@@ -1,0 +1,115 @@
+"""Format strings: text with variables of a request's, as headers, tags and access logs have them.
+
+Envoy refuses the whole listener or RouteConfiguration that holds a variable which it does not know, so it is refused
+here, or left out.
+
+# Envoy 1.40: %VAR%, %VAR(argument)%, %VAR(argument):LENGTH%, and %% for a percent sign; the variables by asking it
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from argosy.resources.semantics import names
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_LIST = r'\[ *"(?:\\.|[^"\\])*"(?: *, *"(?:\\.|[^"\\])*")* *\] *'
+_VARIABLE = rf"%(?!%)(?P<name>[^%(]*)(?P<with>\( *(?:{_LIST}|(?![ \[])(?:\\.|[^\\)])*)\)(?::\d+)? *)?%"
+_FORMAT = re.compile(
+    rf"(?:[^%]|%%|{_VARIABLE.replace('?P<name>', '?:').replace('?P<with>', '?:')})*", re.DOTALL
+)
+_PART = re.compile(rf"%%|{_VARIABLE}", re.DOTALL)
+
+
+def _split(text: str) -> list[str]:
+    return text.split()
+
+
+ALONE = frozenset(
+    _split("""
+    ACCESS_LOG_TYPE BYTES_RECEIVED BYTES_RETRANSMITTED BYTES_SENT CONNECTION_ID CONNECTION_TERMINATION_DETAILS
+    CUSTOM_FLAGS DOWNSTREAM_DETECTED_CLOSE_TYPE DOWNSTREAM_DIRECT_LOCAL_ADDRESS DOWNSTREAM_DIRECT_LOCAL_PORT
+    DOWNSTREAM_DIRECT_REMOTE_ADDRESS DOWNSTREAM_DIRECT_REMOTE_PORT DOWNSTREAM_HANDSHAKE_DURATION
+    DOWNSTREAM_HEADER_BYTES_RECEIVED DOWNSTREAM_HEADER_BYTES_SENT DOWNSTREAM_LOCAL_ADDRESS
+    DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID DOWNSTREAM_LOCAL_CLOSE_REASON DOWNSTREAM_LOCAL_DNS_SAN
+    DOWNSTREAM_LOCAL_EMAIL_SAN DOWNSTREAM_LOCAL_IP_SAN DOWNSTREAM_LOCAL_OTHERNAME_SAN DOWNSTREAM_LOCAL_PORT
+    DOWNSTREAM_LOCAL_SUBJECT DOWNSTREAM_LOCAL_URI_SAN DOWNSTREAM_PEER_CERT DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1
+    DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256 DOWNSTREAM_PEER_CHAIN_SERIALS DOWNSTREAM_PEER_DNS_SAN
+    DOWNSTREAM_PEER_EMAIL_SAN DOWNSTREAM_PEER_FINGERPRINT_1 DOWNSTREAM_PEER_FINGERPRINT_256
+    DOWNSTREAM_PEER_IP_SAN DOWNSTREAM_PEER_ISSUER DOWNSTREAM_PEER_OTHERNAME_SAN DOWNSTREAM_PEER_SERIAL
+    DOWNSTREAM_PEER_SUBJECT DOWNSTREAM_PEER_URI_SAN DOWNSTREAM_REMOTE_ADDRESS DOWNSTREAM_REMOTE_PORT
+    DOWNSTREAM_TLS_CIPHER DOWNSTREAM_TLS_SESSION_ID DOWNSTREAM_TLS_VERSION DOWNSTREAM_TRANSPORT_FAILURE_REASON
+    DOWNSTREAM_WIRE_BYTES_RECEIVED DOWNSTREAM_WIRE_BYTES_SENT DURATION FILTER_CHAIN_NAME GRPC_STATUS_NUMBER
+    HOSTNAME LOCAL_REPLY_BODY PACKETS_RETRANSMITTED PROTOCOL REQUEST_DURATION REQUEST_HEADERS_BYTES
+    REQUEST_TX_DURATION RESPONSE_CODE RESPONSE_DURATION RESPONSE_FLAGS RESPONSE_FLAGS_LONG
+    RESPONSE_HEADERS_BYTES RESPONSE_TRAILERS_BYTES RESPONSE_TX_DURATION ROUNDTRIP_DURATION ROUTE_NAME SPAN_ID
+    STREAM_ID TLS_JA3_FINGERPRINT TLS_JA4_FINGERPRINT TRACE_ID UNIQUE_ID UPSTREAM_CLUSTER UPSTREAM_CLUSTER_RAW
+    UPSTREAM_CONNECTION_ID UPSTREAM_CONNECTION_IDS_ATTEMPTED UPSTREAM_CONNECTION_POOL_READY_DURATION
+    UPSTREAM_DETECTED_CLOSE_TYPE UPSTREAM_HEADER_BYTES_RECEIVED UPSTREAM_HEADER_BYTES_SENT UPSTREAM_HOST
+    UPSTREAM_HOSTS_ATTEMPTED UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT UPSTREAM_HOST_NAME
+    UPSTREAM_HOST_NAMES_ATTEMPTED UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT UPSTREAM_HOST_NAME_WITHOUT_PORT
+    UPSTREAM_LOCAL_ADDRESS UPSTREAM_LOCAL_CLOSE_REASON UPSTREAM_LOCAL_DNS_SAN UPSTREAM_LOCAL_IP_SAN
+    UPSTREAM_LOCAL_PORT UPSTREAM_LOCAL_URI_SAN UPSTREAM_PEER_CERT UPSTREAM_PEER_DNS_SAN UPSTREAM_PEER_IP_SAN
+    UPSTREAM_PEER_ISSUER UPSTREAM_PEER_SUBJECT UPSTREAM_PEER_URI_SAN UPSTREAM_PROTOCOL UPSTREAM_REMOTE_ADDRESS
+    UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID UPSTREAM_REMOTE_PORT UPSTREAM_REQUEST_ATTEMPT_COUNT UPSTREAM_TLS_CIPHER
+    UPSTREAM_TLS_SESSION_ID UPSTREAM_TLS_VERSION UPSTREAM_TRANSPORT_FAILURE_REASON UPSTREAM_WIRE_BYTES_RECEIVED
+    UPSTREAM_WIRE_BYTES_SENT VIRTUAL_CLUSTER_NAME
+""")
+)
+"""Stand without parameters."""
+
+EITHER = frozenset(
+    _split("""
+    DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT
+    DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT DOWNSTREAM_PEER_CERT_V_END DOWNSTREAM_PEER_CERT_V_START
+    DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT EMIT_TIME GRPC_STATUS PATH QUERY_PARAMS REQUESTED_SERVER_NAME
+    RESPONSE_CODE_DETAILS START_TIME START_TIME_LOCAL UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT
+    UPSTREAM_PEER_CERT_V_END UPSTREAM_PEER_CERT_V_START UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT
+""")
+)
+"""Stand with or without."""
+
+WITH = frozenset(
+    _split("""
+    CEL CLUSTER_METADATA COALESCE COMMON_DURATION DYNAMIC_METADATA ENVIRONMENT FILTER_STATE METADATA
+    PER_REQUEST_STATE QUERY_PARAM REQ REQUEST_HEADER RESP RESPONSE_HEADER TRAILER TYPED_CEL
+    UPSTREAM_FILTER_STATE UPSTREAM_METADATA
+""")
+)
+"""Need parameters."""
+
+
+def in_header(text: str) -> str | None:
+    """What is wrong with the value of a header; None for nothing."""
+    if _CONTROL.search(text):
+        return f"{names.shown(text)} has control characters; remove them"
+    return anywhere(text)
+
+
+def anywhere(text: str) -> str | None:
+    """What is wrong with a text; None for nothing."""
+    if not _FORMAT.fullmatch(text):
+        return f"{names.shown(text)} has a '%' that begins no %VARIABLE%; write '%%' for a percent sign"
+    for found in _PART.finditer(text):
+        if found["name"] is not None and (wrong := _variable(found["name"].strip(), bool(found["with"]))):
+            return wrong
+    return None
+
+
+def in_any(value: Any) -> str | None:
+    """What is wrong with the texts of a JSON value; None for nothing."""
+    if isinstance(value, str):
+        return anywhere(value)
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((wrong for one in inside if (wrong := in_any(one))), None)
+
+
+def _variable(name: str, given: bool) -> str | None:
+    if name in WITH and not given:
+        return f"%{name}% needs a parameter, as in %{name}(x)%"
+    if name in ALONE and given:
+        return f"%{name}% takes no parameter; write %{name}%"
+    if name not in WITH | ALONE | EITHER:
+        return f"{names.shown(f'%{name}%')} is no variable of Envoy's; correct it, or write '%%' for a percent sign"
+    return None

@@ -1,0 +1,106 @@
+"""Random Gateways and Sidecars, for the evaluator against real Envoy: what is served, and what is seen."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+SUFFIX = "svc.cluster.local"
+GATEWAY_LABELS = (("istio", "ingress"),)
+GATEWAY_PORT = 8080
+TCP_PORT, TLS_PORT = 6379, 8443
+PORTS = (80, 9080)
+BOUND_ADDRESS, BOUND_PORT = "127.0.0.2", 9080
+"""That a Sidecar listens on by itself."""
+
+
+class Dice:
+    """Choices by a seed."""
+
+    def __init__(self, seed: int, endpoints: dict[tuple[str, str], int]) -> None:
+        """`endpoints`: (service, version) -> port on the loopback where it answers."""
+        self.random = random.Random(seed)
+        self.endpoints = endpoints
+
+    def one(self, *items: Any) -> Any:
+        return self.random.choice(items)
+
+    def chance(self, percent: int) -> bool:
+        return self.random.randrange(100) < percent
+
+    def some(self, items: tuple[Any, ...], least: int, most: int) -> list[Any]:
+        return self.random.sample(items, min(self.random.randint(least, most), len(items)))
+
+
+class Edges(Dice):
+    def _gateway(self, name: str) -> dict[str, Any]:
+        servers = []
+        for number in range(self.random.randint(1, 2)):
+            server: dict[str, Any] = {
+                "port": {"number": GATEWAY_PORT, "name": f"http-{number}", "protocol": "HTTP"},
+                "hosts": self.one(
+                    ["*"],
+                    ["*.test"],
+                    ["default/*"],
+                    ["other/*"],
+                    [f"*.{SUFFIX}"],
+                    ["only.test", "./*.example.test"],
+                ),
+            }
+            if self.chance(10):
+                server["tls"] = {"httpsRedirect": True}
+            servers.append(server)
+        if self.chance(40):
+            servers.append(
+                {
+                    "port": {"number": 15443, "name": "mesh", "protocol": "TLS"},
+                    "hosts": self.one(
+                        ["*"], [f"*.{SUFFIX}"], [f"alpha.default.{SUFFIX}"], [f"*.default.{SUFFIX}"]
+                    ),
+                    "tls": {"mode": "AUTO_PASSTHROUGH"},
+                }
+            )
+        for port, protocol in ((8443, "TLS"), (9000, "TCP")):
+            if self.chance(40):
+                other: dict[str, Any] = {
+                    "port": {"number": port, "name": f"{protocol.lower()}-{name}", "protocol": protocol},
+                    "hosts": self.one(["*"], ["*.test"], [f"*.{SUFFIX}"], ["default/*"]),
+                }
+                if protocol == "TLS":
+                    other["tls"] = {"mode": "PASSTHROUGH"}
+                servers.append(other)
+        return written("Gateway", name, "default", {"selector": dict(GATEWAY_LABELS), "servers": servers})
+
+    def _sidecar(self) -> dict[str, Any]:
+        """It holds for the sender, or for everybody in its namespace."""
+        egress: list[dict[str, Any]] = [{"hosts": self._imported()}]
+        if self.chance(40):
+            port = {"number": self.one(*PORTS, TCP_PORT), "name": "p", "protocol": self.one("HTTP", "TCP")}
+            egress.append({"port": port, "hosts": self._imported()})
+        if self.chance(70):
+            port = {"number": BOUND_PORT, "name": "own", "protocol": "HTTP"}
+            own = {"port": port, "bind": BOUND_ADDRESS, "captureMode": "NONE", "hosts": self._imported()}
+            egress.insert(0, own)
+        spec: dict[str, Any] = {"egress": egress}
+        if self.chance(50):
+            spec["workloadSelector"] = {"labels": {"app": self.one("client", "client", "other")}}
+        if self.chance(40):
+            spec["outboundTrafficPolicy"] = {"mode": self.one("REGISTRY_ONLY", "ALLOW_ANY")}
+        return written("Sidecar", "sidecar", "default", spec)
+
+    def _imported(self) -> list[str]:
+        return [
+            str(one)
+            for one in self.some(
+                ("./*", "*/*", "other/*", f"default/alpha.default.{SUFFIX}", f"*/beta.default.{SUFFIX}", "./only.test",
+                 "*/*.example.test", f"~default/alpha.default.{SUFFIX}", "~*/*"), 1, 3)
+        ]  # fmt: skip
+
+
+def written(kind: str, name: str, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }

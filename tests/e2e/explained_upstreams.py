@@ -1,0 +1,141 @@
+"""Upstreams that remember what reached them: which of them it was, over which connection, and how often it was tried.
+
+Each answers in plaintext and in TLS, whichever comes. A request says by a header that it is to fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.translate_envoy import Authority
+
+FAILS = "x-fail"
+"""A header: `503`: that is answered; `reset`: the connection ends without an answer."""
+SHADOW = "-shadow"
+"""Facts (Envoy): behind the host of a copy."""
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One request as an upstream got it."""
+
+    address: str  # of the upstream
+    shadow: bool
+    tls: str  # mutual | originated | plaintext
+    server_name: str
+    caller: str  # the identity in the client's certificate
+    got: dict[str, Any]
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.got["headers"] if key == name), None)
+
+
+class Upstreams:
+    def __init__(self, authority: Authority) -> None:
+        self.authority = authority
+        self.hops: dict[str, list[Hop]] = {}  # by user agent
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    @contextlib.asynccontextmanager
+    async def one(self, folder: Path, identity: str) -> AsyncIterator[int]:
+        """An upstream with a certificate for the identity; its port."""
+        chain, key = self.authority.issue(identity, "upstream.test")
+        file = folder / f"{identity.rpartition('/')[2]}.pem"
+        file.write_bytes(chain + key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        roots = folder / "roots.pem"
+        roots.write_bytes(self.authority.pem())
+        context.load_verify_locations(roots)
+        context.sni_callback = _named
+        listening = socket.create_server(("127.0.0.1", 0), backlog=200)
+        listening.setblocking(False)
+        port = int(listening.getsockname()[1])
+        accepting = asyncio.create_task(self._accept(listening, context, f"127.0.0.1:{port}"))
+        try:
+            yield port
+        finally:
+            accepting.cancel()
+            for task in self.tasks:
+                task.cancel()
+            listening.close()
+
+    async def _accept(self, listening: socket.socket, context: ssl.SSLContext, address: str) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            accepted, _ = await loop.sock_accept(listening)
+            task = asyncio.create_task(self._serve(accepted, context, address))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _serve(self, accepted: socket.socket, context: ssl.SSLContext, address: str) -> None:
+        loop = asyncio.get_running_loop()
+        # Cancelled is who is left when the test ends.
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
+            readable = asyncio.Event()
+            loop.add_reader(accepted, readable.set)
+            try:
+                await readable.wait()
+            finally:
+                loop.remove_reader(accepted)
+            tls = context if accepted.recv(1, socket.MSG_PEEK) == b"\x16" else None
+            reader = asyncio.StreamReader()
+            protocol = asyncio.StreamReaderProtocol(reader)
+            transport, _ = await loop.connect_accepted_socket(lambda: protocol, accepted, ssl=tls)
+            writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+            try:
+                await self._answer(reader, writer, address)
+            finally:
+                writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str) -> None:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            first, *lines = head.rstrip("\r\n").split("\r\n")
+            method, path, _ = first.split(" ", 2)
+            pairs = (line.partition(":") for line in lines)
+            headers = [(name.lower(), value.strip()) for name, _, value in pairs]
+            length = next((int(value) for name, value in headers if name == "content-length"), 0)
+            await reader.readexactly(length)
+            got = {"method": method, "path": path, "headers": headers}
+            hop = _hop(writer, address, got)
+            self.hops.setdefault(hop.header("user-agent") or "", []).append(hop)
+            match None if hop.shadow else hop.header(FAILS):
+                case "reset":
+                    return
+                case "503":
+                    writer.write(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
+                case _:
+                    body = json.dumps(got).encode()
+                    writer.write(
+                        b"HTTP/1.1 200 OK\r\nx-echo: 1\r\nx-b: here\r\ncontent-length: %d\r\n\r\n" % len(body)
+                    )
+                    writer.write(body)
+            await writer.drain()
+
+
+def _named(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+    vars(tls)["asked_for"] = name or ""
+
+
+def _hop(writer: asyncio.StreamWriter, address: str, got: dict[str, Any]) -> Hop:
+    host = next((value for name, value in got["headers"] if name == "host"), "")
+    shadow = host.partition(":")[0].endswith(SHADOW)
+    tls = writer.get_extra_info("ssl_object")
+    if tls is None:
+        return Hop(address, shadow, "plaintext", "", "", got)
+    certificate = tls.getpeercert() or {}
+    names = certificate.get("subjectAltName", ())
+    caller = next((value for kind, value in names if kind == "URI"), "")
+    return Hop(
+        address, shadow, "mutual" if caller else "originated", vars(tls).get("asked_for", ""), caller, got
+    )
