@@ -23,6 +23,7 @@ Topic = tuple[str, ...]
 Ref = tuple[str, str, str]
 """(kind, namespace, name); the namespace is "" of what is the cluster's."""
 
+OBJECT = "object"
 SETTINGS: Topic = ("settings",)
 WORKLOADS = ("Pod", "WorkloadEntry")
 _NOTHING: dict[Ref, Item] = {}
@@ -35,7 +36,8 @@ class Index:
 
     def add(self, ref: Ref, item: Item, topics: Collection[Topic]) -> None:
         for topic in topics:
-            self._held.setdefault(topic, {})[ref] = item
+            if topic[0] != OBJECT:  # the World has it under its name
+                self._held.setdefault(topic, {})[ref] = item
 
     def remove(self, ref: Ref, topics: Collection[Topic]) -> None:
         for topic in topics:
@@ -46,9 +48,13 @@ class Index:
 
     def under(self, *topic: str) -> Collection[Item]:
         """In the order in which they came."""
+        self.note(*topic)
+        return self._held.get(topic, _NOTHING).values()
+
+    def note(self, *topic: str) -> None:
+        """It is asked for elsewhere."""
         if self._noted is not None:
             self._noted.add(topic)
-        return self._held.get(topic, _NOTHING).values()
 
     def size(self, *topic: str) -> int:
         """How many are under it; nobody depends on that."""
@@ -68,7 +74,7 @@ class Index:
 def topics(item: Item, domain_suffix: str) -> frozenset[Topic]:
     """Under which an object stands."""
     found: set[Topic] = {
-        ("object", item.kind, item.namespace, item.name),
+        (OBJECT, item.kind, item.namespace, item.name),
         ("kind", item.kind),
         ("kind", item.kind, item.namespace),
     }

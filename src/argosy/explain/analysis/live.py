@@ -9,15 +9,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from argosy.explain.analysis import applied, credentials, objects, parts
-from argosy.explain.analysis.index import Ref, Topic
+from argosy.explain.analysis.index import OBJECT, Ref, Topic
 from argosy.explain.analysis.message import Finding
 from argosy.explain.analysis.parts import Json
 from argosy.explain.analysis.world import World, item
 
-SECRET = ("object", "Secret")
+SECRET = (OBJECT, "Secret")
 MACHINES = frozenset(("managedFields", "uid", "resourceVersion", "generation", "selfLink"))
 
 
@@ -26,7 +26,7 @@ class Live:
         self.world = World((), complete=True, domain_suffix=domain_suffix)
         self._found: dict[Ref, tuple[Finding, ...]] = {}
         self._asked: dict[Ref, frozenset[Topic]] = {}
-        self._askers: dict[Topic, set[Ref]] = {}
+        self._askers: dict[Topic, Ref | set[Ref]] = {}  # most topics are asked for by one
         self.computed = 0
         """How many objects have been looked at."""
 
@@ -44,7 +44,7 @@ class Live:
 
     def aged(self) -> set[Ref]:
         """The objects that name Secrets, whose certificates may have run out."""
-        outdated = {ref for topic, askers in self._askers.items() if topic[:2] == SECRET for ref in askers}
+        outdated = {ref for topic in self._askers if topic[:2] == SECRET for ref in self._who_asked(topic)}
         for ref in outdated:
             self._forget(ref)
         return outdated
@@ -62,14 +62,18 @@ class Live:
             found = tuple(applied.findings(self.world, about, (objects.warned_of,)))
         self._asked[ref] = frozenset(asked)
         for topic in asked:
-            self._askers.setdefault(topic, set()).add(ref)
+            before = self._askers.setdefault(topic, ref)
+            if isinstance(before, set):
+                before.add(ref)
+            elif before != ref:
+                self._askers[topic] = {before, ref}
         self._found[ref] = found
         return found
 
     def _outdated(self, topics: Iterable[Topic], changed: Ref) -> set[Ref]:
         if not topics:
             return set()
-        outdated = {ref for topic in topics for ref in self._askers.get(topic, ())} | {changed}
+        outdated = {ref for topic in topics for ref in self._who_asked(topic)} | {changed}
         for ref in outdated:
             self._forget(ref)
         return outdated
@@ -78,9 +82,16 @@ class Live:
         self._found.pop(ref, None)
         for topic in self._asked.pop(ref, ()):
             askers = self._askers[topic]
-            askers.discard(ref)
-            if not askers:
+            if isinstance(askers, set):
+                askers.discard(ref)
+            if not isinstance(askers, set) or not askers:
                 del self._askers[topic]
+
+    def _who_asked(self, topic: Topic) -> Collection[Ref]:
+        askers = self._askers.get(topic)
+        if askers is None:
+            return ()
+        return askers if isinstance(askers, set) else (askers,)
 
 
 def _kept(body: Json) -> Json:
@@ -91,7 +102,8 @@ def _kept(body: Json) -> Json:
         case "Secret":
             return named | {credentials.JUDGED: credentials.judged(body)}
         case "WorkloadEntry":
-            return named | {"spec": {"labels": parts.labels(body, "spec", "labels")}}
+            short = {key: metadata[key] for key in ("name", "namespace", "labels") if key in metadata}
+            return named | {"metadata": short, "spec": {"labels": parts.labels(body, "spec", "labels")}}
         case "ConfigMap":
             return named | {"data": parts.labels(body, "data")}
     kept = named | {"spec": parts.mapping(body, "spec")}

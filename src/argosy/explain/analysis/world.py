@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from argosy.explain.analysis import parts
-from argosy.explain.analysis.index import SETTINGS, Index, Ref, Topic, labels_of, topics
+from argosy.explain.analysis.index import OBJECT, SETTINGS, Index, Ref, Topic, labels_of, topics
 from argosy.explain.analysis.parts import Json
 from argosy.resources import meshconfig
 from argosy.resources.kinds import kind_of_group
@@ -174,7 +174,8 @@ class World:
             yield from self.index.under("kind", kind)
 
     def get(self, kind: str, namespace: str, name: str) -> Item | None:
-        return next(iter(self.index.under("object", kind, namespace, name)), None)
+        self.index.note(OBJECT, kind, namespace, name)
+        return self.items.get((kind, namespace, name))
 
     def knows(self, *kinds: str) -> bool:
         """Whether it can be said that an object of one of these kinds is not there."""

@@ -197,3 +197,16 @@ def test_nothing_of_a_secret_is_kept_but_what_is_public() -> None:
     live = Live("cluster.local")
     live.put(obj("Secret shop/c", "data: {tls.crt: aGVsbG8=, tls.key: c2VjcmV0, password: c2VjcmV0}"))
     assert "c2VjcmV0" not in repr(live.world.items)
+
+
+def test_certificates_run_out_without_a_change() -> None:
+    """Of objects that name Secrets alone: the rest is as it was."""
+    live = mesh_of(3)
+    for name in ("one", "two"):
+        tls = "tls: {mode: SIMPLE, credentialName: c}"
+        text = f"{{selector: {{app: s0}}, servers: [{{port: {{number: 443}}, hosts: [{name}.com], {tls}}}]}}"
+        live.put(obj(f"Gateway shop/{name}", text))
+    for each in tuple(live.world.items):
+        live.findings(each, NOW)
+    assert live.aged() == {("Gateway", "shop", "one"), ("Gateway", "shop", "two")}
+    assert live.aged() == set()
