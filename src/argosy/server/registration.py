@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from argosy.identity.names import Identity
+from argosy.model.limits import annotation_not_in_force
 from argosy.resources.kinds import decode
 from argosy.resources.networking import WorkloadGroup
 from argosy.resources.proxy_start import ANNOTATION, ProxyStart, read
@@ -89,6 +90,8 @@ class Registrar:
         _check_config(message)
         entry = _json(await self._write(key, lambda before: self._entry(message, before, group)))
         start, remarks = self._start(message, entry, group)
+        for remark in remarks:
+            log.warning(remark, workload=f"{message.namespace}/{message.workload}")
         if self.bootstraps is not None:
             self.bootstraps.refused(key, message.refused)
             patches = self.bootstraps.patches(key, entry["spec"].get("labels", {}), start.environment)
@@ -173,6 +176,10 @@ class Registrar:
                 remarks.append(f"the annotation {ANNOTATION} is left out: {error}")
             else:
                 texts.append(text)
+                remarks += [
+                    f"the annotation {ANNOTATION}: {field} {told}"
+                    for field, told in annotation_not_in_force(text)
+                ]
         said = self.starts(message.namespace, labels, texts)
         probe = group.spec.probe if group is not None else None
         start = starting.told(

@@ -126,6 +126,21 @@ async def test_an_annotation_of_the_group_that_is_none_is_left_out_and_told(mesh
     assert "concurrency" in remark
 
 
+async def test_what_of_an_annotation_is_the_meshs_alone_is_told_to_its_workload_and_logged(
+    mesh: Mesh, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await with_group(mesh, metadata={"annotations": {"proxy.istio.io/config": "tracing: {sampling: 5}"}})
+    answer = await joined(mesh, proxy_config="{meshId: a, connectionSettings: {httpMergeSlashes: true}}")
+    assert answer.start.mesh_id == "a"
+    told = [remark.partition(" is not in force")[0] for remark in answer.remarks]
+    assert told == [
+        "the annotation proxy.istio.io/config: tracing",
+        "the annotation proxy.istio.io/config: connectionSettings.httpMergeSlashes",
+    ]
+    logged = capsys.readouterr()
+    assert all(remark in logged.out + logged.err for remark in answer.remarks)
+
+
 async def test_what_somebody_wrote_to_the_entry_holds_from_the_next_registration(mesh: Mesh) -> None:
     mesh.registrar.starts = lambda *given: start_of(Snapshot(), *given)
     talk = Talk(mesh)

@@ -15,17 +15,28 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from argosy.model.limits import start
 from argosy.model.limits.table import TABLE, Limit
 from argosy.model.lower_mesh import FIELD as MESH_FIELD
 from argosy.model.lower_mesh import NAME as MESH_NAME
 from argosy.model.lower_mesh import NAMESPACE as MESH_NAMESPACE
-from argosy.resources import loading, meshconfig
+from argosy.resources import loading, meshconfig, proxy_start
 from argosy.resources.core import ConfigMap
 from argosy.resources.kinds import kind_of_group
 from argosy.resources.meta import Object, ObjectMeta
+from argosy.resources.networking import WorkloadEntry, WorkloadGroup
 from argosy.resources.schema import join
 
-__all__ = ["TABLE", "Finding", "Limit", "limit_of", "not_in_force", "settings_not_in_force", "struct_in"]
+__all__ = [
+    "TABLE",
+    "Finding",
+    "Limit",
+    "annotation_not_in_force",
+    "limit_of",
+    "not_in_force",
+    "settings_not_in_force",
+    "struct_in",
+]
 
 Finding = tuple[str, str]
 """(field, message)."""
@@ -42,6 +53,10 @@ def not_in_force(obj: Object) -> tuple[Finding, ...]:
     """
     if isinstance(obj, ConfigMap):
         return tuple(_config_map(obj))
+    return (*_of_fields(obj), *_of_annotation(obj))
+
+
+def _of_fields(obj: Object) -> tuple[Finding, ...]:
     kind = kind_of_group(obj.api_version, obj.kind)
     name = kind.unique_name if kind else obj.kind
     if not _patterns(name):
@@ -83,6 +98,34 @@ def settings_not_in_force(settings: dict[str, Any]) -> tuple[Finding, ...]:
         data={meshconfig.KEY: msgspec.json.encode(settings).decode()},
     )
     return tuple((field.removeprefix(f"{MESH_FIELD}."), message) for field, message in _config_map(obj))
+
+
+def _of_annotation(obj: Object) -> Iterator[Finding]:
+    """Of the ProxyConfig that a workload has of its own, where its entry or its group says it."""
+    if isinstance(obj, WorkloadEntry):
+        place, metadata = "metadata.annotations", obj.metadata.annotations
+    elif isinstance(obj, WorkloadGroup) and obj.spec.metadata is not None:
+        place, metadata = "spec.metadata.annotations", obj.spec.metadata.annotations
+    else:
+        return
+    for field, message in annotation_not_in_force(metadata.get(proxy_start.ANNOTATION, "")):
+        yield f"{place}[{proxy_start.ANNOTATION!r}].{field}", message
+
+
+def annotation_not_in_force(text: str) -> tuple[Finding, ...]:
+    """The same of the annotation proxy.istio.io/config of one workload; each field is relative to it. () where it is
+    no ProxyConfig, which is told by whoever reads it."""
+    try:
+        said = proxy_start.read(text)
+        told = settings_not_in_force({"defaultConfig": said}) if said else ()
+    except ValueError:
+        return ()
+    found = dict(start.of_the_mesh_alone(said))
+    for field, message in told:
+        own = field.removeprefix("defaultConfig.")
+        if own in found or not any(own.startswith((f"{one}.", f"{one}[")) for one in found):
+            found[own] = message  # what a value never does says more than where it would belong
+    return tuple(found.items())
 
 
 def _found(kind: str, obj: Object, path: list[str | int], value: Any) -> Iterator[Finding]:

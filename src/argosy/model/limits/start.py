@@ -5,6 +5,9 @@ What is in force at the start: `resources.proxy_start`; while proxies run: `reso
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from argosy.model.limits.when import ALWAYS, When, unless
 from argosy.resources import proxy_start
 from argosy.resources.semantics.names import host_and_port, is_ip
@@ -74,3 +77,18 @@ DEFAULT_CONFIG: tuple[tuple[str, str, When], ...] = (
     (f"~{{{_KNOWN}}}", "is no setting that this version knows: it has no effect", ALWAYS),
 )
 """(field, what happens, when)."""
+
+_OF_THE_MESH = "is not in force for one workload: it is the mesh's, in MeshConfig's defaultConfig"
+_STARTED_WITH = "globalDownstreamConnectionLimit"  # of connectionSettings
+_INSTEAD = {"tracing": "; a Telemetry with a selector says it for one"}
+
+
+def of_the_mesh_alone(said: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(field, what happens) of a ProxyConfig that one workload has: what no proxy is started with."""
+    for field in _RUNNING:
+        if field in said:
+            yield field, _OF_THE_MESH + _INSTEAD.get(field, "")
+    settings = said.get("connectionSettings")
+    for field in settings if isinstance(settings, dict) else ():
+        if field != _STARTED_WITH:
+            yield f"connectionSettings.{field}", _OF_THE_MESH

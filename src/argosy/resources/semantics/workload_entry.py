@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from argosy.resources import proxy_start
 from argosy.resources.networking.service_entry import WorkloadEntry, WorkloadEntrySpec
 from argosy.resources.semantics import names
 from argosy.resources.semantics.findings import Findings
@@ -13,6 +16,7 @@ from argosy.resources.semantics.findings import Findings
 def check(obj: WorkloadEntry, findings: Findings) -> None:
     spec = obj.spec
     check_entry("spec", spec, findings)
+    check_config("metadata.annotations", obj.metadata.annotations, findings)
     if spec.address and not names.is_unix(spec.address) and not names.is_ip(spec.address):
         wrong = names.fqdn(spec.address)
         findings.error(
@@ -46,3 +50,11 @@ def check_parts(path: str, entry: WorkloadEntrySpec, findings: Findings) -> None
         findings.error(f"{path}.ports[{name!r}]", names.port(number))
     for wrong in names.labels(entry.labels):
         findings.error(f"{path}.labels", wrong)
+
+
+def check_config(path: str, annotations: Mapping[str, str], findings: Findings) -> None:
+    """Any text is an annotation: what is no ProxyConfig is left out, and said."""
+    try:
+        proxy_start.read(annotations.get(proxy_start.ANNOTATION, ""))
+    except ValueError as error:
+        findings.warn(f"{path}[{proxy_start.ANNOTATION!r}]", f"is left out: {error}")

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from argosy.resources import proxy_start
 from argosy.resources.networking.workload_group import ReadinessProbe, WorkloadGroup
 from argosy.resources.semantics import names
 from argosy.resources.semantics.findings import Findings
-from argosy.resources.semantics.workload_entry import check_parts
+from argosy.resources.semantics.workload_entry import check_config, check_parts
 
 
 def check(obj: WorkloadGroup, findings: Findings) -> None:
@@ -18,17 +17,9 @@ def check(obj: WorkloadGroup, findings: Findings) -> None:
     if spec.metadata is not None:
         for wrong in names.labels(spec.metadata.labels):
             findings.error("spec.metadata.labels", wrong)
-        _config(spec.metadata.annotations.get(proxy_start.ANNOTATION, ""), findings)
+        check_config("spec.metadata.annotations", spec.metadata.annotations, findings)
     if spec.probe is not None:
         check_probe("spec.probe", spec.probe, findings)
-
-
-def _config(text: str, findings: Findings) -> None:
-    """Any text is an annotation: what is no ProxyConfig is left out, and said."""
-    try:
-        proxy_start.read(text)
-    except ValueError as error:
-        findings.warn(f"spec.metadata.annotations[{proxy_start.ANNOTATION!r}]", f"is left out: {error}")
 
 
 def check_probe(path: str, probe: ReadinessProbe, findings: Findings) -> None:
