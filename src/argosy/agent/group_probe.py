@@ -16,18 +16,16 @@ import subprocess
 from collections.abc import Awaitable, Callable, Mapping
 
 import grpc
-import h11
-from google.protobuf.wrappers_pb2 import StringValue
 from msgspec.structs import replace
 
+from argosy.agent import asking
+from argosy.agent.asking import LOOPBACK
 from argosy.agent.probe import Verdict
 from argosy.agent.processes import Process, ProcessId, ending
 from argosy.xds.start import GrpcProbe, HttpProbe, Probe, TcpProbe
 
-LOOPBACK = "127.0.0.1"
-_SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
 _OUTPUT = 2000  # bytes of a command's output that are read
-_HEAD = 1 << 16
+_CHUNK = 1 << 16
 
 Ask = Callable[[Probe], Awaitable[str]]
 
@@ -63,8 +61,7 @@ async def ask(probe: Probe) -> str:
 
 
 async def _tcp(probe: TcpProbe) -> str:
-    _, writer = await asyncio.open_connection(probe.host or LOOPBACK, probe.port)
-    writer.close()
+    await asking.connects(probe.port, probe.host or LOOPBACK)
     return ""
 
 
@@ -73,53 +70,25 @@ async def _http(probe: HttpProbe) -> str:
     if probe.tls:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    host = probe.host or LOOPBACK
-    reader, writer = await asyncio.open_connection(host, probe.port, ssl=context)
     try:
-        return await _request(probe, host, reader, writer)
-    except (h11.RemoteProtocolError, h11.LocalProtocolError) as error:
-        return f"not HTTP: {error}"
-    finally:
-        writer.close()
-
-
-async def _request(
-    probe: HttpProbe, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> str:
-    given = [(name.lower(), value) for name, value in probe.headers]
-    names = {name for name, _ in given}
-    own = [("host", f"{host}:{probe.port}"), ("user-agent", "argosy-probe/1"), ("connection", "close")]
-    headers = [*(pair for pair in own if pair[0] not in names), *given]
-    path = probe.path if probe.path.startswith("/") else f"/{probe.path}"
-    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD)
-    for event in (h11.Request(method="GET", target=path, headers=headers), h11.EndOfMessage()):
-        writer.write(connection.send(event) or b"")
-    while True:
-        happened = connection.next_event()
-        if happened is h11.NEED_DATA:
-            connection.receive_data(await reader.read(_HEAD))
-        elif isinstance(happened, h11.Response):
-            return "" if 200 <= happened.status_code < 400 else f"status {happened.status_code}"
-        elif isinstance(happened, h11.ConnectionClosed | h11.EndOfMessage):
-            return "closed without an answer"
+        status = await asking.http_status(
+            probe.port,
+            probe.host or LOOPBACK,
+            path=probe.path if probe.path.startswith("/") else f"/{probe.path}",
+            headers=[(name.lower(), value) for name, value in probe.headers],
+            tls=context,
+        )
+    except asking.NoAnswer as error:
+        return str(error)
+    return "" if 200 <= status < 400 else f"status {status}"
 
 
 async def _grpc(probe: GrpcProbe) -> str:
-    options = [
-        ("grpc.enable_http_proxy", 0),
-        ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.enable_retries", 0),
-    ]
-    async with grpc.aio.insecure_channel(f"{LOOPBACK}:{probe.port}", options=options) as channel:
-        check = channel.unary_unary(
-            "/grpc.health.v1.Health/Check", request_serializer=None, response_deserializer=None
-        )
-        request = StringValue(value=probe.service)  # as HealthCheckRequest: field 1, a string
-        try:
-            answer: bytes = await check(request.SerializeToString())
-        except grpc.aio.AioRpcError as error:
-            return f"{error.code().name}: {error.details()}"
-    return "" if answer == _SERVING else "its health service does not say SERVING"
+    try:
+        serves = await asking.grpc_serves(probe.port, probe.service)
+    except grpc.aio.AioRpcError as error:
+        return f"{error.code().name}: {error.details()}"
+    return "" if serves else asking.NOT_SERVING
 
 
 async def _command(command: tuple[str, ...]) -> str:
@@ -158,7 +127,7 @@ class _Output:
 
     def _take(self) -> bool:
         try:
-            data = os.read(self._read, _HEAD)
+            data = os.read(self._read, _CHUNK)
         except BlockingIOError:
             return False
         self._kept = (self._kept + data)[:_OUTPUT]

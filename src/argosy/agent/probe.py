@@ -15,8 +15,9 @@ import os
 from collections.abc import Awaitable, Callable
 
 import grpc
-import h11
 from msgspec import Struct
+
+from argosy.agent import asking
 
 FAILURES = 3  # this many in a row are a failure
 SILENCES = 10  # this many where some were silent: 30 s
@@ -24,7 +25,6 @@ PERIOD = 3.0  # seconds between probes of a healthy application
 RETRY = 1.0  # after a failed probe
 FIRST = 0.1  # while it starts; doubles up to RETRY
 TIMEOUT = 2.0
-_SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
 
 
 class Target(Struct, frozen=True):
@@ -48,57 +48,30 @@ async def ask(target: Target, timeout: float = TIMEOUT) -> str:
                 return await _http(target.port)
             if target.protocol == "grpc":
                 return await _grpc(target.port)
-            return await _connects(target.port)
+            await asking.connects(target.port)
+            return ""
     except TimeoutError:
         raise TimeoutError(f"no answer within {timeout:.0f} s") from None
     except OSError as error:
         return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
-async def _connects(port: int) -> str:
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.close()
-    return ""
-
-
 async def _http(port: int) -> str:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        connection = h11.Connection(h11.CLIENT)
-        headers = [("host", f"localhost:{port}"), ("user-agent", "argosy-probe/1"), ("connection", "close")]
-        for event in (h11.Request(method="GET", target="/", headers=headers), h11.EndOfMessage()):
-            writer.write(connection.send(event) or b"")
-        while True:
-            happened = connection.next_event()
-            if happened is h11.NEED_DATA:
-                connection.receive_data(await reader.read(1 << 16))
-            elif isinstance(happened, h11.Response):
-                return "" if happened.status_code < 500 else f"status {happened.status_code}"
-            elif isinstance(happened, h11.ConnectionClosed | h11.EndOfMessage):
-                return "closed without an answer"
-    except h11.RemoteProtocolError as error:
-        return f"not HTTP: {error}"
-    finally:
-        writer.close()
+        status = await asking.http_status(port, named=f"localhost:{port}")
+    except asking.NoAnswer as error:
+        return str(error)
+    return "" if status < 500 else f"status {status}"
 
 
 async def _grpc(port: int) -> str:
-    options = [
-        ("grpc.enable_http_proxy", 0),
-        ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.enable_retries", 0),
-    ]
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-        check = channel.unary_unary(
-            "/grpc.health.v1.Health/Check", request_serializer=None, response_deserializer=None
-        )
-        try:
-            answer: bytes = await check(b"")
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                return ""
-            return f"{error.code().name}: {error.details()}"
-    return "" if answer == _SERVING else "its health service does not say SERVING"
+    try:
+        serves = await asking.grpc_serves(port)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            return ""
+        return f"{error.code().name}: {error.details()}"
+    return "" if serves else asking.NOT_SERVING
 
 
 async def watch(

@@ -6,7 +6,6 @@ subset's cluster is there where a DestinationRule that the sender sees names it,
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
@@ -15,7 +14,7 @@ from argosy.explain.inbound import received
 from argosy.explain.outcome import ClusterState, EndpointState, Forwarded, Origin, Target
 from argosy.explain.view import View
 from argosy.model import ir
-from argosy.model.hostnames import covers
+from argosy.model.hostnames import covers, is_address
 from argosy.model.locality import HOSTNAME, NETWORK, host_of
 from argosy.model.networks import apart, network_of
 from argosy.model.scope import Interception, ProxyType
@@ -187,7 +186,7 @@ def _endpoints(
         for one in view.reader.endpoints(service.hostname)
         if one.port_name == port.name
         and wanted.issubset(one.labels)
-        and (by_name or _is_address(one.address))
+        and (by_name or one.address.startswith("unix://") or is_address(one.address))
     )
 
 
@@ -268,17 +267,6 @@ def _found_by_itself(view: View, service: ir.Service, policy: ir.TrafficPolicy) 
     return captured and (
         policy.load_balancer is ir.LoadBalancer.PASSTHROUGH or service.resolution is ir.Resolution.NONE
     )
-
-
-def _is_address(address: str) -> bool:
-    """Names are for services that resolve by DNS."""
-    if address.startswith("unix://"):
-        return True
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return True
 
 
 # --- policy in words ------------------------------------------------------------------------------------------------

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from math import lcm
 
 from msgspec.structs import replace
@@ -12,10 +15,71 @@ from argosy.model.networks import Networks, apart, network_of
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.translate import wire
+from argosy.translate.cluster import Discovery
 from argosy.translate.endpoint import EndpointKey, LocalityKey
 
 Rank = tuple[int, int]
 NEAREST: Rank = (0, 0)
+
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)  # most are; `ipaddress` takes ten times as long
+
+# --- which they are -------------------------------------------------------------------------------------------------
+
+
+def on_port(reader: Reader, service: ir.Service, port: ir.ServicePort) -> tuple[ir.Endpoint, ...]:
+    return tuple(
+        endpoint for endpoint in reader.endpoints(service.hostname) if endpoint.port_name == port.name
+    )
+
+
+def of_subset(
+    endpoints: tuple[ir.Endpoint, ...], destination: ir.DestinationPolicy | None, subset: str
+) -> tuple[ir.Endpoint, ...]:
+    if not subset:
+        return endpoints
+    found = next((one for one in destination.subsets if one.name == subset), None) if destination else None
+    if found is None:
+        return ()
+    wanted = frozenset(found.labels)
+    return tuple(endpoint for endpoint in endpoints if wanted.issubset(endpoint.labels))
+
+
+def inline(
+    reader: Reader,
+    scope: Scope,
+    service: ir.Service,
+    port: ir.ServicePort,
+    endpoints: tuple[ir.Endpoint, ...],
+    discovery: Discovery,
+    balancing: locality.LocalityBalancing | None,
+) -> tuple[LocalityKey, ...]:
+    """Endpoints that travel inside the cluster."""
+    if discovery not in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
+        return ()
+    itself = LocalityKey(endpoints=(EndpointKey(address=service.hostname, port=port.number),))
+    if service.resolution is ir.Resolution.NONE:
+        return (itself,)
+    groups = of(reader, scope, endpoints, port, balancing)
+    if discovery is Discovery.LOGICAL_DNS and groups:
+        # Envoy takes exactly one endpoint for LOGICAL_DNS.
+        return (LocalityKey(locality=groups[0].locality, endpoints=groups[0].endpoints[:1]),)
+    return groups
+
+
+@lru_cache(maxsize=65536)
+def reachable(address: str) -> bool:
+    """Envoy refuses a whole ClusterLoadAssignment with a name in it: names are for services that resolve by DNS."""
+    if address.startswith("unix://") or _IPV4.fullmatch(address):
+        return True
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True
+
+
+# --- where they are -------------------------------------------------------------------------------------------------
 
 
 def balancing_of(

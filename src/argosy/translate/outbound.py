@@ -6,10 +6,7 @@ recorded.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -21,7 +18,7 @@ from argosy.model.routing import in_subnets
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.translate import localities, names
 from argosy.translate.cluster import Application, ClusterKey, Discovery, Encryption, Zones
-from argosy.translate.endpoint import EndpointKey, LoadAssignmentKey, LocalityKey
+from argosy.translate.endpoint import LoadAssignmentKey, LocalityKey
 from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters, PerConnection
 from argosy.translate.http_or_tcp import Handling, outbound_handling
 from argosy.translate.route import Tunnel, VirtualHostKey, written_headers
@@ -45,7 +42,7 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
     destination = reader.destination(scope, host)
     mesh = reader.mesh()
     policy = _with_defaults(destination.policy(subset, port) if destination else ir.TrafficPolicy(), mesh)
-    endpoints = on_port(reader, service, service_port)
+    endpoints = localities.on_port(reader, service, service_port)
     discovery = _discovery(service, policy, scope)
     mutual = localities.mutual_tls(reader, endpoints, service_port)
     application = _application(service, service_port, policy, mesh, all(mutual))
@@ -53,8 +50,8 @@ def cluster(reader: Reader, scope: Scope, host: str, port: int, subset: str) -> 
     if isinstance(tls, ir.ClientTls) and tls.credential_name:
         tls = replace(tls, credential_name=_credential(scope, tls))
     balancing = localities.balancing_of(service, policy, mesh)
-    of_subset = _of_subset(endpoints, destination, subset)
-    load = _load(reader, scope, service, service_port, of_subset, discovery, balancing)
+    of_subset = localities.of_subset(endpoints, destination, subset)
+    load = localities.inline(reader, scope, service, service_port, of_subset, discovery, balancing)
     return ClusterKey(
         name=names.outbound(host, port, subset),
         discovery=discovery,
@@ -250,8 +247,8 @@ def load_assignment(
         return None
     destination, mesh = reader.destination(scope, host), reader.mesh()
     policy = _with_defaults(destination.policy(subset, port) if destination else ir.TrafficPolicy(), mesh)
-    endpoints = _of_subset(on_port(reader, service, service_port), destination, subset)
-    endpoints = tuple(endpoint for endpoint in endpoints if _reachable(endpoint.address))
+    endpoints = localities.of_subset(localities.on_port(reader, service, service_port), destination, subset)
+    endpoints = tuple(endpoint for endpoint in endpoints if localities.reachable(endpoint.address))
     if service.node_local:
         endpoints = localities.on_host(scope, endpoints)
     balancing = localities.balancing_of(service, policy, mesh)
@@ -298,62 +295,6 @@ def _mutual_only(groups: Iterable[LocalityKey]) -> Iterator[LocalityKey]:
         mutual = tuple(endpoint for endpoint in group.endpoints if endpoint.mtls)
         if mutual:
             yield replace(group, endpoints=mutual)
-
-
-def on_port(reader: Reader, service: ir.Service, port: ir.ServicePort) -> tuple[ir.Endpoint, ...]:
-    return tuple(
-        endpoint for endpoint in reader.endpoints(service.hostname) if endpoint.port_name == port.name
-    )
-
-
-def _of_subset(
-    endpoints: tuple[ir.Endpoint, ...], destination: ir.DestinationPolicy | None, subset: str
-) -> tuple[ir.Endpoint, ...]:
-    if not subset:
-        return endpoints
-    found = next((one for one in destination.subsets if one.name == subset), None) if destination else None
-    if found is None:
-        return ()
-    wanted = frozenset(found.labels)
-    return tuple(endpoint for endpoint in endpoints if wanted.issubset(endpoint.labels))
-
-
-def _load(
-    reader: Reader,
-    scope: Scope,
-    service: ir.Service,
-    port: ir.ServicePort,
-    endpoints: tuple[ir.Endpoint, ...],
-    discovery: Discovery,
-    balancing: LocalityBalancing | None,
-) -> tuple[LocalityKey, ...]:
-    """Endpoints that travel inside the cluster."""
-    if discovery not in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
-        return ()
-    itself = LocalityKey(endpoints=(EndpointKey(address=service.hostname, port=port.number),))
-    if service.resolution is ir.Resolution.NONE:
-        return (itself,)
-    groups = localities.of(reader, scope, endpoints, port, balancing)
-    if discovery is Discovery.LOGICAL_DNS and groups:
-        # Envoy takes exactly one endpoint for LOGICAL_DNS.
-        return (LocalityKey(locality=groups[0].locality, endpoints=groups[0].endpoints[:1]),)
-    return groups
-
-
-_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)  # most are; `ipaddress` takes ten times as long
-
-
-@lru_cache(maxsize=65536)
-def _reachable(address: str) -> bool:
-    """Envoy refuses a whole ClusterLoadAssignment with a name in it: names are for services that resolve by DNS."""
-    if address.startswith("unix://") or _IPV4.fullmatch(address):
-        return True
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return True
 
 
 def to_unknown_hosts(reader: Reader, scope: Scope) -> str:

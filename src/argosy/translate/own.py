@@ -346,7 +346,7 @@ def _local_cluster(proxy: Proxy, reader: Reader) -> Resource | None:
     service = reader.service(served[0]) if served is not None else None
     port = service.port(served[1]) if service is not None and served is not None else None
     if service is not None and port is not None:
-        beside = outbound.on_port(reader, service, port)
+        beside = localities.on_port(reader, service, port)
         key = replace(key, localities=localities.of(reader, proxy.scope, beside, port, None))
     return load_assignment(key)
 

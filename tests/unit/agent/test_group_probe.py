@@ -12,7 +12,7 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue  # field 1, a string: as HealthCheckRequest
 
-from argosy.agent import group_probe
+from argosy.agent import asking
 from argosy.agent.group_probe import ask, at_application, described, watch
 from argosy.agent.probe import Verdict
 from argosy.xds.start import GrpcProbe, HttpProbe, Probe, TcpProbe
@@ -218,4 +218,4 @@ def test_defaults_are_kubernetes() -> None:
     probe = Probe()
     assert (probe.initial_delay, probe.timeout, probe.period) == (0, 1, 10)
     assert (probe.successes, probe.failures) == (1, 3)
-    assert group_probe.LOOPBACK == "127.0.0.1"
+    assert asking.LOOPBACK == "127.0.0.1"

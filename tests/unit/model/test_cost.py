@@ -5,10 +5,8 @@ What is counted are lines that the model executes (each turn of a loop counts), 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import cache
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -17,6 +15,7 @@ from argosy.model import ir
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.model.snapshot import Snapshot
+from tests.counting import lines
 from tests.unit.model.written import obj, scope, service
 
 SIZES = (100, 10_000)
@@ -46,26 +45,7 @@ def mesh_of(size: int) -> Snapshot:
     return made
 
 
-def lines(work: Callable[[], object]) -> int:
-    """Lines of the model that `work` executes."""
-    found = 0
-
-    def count(frame: FrameType, event: str, arg: object) -> Any:
-        nonlocal found
-        if "/argosy/model/" not in frame.f_code.co_filename:
-            return None
-        found += event == "line"
-        return count
-
-    before = sys.gettrace()
-    sys.settrace(count)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return found
-
-
+MODEL = "/argosy/model/"
 CHANGES: dict[str, Callable[[Snapshot, str], object]] = {
     "an endpoint": lambda made, turn: made.put_endpoints(MIDDLE, endpoints("a", turn)),
     "a VirtualService": lambda made, turn: made.put_config(vs("v50", "s50", name=turn)),
@@ -91,7 +71,7 @@ def test_a_change_costs_the_same_in_a_mesh_of_any_size(change: str) -> None:
     for size in SIZES:
         made = mesh_of(size)
         CHANGES[change](made, "before")
-        counts.append(lines(lambda: told.append(CHANGES[change](made, "after"))))  # noqa: B023
+        counts.append(lines(lambda: told.append(CHANGES[change](made, "after")), MODEL))  # noqa: B023
     assert counts[0] == counts[1] > 0
     assert told[0] == told[1]
 
@@ -104,7 +84,7 @@ def test_a_question_costs_the_same_in_a_mesh_of_any_size(read: str) -> None:
         asked = scope(made)
         READS[read](Reader(made), asked)  # the names of a host are worked out once
         reader = Reader(made)
-        counts.append(lines(lambda: READS[read](reader, asked)))  # noqa: B023
+        counts.append(lines(lambda: READS[read](reader, asked), MODEL))  # noqa: B023
         facts.append(reader.facts)
     assert counts[0] == counts[1] > 0
     assert facts[0] == facts[1]

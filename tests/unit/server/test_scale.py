@@ -9,12 +9,10 @@ its bytes grow with the mesh, and that is counted here too.
 from __future__ import annotations
 
 import gc
-import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
-from types import FrameType
 from typing import Any
 
 import msgspec
@@ -31,6 +29,7 @@ from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from argosy.xds import wire
 from argosy.xds.registration import Port, Register
 from argosy.xds.types import short
+from tests.counting import lines
 from tests.unit.server.world import FakeEnvoy, node, peer
 
 SIZES = (100, 1_000, 10_000)
@@ -95,25 +94,6 @@ def virtual_service(timeout: str) -> Any:
 def destination_rule(connections: int) -> Any:
     pool = {"tcp": {"maxConnections": connections}}
     return istio("DestinationRule", MIDDLE, {"host": MIDDLE, "trafficPolicy": {"connectionPool": pool}})
-
-
-def lines(work: Callable[[], None]) -> int:
-    found = 0
-
-    def count(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal found
-        if "/argosy/" not in frame.f_code.co_filename:
-            return None
-        found += event == "line"
-        return count
-
-    before = sys.gettrace()
-    sys.settrace(count)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return found
 
 
 class World:
