@@ -195,18 +195,20 @@ class _Raises(Exception):
 
 
 @contextmanager
-def raising(where: Any, name: str, patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What makes resources of one sort fails for whatever has the poison in it."""
+def raising(where: Any, name: str, patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What makes resources of one sort fails for whatever has the poison in it; each failure is listed."""
     make = getattr(where, name)
+    raised: list[str] = []
 
     def wrong(key: Any) -> Any:
         if POISON in str(key):
+            raised.append(name)
             raise _Raises("this cannot be made")
         return make(key)
 
     with patch.context() as patched:
         patched.setattr(where, name, wrong)
-        yield
+        yield raised
 
 
 @pytest.mark.parametrize(
@@ -225,9 +227,10 @@ def test_a_translation_that_raises_concerns_its_object_alone_and_is_told(
     told = 0
     for _, mesh in meshes(5):
         before = parts(mesh)
-        with raising(where, name, monkeypatch):
+        with raising(where, name, monkeypatch) as raised:
             mesh.apply(mesh.put(typed(POISONED)))
             failed = {slot for slot, said in mesh.errors().items() if "cannot be made" in said}
+            assert bool(failed) == bool(raised), "where nobody sees the host, nothing of it is made"
             told += bool(failed)
             assert all(of == kind for of, _ in failed)
             after = parts(mesh)
@@ -238,7 +241,7 @@ def test_a_translation_that_raises_concerns_its_object_alone_and_is_told(
             mesh.apply(mesh.remove(typed(POISONED)))
         assert parts(mesh) == before
         assert not any("cannot be made" in said for said in mesh.errors().values())
-    assert told == MESHES
+    assert told > 0.8 * MESHES
 
 
 def parts(mesh: Mesh) -> dict[tuple[str, str, str, str], Any]:
