@@ -12,6 +12,7 @@ from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
 from argosy.explain import destination as destinations
+from argosy.explain.declared import Upstream
 from argosy.explain.evaluate import Evaluator, Sender
 from argosy.explain.http import Routed
 from argosy.explain.outbound import Outbound
@@ -28,7 +29,7 @@ from argosy.explain.request import ClientCertificate, Request, Spoken
 from argosy.model import ir
 from argosy.translate import edge, names
 from tests.e2e.explained_clients import Answer
-from tests.e2e.explained_connections import wanted
+from tests.e2e.explained_connections import to_upstream, wanted
 from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT
 from tests.e2e.explained_envoy import CALLER, ENTRIES, REQUESTS, Lab, scope_at
 from tests.e2e.explained_mesh import ANSWERED, ORIGINATED, SENT_BACK, Mesh
@@ -71,6 +72,7 @@ async def none_differs(envoy: Lab, first: int, configurations: int) -> None:
         envoy.tally[f"edge: {one}"] for one in ("TLS ends", "passed through", "TCP", "a client shut out")
     ]
     assert sum(edges) >= configurations, f"connections to gateways hit little: {envoy.tally}"
+    assert envoy.tally["declared: answered"] >= configurations, envoy.tally
     assert envoy.tally["answered upstream"] > seen / 10, f"the requests hit little: {envoy.tally}"
     if seen > 10_000:
         assert min(edges) >= configurations / 4, envoy.tally
@@ -106,7 +108,24 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
             envoy.tally["with a time"] += hop.header(TIME) is not None
         if what := difference(request, expected, answer) or _copied(expected, answer, envoy.tally):
             found.append(Difference(seed, entry, request, expected, answer, what))
+    found += await _declared(envoy, seed, generator, mesh)
     return found + await _connections(envoy, seed, generator, mesh, evaluators["gateway"])
+
+
+async def _declared(envoy: Lab, seed: int, generator: Generator, mesh: Mesh) -> list[Difference]:
+    """Requests to the local ports of declared upstreams."""
+    upstreams = tuple(Upstream(one.host, one.port, one.bind) for one in envoy.declared)
+    evaluator = Evaluator(
+        mesh.snapshot, Sender("upstreams", scope_at(mesh.snapshot, "proxy"), upstreams=upstreams)
+    )
+    requests = [to_upstream(generator, mesh, one) for one in upstreams for _ in range(3)]
+    found = []
+    for request, answer in zip(requests, await envoy.connect(requests), strict=True):
+        expected = evaluator.evaluate(request)
+        envoy.tally["declared: answered"] += answer.got is not None
+        if what := _edge_difference(request, expected, answer):
+            found.append(Difference(seed, "upstream", request, expected, answer, what))
+    return found
 
 
 # --- connections to a gateway ---------------------------------------------------------------------------------------

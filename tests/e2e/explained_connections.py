@@ -8,14 +8,23 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+from envoy.config.listener.v3 import listener_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+)
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from msgspec.structs import replace
 
+from argosy.explain.declared import Upstream
 from argosy.explain.request import ClientCertificate, Request, Spoken
 from argosy.model import ir
+from argosy.model.providers import FileLog
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.translate import edge, names
+from argosy.translate.filters import access_log
+from argosy.translate.filters.access_log import Layer, Log
 from argosy.translate.generator import resource
 from argosy.translate.listener_gateway import GatewayListenerKey
 from argosy.translate.options import Options
@@ -62,6 +71,19 @@ def listeners(
             )
     ports = free_ports(len(made)) if made else []
     return {at: replace(key, bind=port) for (at, key), port in zip(made.items(), ports, strict=True)}
+
+
+def logged(message: listener_pb2.Listener, log: Path) -> listener_pb2.Listener:
+    """With its connections and requests in the access log, as those of the other listeners are."""
+    file = (Log(FileLog(path=str(log), json=True)),)
+    for chain in message.filter_chains:
+        config = chain.filters[-1].typed_config
+        http = chain.filters[-1].name == "envoy.filters.network.http_connection_manager"
+        kind = HttpConnectionManager if http else TcpProxy
+        made = kind.FromString(config.value)
+        made.access_log.extend(access_log.loggers(file, Layer.HTTP if http else Layer.TCP))
+        config.value = made.SerializeToString()
+    return message
 
 
 class Callers:
@@ -136,3 +158,16 @@ def wanted(generator: Generator, mesh: Mesh, reader: Reader, scope: Scope) -> It
                 source=generator.one(*SOURCES),
                 certificate=generator.one(*ClientCertificate) or ClientCertificate.NONE,
             )
+
+
+def to_upstream(generator: Generator, mesh: Mesh, upstream: Upstream) -> Request:
+    """As the application asks at the local port: by whatever authority."""
+    request = generator.request(mesh, "captured")
+    return replace(
+        request,
+        authority=generator.one(request.authority, f"127.0.0.1:{upstream.bind}", "localhost"),
+        headers=tuple(pair for pair in request.headers if pair[0] != FAILS),
+        address="127.0.0.1",
+        port=upstream.bind,
+        source="127.0.0.1",
+    )

@@ -14,6 +14,14 @@ ENDS_PORT = 8444
 PORTS = (80, 9080)
 CREDENTIAL = "edge"
 UNKNOWN = "nobody.invalid"
+UPSTREAMS = (
+    ("alpha", 80),
+    ("alpha", 6379),
+    ("beta.default", 9080),
+    (f"delta.other.{SUFFIX}", 80),
+    ("nobody", 80),
+)
+"""That the sender has declared."""
 BOUND_ADDRESS, BOUND_PORT = "127.0.0.2", 9080
 """That a Sidecar listens on by itself."""
 

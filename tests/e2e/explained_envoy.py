@@ -48,10 +48,18 @@ from argosy.translate.listener_outbound import (
     outbound_proxy,
 )
 from argosy.translate.options import Options
+from argosy.translate.proxy import DeclaredUpstream, Proxy
 from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource
 from tests.e2e import explained_connections as connections
 from tests.e2e.explained_clients import Answer, Client
-from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT, GATEWAY_LABELS, GATEWAY_PORT, PORTS
+from tests.e2e.explained_edges import (
+    BOUND_ADDRESS,
+    BOUND_PORT,
+    GATEWAY_LABELS,
+    GATEWAY_PORT,
+    PORTS,
+    UPSTREAMS,
+)
 from tests.e2e.explained_mesh import ADDRESS, CLIENT_NAMESPACE, LABELS, SERVICES, VERSIONS, identity_of
 from tests.e2e.explained_upstreams import Upstreams
 from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap
@@ -92,6 +100,8 @@ class Lab:
         self.mutate_listener: Callable[[listener_pb2.Listener], None] | None = None
         self.edge_ports: dict[tuple[str, int], int] = {}  # (bind, port) of the gateway's TLS and TCP -> bound
         self.edge_listeners: frozenset[str] = frozenset()
+        self.declared: tuple[DeclaredUpstream, ...] = ()
+        self.declared_listeners: list[Resource] = []
         self.tally: Counter[str] = Counter()  # of verdicts that were compared, and of answers of upstreams
         self.entries: tuple[str, ...] = ()  # that the configuration in force has routes for
         self.clusters: dict[str, frozenset[str]] = {}  # entry -> names of those that translate makes for it
@@ -168,6 +178,11 @@ class Lab:
     async def apply(self, snapshot: Snapshot) -> None:
         """Returns when it is in force."""
         self.number += 1
+        ports = free_ports(len(UPSTREAMS))
+        self.declared = tuple(
+            DeclaredUpstream(host=host, port=port, bind=bind)
+            for (host, port), bind in zip(UPSTREAMS, ports, strict=True)
+        )
         wanted = self._resources(snapshot)
         held = {kind: dict(self.ads.resources.get(kind, {})) for kind in wanted}
         for kind in (ENDPOINT, CLUSTER, ROUTE):
@@ -198,6 +213,10 @@ class Lab:
         )
         self.edge_ports = {at: key.bind for at, key in made.items()}
         fresh = {}
+        for one in self.declared_listeners:
+            message = connections.logged(listener_pb2.Listener.FromString(_value(one)), self.log)
+            message.name += f"-{self.number}"
+            fresh[message.name] = resource(message.name, message)
         for key in made.values():
             message = listener_pb2.Listener.FromString(_value(gateway_listener(key)))
             if self.mutate_listener is not None:
@@ -230,12 +249,21 @@ class Lab:
                     for name, made in listeners.items()
                     if name != BOUND_ROUTE
                 }
+        scope = scope_at(snapshot, "proxy")
+        own = compiler.own(
+            Proxy(
+                namespace=CLIENT_NAMESPACE, name="client", scope=scope, labels=LABELS, upstreams=self.declared
+            )
+        ).resources
+        found[ROUTE] |= {name: one for name, one in own[ROUTE].items() if name.startswith("upstream|")}
+        self.declared_listeners = [one for name, one in own[LISTENER].items() if name.startswith("upstream_")]
+        assert len(self.declared_listeners) == len(self.declared)
         assert not compiler.errors, compiler.errors
         self.addresses = {name: _healthy(made) for name, made in found[ENDPOINT].items()}
         routes = found[ROUTE]
         expected = (names.HTTP_PROXY, *map(str, PORTS), GATEWAY_ROUTE, BOUND_ROUTE)
         self.entries = tuple(entry for entry, name in zip(ENTRIES, expected, strict=True) if name in routes)
-        secure = [name for name in routes if name.startswith("https.")]
+        secure = [name for name in routes if name.startswith(("https.", "upstream|"))]
         found[ROUTE] = {name: self._marked(name, routes.get(name)) for name in (*expected, *secure)}
         return found
 
@@ -327,13 +355,13 @@ class Lab:
         return [answers[index] for index in range(len(requests))]
 
     async def connect(self, requests: list[Request]) -> list[Answer]:
-        """One connection each to the gateway's listeners for TLS and TCP; status 0: it was closed."""
+        """One connection each to the gateway's listeners for TLS and TCP, or a port here; status 0: it was closed."""
         first = self.sent
         self.sent += len(requests)
         answers: dict[int, Answer] = {}
         addresses: dict[str, int] = {}
         for index, request in enumerate(requests):
-            port = self.edge_ports["", request.port]
+            port = self.edge_ports.get(("", request.port), request.port)
             answers[index], own = await self.callers.send(request, port, f"r{first + index}")
             addresses[own] = index
         self.callers.close()

@@ -15,6 +15,7 @@ from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from msgspec.structs import replace
 
 from argosy.explain import bound, destination, edge, http, matching, rewriting
+from argosy.explain.declared import Upstream
 from argosy.explain.edge import Edge
 from argosy.explain.outcome import ClusterState, Retries
 from argosy.explain.view import View
@@ -116,7 +117,12 @@ def _answers_as_they_come(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rewriting, "answered", lambda *parts: ())
 
 
+def _local_address_sent_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Upstream, "authority", property(lambda self: ""))
+
+
 EVALUATOR = (
+    _local_address_sent_on,
     _answers_as_they_come,
     _every_client_let_in,
     _no_server_name_with_a_wildcard,
@@ -188,9 +194,22 @@ def _added_before_it_is_removed(message: route_pb2.RouteConfiguration) -> None:
             route.response_headers_to_add.extend(kept)
 
 
+def _authority_of_no_upstream(message: route_pb2.RouteConfiguration) -> None:
+    if message.name.startswith("upstream|"):
+        for action in _forwarding(message):
+            action.ClearField("host_rewrite_literal")
+
+
 @pytest.mark.parametrize(
     "bug",
-    [_added_before_it_is_removed, _swapped, _copied_twice, _tried_less, _in_less_time],
+    [
+        _authority_of_no_upstream,
+        _added_before_it_is_removed,
+        _swapped,
+        _copied_twice,
+        _tried_less,
+        _in_less_time,
+    ],
     ids=lambda bug: bug.__name__,
 )
 async def test_a_bug_in_the_translation_is_found(envoy: Lab, bug: Mutation) -> None:

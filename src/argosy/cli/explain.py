@@ -17,6 +17,7 @@ from argosy.cli.options import MaybeFiles, OfContext, StateDir, chosen_output, o
 from argosy.runtime.errors import Failure
 
 if TYPE_CHECKING:
+    from argosy.explain.declared import Upstreams
     from argosy.explain.evaluate import Evaluator, Sender
     from argosy.explain.outcome import Outcome
     from argosy.model.ir import Pairs
@@ -97,6 +98,14 @@ def explain(
             show_default="not known",
         ),
     ] = "",
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--upstream",
+            metavar="HOST:PORT=LOCAL",
+            help="The sender has declared it, as for argosy run; repeats. Those of a workload here are known.",
+        ),
+    ] = None,
     filename: MaybeFiles = None,
     mesh_config: MeshConfig = "",
     labels: Labels = "",
@@ -133,6 +142,12 @@ def explain(
         raise Failure(f"where to, {url} or {to}?", "name one place: as argument, or with --to", code=2)
     if certificate not in tuple(requests.ClientCertificate):
         raise Failure(f"--client-certificate {certificate}: not known", "none, trusted or untrusted", code=2)
+    if upstream and (gateway or interception == "redirect"):
+        raise Failure(
+            "--upstream: only a sidecar of explicit interception has local ports", "leave it out", code=2
+        )
+    if certificate and not gateway:
+        raise Failure("--client-certificate: of a client of a gateway", "use it with --gateway", code=2)
     to = to or url
     given = headers(header or ())
     if jwt:
@@ -146,6 +161,9 @@ def explain(
     evaluator, found = evaluator_of(
         sender, gateway, labels, interception, namespace, filename, mesh_config, state_dir
     )
+    if sender:
+        declared = upstreams(upstream or (), evaluator.sender.name, state_dir, bool(filename))
+        evaluator = evaluator.declaring(declared)
     if asked is None:
         everywhere(evaluator, form, method, given)
         return
@@ -158,6 +176,30 @@ def explain(
         show(outcome)
     if not outcome.arrives:
         raise typer.Exit(1)
+
+
+def upstreams(given: Sequence[str], sender: str, state_dir: str, of_files: bool) -> Upstreams:
+    """Those that are given, and, of a workload that runs here, those that its agent has bound. Raises Failure."""
+    from argosy.cli import run_spec
+    from argosy.explain.declared import Upstream
+
+    found = []
+    for text in given:
+        one = run_spec.upstream(text)
+        if not one.bind:
+            raise Failure(
+                f"--upstream {text}: no local port", "name it: --upstream ratings:9080=7000", code=2
+            )
+        found.append(Upstream(one.host, one.port, one.bind))
+    if not of_files:
+        from argosy.agent import client
+        from argosy.runtime.paths import state_dir as chosen
+
+        listed = client.listed(chosen(state_dir))
+        for workload in listed.workloads if listed is not None else ():
+            if f"{workload.namespace}/{workload.name}" == sender:
+                found += [Upstream(one.host, one.port, one.bind) for one in workload.upstreams]
+    return tuple(found)
 
 
 def evaluator_of(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from argosy.explain.declared import Upstreams
 from argosy.explain.edge import Edge
 from argosy.explain.http import Routed
 from argosy.explain.outbound import Outbound
@@ -25,6 +26,7 @@ class Sender(Struct, frozen=True):
     name: str  # as messages name it
     scope: Scope
     address: str = ""  # from which its connections come, where a workload has that name
+    upstreams: Upstreams = ()  # explicit: what its local ports lead to
 
 
 class NoSuchSender(LookupError):
@@ -103,8 +105,14 @@ class Evaluator:
     def __init__(self, snapshot: Snapshot, sender: Sender, locate: Locate = nowhere) -> None:
         self.sender = sender
         self.view = View(snapshot, sender.scope, locate)
+        self._made = (snapshot, locate)
         router = sender.scope.type is ProxyType.ROUTER
-        self.side: Edge | Outbound = Edge(self.view) if router else Outbound(self.view)
+        self.side: Edge | Outbound = Edge(self.view) if router else Outbound(self.view, sender.upstreams)
+
+    def declaring(self, upstreams: Upstreams) -> Evaluator:
+        """The same of a sender that has these upstreams."""
+        snapshot, locate = self._made
+        return Evaluator(snapshot, replace(self.sender, upstreams=upstreams), locate)
 
     def evaluate(self, request: Request) -> Routed:
         if not request.source:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from argosy.explain import bound, http, subnets
+from msgspec.structs import replace
+
+from argosy.explain import bound, declared, http, subnets
 from argosy.explain import destination as destinations
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
@@ -34,8 +36,9 @@ WILDCARD = "0.0.0.0"  # noqa: S104  in a listener's name
 class Outbound:
     """For any number of requests of one sender, as long as the snapshot does not change."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, upstreams: declared.Upstreams = ()) -> None:
         self.view = view
+        self.upstreams = upstreams
         self.explicit = view.scope.interception is Interception.EXPLICIT
         self._domains: dict[int, Domains[VirtualHost]] = {}
         self._bound: dict[str, Domains[VirtualHost]] = {}  # by listener
@@ -46,6 +49,8 @@ class Outbound:
     # --- a request --------------------------------------------------------------------------------------------------
 
     def evaluate(self, request: Request) -> Routed:
+        if self.explicit and (upstream := declared.asked(self.upstreams, request)) is not None:
+            return self._by_upstream(request, upstream)
         if (listener := bound.listener(self.view, request)) is not None:
             return self._by_bound(request, listener)
         if self.explicit:
@@ -53,6 +58,10 @@ class Outbound:
         return self._captured_request(request)
 
     def spoken_at(self, request: Request) -> Spoken:
+        if self.explicit and (upstream := declared.asked(self.upstreams, request)) is not None:
+            meant = declared.meant(self.view, upstream)
+            at = meant.port(upstream.port) if meant is not None else None
+            return Spoken.HTTP if at is None or at.protocol.is_http else Spoken.TCP
         number = port_of(request.authority) or request.port
         authority = f"{host_of(request.authority)}:{number}"
         found = self._meant(authority)
@@ -105,6 +114,25 @@ class Outbound:
             return _after((step,), self._unknown(request, (), 502))
         return _after((step,), self._by_host(request, found, *named))
 
+    def _by_upstream(self, request: Request, upstream: declared.Upstream) -> Routed:
+        """Facts (Argosy): what is sent on has the authority of the upstream where no route writes another."""
+        because = f"127.0.0.1:{upstream.bind} is the declared upstream {upstream.name}"
+        step = Step("listener", f"upstream_{upstream.port}_{upstream.host}", because)
+        service = declared.meant(self.view, upstream)
+        port = service.port(upstream.port) if service is not None else None
+        if service is not None and port is not None and not port.protocol.is_http:
+            address = self.view.reader.first_address(service.hostname)
+            owner = VirtualHost(service.hostname, port.number)
+            return _after((step,), self._connection(owner, address, ""))
+        if request.spoken is not Spoken.HTTP:
+            return Routed(Unrouted(400, "the listener speaks HTTP, and this does not"), (step,))
+        if service is None:
+            why = f"no service {upstream.name} in the mesh, or it is not visible here"
+            return Routed(Unrouted(503, why), (step,), self._near(upstream.name, 0))
+        owner = VirtualHost(service.hostname, upstream.port)
+        found = seen(request, Trust.ALL)
+        return _after((step,), self._by_host(request, found, "*", owner, upstream.authority))
+
     def _by_tunnel(self, request: Request) -> Routed:
         authority = f"{host_of(request.authority)}:{port_of(request.authority) or request.port}"
         step = Step("listener", "outbound_proxy", f"CONNECT {authority}")
@@ -156,8 +184,11 @@ class Outbound:
             return Routed(Unrouted(404, why), (self._virtual_host_step(virtual_host, domain),))
         return self._by_host(request, found, domain, virtual_host)
 
-    def _by_host(self, request: Request, found: Seen, domain: str, virtual_host: VirtualHost) -> Routed:
-        view, of = self.view, self._routes(virtual_host)
+    def _by_host(
+        self, request: Request, found: Seen, domain: str, virtual_host: VirtualHost, authority: str = ""
+    ) -> Routed:
+        """`authority`: what is sent on where no route writes another; "": the request's own."""
+        view, of = self.view, replace(self._routes(virtual_host), authority=authority)
         shut = tuple(
             view.miss("route", one)
             for one in view.reader.routes_passed_over(view.scope, virtual_host.host, virtual_host.port)

@@ -62,6 +62,14 @@ def test_where_a_request_goes_with_file_and_line(file: Path) -> None:
     assert "10.0.0.1:9080, healthy" in done.output
 
 
+def test_the_local_port_of_a_declared_upstream(file: Path) -> None:
+    declared = ("--upstream", "reviews:9080=7000")
+    done = explain(file, "--from", "shop/reviews-v1", "--to", "http://localhost:7000/api", *declared)
+    assert done.exit_code == 0, done.output
+    assert "127.0.0.1:7000 is the declared upstream reviews:9080" in done.output
+    assert "outbound|9080||reviews.shop.svc.cluster.local" in done.output
+
+
 def test_the_destination_may_be_the_argument_as_in_curl(file: Path) -> None:
     said = explain(file, "--from", "shop/reviews-v1", "--to", "http://reviews:9080/api")
     assert explain(file, "--from", "shop/reviews-v1", "http://reviews:9080/api").stdout == said.stdout != ""
@@ -139,6 +147,10 @@ spec: {selector: {matchLabels: {app: %s}}}
         ("--from", "shop/reviews", "--to", "http://a/", "-H", "none"),
         ("--from", "shop/reviews", "--to", "http://a/", "--jwt", "none"),
         ("--from", "shop/reviews", "--to", "http://a/", "--interception", "none"),
+        ("--from", "shop/reviews", "--to", "http://localhost:7000/", "--upstream", "reviews:9080"),
+        ("--gateway", "a=b", "--to", "http://a/", "--upstream", "reviews:9080=7000"),
+        ("--gateway", "a=b", "--to", "https://a/", "--client-certificate", "maybe"),
+        ("--from", "shop/reviews", "--to", "http://a/", "--client-certificate", "none"),
         ("--from", "shop/new", "--labels", "none", "--to", "http://a/"),
         ("--from", "shop/reviews", "--to", "http://a/", "-o", "none"),
     ],

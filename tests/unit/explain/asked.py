@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from msgspec.structs import replace
 
+from argosy.explain.declared import Upstreams
 from argosy.explain.evaluate import Evaluator, Sender, gateway, sidecar
 from argosy.explain.outcome import Forwarded, Outcome
 from argosy.explain.request import ClientCertificate, to
@@ -84,9 +85,10 @@ def asked(
     *headers: tuple[str, str],
     method: str = "GET",
     interception: Interception = Interception.EXPLICIT,
+    upstreams: Upstreams = (),
 ) -> Outcome:
     request, known = to(destination, method=method, headers=headers)
-    evaluator = Evaluator(made, web(made, interception))
+    evaluator = Evaluator(made, web(made, interception)).declaring(upstreams)
     return evaluator.outcome(request if known else evaluator.as_spoken(request))
 
 
