@@ -40,6 +40,11 @@ class Generator(Configurations):
                     "/a|b",
                     "/a%3fb",
                     "/b\\c",
+                    "//a//b",
+                    "/a%2f%2e%2e/b",
+                    "/a%5Cb?q=%2F",
+                    "/b//c%2Fd",
+                    "/a%00b",
                 )
             )
         query = [
@@ -61,6 +66,8 @@ class Generator(Configurations):
             headers.append((str(self.one(*HEADERS[:-1])), str(self.one(*VALUES))))
         if self.chance(10):
             headers.append((str(self.one("x-a", "X-A")), "y"))
+        if self.chance(4):
+            headers.append((str(self.one("x_under", "X_Under")), "z"))
         if self.chance(6):
             headers.append(("x-forwarded-proto", "https"))
             port = self.one(port, 443)
