@@ -16,11 +16,13 @@ from argosy.explain.evaluate import Evaluator, Sender
 from argosy.explain.http import Routed
 from argosy.explain.outbound import Outbound
 from argosy.explain.outcome import Answered, ClusterState, Forwarded, Redirected, Target, Unrouted
-from argosy.explain.request import Request, Spoken
+from argosy.explain.request import ClientCertificate, Request, Spoken
 from argosy.model import ir
 from argosy.translate import edge, names
+from tests.e2e.explained_clients import Answer
+from tests.e2e.explained_connections import wanted
 from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT
-from tests.e2e.explained_envoy import CALLER, ENTRIES, REQUESTS, Answer, Lab, scope_at
+from tests.e2e.explained_envoy import CALLER, ENTRIES, REQUESTS, Lab, scope_at
 from tests.e2e.explained_mesh import ORIGINATED, SENT_BACK, Mesh
 from tests.e2e.explained_requests import Generator
 from tests.e2e.explained_upstreams import FAILS, Hop
@@ -58,6 +60,10 @@ async def none_differs(envoy: Lab, first: int, configurations: int, least: float
         found += await compared(envoy, seed, REQUESTS)
     assert not found, f"{len(found)} differences, the first:\n" + "\n".join(map(str, found[:3]))
     seen = sum(envoy.tally[one.__name__] for one in (Forwarded, Redirected, Answered, Unrouted))
+    edges = ("TLS ends", "passed through", "TCP", "refused", "a client shut out")
+    assert configurations < 5 or all(envoy.tally[f"edge: {one}"] for one in edges), (
+        f"connections to gateways miss a kind: {envoy.tally}"
+    )
     assert envoy.tally["answered upstream"] > seen * least, f"the requests hit little: {envoy.tally}"
     if seen > 10_000:
         assert min(envoy.tally["Redirected"], envoy.tally["Answered"]) > seen / 100, envoy.tally
@@ -92,7 +98,64 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
             envoy.tally["with a time"] += hop.header(TIME) is not None
         if what := difference(request, expected, answer) or _copied(expected, answer, envoy.tally):
             found.append(Difference(seed, entry, request, expected, answer, what))
+    return found + await _connections(envoy, seed, generator, mesh, evaluators["gateway"])
+
+
+# --- connections to a gateway ---------------------------------------------------------------------------------------
+
+
+async def _connections(
+    envoy: Lab, seed: int, generator: Generator, mesh: Mesh, evaluator: Evaluator
+) -> list[Difference]:
+    reader, scope = evaluator.view.reader, evaluator.view.scope
+    requests, said = [], []
+    for request in wanted(generator, mesh, reader, scope):
+        expected = evaluator.evaluate(request)
+        if not _ends(expected):  # what the client shows is not for the gateway
+            request = msgspec.structs.replace(request, certificate=ClientCertificate.NONE)
+        if ("", request.port) in envoy.edge_ports:
+            requests.append(request)
+            said.append(expected)
+        elif not isinstance(expected.verdict, Unrouted):
+            return [_difference(seed, "edge", f"nobody listens on port {request.port}; said: {expected}")]
+    found = []
+    for request, expected, answer in zip(requests, said, await envoy.connect(requests), strict=True):
+        envoy.tally["edge: " + _kind(expected)] += 1
+        if what := _edge_difference(request, expected, answer):
+            found.append(Difference(seed, "edge", request, expected, answer, what))
     return found
+
+
+def _ends(expected: Routed) -> bool:
+    return any(step.stage == "TLS" for step in expected.steps)
+
+
+def _kind(expected: Routed) -> str:
+    if isinstance(expected.verdict, Unrouted) and not expected.verdict.status:
+        return "a client shut out" if _ends(expected) else "refused"
+    if _ends(expected):
+        return "TLS ends"
+    return "passed through" if any(step.stage == "filter chain" for step in expected.steps) else "TCP"
+
+
+def _edge_difference(request: Request, expected: Routed, answer: Answer) -> str:
+    verdict = expected.verdict
+    if not isinstance(verdict, Forwarded) or verdict.targets[0].authority:
+        return difference(request, expected, answer)  # HTTP, or closed
+    if not answer.status:
+        silent = any(not one.cluster.answers for one in verdict.targets)
+        return "" if silent else f"closed, expected {[one.cluster.name for one in verdict.targets]}"
+    chosen = [one for one in verdict.targets if one.cluster.name == answer.cluster]
+    if not chosen or not answer.hops:
+        return f"cluster {answer.cluster or 'none'} is not one of {[one.cluster.name for one in verdict.targets]}"
+    cluster, hop = chosen[0].cluster, answer.hops[0]
+    passed = request.host if request.spoken is Spoken.TLS and not _ends(expected) else ""
+    if passed and any(one.address == hop.address and one.tls == "plaintext" for one in cluster.endpoints):
+        return _differs("server name", passed, hop.server_name) or _differs("TLS", "originated", hop.tls)
+    return _connected(cluster, hop) or _differs("server name within", passed, hop.within)
+
+
+# --- structure ------------------------------------------------------------------------------------------------------
 
 
 def _structure(envoy: Lab, seed: int, evaluators: dict[str, Evaluator]) -> Iterable[Difference]:
@@ -144,6 +207,8 @@ def _edges(seed: int, evaluator: Evaluator) -> Iterable[Difference]:
         for chain in (
             edge.chains(scope, listener, reader) if listener.kind is not ir.ListenerKind.HTTP else ()
         ):
+            if chain.route:
+                continue
             spoken = Spoken.TLS if listener.kind is ir.ListenerKind.TLS else Spoken.TCP
             for name in chain.server_names or ("nobody.invalid",):
                 source = "".join(chain.sources).partition("/")[0]
@@ -191,7 +256,7 @@ def _chains(
     chains = [
         (chain, list(chain.filter_chain_match.server_names), ends)
         for chain in listener.filter_chains
-        for ends in _ends(chain.filter_chain_match)
+        for ends in _both_ends(chain.filter_chain_match)
     ]
     if listener.HasField("default_filter_chain"):
         chains.append((listener.default_filter_chain, [], ("", "")))
@@ -207,7 +272,7 @@ def _chains(
             yield Spoken.TCP, "", to, ends
 
 
-def _ends(match: listener_components_pb2.FilterChainMatch) -> list[tuple[str, str]]:
+def _both_ends(match: listener_components_pb2.FilterChainMatch) -> list[tuple[str, str]]:
     """Addresses (for which it is, from which it comes) that a chain alone is for: the last of each network, which is in
     no narrower one of the generator's; "": any other."""
     to, sources = (

@@ -9,7 +9,11 @@ SUFFIX = "svc.cluster.local"
 GATEWAY_LABELS = (("istio", "ingress"),)
 GATEWAY_PORT = 8080
 TCP_PORT, TLS_PORT = 6379, 8443
+ENDS_PORT = 8444
+"""Of a gateway, where all TLS ends."""
 PORTS = (80, 9080)
+CREDENTIAL = "edge"
+UNKNOWN = "nobody.invalid"
 BOUND_ADDRESS, BOUND_PORT = "127.0.0.2", 9080
 """That a Sidecar listens on by itself."""
 
@@ -69,7 +73,49 @@ class Edges(Dice):
                 if protocol == "TLS":
                     other["tls"] = {"mode": "PASSTHROUGH"}
                 servers.append(other)
+        for number in range(self.one(0, 1, 1, 2)):
+            servers.append(
+                {
+                    "port": {
+                        "number": self.one(TLS_PORT, ENDS_PORT),
+                        "name": f"ends-{name}-{number}",
+                        "protocol": self.one("TLS", "HTTPS"),
+                    },
+                    "hosts": self.one(["*"], ["*.test"], [f"*.{SUFFIX}"], ["only.test"], ["a.example.test"]),
+                    "tls": {
+                        "mode": self.one("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"),
+                        "credentialName": CREDENTIAL,
+                    },
+                }
+            )
         return written("Gateway", name, "default", {"selector": dict(GATEWAY_LABELS), "servers": servers})
+
+    def _at_edge(self, name: str) -> dict[str, Any]:
+        """What the ports of gateways that are not plain HTTP's lead to."""
+        hosts = self.some(
+            ("only.test", "*.test", "a.example.test", f"*.{SUFFIX}", f"alpha.default.{SUFFIX}"), 1, 3
+        )
+        to = [
+            {"destination": {"host": host, "port": {"number": number}}}
+            for host in ("alpha", "beta", f"delta.other.{SUFFIX}")
+            for number in (TLS_PORT, TCP_PORT, *PORTS)
+        ]
+        sources: tuple[dict[str, str], ...] = ({}, {}, {"sourceSubnet": "127.1.0.0/24"})
+        spec: dict[str, Any] = {
+            "hosts": hosts,
+            "gateways": self.one(["gw-0"], ["gw-0", "gw-1"]),
+            "tls": [{"match": [{"sniHosts": [host]}], "route": [self.one(*to)]} for host in hosts],
+            "tcp": [
+                {
+                    "match": [self.one({}, {"port": 9000}, {"port": ENDS_PORT}) | self.one(*sources)],
+                    "route": [self.one(*to)],
+                }
+                for _ in range(self.one(1, 2))
+            ],
+        }  # fmt: skip
+        if self.chance(50):
+            spec["http"] = [{"name": "edge", "route": [self.one(*to)]}]
+        return written("VirtualService", name, "default", spec)
 
     def _sidecar(self) -> dict[str, Any]:
         """It holds for the sender, or for everybody in its namespace."""

@@ -13,9 +13,9 @@ import contextlib
 import json
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -50,6 +50,8 @@ from argosy.translate.listener_outbound import (
 )
 from argosy.translate.options import Options
 from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource
+from tests.e2e import explained_connections as connections
+from tests.e2e.explained_clients import Answer, Client
 from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT, GATEWAY_LABELS, GATEWAY_PORT, PORTS
 from tests.e2e.explained_mesh import (
     ADDRESS,
@@ -61,7 +63,7 @@ from tests.e2e.explained_mesh import (
     Arrival,
     identity_of,
 )
-from tests.e2e.explained_upstreams import Hop, Upstreams
+from tests.e2e.explained_upstreams import Upstreams
 from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap
 from tests.ports import free_ports
 
@@ -75,76 +77,6 @@ QUIET = 10  # requests in a row after which no copy came
 REQUESTS = 150  # of a configuration
 
 Mutation = Callable[[route_pb2.RouteConfiguration], None]
-
-
-@dataclass
-class Answer:
-    status: int
-    location: str = ""
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    got: dict[str, Any] | None = None  # what the upstream got
-    hops: list[Hop] = field(default_factory=list)  # every attempt, in order
-    shadows: list[Hop] = field(default_factory=list)
-    agent: str = ""  # by which the request is known
-    cluster: str = ""  # that Envoy chose
-    line: dict[str, Any] = field(default_factory=dict)  # of the access log
-
-
-# --- the client -----------------------------------------------------------------------------------------------------
-
-
-class Client:
-    """One connection to a listener; opened again where Envoy closes it."""
-
-    def __init__(self, port: int, by_proxy: bool) -> None:
-        self.port = port
-        self.by_proxy = by_proxy
-        self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def send(self, request: Request, agent: str) -> Answer:
-        for last in (False, True):
-            if self.streams is None:
-                self.streams = await asyncio.open_connection("127.0.0.1", self.port)
-            try:
-                async with asyncio.timeout(60):
-                    return await self._exchange(*self.streams, request, agent)
-            except (asyncio.IncompleteReadError, ConnectionError):
-                self.close()
-                if last:
-                    raise
-        raise AssertionError
-
-    async def _exchange(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request, agent: str
-    ) -> Answer:
-        target = f"http://{request.authority}{request.path}" if self.by_proxy else request.path
-        lines = [f"{request.method} {target} HTTP/1.1", f"Host: {request.authority}", f"User-Agent: {agent}"]
-        lines += [f"{name}: {value}" for name, value in request.headers]
-        if request.method in ("POST", "PUT"):
-            lines.append("Content-Length: 0")
-        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip("\r\n")
-        first, *rest = head.split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
-        status = int(first.split(" ")[1])
-        body = b""
-        if headers.get("transfer-encoding") == "chunked":
-            while size := int((await reader.readline()).strip() or b"0", 16):
-                body += await reader.readexactly(size)
-                await reader.readline()
-            await reader.readline()
-        elif request.method != "HEAD" and status not in (204, 304):
-            body = await reader.readexactly(int(headers.get("content-length", "0")))
-        if headers.get("connection") == "close":
-            self.close()
-        got = json.loads(body) if "x-echo" in headers else None
-        return Answer(status, headers.get("location", ""), body, headers, got)
-
-    def close(self) -> None:
-        if self.streams is not None:
-            self.streams[1].close()
-        self.streams = None
 
 
 # --- Envoy ----------------------------------------------------------------------------------------------------------
@@ -170,22 +102,27 @@ class Lab:
             for entry, port in self.bound.items()
         }
         self.mutate: Mutation | None = None
+        self.mutate_listener: Callable[[listener_pb2.Listener], None] | None = None
+        self.edge_ports: dict[tuple[str, int], int] = {}  # (bind, port) of the gateway's TLS and TCP -> bound
+        self.edge_listeners: frozenset[str] = frozenset()
         self.tally: Counter[str] = Counter()  # of verdicts that were compared, and of answers of upstreams
         self.entries: tuple[str, ...] = ()  # that the configuration in force has routes for
         self.clusters: dict[str, frozenset[str]] = {}  # entry -> names of those that translate makes for it
         self.addresses: dict[str, frozenset[str]] = {}  # of the healthy endpoints, by ClusterLoadAssignment
         self.captured: dict[str, listener_pb2.Listener] = {}  # by name
-        self.ads.push(SECRET, upstreams.authority.secrets(CALLER, "client.test"), set())
-        self.ads.push(LISTENER, {one.name: one for one in self._listeners()}, set())
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def _listeners(self) -> Iterable[Resource]:
-        arrival = self.arrival
-        options = Options(
+        self.options = Options(
             logs=(Log(FileLog(path=str(self.log), json=True)),),
             paths=arrival.paths,
             proxy=ProxySettings(connections=arrival.sidecars, gateway_connections=arrival.gateways),
         )
+        self.ads.push(SECRET, upstreams.authority.secrets(CALLER, "client.test"), set())
+        self.ads.push(SECRET, connections.secrets(upstreams.authority), set())
+        self.ads.push(LISTENER, {one.name: one for one in self._listeners()}, set())
+        self.callers = connections.Callers(folder, upstreams.authority)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def _listeners(self) -> Iterable[Resource]:
+        options = self.options
         yield outbound_proxy(OutboundProxyKey(port=self.bound["proxy"], options=options))
         yield connect_http(ConnectHttpKey(options=options))
         yield gateway_listener(
@@ -267,7 +204,33 @@ class Lab:
             if gone:
                 self.ads.push(kind, {}, set(gone))
         await _until(self.ads.settled, "Envoy answers all that was sent")
+        await self._edges(snapshot)
         assert not self.ads.refused, self.ads.refused
+
+    async def _edges(self, snapshot: Snapshot) -> None:
+        """The gateway's listeners for TLS and TCP: new ones for each configuration, as an old one would take
+        connections for a while."""
+        made = connections.listeners(
+            Reader(snapshot), scope_at(snapshot, "gateway"), self.number, self.options
+        )
+        self.edge_ports = {at: key.bind for at, key in made.items()}
+        fresh = {}
+        for key in made.values():
+            message = listener_pb2.Listener.FromString(_value(gateway_listener(key)))
+            if self.mutate_listener is not None:
+                self.mutate_listener(message)
+            fresh[key.name] = resource(key.name, message)
+        self.ads.push(LISTENER, fresh, set(self.edge_listeners))
+        self.edge_listeners = frozenset(fresh)
+
+        async def active() -> bool:
+            assert not self.ads.refused, self.ads.refused
+            async with httpx.AsyncClient(trust_env=False) as client:
+                text = (await client.get(f"http://127.0.0.1:{self.admin}/listeners")).text
+            return fresh.keys() <= {line.partition("::")[0] for line in text.splitlines()}
+
+        if fresh:
+            await _until(active, "the gateway listens")
 
     def _resources(self, snapshot: Snapshot) -> dict[str, dict[str, Resource]]:
         compiler = Compiler(snapshot)
@@ -289,7 +252,8 @@ class Lab:
         routes = found[ROUTE]
         expected = (names.HTTP_PROXY, *map(str, PORTS), GATEWAY_ROUTE, BOUND_ROUTE)
         self.entries = tuple(entry for entry, name in zip(ENTRIES, expected, strict=True) if name in routes)
-        found[ROUTE] = {name: self._marked(name, routes.get(name)) for name in expected}
+        secure = [name for name in routes if name.startswith("https.")]
+        found[ROUTE] = {name: self._marked(name, routes.get(name)) for name in (*expected, *secure)}
         return found
 
     def _marked(self, name: str, made: Resource | None) -> Resource:
@@ -379,8 +343,28 @@ class Lab:
         await self._logged(first, answers)
         return [answers[index] for index in range(len(requests))]
 
-    async def _logged(self, first: int, answers: dict[int, Answer]) -> None:
-        """Adds to the answers what the access log says of them."""
+    async def connect(self, requests: list[Request]) -> list[Answer]:
+        """One connection each to the gateway's listeners for TLS and TCP; status 0: it was closed."""
+        first = self.sent
+        self.sent += len(requests)
+        answers: dict[int, Answer] = {}
+        addresses: dict[str, int] = {}
+        for index, request in enumerate(requests):
+            port = self.edge_ports["", request.port]
+            answers[index], own = await self.callers.send(request, port, f"r{first + index}")
+            addresses[own] = index
+        arrived = {index: one for index, one in answers.items() if one.status}
+        await self._logged(first, arrived, addresses)
+        for index, answer in answers.items():
+            found = self.upstreams.hops.get(f"r{first + index}", [])
+            answer.hops = [hop for hop in found if not hop.shadow]
+        return [answers[index] for index in range(len(requests))]
+
+    async def _logged(
+        self, first: int, answers: dict[int, Answer], addresses: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        """Adds to the answers what the access log says of them. `addresses`: of clients whose user agent it does not
+        know."""
         # What the codec refuses is logged without anything of the request.
         waiting = {
             number for number, one in answers.items() if (one.status, one.body) != (400, b"Bad Request")
@@ -396,6 +380,7 @@ class Lab:
                 entry = msgspec.json.decode(line)
                 agent = entry.get("user_agent") or ""
                 number = int(agent[1:]) - first if agent[1:].isdigit() else -1
+                number = addresses.get(entry.get("downstream_remote_address") or "", number)
                 if number in waiting:
                     waiting.discard(number)
                     answers[number].line = entry

@@ -112,6 +112,8 @@ class Configurations(Edges):
             self._put(mesh, self._destination_rule(f"dr-{number}"))
         for number in range(self.random.randint(0, 2)):
             self._put(mesh, self._gateway(f"gw-{number}"))
+            if self.chance(80):
+                self._put(mesh, self._at_edge(f"edge-{number}"))
         if self.chance(35):
             self._put(mesh, self._sidecar())
         return mesh

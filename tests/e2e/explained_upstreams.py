@@ -1,6 +1,6 @@
 """Upstreams that remember what reached them: which of them it was, over which connection, and how often it was tried.
 
-Each answers in plaintext and in TLS, whichever comes. A request says by a header that it is to fail.
+Each answers in plaintext, in TLS and in TLS within TLS, whichever comes. A request says by a header that it is to fail.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.e2e.translate_envoy import Authority
 
@@ -33,6 +33,7 @@ class Hop:
     server_name: str
     caller: str  # the identity in the client's certificate
     got: dict[str, Any]
+    within: str = ""  # the server name of TLS inside that TLS
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.got["headers"] if key == name), None)
@@ -92,14 +93,34 @@ class Upstreams:
             protocol = asyncio.StreamReaderProtocol(reader)
             transport, _ = await loop.connect_accepted_socket(lambda: protocol, accepted, ssl=tls)
             writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+            outer: ssl.SSLObject | None = writer.get_extra_info("ssl_object")
             try:
-                await self._answer(reader, writer, address)
+                first = await reader.readexactly(1)
+                if outer is None or first != b"\x16":
+                    await self._answer(reader, writer, address, first, outer)
+                    return
+                inner = Within(reader, writer, context, first)
+                pumping = asyncio.create_task(inner.pump())
+                try:
+                    await self._answer(inner.reader, inner, address, b"", outer, inner.tls)
+                finally:
+                    pumping.cancel()
             finally:
                 writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str) -> None:
+    async def _answer(
+        self,
+        reader: asyncio.StreamReader,
+        writer: Writes,
+        address: str,
+        first_byte: bytes,
+        tls: ssl.SSLObject | None,
+        within: ssl.SSLObject | None = None,
+    ) -> None:
+        """`first_byte`: what is already read."""
         while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            head = (first_byte + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            first_byte = b""
             first, *lines = head.rstrip("\r\n").split("\r\n")
             method, path, _ = first.split(" ", 2)
             pairs = (line.partition(":") for line in lines)
@@ -107,7 +128,7 @@ class Upstreams:
             length = next((int(value) for name, value in headers if name == "content-length"), 0)
             await reader.readexactly(length)
             got = {"method": method, "path": path, "headers": headers}
-            hop = _hop(writer, address, got)
+            hop = _hop(tls, within, address, got)
             self.hops.setdefault(hop.header("user-agent") or "", []).append(hop)
             match None if hop.shadow else hop.header(FAILS):
                 case "reset":
@@ -127,15 +148,60 @@ def _named(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
     vars(tls)["asked_for"] = name or ""
 
 
-def _hop(writer: asyncio.StreamWriter, address: str, got: dict[str, Any]) -> Hop:
+def _hop(tls: ssl.SSLObject | None, within: ssl.SSLObject | None, address: str, got: dict[str, Any]) -> Hop:
     host = next((value for name, value in got["headers"] if name == "host"), "")
     shadow = host.partition(":")[0].endswith(SHADOW)
-    tls = writer.get_extra_info("ssl_object")
     if tls is None:
         return Hop(address, shadow, "plaintext", "", "", got)
     certificate = tls.getpeercert() or {}
-    names = certificate.get("subjectAltName", ())
-    caller = next((value for kind, value in names if kind == "URI"), "")
-    return Hop(
-        address, shadow, "mutual" if caller else "originated", vars(tls).get("asked_for", ""), caller, got
-    )
+    names: Any = certificate.get("subjectAltName", ())
+    caller = str(next((value for key, value in names if key == "URI"), ""))
+    kind = "mutual" if caller else "originated"
+    name = vars(tls).get("asked_for", "")
+    return Hop(address, shadow, kind, name, caller, got, vars(within)["asked_for"] if within else "")
+
+
+class Writes(Protocol):
+    def write(self, data: bytes, /) -> None: ...
+    async def drain(self) -> None: ...
+
+
+class Within:
+    """The server's end of TLS that comes within TLS. `reader` has what is inside."""
+
+    def __init__(
+        self, outer: asyncio.StreamReader, out: asyncio.StreamWriter, context: ssl.SSLContext, first: bytes
+    ) -> None:
+        """`first`: what is already read of it."""
+        self.outer, self.out = outer, out
+        self.reader = asyncio.StreamReader()
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.incoming.write(first)
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+
+    async def pump(self) -> None:
+        shaken = False
+        try:
+            while data := await self.outer.read(65536):
+                self.incoming.write(data)
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    if not shaken:
+                        self.tls.do_handshake()
+                        shaken = True
+                    while plain := self.tls.read(65536):
+                        self.reader.feed_data(plain)
+                self._send()
+        except OSError as error:
+            self.reader.set_exception(error)
+        finally:
+            self.reader.feed_eof()
+
+    def write(self, data: bytes, /) -> None:
+        self.tls.write(data)
+        self._send()
+
+    async def drain(self) -> None:
+        await self.out.drain()
+
+    def _send(self) -> None:
+        self.out.write(self.outgoing.read())

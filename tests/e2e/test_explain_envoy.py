@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.config.route.v3.route_components_pb2 import RouteAction
+from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from msgspec.structs import replace
 
-from argosy.explain import arrival, bound, destination, http, matching
+from argosy.explain import arrival, bound, destination, edge, http, matching
+from argosy.explain.edge import Edge
 from argosy.explain.outcome import ClusterState, Retries
 from argosy.explain.view import View
 from argosy.model import ir
@@ -141,7 +145,18 @@ def _every_host_at_a_bound_listener(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def _every_client_let_in(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(edge, "shut_out", lambda tls, shown: "")
+
+
+def _no_server_name_with_a_wildcard(patch: pytest.MonkeyPatch) -> None:
+    right = Edge.chains
+    patch.setattr(Edge, "chains", lambda *args: [one for one in right(*args) if not one[0].startswith("*.")])
+
+
 EVALUATOR = (
+    _every_client_let_in,
+    _no_server_name_with_a_wildcard,
     _every_host_at_a_bound_listener,
     _everybody_takes_mesh_tls,
     _prefix_in_any_case,
@@ -206,6 +221,42 @@ def _in_less_time(message: route_pb2.RouteConfiguration) -> None:
 async def test_a_bug_in_the_translation_is_found(envoy: Lab, bug: Mutation) -> None:
     envoy.mutate = bug
     assert await first_difference(envoy), "Envoy with the wrong routes agrees with the evaluator"
+
+
+def _no_certificate_demanded(message: listener_pb2.Listener) -> None:
+    for chain in message.filter_chains:
+        if chain.HasField("transport_socket"):
+            config = chain.transport_socket.typed_config
+            context = tls_pb2.DownstreamTlsContext.FromString(config.value)
+            context.require_client_certificate.value = False
+            config.value = context.SerializeToString()
+
+
+def _names_without_a_wildcard(message: listener_pb2.Listener) -> None:
+    for chain in message.filter_chains:
+        names = [name.removeprefix("*.") for name in chain.filter_chain_match.server_names]
+        chain.filter_chain_match.server_names[:] = names
+
+
+def _sent_nowhere(message: listener_pb2.Listener) -> None:
+    for chain in message.filter_chains:
+        config = chain.filters[-1].typed_config
+        if chain.filters[-1].name == "envoy.filters.network.tcp_proxy":
+            proxy = tcp_proxy_pb2.TcpProxy.FromString(config.value)
+            proxy.cluster = "BlackHoleCluster"
+            config.value = proxy.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [_no_certificate_demanded, _names_without_a_wildcard, _sent_nowhere],
+    ids=lambda bug: bug.__name__,
+)
+async def test_a_bug_in_the_translation_of_a_gateways_connections_is_found(
+    envoy: Lab, bug: Callable[[listener_pb2.Listener], None]
+) -> None:
+    envoy.mutate_listener = bug
+    assert await first_difference(envoy), "Envoy with the wrong listeners agrees with the evaluator"
 
 
 async def first_difference(envoy: Lab) -> bool:

@@ -88,6 +88,15 @@ def explain(
             help="From this address, which a sourceSubnet may ask for; a workload's own is known.",
         ),
     ] = "",
+    certificate: Annotated[
+        str,
+        typer.Option(
+            "--client-certificate",
+            metavar="none|trusted|untrusted",
+            help="At a gateway where TLS ends: what the client shows.",
+            show_default="not known",
+        ),
+    ] = "",
     filename: MaybeFiles = None,
     mesh_config: MeshConfig = "",
     labels: Labels = "",
@@ -122,6 +131,8 @@ def explain(
         )
     if url and to:
         raise Failure(f"where to, {url} or {to}?", "name one place: as argument, or with --to", code=2)
+    if certificate not in tuple(requests.ClientCertificate):
+        raise Failure(f"--client-certificate {certificate}: not known", "none, trusted or untrusted", code=2)
     to = to or url
     given = headers(header or ())
     if jwt:
@@ -139,6 +150,7 @@ def explain(
         everywhere(evaluator, form, method, given)
         return
     request = replace(asked[0] if asked[1] else evaluator.as_spoken(asked[0]), source=source)
+    request = replace(request, certificate=requests.ClientCertificate(certificate))
     outcome = evaluator.outcome(request)
     more = (*not_enforced(found, evaluator.view.reader, outcome), *(claims(jwt) if jwt else ()))
     outcome = replace(outcome, notes=(*outcome.notes, *more))

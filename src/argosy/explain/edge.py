@@ -16,7 +16,7 @@ from argosy.explain.arrival import arrived
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
 from argosy.explain.outcome import Forwarded, Miss, Origin, Redirected, Step, Target, Unrouted
-from argosy.explain.request import Request, Spoken, Trust, host_of, seen
+from argosy.explain.request import ClientCertificate, Request, Spoken, Trust, host_of, seen
 from argosy.explain.view import View
 from argosy.model import gateways, ir
 from argosy.model.hostnames import covers
@@ -103,14 +103,16 @@ class Edge:
         )
 
     def _tls(self, request: Request, step: Step, listener: ir.GatewayListener) -> Routed:
-        if request.spoken is not Spoken.TLS:
-            return Routed(Unrouted(0, "the port speaks TLS, and this does not"), (step,))
-        name = host_of(request.authority)
+        # Facts (Envoy): without a hello only what is for every name is left, and bytes that pass on are passed on.
+        spoken = request.spoken is Spoken.TLS
+        name = host_of(request.authority) if spoken else ""
         # Facts (Envoy): of chains for one name the protocols in the hello decide, and mesh clients have their own.
         mesh = name.startswith(destinations.PASSED_ON)
         chains = sorted(self.chains(listener, request.source), key=lambda one: one[1].by_sni is not mesh)
         domains: Domains[Chain] = Domains(chains)
         found = domains.find(name)
+        if not spoken and (found is None or found[1].by_sni or not found[1].server.passes):
+            return Routed(Unrouted(0, "the port speaks TLS, and this does not"), (step,))
         if found is None:
             misses = tuple(
                 Miss(
@@ -123,17 +125,22 @@ class Edge:
             )
             return Routed(Unrouted(0, f"no server is for the name {name}"), (step,), misses)
         names, chain = found
-        because = f"by the name in the TLS hello, {name}"
+        because = f"by the name in the TLS hello, {name}" if spoken else "there is no TLS hello"
         chosen = Step("filter chain", names, because, self._gateways((chain.server,)))
+        steps: tuple[Step, ...] = (step, chosen)
         if chain.by_sni:
-            return _passed_on(self.view, name, (step, chosen))
+            return _passed_on(self.view, name, steps)
+        tls = chain.server.tls
+        if tls is not None and not chain.server.passes:
+            steps = (*steps, Step("TLS", tls.mode, f"it ends here; {_ASKED.get(tls.mode, NOT_ASKED)}"))
+            if why := shut_out(tls, request.certificate):
+                return Routed(Unrouted(0, why), steps)
         if chain.destinations:
             taken = Step(
                 "route", "tcp" if chain.written is None else "tls", "", self.view.origins(chain.written)
             )
-            return Routed(destinations.dealt(self.view, chain.destinations), (step, chosen, taken))
-        secure = self._same_routes(chain.server)
-        return self._http(request, (step, chosen), secure)
+            return Routed(destinations.dealt(self.view, chain.destinations), (*steps, taken))
+        return self._http(request, steps, self._same_routes(chain.server))
 
     def chains(self, listener: ir.GatewayListener, source: str) -> list[tuple[str, Chain]]:
         """(name in the hello, what becomes of it) for a client at an address, the first of each name counts; `*` is
@@ -272,6 +279,25 @@ class Edge:
             for one in self.view.reader.gateways_refused(self.view.scope)
         ]
         return tuple(found)
+
+
+NOT_ASKED = "no certificate is asked for"
+_ASKED = {
+    ir.ServerTlsMode.MUTUAL: "the client must show a certificate",
+    ir.ServerTlsMode.ISTIO_MUTUAL: "the client must show a certificate of the mesh",
+    ir.ServerTlsMode.OPTIONAL_MUTUAL: "a certificate that the client shows is verified",
+}
+
+
+def shut_out(tls: ir.GatewayTls, shown: ClientCertificate) -> str:
+    """Why a client is refused where TLS ends; "" where it is not, or where nothing is known of it."""
+    if tls.mode not in _ASKED:
+        return ""
+    if shown is ClientCertificate.NONE and tls.mode is not ir.ServerTlsMode.OPTIONAL_MUTUAL:
+        return f"the client shows no certificate, and the server says {tls.mode}"
+    if shown is ClientCertificate.UNTRUSTED and not tls.insecure_skip_verify:
+        return "the client's certificate is not one that the server's authorities have signed"
+    return ""
 
 
 def _passed_on(view: View, name: str, steps: tuple[Step, ...]) -> Routed:

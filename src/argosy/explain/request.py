@@ -22,6 +22,15 @@ class Spoken(StrEnum):
     TCP = "tcp"
 
 
+class ClientCertificate(StrEnum):
+    """What a client shows where TLS ends at a gateway."""
+
+    UNKNOWN = ""
+    NONE = "none"
+    TRUSTED = "trusted"  # by the server's authorities, with a name that it takes
+    UNTRUSTED = "untrusted"
+
+
 class Request(Struct, frozen=True, kw_only=True):
     authority: str  # `host` or `host:port`, as in a URL
     method: str = "GET"
@@ -31,6 +40,7 @@ class Request(Struct, frozen=True, kw_only=True):
     port: int = 80  # that it is sent to
     address: str = ""  # that it is sent to, where interception sees one; "": the service's own
     source: str = ""  # the address that it comes from; "": the sender's own, where that is known
+    certificate: ClientCertificate = ClientCertificate.UNKNOWN
 
     @property
     def host(self) -> str:

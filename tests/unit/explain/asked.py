@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from argosy.explain.evaluate import Evaluator, Sender, gateway, sidecar
 from argosy.explain.outcome import Forwarded, Outcome
-from argosy.explain.request import to
+from argosy.explain.request import ClientCertificate, to
 from argosy.model import ir
 from argosy.model.ir import Protocol
 from argosy.model.scope import Interception
@@ -90,9 +90,15 @@ def asked(
     return evaluator.outcome(request if known else evaluator.as_spoken(request))
 
 
-def asked_at_gateway(made: Snapshot, destination: str, source: str = "") -> Outcome:
+def asked_at_gateway(
+    made: Snapshot,
+    destination: str,
+    source: str = "",
+    certificate: ClientCertificate = ClientCertificate.UNKNOWN,
+) -> Outcome:
     sender = gateway(made, "shop", (("istio", "ingressgateway"),))
-    return Evaluator(made, sender).outcome(replace(to(destination)[0], source=source))
+    request = replace(to(destination)[0], source=source, certificate=certificate)
+    return Evaluator(made, sender).outcome(request)
 
 
 def clusters(outcome: Outcome) -> list[str]:

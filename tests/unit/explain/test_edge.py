@@ -6,6 +6,7 @@ import pytest
 
 from argosy.explain.evaluate import gateway
 from argosy.explain.outcome import Forwarded, Redirected, Unrouted
+from argosy.explain.request import ClientCertificate
 from argosy.model import ir
 from argosy.translate import resource
 from argosy.translate.compiler import Compiler
@@ -95,7 +96,7 @@ def test_tls_that_ends_here_is_routed_as_http_of_its_scheme() -> None:
     bound = virtual_service(rule, hosts="[a.example.com]", more="gateways: [front]")
     found = asked_at_gateway(shop(SECURE, bound), "https://a.example.com/r")
     assert clusters(found) == [f"outbound|9080||reviews.{SHOP}"]
-    assert [one.stage for one in found.steps] == ["listener", "filter chain", "virtual host", "route"]
+    assert [one.stage for one in found.steps] == ["listener", "filter chain", "TLS", "virtual host", "route"]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,54 @@ def test_a_name_that_no_server_has_is_closed() -> None:
     assert [one.name for one in found.misses] == ["a.example.com", "b.example.com"]
     plain = asked_at_gateway(shop(SECURE, CONNECTIONS), "http://a.example.com:443/")
     assert plain.verdict == Unrouted(0, "the port speaks TLS, and this does not")
+
+
+CLIENTS = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: front}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: tls, protocol: TLS}
+    hosts: ["*"]
+    tls: {mode: %s, credentialName: cert%s}
+"""
+TO_CACHE = virtual_service(
+    "[]",
+    hosts="['*']",
+    more="gateways: [front]\n  tcp: [{route: [{destination: {host: cache, port: {number: 6379}}}]}]",
+)
+
+
+@pytest.mark.parametrize(
+    ("mode", "more", "refused"),
+    [
+        ("SIMPLE", "", ()),
+        ("MUTUAL", "", ("none", "untrusted")),
+        ("MUTUAL", ", insecureSkipVerify: true", ("none",)),
+        ("OPTIONAL_MUTUAL", "", ("untrusted",)),
+    ],
+)
+def test_what_a_client_must_show_where_tls_ends(mode: str, more: str, refused: tuple[str, ...]) -> None:
+    made = shop(CLIENTS % (mode, more), TO_CACHE)
+    for shown in ClientCertificate:
+        found = asked_at_gateway(made, "https://a.example.com/", certificate=shown)
+        if shown in refused:
+            assert isinstance(found.verdict, Unrouted)
+            assert "certificate" in found.verdict.because
+        else:
+            assert clusters(found) == [f"outbound|6379||cache.{SHOP}"]
+        assert found.steps[2].name == mode
+
+
+def test_bytes_without_a_hello_are_passed_on_where_every_name_is() -> None:
+    sni = "gateways: [front]\n  tls: [{match: [{sniHosts: ['%s']}], route: [{destination: {host: secure}}]}]"
+    for name, passed in (("*", True), ("*.example.com", False)):
+        served = CLIENTS.replace(", credentialName: cert%s", "") % "PASSTHROUGH"
+        made = shop(served, virtual_service("[]", hosts=f"['{name}']", more=sni % name))
+        found = asked_at_gateway(made, "tcp://a.example.com:443")
+        assert isinstance(found.verdict, Forwarded if passed else Unrouted), name
 
 
 MESH = """
