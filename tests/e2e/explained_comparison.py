@@ -53,17 +53,18 @@ class Difference:
         )
 
 
-async def none_differs(envoy: Lab, first: int, configurations: int) -> None:
+async def none_differs(envoy: Lab, first: int, configurations: int, least: float = 0.1) -> None:
+    """`least`: the share of requests that some upstream answers."""
     found = []
     for seed in range(first, first + configurations):
         found += await compared(envoy, seed, REQUESTS)
     assert not found, f"{len(found)} differences, the first:\n" + "\n".join(map(str, found[:3]))
     seen = sum(envoy.tally[one.__name__] for one in (Forwarded, Redirected, Answered, Unrouted))
     edges = ("TLS ends", "passed through", "TCP", "refused", "a client shut out")
-    assert all(envoy.tally[f"edge: {one}"] for one in edges), (
+    assert configurations < 5 or all(envoy.tally[f"edge: {one}"] for one in edges), (
         f"connections to gateways miss a kind: {envoy.tally}"
     )
-    assert envoy.tally["answered upstream"] > seen / 10, f"the requests hit little: {envoy.tally}"
+    assert envoy.tally["answered upstream"] > seen * least, f"the requests hit little: {envoy.tally}"
     if seen > 10_000:
         assert min(envoy.tally["Redirected"], envoy.tally["Answered"]) > seen / 100, envoy.tally
         rare = ("copies", "tried again", "mutual", "originated", "with a time")
@@ -73,7 +74,7 @@ async def none_differs(envoy: Lab, first: int, configurations: int) -> None:
 async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
     """`count` random requests to the random configuration of a seed."""
     generator = Generator(seed, envoy.endpoints)
-    mesh = generator.mesh()
+    mesh = generator.mesh(envoy.arrival)
     await envoy.apply(mesh.snapshot)
     evaluators = {
         entry: Evaluator(mesh.snapshot, Sender(entry, scope_at(mesh.snapshot, entry))) for entry in ENTRIES

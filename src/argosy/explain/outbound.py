@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from argosy.explain import bound, http, subnets
 from argosy.explain import destination as destinations
+from argosy.explain.arrival import arrived
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
 from argosy.explain.matching import lower
@@ -96,7 +97,10 @@ class Outbound:
             return _after((step,), self._connection(owner, "", ""))
         if request.spoken is not Spoken.HTTP:
             return Routed(Unrouted(400, "the listener speaks HTTP, and this does not"), (step,))
-        found = seen(request, Trust.ALL)
+        here = arrived(self.view, request)
+        if isinstance(here, Routed):
+            return _after((step,), here)
+        request, found = here, seen(here, Trust.ALL)
         key = bound.name(listener)
         if key not in self._bound:
             self._bound[key] = bound.domains(self.view, listener)
@@ -145,7 +149,10 @@ class Outbound:
 
     def by_routes(self, request: Request, port: int) -> Routed:
         """HTTP, by the virtual hosts of a port; 0: of all ports."""
-        found = self._seen(request)
+        here = arrived(self.view, request)
+        if isinstance(here, Routed):
+            return here
+        request, found = here, self._seen(here)
         named = self.domains(port).find(found.authority)
         if named is None:
             return self._unknown(request, self._near(found.authority, port), 502)
