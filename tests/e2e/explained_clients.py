@@ -16,7 +16,7 @@ class Answer:
     status: int
     location: str = ""
     body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: list[tuple[str, str]] = field(default_factory=list)
     got: dict[str, Any] | None = None  # what the upstream got
     hops: list[Hop] = field(default_factory=list)  # every attempt, in order
     shadows: list[Hop] = field(default_factory=list)
@@ -57,7 +57,8 @@ class Client:
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip("\r\n")
         first, *rest = head.split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
+        pairs = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in rest)]
+        headers = dict(pairs)
         status = int(first.split(" ")[1])
         body = b""
         if headers.get("transfer-encoding") == "chunked":
@@ -70,7 +71,7 @@ class Client:
         if headers.get("connection") == "close":
             self.close()
         got = json.loads(body) if "x-echo" in headers else None
-        return Answer(status, headers.get("location", ""), body, headers, got)
+        return Answer(status, headers.get("location", ""), body, pairs, got)
 
     def close(self) -> None:
         if self.streams is not None:

@@ -68,6 +68,7 @@ class Callers:
     """Clients with a certificate that is trusted, with one that is not, and with none."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
+        self.open: list[asyncio.StreamWriter] = []
         self.contexts = {ClientCertificate.NONE: _context()}
         for kind, by in (
             (ClientCertificate.TRUSTED, authority),
@@ -79,9 +80,10 @@ class Callers:
             self.contexts[kind].load_cert_chain(file)
 
     async def send(self, request: Request, port: int, agent: str) -> tuple[Answer, str]:
-        """What comes back over a connection of its own (status 0: nothing), and the client's address and port."""
+        """What comes back over a connection of its own (status 0: nothing), and the client's address and port, which no
+        other has until `close`."""
         tls = self.contexts[request.certificate] if request.spoken is Spoken.TLS else None
-        own, writer = "", None
+        own = ""
         try:
             async with asyncio.timeout(30):
                 reader, writer = await asyncio.open_connection(
@@ -91,14 +93,17 @@ class Callers:
                     ssl=tls,
                     server_hostname=request.host if tls else None,
                 )
+                self.open.append(writer)
                 address, number = writer.get_extra_info("sockname")
                 own = f"{address}:{number}"
                 return await Client(port, by_proxy=False).exchange(reader, writer, request, agent), own
         except CLOSED:
             return Answer(0), own
-        finally:
-            if writer is not None:
-                writer.transport.abort()  # TLS within would wait for the other end's farewell
+
+    def close(self) -> None:
+        for writer in self.open:
+            writer.transport.abort()  # TLS within would wait for the other end's farewell
+        self.open.clear()
 
 
 def _context() -> ssl.SSLContext:
@@ -118,7 +123,7 @@ def wanted(generator: Generator, mesh: Mesh, reader: Reader, scope: Scope) -> It
         for server in listener.servers:
             if server.passes:
                 hosts += [name for route in reader.gateway_tls(scope, server) for name in route.sni_hosts]
-        for _ in range(6):
+        for _ in range(10):
             name = str(generator.one(*hosts, UNKNOWN)).replace("*", "any", 1)
             request = generator.request(mesh, "gateway")
             tls = listener.kind is ir.ListenerKind.TLS and not generator.chance(8)

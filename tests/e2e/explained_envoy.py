@@ -353,6 +353,7 @@ class Lab:
             port = self.edge_ports["", request.port]
             answers[index], own = await self.callers.send(request, port, f"r{first + index}")
             addresses[own] = index
+        self.callers.close()
         arrived = {index: one for index, one in answers.items() if one.status}
         await self._logged(first, arrived, addresses)
         for index, answer in answers.items():

@@ -52,6 +52,8 @@ SLASHES = ("KEEP_UNCHANGED", "REJECT_REQUEST", "UNESCAPE_AND_REDIRECT", "UNESCAP
 QUERIES = ("q", "r", "Q")
 ORIGINATED = "named.test"
 """The name that TLS of a DestinationRule asks for."""
+ANSWERED = ("x-r", "x-b", "x-new", "x-added")
+"""Headers that are compared where an answer arrives."""
 SENT_BACK = ("x-a", "x-b", "x-user", "x-mixed", "user", "x-new", "x-forwarded-host", "x_under")
 """Headers that are compared where they arrive."""
 
@@ -110,7 +112,7 @@ class Configurations(Edges):
             self._put(mesh, self._delegate())
         for number in range(self.random.randint(1, 5)):
             self._put(mesh, self._destination_rule(f"dr-{number}"))
-        for number in range(self.random.randint(0, 2)):
+        for number in range(self.one(0, 1, 1, 2, 2)):
             self._put(mesh, self._gateway(f"gw-{number}"))
             if self.chance(80):
                 self._put(mesh, self._at_edge(f"edge-{number}"))
@@ -423,7 +425,15 @@ class Configurations(Edges):
             request["add"] = {str(self.one("x-a", "x-new", "x-b")): str(self.one("y", "added", ""))}
         if self.chance(40):
             request["remove"] = [self.one("x-b", "x-a", "X-User", "user")]
-        return {"request": request} if request else {"response": {"set": {"x-r": "1"}}}
+        response: dict[str, Any] = {}
+        if self.chance(40):
+            response["set"] = {str(self.one("x-r", "x-b", "X-New")): str(self.one("1", "set", ""))}
+        if self.chance(40):
+            response["add"] = {str(self.one("x-r", "x-b", "X-Added")): str(self.one("y", "added"))}
+        if self.chance(30):
+            response["remove"] = [self.one("x-b", "X-R", "x-new")]
+        found = {"request": request, "response": response}
+        return {side: said for side, said in found.items() if said} or {"response": {"set": {"x-r": "1"}}}
 
     def _rewrite(self) -> dict[str, Any]:
         kind = self.random.randrange(10)

@@ -19,6 +19,8 @@ from tests.e2e.translate_envoy import Authority
 
 FAILS = "x-fail"
 """A header: `503`: that is answered; `reset`: the connection ends without an answer."""
+OWN_HEADERS = (("x-echo", "1"), ("x-b", "here"))
+"""Of every answer that is none of a failure."""
 SHADOW = "-shadow"
 """Facts (Envoy): behind the host of a copy."""
 
@@ -137,10 +139,9 @@ class Upstreams:
                     writer.write(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
                 case _:
                     body = json.dumps(got).encode()
-                    writer.write(
-                        b"HTTP/1.1 200 OK\r\nx-echo: 1\r\nx-b: here\r\ncontent-length: %d\r\n\r\n" % len(body)
-                    )
-                    writer.write(body)
+                    own = "".join(f"{name}: {value}\r\n" for name, value in OWN_HEADERS)
+                    head = f"HTTP/1.1 200 OK\r\n{own}content-length: {len(body)}\r\n\r\n"
+                    writer.write(head.encode() + body)
             await writer.drain()
 
 

@@ -36,6 +36,7 @@ class RoutesOf(Struct, frozen=True):
     port: int
     routes: tuple[ir.Route, ...]
     origins: tuple[tuple[Origin, ...], ...]
+    authority: str = ""  # what is sent on where nobody writes another; "": the request's own
 
 
 class Routed(Struct, frozen=True):
@@ -59,25 +60,34 @@ def route(view: View, request: Request, seen: Seen, of: RoutesOf) -> Routed:
             continue
         says = f"for {matching.described(one.match)}" if origins else "no VirtualService says otherwise"
         step = Step("route", name, says, origins)
-        return _taken(view, request, seen, of.port, one, step, tuple(misses))
+        return _taken(view, request, seen, of, one, step, tuple(misses))
     return Routed(Unrouted(404, "none of the routes is for this request"), misses=tuple(misses))
 
 
 def _taken(
-    view: View, request: Request, seen: Seen, port: int, one: ir.Route, step: Step, misses: tuple[Miss, ...]
+    view: View,
+    request: Request,
+    seen: Seen,
+    of: RoutesOf,
+    one: ir.Route,
+    step: Step,
+    misses: tuple[Miss, ...],
 ) -> Routed:
     notes: list[str] = []
     verdict: Verdict
     try:
         match one.action:
             case ir.Forward() as action:
-                verdict = forwarded(view, request, seen, one, action)
+                verdict = forwarded(view, request, seen, one, action, of.authority)
             case ir.Redirect() as action:
                 verdict = Redirected(
-                    rewriting.redirect_status(action), rewriting.location(action, one.match, seen, port)
+                    rewriting.redirect_status(action),
+                    rewriting.location(action, one.match, seen, of.port),
+                    rewriting.answered((one.headers,)),
                 )
             case ir.DirectResponse() as action:
-                verdict = Answered(action.status, action.body.decode("utf-8", "replace"))
+                body = action.body.decode("utf-8", "replace")
+                verdict = Answered(action.status, body, rewriting.answered((one.headers,)))
     except regex.Undetermined as unknown:
         verdict = Undecided(str(unknown))
     fault = fault_of(one.fault)
@@ -92,8 +102,10 @@ def _taken(
 # --- forwarding -----------------------------------------------------------------------------------------------------
 
 
-def forwarded(view: View, request: Request, seen: Seen, one: ir.Route, action: ir.Forward) -> Forwarded:
-    """Raises regex.Undetermined."""
+def forwarded(
+    view: View, request: Request, seen: Seen, one: ir.Route, action: ir.Forward, otherwise: str = ""
+) -> Forwarded:
+    """`otherwise`: the authority where nobody writes one. Raises regex.Undetermined."""
     path = rewriting.rewritten_path(action.rewrite, one.match, seen.path)
     total = sum(item.weight for item in action.destinations)
     alone = len(action.destinations) == 1
@@ -104,16 +116,17 @@ def forwarded(view: View, request: Request, seen: Seen, one: ir.Route, action: i
             # What is said for the destination counts as said for the route.
             ops = (one.headers, item.headers)
             headers = rewriting.changed(request.headers, ops)
-            host = rewriting.host_set_by(item.headers) or rewriting.host_set_by(one.headers)
+            of_route = rewriting.host_set_by(item.headers) or rewriting.host_set_by(one.headers) or otherwise
+            response = rewriting.answered(ops)
         else:
             ops = (item.headers, one.headers)
             headers = rewriting.changed(rewriting.changed(request.headers, ops[:1]), ops[1:])
-            host = rewriting.host_set_by(one.headers) or rewriting.host_set_by(item.headers)
+            of_route = rewriting.host_set_by(one.headers) or otherwise
+            response = rewriting.answered(ops[:1], ops[1:])
+        # Facts (Envoy, tried): a destination among several sets its Host before the route rewrites it.
+        before = "" if alone else rewriting.host_set_by(item.headers)
         asked = view.reader.mesh().proxy.forwarded_host
-        of_route = host if alone else rewriting.host_set_by(one.headers)
         if written if asked is None else asked and (written or of_route):
-            # Facts (Envoy, tried): a destination among several sets its Host before the route rewrites it.
-            before = "" if alone else rewriting.host_set_by(item.headers)
             headers = (*headers, ("x-forwarded-host", before or seen.authority))
         computed = rewriting.formatted(ops)
         targets.append(
@@ -121,9 +134,10 @@ def forwarded(view: View, request: Request, seen: Seen, one: ir.Route, action: i
                 cluster=destinations.cluster(view, item.destination),
                 weight=item.weight,
                 percent=100.0 * item.weight / total if total else 0.0,
-                authority=written or host or seen.authority,
+                authority=written or of_route or before or seen.authority,
                 path=path,
                 headers=headers,
+                response=response,
                 notes=(f"values that the proxy computes are shown as written: {', '.join(computed)}",)
                 if computed
                 else (),

@@ -82,6 +82,20 @@ class ClusterState(Struct, frozen=True, omit_defaults=True, rename="camel"):
         return by_itself or any(one.healthy and not one.refused for one in self.endpoints)
 
 
+class HeaderChanges(Struct, frozen=True, omit_defaults=True):
+    """What is done at once to the headers of an answer: what goes, goes first; then what is set, then what is added."""
+
+    removed: tuple[str, ...] = ()
+    set: Pairs = ()
+    added: Pairs = ()
+
+    def of(self, headers: Pairs) -> Pairs:
+        gone = {name.lower() for name in (*self.removed, *(name for name, _ in self.set))}
+        kept = tuple(pair for pair in headers if pair[0].lower() not in gone)
+        last = {name.lower(): value for name, value in self.set}
+        return (*kept, *last.items(), *((name.lower(), value) for name, value in self.added))
+
+
 class Target(Struct, frozen=True, omit_defaults=True):
     """One of the clusters among which a request is dealt, and what is sent there."""
 
@@ -91,6 +105,7 @@ class Target(Struct, frozen=True, omit_defaults=True):
     authority: str = ""
     path: str = ""
     headers: Pairs = ()  # of the sender, after what the configuration does with them
+    response: tuple[HeaderChanges, ...] = ()  # one after the other, to what it answers
     notes: tuple[str, ...] = ()  # what is not evaluated here
 
 
@@ -126,9 +141,10 @@ class Forwarded(Struct, frozen=True, omit_defaults=True, rename="camel", tag_fie
     hash_on: tuple[str, ...] = ()
 
 
-class Redirected(Struct, frozen=True, tag_field="is", tag="redirected"):
+class Redirected(Struct, frozen=True, omit_defaults=True, tag_field="is", tag="redirected"):
     status: int
     location: str
+    response: tuple[HeaderChanges, ...] = ()
 
 
 class Answered(Struct, frozen=True, omit_defaults=True, tag_field="is", tag="answered"):
@@ -136,6 +152,7 @@ class Answered(Struct, frozen=True, omit_defaults=True, tag_field="is", tag="ans
 
     status: int
     body: str = ""
+    response: tuple[HeaderChanges, ...] = ()
 
 
 class Unrouted(Struct, frozen=True, tag_field="is", tag="unrouted"):

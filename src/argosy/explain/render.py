@@ -10,6 +10,7 @@ from argosy.explain.outcome import (
     EndpointState,
     FaultState,
     Forwarded,
+    HeaderChanges,
     Miss,
     Origin,
     Outcome,
@@ -85,8 +86,10 @@ def _verdict(outcome: Outcome) -> Iterator[str]:
                 yield _row("mirrored to", f"{mirror.cluster.name} ({_percent(mirror.percent)})")
         case Redirected(status=status, location=location):
             yield f"The proxy answers {status}, Location: {location}"
+            yield from _response(outcome.verdict.response)
         case Answered(status=status, body=body):
             yield f"The proxy answers {status}, as written" + (f": {body.strip()}" if body.strip() else "")
+            yield from _response(outcome.verdict.response)
         case Unrouted(status=status, because=because):
             yield f"It goes nowhere: {because}"
             yield _row("answer", str(status) if status else "the connection is closed")
@@ -104,9 +107,20 @@ def _target(target: Target, *, alone: bool) -> Iterator[str]:
         yield _row("request", f"{target.path} of {target.authority}")
     if target.headers:
         yield _row("headers", ", ".join(f"{name}: {value}" for name, value in target.headers))
+    yield from _response(target.response)
     for note in target.notes:
         yield _row("note", note)
     yield from _cluster(cluster)
+
+
+def _response(changes: Iterable[HeaderChanges]) -> Iterator[str]:
+    parts: list[str] = []
+    for one in changes:
+        parts += [f"{name} is removed" for name in one.removed]
+        parts += [f"{name}: {value} is set" for name, value in one.set]
+        parts += [f"{name}: {value} is added" for name, value in one.added]
+    if parts:
+        yield _row("response", ", ".join(parts))
 
 
 def _cluster(cluster: ClusterState) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from argosy.explain import paths, regex
+from argosy.explain.outcome import HeaderChanges
 from argosy.explain.request import Seen, port_start
 from argosy.model.ir import HeaderOps, MatchKind, Pairs, Redirect, Rewrite, RouteMatch, StringMatch
 
@@ -80,13 +81,27 @@ def changed(headers: Pairs, ops: Sequence[HeaderOps | None]) -> Pairs:
     return tuple(out)
 
 
+def answered(*parts: Sequence[HeaderOps | None]) -> tuple[HeaderChanges, ...]:
+    """What is done to an answer, by the operations of each part at once, one part after the other."""
+    found = []
+    for part in parts:
+        present = [one for one in part if one is not None]
+        changes = HeaderChanges(
+            removed=tuple(name for one in present for name in one.response_remove if _may_change(name)),
+            set=tuple(pair for one in present for pair in one.response_set if _may_change(pair[0])),
+            added=tuple(pair for one in present for pair in one.response_add if _may_change(pair[0])),
+        )
+        found += [changes] if changes != HeaderChanges() else []
+    return tuple(found)
+
+
 def formatted(ops: Sequence[HeaderOps | None]) -> tuple[str, ...]:
     """Headers whose values Envoy computes (`%REQ(x)%`), which is not done here."""
     return tuple(
         name
         for one in ops
         if one is not None
-        for name, value in (*one.request_set, *one.request_add)
+        for name, value in (*one.request_set, *one.request_add, *one.response_set, *one.response_add)
         if "%" in value and _may_change(name)
     )
 

@@ -517,3 +517,38 @@ def test_endpoints_of_other_hosts_take_nothing_of_a_node_local_service() -> None
         "",
         "it is on another host, and the Service's internalTrafficPolicy is Local",
     )
+
+
+def test_what_is_done_to_the_headers_of_an_answer() -> None:
+    """Of one destination with the route's, at once; of several before the route's."""
+    of_route = "headers: {response: {set: {x-a: r}, add: {x-b: r}, remove: [x-c]}}"
+    one = "destination: {host: reviews}, headers: {response: {add: {x-a: d}, remove: [x-b]}}"
+    came = (("x-a", "own"), ("X-B", "own"), ("x-c", "own"), ("x-d", "own"))
+    for route, expected in (
+        (f"[{{{one}}}]", {("x-d", "own"), ("x-a", "r"), ("x-a", "d"), ("x-b", "r")}),
+        (
+            f"[{{{one}, weight: 1}}, {{{one}, weight: 1}}]",
+            {("x-d", "own"), ("x-a", "r"), ("x-b", "r")},
+        ),
+    ):
+        found = asked(shop(virtual_service(f"[{{{of_route}, route: {route}}}]")), "http://reviews:9080/")
+        assert isinstance(found.verdict, Forwarded)
+        headers: ir.Pairs = came
+        for changes in found.verdict.targets[0].response:
+            headers = changes.of(headers)
+        assert set(headers) == expected
+        assert len(headers) == len(expected)
+    told = "\n".join(render.lines(found))
+    assert (
+        "response      x-b is removed, x-a: d is added, x-c is removed, x-a: r is set, x-b: r is added"
+        in told
+    )
+
+
+@pytest.mark.parametrize("does", ["redirect: {uri: /x}", "directResponse: {status: 200}"])
+def test_what_the_proxy_answers_has_the_headers_of_its_route(does: str) -> None:
+    rule = f"[{{{does}, headers: {{response: {{set: {{x-a: r, ':status': '1'}}}}}}}}]"
+    found = asked(shop(virtual_service(rule)), "http://reviews:9080/")
+    assert isinstance(found.verdict, Answered | Redirected)
+    assert [one.of((("x-a", "own"),)) for one in found.verdict.response] == [(("x-a", "r"),)]
+    assert "  response      x-a: r is set" in list(render.lines(found))
