@@ -61,8 +61,10 @@ class Difference:
         )
 
 
-async def none_differs(envoy: Lab, first: int, configurations: int, least: float = 0.1) -> None:
-    """`least`: the share of requests that some upstream answers."""
+async def none_differs(
+    envoy: Lab, first: int, configurations: int, least: float = 0.1, every_kind: bool = True
+) -> None:
+    """`least`: the share of requests that some upstream answers. `every_kind`: of connections to gateways was there."""
     found = []
     for seed in range(first, first + configurations):
         found += await compared(envoy, seed, REQUESTS)
@@ -71,7 +73,9 @@ async def none_differs(envoy: Lab, first: int, configurations: int, least: float
     edges = [
         envoy.tally[f"edge: {one}"] for one in ("TLS ends", "passed through", "TCP", "a client shut out")
     ]
-    assert sum(edges) >= configurations, f"connections to gateways hit little: {envoy.tally}"
+    assert not every_kind or sum(edges) >= configurations, (
+        f"connections to gateways hit little: {envoy.tally}"
+    )
     assert envoy.tally["answered upstream"] > seen * least, f"the requests hit little: {envoy.tally}"
     if seen > 10_000:
         assert min(edges) >= configurations / 4, envoy.tally

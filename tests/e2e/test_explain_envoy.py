@@ -67,7 +67,7 @@ ARRIVALS = {
 @pytest.mark.parametrize("said", ARRIVALS.values(), ids=ARRIVALS)
 async def test_what_becomes_of_paths_and_headers_is_what_envoy_does(tmp_path: Path, said: Arrival) -> None:
     async with lab(tmp_path, said) as envoy:
-        await none_differs(envoy, SEED, 2)
+        await none_differs(envoy, SEED, 2, least=0.05, every_kind=False)
 
 
 @pytest.mark.parametrize("said", ARRIVALS.values(), ids=ARRIVALS)

@@ -24,4 +24,4 @@ async def test_whatever_the_mesh_says_of_paths_and_headers(tmp_path: Path, seed:
     async with lab(tmp_path, Generator(seed, {}).arrival()) as envoy:
         configurations = count(full=3_000, short=900) // REQUESTS
         # Many are refused or redirected for how they are written.
-        await none_differs(envoy, 60_000 + 1_000 * seed, configurations, least=0.03)
+        await none_differs(envoy, 60_000 + 1_000 * seed, configurations, least=0.03, every_kind=False)
