@@ -62,7 +62,10 @@ class Difference:
         )
 
 
-async def none_differs(envoy: Lab, first: int, configurations: int) -> None:
+async def none_differs(
+    envoy: Lab, first: int, configurations: int, least: float = 0.1, every_kind: bool = True
+) -> None:
+    """`least`: the share of requests that some upstream answers. `every_kind`: of connections to gateways was there."""
     found = []
     for seed in range(first, first + configurations):
         found += await compared(envoy, seed, REQUESTS)
@@ -71,9 +74,11 @@ async def none_differs(envoy: Lab, first: int, configurations: int) -> None:
     edges = [
         envoy.tally[f"edge: {one}"] for one in ("TLS ends", "passed through", "TCP", "a client shut out")
     ]
-    assert sum(edges) >= configurations, f"connections to gateways hit little: {envoy.tally}"
-    assert envoy.tally["declared: answered"] >= configurations, envoy.tally
-    assert envoy.tally["answered upstream"] > seen / 10, f"the requests hit little: {envoy.tally}"
+    assert not every_kind or sum(edges) >= configurations, (
+        f"connections to gateways hit little: {envoy.tally}"
+    )
+    assert envoy.tally["declared: answered"] >= configurations * least, envoy.tally
+    assert envoy.tally["answered upstream"] > seen * least, f"the requests hit little: {envoy.tally}"
     if seen > 10_000:
         assert min(edges) >= configurations / 4, envoy.tally
         assert min(envoy.tally["Redirected"], envoy.tally["Answered"]) > seen / 100, envoy.tally
@@ -84,7 +89,7 @@ async def none_differs(envoy: Lab, first: int, configurations: int) -> None:
 async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
     """`count` random requests to the random configuration of a seed."""
     generator = Generator(seed, envoy.endpoints)
-    mesh = generator.mesh()
+    mesh = generator.mesh(envoy.arrival)
     await envoy.apply(mesh.snapshot)
     evaluators = {
         entry: Evaluator(mesh.snapshot, Sender(entry, scope_at(mesh.snapshot, entry))) for entry in ENTRIES

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from argosy.model import ir
 from argosy.model.ir import Protocol
-from argosy.model.proxy_settings import ProxySettings
+from argosy.model.proxy_settings import Connections, ProxySettings
 from argosy.model.snapshot import Snapshot
 from argosy.resources.kinds import decode
 from argosy.resources.validation import validate
@@ -46,12 +48,13 @@ REGEXES = (
 VALUES = ("", "x", "xy", "X", "y", "a,b", "jason", "1", "2")
 VALUE_REGEXES = (".*", "x.*", "[xy]+", "jason|x", r"\d", "x,y", "(x|y)(,.*)?")
 HEADERS = ("x-a", "x-b", "x-user", "X-Mixed", "user", "accept", "Host")
+SLASHES = ("KEEP_UNCHANGED", "REJECT_REQUEST", "UNESCAPE_AND_REDIRECT", "UNESCAPE_AND_FORWARD")
 QUERIES = ("q", "r", "Q")
 ORIGINATED = "named.test"
 """The name that TLS of a DestinationRule asks for."""
 ANSWERED = ("x-r", "x-b", "x-new", "x-added")
 """Headers that are compared where an answer arrives."""
-SENT_BACK = ("x-a", "x-b", "x-user", "x-mixed", "user", "x-new", "x-forwarded-host")
+SENT_BACK = ("x-a", "x-b", "x-user", "x-mixed", "user", "x-new", "x-forwarded-host", "x_under")
 """Headers that are compared where they arrive."""
 
 
@@ -63,6 +66,17 @@ def identity_of(service: str) -> str:
 def has_sidecar(service: str, version: str) -> bool:
     """Always the same ones: what is connected stays connected when an endpoint turns into another."""
     return (SERVICES.index(service) + VERSIONS.index(version)) % 2 == 0
+
+
+class Arrival(Struct, frozen=True):
+    """What of the mesh's settings stands in listeners, which stay as they are."""
+
+    paths: ir.Paths = ir.Paths.BASE
+    sidecars: Connections = Connections()
+    gateways: Connections = Connections()
+
+
+AS_USUAL = Arrival()
 
 
 @dataclass
@@ -77,12 +91,17 @@ class Mesh:
 class Configurations(Edges):
     # --- configuration ----------------------------------------------------------------------------------------------
 
-    def mesh(self) -> Mesh:
+    def mesh(self, arrival: Arrival = AS_USUAL) -> Mesh:
         allow_any = self.chance(15)
         settings = ir.Mesh(
             outbound_allow_any=allow_any,
             outbound_by_name=allow_any and self.chance(50),
-            proxy=ProxySettings(forwarded_host=self.random.choice((None, None, None, True, False))),
+            paths=arrival.paths,
+            proxy=ProxySettings(
+                forwarded_host=self.random.choice((None, None, None, True, False)),
+                connections=arrival.sidecars,
+                gateway_connections=arrival.gateways,
+            ),
         )
         mesh = Mesh(Snapshot(settings))
         for name in SERVICES:
@@ -100,6 +119,16 @@ class Configurations(Edges):
         if self.chance(35):
             self._put(mesh, self._sidecar())
         return mesh
+
+    def arrival(self) -> Arrival:
+        return Arrival(self.one(*ir.Paths), self._connections(), self._connections())
+
+    def _connections(self) -> Connections:
+        return Connections(
+            underscores=self.one("", "", "ALLOW", "REJECT_REQUEST", "DROP_HEADER"),
+            merge_slashes=self.one(None, None, True, False),
+            escaped_slashes=self.one("", "", *SLASHES),
+        )
 
     def _put(self, mesh: Mesh, obj: dict[str, Any]) -> None:
         if not validate(obj).valid:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from random import Random
+
 from argosy.explain.request import Request, Spoken
 from tests.e2e.explained_edges import GATEWAY_PORT, PORTS, SUFFIX
 from tests.e2e.explained_mesh import HEADERS, PATHS, REGEXES, VALUES, Configurations, Mesh
 from tests.e2e.explained_upstreams import FAILS
 
+ODD_PATHS = ("//a//b", "/a%2f%2e%2e/b", "/a%5Cb?q=%2F", "/b//c%2Fd", "/a%00b", "/a/%2Fb", "//")
+
 
 class Generator(Configurations):
     """Of a configuration and of the requests to it, by one seed."""
+
+    @cached_property
+    def oddities(self) -> Random:
+        """Of its own, so that configurations stay what they are by their seeds."""
+        return Random(repr(self.random.getstate()[1][:8]))
 
     def request(self, mesh: Mesh, entry: str) -> Request:
         """`entry`: proxy, captured or gateway. Made from a rule of the configuration, then perhaps changed a little."""
@@ -77,6 +87,10 @@ class Generator(Configurations):
         authority = self._authority(mesh, hosts, port, entry)
         if self.chance(60) and (wanted := match.get("authority")):
             authority = self._fitting(wanted, (authority,), ()).partition("/")[0] or authority
+        if self.oddities.random() < 0.1:
+            path = self.oddities.choice(ODD_PATHS)
+        if self.oddities.random() < 0.04:
+            headers.append((self.oddities.choice(("x_under", "X_Under")), "z"))
         return Request(
             authority=authority,
             method="OPTIONS"

@@ -14,15 +14,19 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from msgspec.structs import replace
 
-from argosy.explain import bound, destination, edge, http, matching, rewriting
+from argosy.explain import arrival, bound, destination, edge, http, matching, rewriting
 from argosy.explain.declared import Upstream
 from argosy.explain.edge import Edge
 from argosy.explain.outcome import ClusterState, Retries
 from argosy.explain.view import View
+from argosy.model import ir
 from argosy.model.ir import Destination, MatchKind, RetryPolicy, StringMatch
+from argosy.model.proxy_settings import Connections
+from argosy.model.scope import ProxyType
 from argosy.model.sidecars import imports
 from tests.e2e.explained_comparison import compared, none_differs
 from tests.e2e.explained_envoy import REQUESTS, Lab, Mutation, lab
+from tests.e2e.explained_mesh import Arrival
 
 pytestmark = pytest.mark.e2e
 
@@ -37,6 +41,44 @@ async def envoy(tmp_path: Path) -> AsyncIterator[Lab]:
 
 async def test_the_evaluator_says_what_envoy_does(envoy: Lab) -> None:
     await none_differs(envoy, SEED, 5)
+
+
+# --- what stands in listeners ---------------------------------------------------------------------------------------
+
+ARRIVALS = {
+    "as-written": Arrival(paths=ir.Paths.NONE),
+    "merged": Arrival(paths=ir.Paths.MERGE_SLASHES),
+    "decoded": Arrival(paths=ir.Paths.DECODE_AND_MERGE_SLASHES),
+    "refused": Arrival(
+        sidecars=Connections(escaped_slashes="REJECT_REQUEST", underscores="DROP_HEADER"),
+        gateways=Connections(
+            escaped_slashes="UNESCAPE_AND_REDIRECT", underscores="REJECT_REQUEST", merge_slashes=True
+        ),
+    ),
+    "said-otherwise": Arrival(
+        paths=ir.Paths.DECODE_AND_MERGE_SLASHES,
+        sidecars=Connections(
+            escaped_slashes="KEEP_UNCHANGED", merge_slashes=False, underscores="REJECT_REQUEST"
+        ),
+        gateways=Connections(escaped_slashes="UNESCAPE_AND_FORWARD", merge_slashes=False),
+    ),
+}
+
+
+@pytest.mark.parametrize("said", ARRIVALS.values(), ids=ARRIVALS)
+async def test_what_becomes_of_paths_and_headers_is_what_envoy_does(tmp_path: Path, said: Arrival) -> None:
+    async with lab(tmp_path, said) as envoy:
+        await none_differs(envoy, SEED, 2, least=0.05, every_kind=False)
+
+
+@pytest.mark.parametrize("said", ARRIVALS.values(), ids=ARRIVALS)
+async def test_paths_and_headers_as_by_default_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Arrival
+) -> None:
+    usual = arrival.custom(ir.Mesh(), ProxyType.SIDECAR)
+    monkeypatch.setattr(arrival, "custom", lambda mesh, type_: usual)
+    async with lab(tmp_path, said) as envoy:
+        assert await first_difference(envoy), "who ignores the settings agrees with Envoy"
 
 
 # --- a bug in the evaluator -----------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from argosy.agent import bootstrap as agent_bootstrap
 from argosy.model.facts import Fact
 from argosy.model.snapshot import Snapshot
+from argosy.translate import names
 from argosy.translate.compiler import Compiler
 from argosy.translate.generator import resource
 from argosy.translate.proxy import Proxy
@@ -80,11 +81,17 @@ def validate(
             cluster["type"] = "STATIC"
             cluster.pop("eds_cluster_config")
             cluster["load_assignment"] = endpoints.pop(cluster["name"])
+    beside = endpoints.pop(names.LOCAL_CLUSTER, None)  # its cluster stands in the bootstrap
     assert not endpoints, "every ClusterLoadAssignment has its cluster"
     held = secrets or {}
     static = {"listeners": dump["listeners"], "clusters": dump["clusters"], "secrets": list(held.values())}
+    whole = bootstrap(folder, static)
+    if beside is not None:
+        local = {"name": names.LOCAL_CLUSTER, "type": "STATIC", "load_assignment": beside}
+        whole["static_resources"]["clusters"].append(local)
+        whole["cluster_manager"] = {"local_cluster_name": names.LOCAL_CLUSTER}
     path = folder / "bootstrap.json"
-    path.write_text(json.dumps(_secrets_placed(bootstrap(folder, static), held.keys())))
+    path.write_text(json.dumps(_secrets_placed(whole, held.keys())))
     done = subprocess.run(
         [ENVOY, "--mode", "validate", "-c", path, "--log-level", "warning"],
         capture_output=True,

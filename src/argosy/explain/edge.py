@@ -8,9 +8,11 @@ servers with one name the older has it.
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from argosy.explain import destination as destinations
 from argosy.explain import http, subnets
+from argosy.explain.arrival import arrived
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
 from argosy.explain.outcome import Forwarded, Miss, Origin, Redirected, Step, Target, Unrouted
@@ -71,7 +73,10 @@ class Edge:
     def _http(self, request: Request, steps: tuple[Step, ...], servers: Servers) -> Routed:
         """`servers`: those whose virtual hosts are one set."""
         view = self.view
-        found = seen(request, Trust.NOTHING)
+        here = arrived(view, request)
+        if isinstance(here, Routed):
+            return replace(here, steps=(*steps, *here.steps))
+        request, found = here, seen(here, Trust.NOTHING)
         named = self._hosts(servers).find(found.authority)
         passed = tuple(
             view.miss("gateway", one)

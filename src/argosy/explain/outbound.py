@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from argosy.explain import bound, declared, http, subnets
 from argosy.explain import destination as destinations
+from argosy.explain.arrival import arrived
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
 from argosy.explain.matching import lower
@@ -105,7 +106,10 @@ class Outbound:
             return _after((step,), self._connection(owner, "", ""))
         if request.spoken is not Spoken.HTTP:
             return Routed(Unrouted(400, "the listener speaks HTTP, and this does not"), (step,))
-        found = seen(request, Trust.ALL)
+        here = arrived(self.view, request)
+        if isinstance(here, Routed):
+            return _after((step,), here)
+        request, found = here, seen(here, Trust.ALL)
         key = bound.name(listener)
         if key not in self._bound:
             self._bound[key] = bound.domains(self.view, listener)
@@ -126,12 +130,15 @@ class Outbound:
             return _after((step,), self._connection(owner, address, ""))
         if request.spoken is not Spoken.HTTP:
             return Routed(Unrouted(400, "the listener speaks HTTP, and this does not"), (step,))
+        here = arrived(self.view, request)
+        if isinstance(here, Routed):
+            return _after((step,), here)
         if service is None:
             why = f"no service {upstream.name} in the mesh, or it is not visible here"
             return Routed(Unrouted(503, why), (step,), self._near(upstream.name, 0))
         owner = VirtualHost(service.hostname, upstream.port)
-        found = seen(request, Trust.ALL)
-        return _after((step,), self._by_host(request, found, "*", owner, upstream.authority))
+        found = seen(here, Trust.ALL)
+        return _after((step,), self._by_host(here, found, "*", owner, upstream.authority))
 
     def _by_tunnel(self, request: Request) -> Routed:
         authority = f"{host_of(request.authority)}:{port_of(request.authority) or request.port}"
@@ -173,7 +180,10 @@ class Outbound:
 
     def by_routes(self, request: Request, port: int) -> Routed:
         """HTTP, by the virtual hosts of a port; 0: of all ports."""
-        found = self._seen(request)
+        here = arrived(self.view, request)
+        if isinstance(here, Routed):
+            return here
+        request, found = here, self._seen(here)
         named = self.domains(port).find(found.authority)
         if named is None:
             return self._unknown(request, self._near(found.authority, port), 502)

@@ -1,6 +1,6 @@
-"""A request's path as a proxy routes it: normalised, but with double and escaped slashes as they are.
+"""What a proxy does to a request's path before it routes it; which of this it does: arrival.py.
 
-# Envoy: normalize_path is Chromium's canonicalisation of a path; Istio: pathNormalization BASE
+# Envoy: normalize_path is Chromium's canonicalisation of a path, merge_slashes, path_with_escaped_slashes_action
 """
 
 from __future__ import annotations
@@ -12,9 +12,35 @@ _ESCAPED = re.compile('[\x00-\x20"#<>^`{|}\x7f-\uffff\U00010000-\U0010ffff]')
 _UNESCAPED = re.compile(r"%(2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])")
 """Escapes of letters, digits, `-`, `.`, `_` and `~`, which need none."""
 
+_SLASHES = re.compile("%(2[fF]|5[cC])")
+
 
 def without_query(path: str) -> str:
     return re.split("[?#]", path, maxsplit=1)[0]
+
+
+def has_escaped_slashes(path: str) -> bool:
+    return _SLASHES.search(path.partition("?")[0]) is not None
+
+
+def with_slashes(path: str) -> str:
+    """With escaped slashes, and backslashes, as what they are."""
+    bare, mark, query = path.partition("?")
+    return _SLASHES.sub(lambda found: chr(int(found[1], 16)), bare) + mark + query
+
+
+def has_nul(path: str) -> bool:
+    """What cannot be normalised."""
+    return "%00" in path.partition("?")[0]
+
+
+def merged(path: str) -> str:
+    """With one slash where there are several. Facts (Envoy): slashes alone stay two."""
+    bare, mark, query = path.partition("?")
+    if "//" not in bare:
+        return path
+    last = "/" if bare.endswith("/") else ""
+    return "/" + "/".join(filter(None, bare.split("/"))) + last + mark + query
 
 
 def normalised(path: str) -> str:

@@ -1,6 +1,6 @@
-"""A request as its sender writes it, and as a proxy sees it before it looks for a route.
+"""A request as its sender writes it, and as a proxy sees it when it looks for a route.
 
-# Envoy: HttpConnectionManager (normalize_path), HeaderMapImpl (which names hold one value, joined by commas)
+# Envoy: HeaderMapImpl (which names hold one value, joined by commas)
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Seen(Struct, frozen=True):
     scheme: str
     forwarded: str  # x-forwarded-proto
     authority: str
-    path: str  # normalised, with its query
+    path: str  # with its query
     headers: dict[str, tuple[str, ...]]  # names in lower case
 
     @property
@@ -93,11 +93,13 @@ a value."""
 
 
 def seen(request: Request, trust: Trust) -> Seen:
-    """TLS that is looked into has ended here: its scheme is https, whatever the request says."""
+    """Of a request as it arrived (arrival.py).
+
+    TLS that is looked into has ended here: its scheme is https, whatever the request says.
+    """
     headers = by_name(request.headers)
     if request.spoken is Spoken.TLS:
-        path = paths.normalised(request.path)
-        return Seen(request.method, "https", "https", request.authority, path, headers)
+        return Seen(request.method, "https", "https", request.authority, request.path, headers)
     told = "".join(headers.get("x-forwarded-proto", ())).lower()
     forwarded = told if trust is not Trust.NOTHING and told in ("http", "https") else "http"
     return Seen(
@@ -105,7 +107,7 @@ def seen(request: Request, trust: Trust) -> Seen:
         scheme=forwarded if trust is Trust.ALL else "http",
         forwarded=forwarded,
         authority=request.authority,
-        path=paths.normalised(request.path),
+        path=request.path,
         headers=headers,
     )
 

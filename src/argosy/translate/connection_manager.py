@@ -76,8 +76,7 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
     out.http_protocol_options.accept_http_10 = True
     out.stream_idle_timeout.SetInParent()  # Istio: 0, a stream may be silent
     proxy = key.options.proxy
-    gateway = key.place is Place.GATEWAY
-    _limit(proxy.gateway_connections if gateway else proxy.connections, out)
+    _limit(proxy.gateway_connections if key.place.at_the_edge else proxy.connections, out)
     if proxy.preserve_case:
         out.http_protocol_options.header_key_format.CopyFrom(wire.preserved_case())
     if not proxy.request_id:

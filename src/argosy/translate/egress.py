@@ -31,6 +31,8 @@ from argosy.translate.route import (
     written_headers,
 )
 
+EVERY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104  told apart, not listened on
+
 
 def name(listener: EgressListener) -> str:
     """Facts (Istio): `ADDRESS_PORT`; of a Unix socket its address."""
@@ -59,7 +61,7 @@ def takes(reader: Reader, scope: Scope, address: str, port: int) -> bool:
 
 
 def _overlap(one: str, other: str) -> bool:
-    return one == other or bool({one, other} & {"0.0.0.0", "::"})  # noqa: S104  every address
+    return one == other or bool({one, other} & EVERY_ADDRESS)
 
 
 def captured_address(reader: Reader, scope: Scope, port: int) -> str:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from argosy.model import ir
 from argosy.model.envoy_patches import Side
+from argosy.model.hostnames import is_address
 from argosy.model.locality import ZONE_AWARE
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType
@@ -245,13 +246,26 @@ def _passing(reader: Reader, proxy: Proxy, declared: set[int]) -> tuple[inbound.
     )
 
 
+def _listening(reader: Reader, proxy: Proxy, bind: str) -> str:
+    """The address of a port that listens by itself. Where traffic is captured never every address: Envoy hands what is
+    captured for a port to whoever has it at every address, and takes but one of them."""
+    address = bind or proxy.bind_address
+    if proxy.scope.interception is not Interception.REDIRECT or address not in egress.EVERY_ADDRESS:
+        return address
+    workload = reader.workload(proxy.namespace, proxy.name)
+    own = (proxy.bind_address, workload.address if workload else "")
+    return next(
+        (one for one in own if one not in egress.EVERY_ADDRESS and is_address(one)), listeners.LOOPBACK
+    )
+
+
 def _inbound_listener(proxy: Proxy, number: int, reader: Reader) -> Resource | None:
     port = _port(reader, proxy, number)
     if port is None:
         return None
     sidecar = reader.sidecar(proxy.scope)
     written = sidecar.at(number) if sidecar else None
-    address = (written.bind if written else "") or proxy.bind_address
+    address = _listening(reader, proxy, written.bind if written else "")
     if egress.takes(reader, proxy.scope, address, port.bind):
         return None
     return inbound.inbound_listener(

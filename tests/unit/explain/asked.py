@@ -46,9 +46,9 @@ def endpoint(version: str, port: int = 9080, **more: Any) -> ir.Endpoint:
     return ir.Endpoint(**(fields | more))
 
 
-def shop(*texts: str, allow_any: bool = True) -> Snapshot:
+def shop(*texts: str, allow_any: bool = True, **settings: Any) -> Snapshot:
     """reviews (HTTP on 9080, in two versions), cache (TCP), secure (TLS), and configuration as people write it."""
-    made = Snapshot(ir.Mesh(outbound_allow_any=allow_any))
+    made = Snapshot(ir.Mesh(outbound_allow_any=allow_any, **settings))
     made.put_service(service("reviews", (9080, Protocol.HTTP)))
     made.put_endpoints(f"reviews.{SHOP}", (endpoint("v1"), endpoint("v2", address="10.0.0.2", healthy=False)))
     made.put_service(service("cache", (6379, Protocol.TCP), addresses=("10.1.0.3",)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from argosy.explain.paths import normalised, without_query
+from argosy.explain.paths import merged, normalised, with_slashes, without_query
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,33 @@ def test_a_path_is_normalised(written: str, routed: str) -> None:
 @pytest.mark.parametrize(("path", "bare"), [("/a?b", "/a"), ("/a#b?c", "/a"), ("/a", "/a")])
 def test_a_query_is_no_part_of_what_is_matched(path: str, bare: str) -> None:
     assert without_query(path) == bare
+
+
+@pytest.mark.parametrize(
+    ("written", "routed"),
+    [
+        ("//a///b//", "/a/b/"),
+        ("/a//../b", "/a/../b"),
+        ("//", "//"),
+        ("/", "/"),
+        ("//?q", "//?q"),
+        ("/a?x=//y", "/a?x=//y"),
+        ("//a?x=//y", "/a?x=//y"),
+    ],
+)
+def test_slashes_are_merged(written: str, routed: str) -> None:
+    assert merged(written) == routed
+
+
+@pytest.mark.parametrize(
+    ("written", "routed"),
+    [
+        ("/a%2Fb%2fc", "/a/b/c"),
+        ("/a%5Cb%5cc", "/a\\b\\c"),
+        ("/a%2Fb?x=%2F", "/a/b?x=%2F"),
+        ("/%252F", "/%252F"),
+        ("/a%2F%2e%2e/b", "/a/%2e%2e/b"),
+    ],
+)
+def test_escaped_slashes_become_slashes(written: str, routed: str) -> None:
+    assert with_slashes(written) == routed

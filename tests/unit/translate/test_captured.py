@@ -13,6 +13,7 @@ from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.translate import outbound
 from argosy.translate.compiler import Compiler
+from argosy.translate.proxy import Proxy
 from argosy.translate.resource import CLUSTER, LISTENER, ROUTE
 from tests.unit.translate.mesh import decoded, put, service
 
@@ -214,6 +215,29 @@ spec: {egress: [{port: {number: 9999, protocol: TCP, name: tcp}, bind: 0.0.0.0, 
         assert view.resources[LISTENER]["0.0.0.0_9999"].version == wanted.version != captured_one.version
         compiler.apply(snapshot.remove_config("Sidecar", "default", "s"))
         assert view.resources[LISTENER]["0.0.0.0_9999"].version == captured_one.version
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::", "10.0.0.9"])
+def test_an_ingress_port_that_listens_is_in_nobodys_way(bind: str) -> None:
+    """At every address it would get what is captured for the port, and Envoy refuses one of the two."""
+    snapshot = mesh(entry("one"))
+    put(
+        snapshot,
+        f"""
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{name: s, namespace: default}}
+spec: {{ingress: [{{port: {{number: 9999, protocol: TCP, name: tcp}}, bind: "{bind}", captureMode: NONE}}]}}
+""",
+    )
+    scope = Scope(interception=Interception.REDIRECT, sidecar="default/s")
+    compiler = Compiler(snapshot)
+    assert "0.0.0.0_9999" in compiler.shared(scope).resources[LISTENER]
+    own = compiler.own(Proxy(namespace="default", name="w", scope=scope, bind_address="10.0.0.9")).resources[
+        LISTENER
+    ]
+    socket = decoded(own["inbound_9999"])["address"]["socket_address"]
+    assert socket == {"address": "10.0.0.9", "port_value": 9999}
 
 
 @pytest.mark.parametrize("protocol", [Protocol.HTTP, Protocol.TLS])

@@ -87,7 +87,7 @@ FIELDS: list[tuple[str, Any, tuple[str, ...], Any]] = [
 
 
 @pytest.mark.parametrize(("field", "value", "path", "expected"), FIELDS, ids=[row[0] for row in FIELDS])
-@pytest.mark.parametrize("place", [Place.INBOUND, Place.OUTBOUND, Place.GATEWAY])
+@pytest.mark.parametrize("place", [Place.INBOUND, Place.OUTBOUND, Place.GATEWAY, Place.GATEWAY_HTTP3])
 def test_each_setting_is_one_of_the_connection_manager(
     field: str, value: Any, path: tuple[str, ...], expected: Any, place: Place
 ) -> None:
@@ -134,6 +134,13 @@ def test_the_edge_profile_is_for_gateways_and_for_what_is_not_written() -> None:
         escaped_slashes="UNESCAPE_AND_REDIRECT",
     )
     assert proxy.gateway_cluster_buffer == 32768
+
+
+def test_http3_of_a_gateway_is_the_gateways() -> None:
+    proxy = ProxySettings(gateway_connections=Connections(underscores="REJECT_REQUEST", merge_slashes=True))
+    found = manager(proxy, Place.GATEWAY_HTTP3)
+    assert found["merge_slashes"] is True
+    assert found["common_http_protocol_options"]["headers_with_underscores_action"] == "REJECT_REQUEST"
 
 
 @pytest.mark.parametrize(
