@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,9 +17,7 @@ from argosy.explain.http import Routed
 from argosy.explain.outbound import Outbound
 from argosy.explain.outcome import (
     Answered,
-    ClusterState,
     Forwarded,
-    HeaderChanges,
     Redirected,
     Target,
     Unrouted,
@@ -28,16 +25,13 @@ from argosy.explain.outcome import (
 from argosy.explain.request import ClientCertificate, Request, Spoken
 from argosy.model import ir
 from argosy.translate import edge, names
+from tests.e2e.explained_answers import TIME, connected, copied, difference, differs, mirrors
 from tests.e2e.explained_clients import Answer
 from tests.e2e.explained_connections import to_upstream, wanted
 from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT
-from tests.e2e.explained_envoy import CALLER, ENTRIES, REQUESTS, Lab, scope_at
-from tests.e2e.explained_mesh import ANSWERED, ORIGINATED, SENT_BACK, Mesh
+from tests.e2e.explained_envoy import ENTRIES, REQUESTS, Lab, scope_at
+from tests.e2e.explained_mesh import Mesh
 from tests.e2e.explained_requests import Generator
-from tests.e2e.explained_upstreams import FAILS, OWN_HEADERS, Hop
-
-TIME = "x-envoy-expected-rq-timeout-ms"
-"""Facts (Envoy): how long it waits for an answer, told to whom it waits for."""
 
 
 @dataclass
@@ -111,7 +105,7 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
         for hop in answer.hops[:1]:
             envoy.tally[hop.tls] += 1
             envoy.tally["with a time"] += hop.header(TIME) is not None
-        if what := difference(request, expected, answer) or _copied(expected, answer, envoy.tally):
+        if what := difference(request, expected, answer) or copied(expected, answer, envoy.tally):
             found.append(Difference(seed, entry, request, expected, answer, what))
     found += await _declared(envoy, seed, generator, mesh)
     return found + await _connections(envoy, seed, generator, mesh, evaluators["gateway"])
@@ -183,8 +177,8 @@ def _edge_difference(request: Request, expected: Routed, answer: Answer) -> str:
     cluster, hop = chosen[0].cluster, answer.hops[0]
     passed = request.host if request.spoken is Spoken.TLS and not _ends(expected) else ""
     if passed and any(one.address == hop.address and one.tls == "plaintext" for one in cluster.endpoints):
-        return _differs("server name", passed, hop.server_name) or _differs("TLS", "originated", hop.tls)
-    return _connected(cluster, hop) or _differs("server name within", passed, hop.within)
+        return differs("server name", passed, hop.server_name) or differs("TLS", "originated", hop.tls)
+    return connected(cluster, hop) or differs("server name within", passed, hop.within)
 
 
 # --- structure ------------------------------------------------------------------------------------------------------
@@ -331,7 +325,7 @@ async def _tunnels(
             case Forwarded(targets=targets):
                 said = _tunnelled(targets, answer)
             case Unrouted(status=status):
-                said = _differs("status", status, answer.status)
+                said = differs("status", status, answer.status)
             case other:
                 said = f"not evaluated: {other}"
         if said:
@@ -341,13 +335,13 @@ async def _tunnels(
 
 def _tunnelled(targets: tuple[Target, ...], answer: Answer) -> str:
     if answer.cluster == names.PASSTHROUGH:  # what becomes of a name that is looked up is not told here
-        return _differs("cluster", [one.cluster.name for one in targets], [answer.cluster])
+        return differs("cluster", [one.cluster.name for one in targets], [answer.cluster])
     if not answer.cluster and any(one.cluster.missing for one in targets):
-        return _differs("status", 503, answer.status)
+        return differs("status", 503, answer.status)
     chosen = [one for one in targets if one.cluster.name == answer.cluster]
     if not chosen:
         return f"cluster {answer.cluster or 'none'} is not one of {[one.cluster.name for one in targets]}"
-    return _differs("status", 200 if chosen[0].cluster.answers else 503, answer.status)
+    return differs("status", 200 if chosen[0].cluster.answers else 503, answer.status)
 
 
 def _to_http(evaluator: Evaluator, request: Request) -> bool:
@@ -376,142 +370,3 @@ def _request(generator: Generator, mesh: Mesh, entries: tuple[str, ...]) -> tupl
     if entry == "bound":
         request = msgspec.structs.replace(request, address=BOUND_ADDRESS, port=BOUND_PORT)
     return entry, request
-
-
-def difference(request: Request, expected: Routed, answer: Answer) -> str:
-    """ "" where the answer is what was expected."""
-    if expected.fault is not None and expected.fault.abort_percent >= 100:
-        return _differs("status", expected.fault.abort_status, answer.status)
-    match expected.verdict:
-        case Forwarded() as forwarded:
-            return _forwarded(request, forwarded, answer)
-        case Redirected(status=status, location=location, response=response):
-            return (
-                _differs("status", status, answer.status)
-                or _differs("location", location, answer.location)
-                or _answered((), response, answer)
-            )
-        case Answered(status=status, body=body, response=response):
-            return (
-                _differs("status", status, answer.status)
-                or _differs("body", body.encode(), answer.body)
-                or _answered((), response, answer)
-            )
-        case Unrouted(status=status):
-            return _differs("status", status, answer.status) or _differs("upstream", None, answer.got)
-        case other:
-            return f"not evaluated: {other}"
-
-
-def _forwarded(request: Request, expected: Forwarded, answer: Answer) -> str:
-    targets = expected.targets
-    if answer.cluster in (names.PASSTHROUGH, names.BY_NAME):
-        return _differs("cluster", [one.cluster.name for one in targets], [answer.cluster])
-    chosen = [one for one in targets if one.cluster.name == answer.cluster]
-    if not chosen:
-        missing = [one for one in targets if one.cluster.missing]
-        if missing and answer.status == 503 and not answer.cluster:
-            return ""
-        return f"cluster {answer.cluster or 'none'} is not one of {[one.cluster.name for one in targets]}"
-    said = [
-        _arrived(request, expected, one, answer) for one in chosen
-    ]  # two may have one cluster, and other headers
-    return "" if "" in said else said[0]
-
-
-def _arrived(request: Request, expected: Forwarded, target: Target, answer: Answer) -> str:
-    if not target.cluster.answers:
-        return _differs("status", 503, answer.status) or _differs("attempts", 0, len(answer.hops))
-    fails = dict(request.headers).get(FAILS, "")
-    if not answer.hops or (not fails and answer.got is None):
-        return f"status {answer.status} by the proxy, expected an answer of {target.cluster.name}"
-    return (
-        _differs("status", 503 if fails else 200, answer.status)
-        or _differs("attempts", _attempts(expected, fails), len(answer.hops))
-        or _differs("time to answer", _time(expected), answer.hops[0].header(TIME))
-        or next((what for hop in answer.hops if (what := _connected(target.cluster, hop))), "")
-        or next((what for hop in answer.hops if (what := _got(target, hop))), "")
-        or ("" if fails else _answered(OWN_HEADERS, target.response, answer))
-    )
-
-
-def _answered(own: ir.Pairs, changes: tuple[HeaderChanges, ...], answer: Answer) -> str:
-    """`own`: the headers that were answered first."""
-    for one in changes:
-        own = one.of(own)
-    said = sorted(pair for pair in own if pair[0] in ANSWERED)
-    return _differs(
-        "headers of the answer", said, sorted(pair for pair in answer.headers if pair[0] in ANSWERED)
-    )
-
-
-def _attempts(expected: Forwarded, fails: str) -> int:
-    again = expected.retries if fails else None
-    return 1 + (again.attempts if again and again.repeats(None if fails == "reset" else int(fails)) else 0)
-
-
-def _time(expected: Forwarded) -> str | None:
-    """Facts (Envoy): a try has what it may take by itself, where that is less than what all may take."""
-    each = expected.retries.per_try_timeout_ms if expected.retries is not None else 0
-    least = [one for one in (each, expected.timeout_ms) if one]
-    return str(min(least)) if least else None
-
-
-def _connected(cluster: ClusterState, hop: Hop) -> str:
-    """Over which connection, and to whom."""
-    there = [
-        one for one in cluster.endpoints if one.address == hop.address and one.healthy and not one.refused
-    ]
-    if not there:
-        return f"{hop.address} is no endpoint of {cluster.name}"
-    name = {
-        "mutual": f"outbound_.{cluster.port}_.{cluster.subset}_.{cluster.host}",
-        "originated": ORIGINATED,
-    }
-    return (
-        _differs("TLS", there[0].tls, hop.tls)
-        or _differs("server name", name.get(hop.tls, ""), hop.server_name)
-        or _differs("caller", CALLER if hop.tls == "mutual" else "", hop.caller)
-    )
-
-
-def _got(target: Target, hop: Hop) -> str:
-    headers = hop.got["headers"]
-    got = {name: ",".join(value for key, value in headers if key == name) for name, _ in headers}
-    wanted: dict[str, list[str]] = {}
-    for name, value in target.headers:
-        wanted.setdefault(name.lower(), []).append(value)
-    for name in SENT_BACK:
-        if what := _differs(
-            f"header {name}", ",".join(wanted[name]) if name in wanted else None, got.get(name)
-        ):
-            return what
-    return _differs("path", target.path, hop.got["path"]) or _differs(
-        "authority", target.authority, got["host"]
-    )
-
-
-# --- copies ---------------------------------------------------------------------------------------------------------
-
-
-def mirrors(expected: Routed, answer: Answer) -> list[ClusterState]:
-    """Whom copies go to: of what is sent on at all, to those who are there."""
-    if not isinstance(expected.verdict, Forwarded) or not answer.hops:
-        return []
-    return [one.cluster for one in expected.verdict.mirrors if one.percent >= 100 and one.cluster.answers]
-
-
-def _copied(expected: Routed, answer: Answer, tally: Counter[str]) -> str:
-    wanted = mirrors(expected, answer)
-    tally["copies"] += len(answer.shadows)
-    left = list(answer.shadows)
-    for cluster in wanted:
-        hop = next((one for one in left if not _connected(cluster, one)), None)
-        if hop is None:
-            return f"no copy reached {cluster.name}, but {[one.address for one in answer.shadows]}"
-        left.remove(hop)
-    return f"copies reached {[one.address for one in left]}, and none is said" if left else ""
-
-
-def _differs(what: str, expected: object, got: object) -> str:
-    return "" if expected == got else f"{what}: expected {expected!r}, got {got!r}"

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from argosy.model import ir
-from argosy.model.hostnames import EVERYWHERE, covers, patterns
+from argosy.model.hostnames import EVERYWHERE, covers, is_address, patterns
 from argosy.model.rules import Target, VirtualServiceRule
 from argosy.model.scope import Selector
 
@@ -69,7 +69,7 @@ class IngressListener(Struct, frozen=True, kw_only=True):
     bind: str = ""  # an address; "": the proxy's own
     captured: bool = True  # whether traffic is redirected to it, or sent by itself
     endpoint: tuple[str, int] | None = (
-        None  # the application: (address or unix://path, port); "": the workload's own IP
+        None  # the application: (address or unix://path, port); "": the workload's own IP, or the loopback
     )
     tls: ir.GatewayTls | None = None  # ended for the application; where the port takes no mesh TLS
     connection_pool: ir.ConnectionPool | None = None
@@ -124,7 +124,7 @@ class SidecarRule(Struct, frozen=True, kw_only=True):
         known = {port.workload: port for port in (workload.ports if workload else ())}
         if not self.ingress:
             return tuple(known[number] for number in sorted(known))
-        own = workload.address if workload else ""
+        own = workload.address if workload and is_address(workload.address) else ""
         found = (_workload_port(listener, known.get(listener.port), own) for listener in self.ingress)
         return tuple(sorted(found, key=lambda port: port.workload))
 

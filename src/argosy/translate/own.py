@@ -26,6 +26,7 @@ from argosy.translate import listener_gateway as gateway
 from argosy.translate import listener_inbound as inbound
 from argosy.translate import listener_outbound as listeners
 from argosy.translate import secret as secrets
+from argosy.translate import upstream as of_upstream
 from argosy.translate.cluster import Application, ClusterKey, Discovery
 from argosy.translate.endpoint import LoadAssignmentKey, load_assignment
 from argosy.translate.graph import PLAN, Graph, Node, Phase
@@ -33,7 +34,6 @@ from argosy.translate.http_or_tcp import (
     Handling,
     inbound_application,
     inbound_handling,
-    outbound_handling,
 )
 from argosy.translate.patches import subject as subjects
 from argosy.translate.patches.subject import Subject
@@ -42,12 +42,7 @@ from argosy.translate.proxy import DeclaredUpstream, Proxy
 from argosy.translate.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, Resource
 from argosy.translate.route import (
     InboundRouteKey,
-    RouteConfigurationKey,
-    VirtualHostKey,
     inbound_routes,
-    route_configuration,
-    virtual_host,
-    written_headers,
 )
 from argosy.translate.tls import ServerTls
 
@@ -122,10 +117,10 @@ class OwnView(PatchedView):
                 found[EXTENSION, names.peer_authentication(port)] = (_peer_authentication, port)
         for upstream, handling in plan.upstreams:
             listener = names.upstream_listener(upstream.host, upstream.port)
-            found[LISTENER, listener] = (_upstream_listener, upstream)
+            found[LISTENER, listener] = (of_upstream.listener, upstream)
             if handling is Handling.HTTP:
                 found[ROUTE, names.upstream_route(upstream.host, upstream.port)] = (
-                    _upstream_routes,
+                    of_upstream.routes,
                     upstream,
                 )
         for bind, number in plan.listeners:
@@ -160,7 +155,7 @@ def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
     return OwnPlan(
         ports=ports,
         bound=tuple(one.port for one in sidecar.ingress if not one.captured) if sidecar else (),
-        upstreams=tuple((one, _upstream_handling(reader, proxy, one)) for one in upstreams),
+        upstreams=tuple((one, of_upstream.handling(reader, proxy, one)) for one in upstreams),
     )
 
 
@@ -185,7 +180,7 @@ def _virtual_hosts(reader: Reader, proxy: Proxy, route: str) -> tuple[str, ...]:
         return tuple(f"inbound|http|{number}" for number in port.service_ports)
     for upstream in proxy.upstreams:
         if route == names.upstream_route(upstream.host, upstream.port):
-            service = resolve(reader, proxy, upstream)
+            service = of_upstream.resolve(reader, proxy, upstream)
             return (f"{service.hostname}:{upstream.port}",) if service is not None else ()
     return ()
 
@@ -403,76 +398,6 @@ def _virtual_outbound(proxy: Proxy, reader: Reader) -> Resource:
     cluster = outbound.to_unknown_hosts(reader, proxy.scope)
     key = listeners.VirtualOutboundKey(cluster=cluster, options=options.of_proxy(reader, proxy))
     return listeners.virtual_outbound(key)
-
-
-def resolve(reader: Reader, proxy: Proxy, upstream: DeclaredUpstream) -> ir.Service | None:
-    """The service that a declared upstream means: `name`, `name.namespace`, `name.namespace.svc` or a full host."""
-    host, suffix = upstream.host, reader.mesh().domain_suffix
-    written = (f"{host}.{proxy.namespace}.svc.{suffix}", host, f"{host}.svc.{suffix}", f"{host}.{suffix}")
-    for candidate in written if "." not in host else written[1:]:
-        candidate = reader.concrete(candidate)
-        service = reader.service(candidate)
-        if (
-            service is not None
-            and service.port(upstream.port) is not None
-            and reader.visible(proxy.scope, candidate)
-        ):
-            return service
-    return None
-
-
-def _upstream_handling(reader: Reader, proxy: Proxy, upstream: DeclaredUpstream) -> Handling:
-    """HTTP where the service is not there (yet): its route then says so."""
-    service = resolve(reader, proxy, upstream)
-    port = service.port(upstream.port) if service else None
-    handling = outbound_handling(port.protocol) if port else Handling.HTTP
-    return Handling.HTTP if handling is Handling.HTTP else Handling.TCP
-
-
-def _upstream_listener(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader) -> Resource:
-    service = resolve(reader, proxy, upstream)
-    handling = _upstream_handling(reader, proxy, upstream)
-    host = service.hostname if service else ""
-    port = service.port(upstream.port) if service else None
-    clusters = (
-        outbound.tcp_clusters(reader, proxy.scope, host, upstream.port) if handling is Handling.TCP else ()
-    )
-    return listeners.upstream_listener(
-        listeners.UpstreamListenerKey(
-            host=upstream.host,
-            port=upstream.port,
-            bind=upstream.bind,
-            handling=handling,
-            protocol=port.protocol if port is not None else ir.Protocol.TCP,
-            clusters=clusters,
-            connections=outbound.per_connection(reader, proxy.scope, clusters),
-            options=options.of_proxy(reader, proxy),
-        )
-    )
-
-
-def _upstream_routes(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader) -> Resource:
-    """Everything that comes to the local port, sent with the authority of the upstream: the application's own is the
-    local address."""
-    service = resolve(reader, proxy, upstream)
-    if service is None:
-        body = f"no service {upstream.host}:{upstream.port} in the mesh, or it is not visible here\n"
-        routes: tuple[ir.Route, ...] = (
-            ir.Route(match=ir.RouteMatch(), action=ir.DirectResponse(status=503, body=body.encode())),
-        )
-    else:
-        routes = outbound.routes(reader, proxy.scope, service.hostname, upstream.port)
-    authority = upstream.host if upstream.port == 80 else f"{upstream.host}:{upstream.port}"
-    key = VirtualHostKey(
-        name=f"{upstream.host}:{upstream.port}",
-        domains=("*",),
-        routes=routes,
-        port=upstream.port,
-        authority=authority,
-        headers=written_headers(reader.mesh().proxy),
-    )
-    name = names.upstream_route(upstream.host, upstream.port)
-    return route_configuration(RouteConfigurationKey(name=name, virtual_hosts=(virtual_host(key),)))
 
 
 # --- gateways -------------------------------------------------------------------------------------------------------

@@ -156,6 +156,26 @@ def test_tls_that_passes_through_is_not_ended_at_ingress(mode: dict[str, str], e
     assert (found.ingress[0].tls is not None) is ends
 
 
+@pytest.mark.parametrize(
+    ("address", "application"),
+    [
+        ("10.1.1.1", "10.1.1.1"),
+        ("fd00::1", "fd00::1"),
+        ("api.example.com", "127.0.0.1"),
+        ("unix:///w", "127.0.0.1"),
+    ],
+)
+def test_the_application_is_at_the_workloads_address_where_that_is_one(
+    address: str, application: str
+) -> None:
+    made = snapshot(
+        sidecar(ingress=[{"port": {"number": 80, "protocol": "TCP"}, "defaultEndpoint": "0.0.0.0:9"}])
+    )
+    made.put_workload(ir.Workload(name="w", namespace="default", address=address, ports=()))
+    (port,) = Reader(made).inbound_ports(of(made), "default", "w")
+    assert (port.application_address, port.application) == (application, 9)
+
+
 def test_ingress_stands_in_place_of_the_ports_of_services() -> None:
     ports = (
         ir.WorkloadPort(name="http", workload=80, bind=20001, application=8080, protocol=ir.Protocol.HTTP),

@@ -1,0 +1,165 @@
+"""What came of a request, held against what the evaluator said: the answer, who got it, and what arrived there."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from argosy.explain.http import Routed
+from argosy.explain.outcome import (
+    Answered,
+    ClusterState,
+    Forwarded,
+    HeaderChanges,
+    Redirected,
+    Target,
+    Unrouted,
+)
+from argosy.explain.request import Request
+from argosy.model import ir
+from argosy.translate import names
+from tests.e2e.explained_clients import Answer
+from tests.e2e.explained_envoy import CALLER
+from tests.e2e.explained_mesh import ANSWERED, ORIGINATED, SENT_BACK
+from tests.e2e.explained_upstreams import FAILS, OWN_HEADERS, Hop
+
+TIME = "x-envoy-expected-rq-timeout-ms"
+"""Facts (Envoy): how long it waits for an answer, told to whom it waits for."""
+
+
+def difference(request: Request, expected: Routed, answer: Answer) -> str:
+    """ "" where the answer is what was expected."""
+    if expected.fault is not None and expected.fault.abort_percent >= 100:
+        return differs("status", expected.fault.abort_status, answer.status)
+    match expected.verdict:
+        case Forwarded() as forwarded:
+            return _forwarded(request, forwarded, answer)
+        case Redirected(status=status, location=location, response=response):
+            return (
+                differs("status", status, answer.status)
+                or differs("location", location, answer.location)
+                or _answered((), response, answer)
+            )
+        case Answered(status=status, body=body, response=response):
+            return (
+                differs("status", status, answer.status)
+                or differs("body", body.encode(), answer.body)
+                or _answered((), response, answer)
+            )
+        case Unrouted(status=status):
+            return differs("status", status, answer.status) or differs("upstream", None, answer.got)
+        case other:
+            return f"not evaluated: {other}"
+
+
+def _forwarded(request: Request, expected: Forwarded, answer: Answer) -> str:
+    targets = expected.targets
+    if answer.cluster in (names.PASSTHROUGH, names.BY_NAME):
+        return differs("cluster", [one.cluster.name for one in targets], [answer.cluster])
+    chosen = [one for one in targets if one.cluster.name == answer.cluster]
+    if not chosen:
+        missing = [one for one in targets if one.cluster.missing]
+        if missing and answer.status == 503 and not answer.cluster:
+            return ""
+        return f"cluster {answer.cluster or 'none'} is not one of {[one.cluster.name for one in targets]}"
+    said = [
+        _arrived(request, expected, one, answer) for one in chosen
+    ]  # two may have one cluster, and other headers
+    return "" if "" in said else said[0]
+
+
+def _arrived(request: Request, expected: Forwarded, target: Target, answer: Answer) -> str:
+    if not target.cluster.answers:
+        return differs("status", 503, answer.status) or differs("attempts", 0, len(answer.hops))
+    fails = dict(request.headers).get(FAILS, "")
+    if not answer.hops or (not fails and answer.got is None):
+        return f"status {answer.status} by the proxy, expected an answer of {target.cluster.name}"
+    return (
+        differs("status", 503 if fails else 200, answer.status)
+        or differs("attempts", _attempts(expected, fails), len(answer.hops))
+        or differs("time to answer", _time(expected), answer.hops[0].header(TIME))
+        or next((what for hop in answer.hops if (what := connected(target.cluster, hop))), "")
+        or next((what for hop in answer.hops if (what := _got(target, hop))), "")
+        or ("" if fails else _answered(OWN_HEADERS, target.response, answer))
+    )
+
+
+def _answered(own: ir.Pairs, changes: tuple[HeaderChanges, ...], answer: Answer) -> str:
+    """`own`: the headers that were answered first."""
+    for one in changes:
+        own = one.of(own)
+    said = sorted(pair for pair in own if pair[0] in ANSWERED)
+    return differs(
+        "headers of the answer", said, sorted(pair for pair in answer.headers if pair[0] in ANSWERED)
+    )
+
+
+def _attempts(expected: Forwarded, fails: str) -> int:
+    again = expected.retries if fails else None
+    return 1 + (again.attempts if again and again.repeats(None if fails == "reset" else int(fails)) else 0)
+
+
+def _time(expected: Forwarded) -> str | None:
+    """Facts (Envoy): a try has what it may take by itself, where that is less than what all may take."""
+    each = expected.retries.per_try_timeout_ms if expected.retries is not None else 0
+    least = [one for one in (each, expected.timeout_ms) if one]
+    return str(min(least)) if least else None
+
+
+def connected(cluster: ClusterState, hop: Hop) -> str:
+    """Over which connection, and to whom."""
+    there = [
+        one for one in cluster.endpoints if one.address == hop.address and one.healthy and not one.refused
+    ]
+    if not there:
+        return f"{hop.address} is no endpoint of {cluster.name}"
+    name = {
+        "mutual": f"outbound_.{cluster.port}_.{cluster.subset}_.{cluster.host}",
+        "originated": ORIGINATED,
+    }
+    return (
+        differs("TLS", there[0].tls, hop.tls)
+        or differs("server name", name.get(hop.tls, ""), hop.server_name)
+        or differs("caller", CALLER if hop.tls == "mutual" else "", hop.caller)
+    )
+
+
+def _got(target: Target, hop: Hop) -> str:
+    headers = hop.got["headers"]
+    got = {name: ",".join(value for key, value in headers if key == name) for name, _ in headers}
+    wanted: dict[str, list[str]] = {}
+    for name, value in target.headers:
+        wanted.setdefault(name.lower(), []).append(value)
+    for name in SENT_BACK:
+        if what := differs(
+            f"header {name}", ",".join(wanted[name]) if name in wanted else None, got.get(name)
+        ):
+            return what
+    return differs("path", target.path, hop.got["path"]) or differs(
+        "authority", target.authority, got["host"]
+    )
+
+
+# --- copies ---------------------------------------------------------------------------------------------------------
+
+
+def mirrors(expected: Routed, answer: Answer) -> list[ClusterState]:
+    """Whom copies go to: of what is sent on at all, to those who are there."""
+    if not isinstance(expected.verdict, Forwarded) or not answer.hops:
+        return []
+    return [one.cluster for one in expected.verdict.mirrors if one.percent >= 100 and one.cluster.answers]
+
+
+def copied(expected: Routed, answer: Answer, tally: Counter[str]) -> str:
+    wanted = mirrors(expected, answer)
+    tally["copies"] += len(answer.shadows)
+    left = list(answer.shadows)
+    for cluster in wanted:
+        hop = next((one for one in left if not connected(cluster, one)), None)
+        if hop is None:
+            return f"no copy reached {cluster.name}, but {[one.address for one in answer.shadows]}"
+        left.remove(hop)
+    return f"copies reached {[one.address for one in left]}, and none is said" if left else ""
+
+
+def differs(what: str, expected: object, got: object) -> str:
+    return "" if expected == got else f"{what}: expected {expected!r}, got {got!r}"
