@@ -13,7 +13,7 @@ from argosy.agent import client, protocol
 from argosy.runtime.paths import private_dir, runtime_dir
 
 R = TypeVar("R", bound=protocol.Message)
-BOUND = 10.0
+BOUND = 60.0
 
 
 class Agent:
