@@ -23,7 +23,8 @@ SERVES = (
     "import os, signal, sys, time\n"
     "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
     "signal.signal(signal.SIGINT, lambda *_: sys.exit(8))\n"
-    "open(sys.argv[1], 'w').write(f'{os.getpid()} {os.environ[\"PORT\"]} {sys.argv[2]}')\n"
+    # Closed by itself: what a signal's handler raises while a file is finalised is lost.
+    "with open(sys.argv[1], 'w') as out: out.write(f'{os.getpid()} {os.environ[\"PORT\"]} {sys.argv[2]}')\n"
     "while True: time.sleep(0.01)\n"
 )
 
