@@ -112,6 +112,8 @@ def test_a_second_ctrl_c_hurries_and_lets_the_application_end(shared_mesh: Mesh,
     run.process.send_signal(signal.SIGINT)
     assert run.process.wait(20) == 3
     assert done.read_text() == "put away"
+    # Who is in a hurry does not wait for the mesh to have let go of it; the tests after this one do.
+    until(lambda: "slow" not in shared_mesh.argosy("get", "workloadentries"), "its entry is gone")
 
 
 def test_a_port_that_cannot_be_listened_on_is_refused_by_name_and_harms_nothing(shared_mesh: Mesh) -> None:
