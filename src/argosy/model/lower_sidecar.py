@@ -16,6 +16,7 @@ from argosy.model.protocols import parse_protocol
 from argosy.model.rules import Target
 from argosy.model.scope import Selector, SelectorUse
 from argosy.model.sidecars import EVERY_PORT, EgressListener, IngressListener, SidecarRule, imports
+from argosy.resources.addresses import EVERY_ADDRESS
 from argosy.resources.networking import Sidecar
 from argosy.resources.networking.gateway import ServerTLSSettings
 from argosy.resources.networking.sidecar import (
@@ -48,7 +49,7 @@ def _endpoint(text: str) -> tuple[str, int] | None:
         return text, 0
     address, _, port = text.rpartition(":")
     address = address.strip("[]")
-    return ("" if address in ("0.0.0.0", "::") else address), int(port)  # noqa: S104  what is written
+    return ("" if address in EVERY_ADDRESS else address), int(port)
 
 
 def _ingress(written: IstioIngressListener, field: str) -> IngressListener:

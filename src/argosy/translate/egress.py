@@ -12,6 +12,7 @@ from argosy.model.ir import Protocol, Resolution, Service
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, Scope
 from argosy.model.sidecars import EVERY_PORT, EgressListener
+from argosy.resources.addresses import overlap
 from argosy.translate import connection_manager, domains, names, options, outbound
 from argosy.translate import listener_outbound as listeners
 from argosy.translate.connection_manager import ConnectionManager, Place
@@ -30,8 +31,6 @@ from argosy.translate.route import (
     virtual_host,
     written_headers,
 )
-
-EVERY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104  told apart, not listened on
 
 
 def name(listener: EgressListener) -> str:
@@ -55,13 +54,9 @@ def bound(reader: Reader, scope: Scope) -> tuple[EgressListener, ...]:
 def takes(reader: Reader, scope: Scope, address: str, port: int) -> bool:
     """Whether one of them listens where another listener would: Envoy refuses the second."""
     return any(
-        listener.port == port and _overlap(listener.bind or listeners.LOOPBACK, address)
+        listener.port == port and overlap(listener.bind or listeners.LOOPBACK, address)
         for listener in bound(reader, scope)
     )
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one == other or bool({one, other} & EVERY_ADDRESS)
 
 
 def captured_address(reader: Reader, scope: Scope, port: int) -> str:

@@ -20,6 +20,7 @@ from argosy.model.locality import ZONE_AWARE
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType
 from argosy.model.telemetry import Side as Reporting
+from argosy.resources.addresses import EVERY_ADDRESS
 from argosy.translate import cluster as clusters
 from argosy.translate import edge, egress, extension, localities, names, options, outbound
 from argosy.translate import listener_gateway as gateway
@@ -245,13 +246,11 @@ def _listening(reader: Reader, proxy: Proxy, bind: str) -> str:
     """The address of a port that listens by itself. Where traffic is captured never every address: Envoy hands what is
     captured for a port to whoever has it at every address, and takes but one of them."""
     address = bind or proxy.bind_address
-    if proxy.scope.interception is not Interception.REDIRECT or address not in egress.EVERY_ADDRESS:
+    if proxy.scope.interception is not Interception.REDIRECT or address not in EVERY_ADDRESS:
         return address
     workload = reader.workload(proxy.namespace, proxy.name)
     own = (proxy.bind_address, workload.address if workload else "")
-    return next(
-        (one for one in own if one not in egress.EVERY_ADDRESS and is_address(one)), listeners.LOOPBACK
-    )
+    return next((one for one in own if one not in EVERY_ADDRESS and is_address(one)), listeners.LOOPBACK)
 
 
 def _inbound_listener(proxy: Proxy, number: int, reader: Reader) -> Resource | None:

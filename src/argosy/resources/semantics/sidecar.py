@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from argosy.resources.addresses import overlap
 from argosy.resources.networking.gateway import ServerTLSMode, ServerTLSSettings
 from argosy.resources.networking.sidecar import (
     CaptureMode,
@@ -21,7 +22,6 @@ from argosy.resources.semantics.findings import Findings
 
 _OWN = frozenset(("", "127.0.0.1", "0.0.0.0", "::1", "::"))  # noqa: S104 - hosts that are the workload itself
 _LOOPBACK = "127.0.0.1"
-_EVERY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104 - hosts that are the workload itself
 _ENDPOINT = "write 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT or unix:// and a path, or leave it out"
 
 
@@ -71,7 +71,7 @@ def _sockets(spec: SidecarSpec, findings: Findings) -> None:
             continue
         at, address = bound[number]
         own = listener.bind or _LOOPBACK
-        if own == address or {own, address} & _EVERY_ADDRESS:
+        if overlap(own, address):
             findings.warn(
                 f"spec.ingress[{i}].port.number",
                 f"{number} at {own} is where spec.egress[{at}] listens, too: where both would, ingress does not; "
