@@ -71,7 +71,8 @@ def test_what_is_accepted_envoy_accepts(
 @settings(max_examples=60, deadline=None)
 @given(pattern=PATTERN.filter(lambda one: regex.problem(one) is not None))
 def test_what_is_refused_envoy_refuses(tmp_path_factory: pytest.TempPathFactory, pattern: str) -> None:
-    """But for programs that may be too large: how large they are only RE2 knows."""
+    """But for programs that may be too large (how large they are only RE2 knows), and for names given twice, which
+    Istio refuses (Go's regexp, which its validation asks) and Envoy's RE2 takes."""
     problem = regex.problem(pattern) or ""
-    if "instructions" not in problem:
+    if "instructions" not in problem and "two groups" not in problem:
         assert said(tmp_path_factory.mktemp("refused"), [pattern]) != "", problem
