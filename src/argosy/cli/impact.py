@@ -19,6 +19,7 @@ from argosy.model.snapshot import Snapshot
 from argosy.registry.objects import ObjectRegistry
 from argosy.resources.core import ConfigMap
 from argosy.resources.kinds import kind_of
+from argosy.translate import parts
 from argosy.translate.compiler import Compiler
 from argosy.translate.proxy import Proxy
 from argosy.translate.resource import Resource
@@ -156,6 +157,7 @@ class World:
                 labels=workload.labels,
                 workload=workload,
             )
+            scope = replace(scope, parted=parts.wanted(self.snapshot, scope))
             found[f"{namespace}/{name}"] = Proxy(
                 namespace=namespace, name=name, scope=scope, labels=workload.labels
             )
