@@ -23,8 +23,16 @@ def routes(*hosts: str) -> set[Fact]:
     return {Fact(FactKind.ROUTES, host) for host in hosts}
 
 
-def edges(*gateways: str) -> set[Fact]:
-    return {Fact(FactKind.GATEWAYS, gateway) for gateway in gateways}
+def bound(name: str, *gateways: str) -> set[Fact]:
+    """That a VirtualService says something else now, and is bound to these gateways, or no longer."""
+    return {Fact(FactKind.VIRTUAL_SERVICE, name)} | {Fact(FactKind.BOUND, gateway) for gateway in gateways}
+
+
+CONNECTS = {Fact(FactKind.CONNECTIONS, "default/front")}
+TLS = {
+    "match": [{"sniHosts": ["edge.com"], "port": 443}],
+    "route": [{"destination": {"host": "a.com"}}],
+}
 
 
 def but_targets(facts: set[Fact]) -> set[Fact]:
@@ -63,16 +71,23 @@ BASE = (
         (vs("plain", "reviews", "third.com"), routes("other.com", "third.com") | {VIRTUAL}),
         (vs("plain", "reviews", "other.com", exportTo=["."]), routes(REVIEWS, "other.com")),
         (vs("plain", "reviews", "other.com", gateways=["mesh"]), set()),
-        (vs("plain", "reviews", "other.com", gateways=["mesh", "front"]), edges("default/front")),
+        (
+            vs("plain", "reviews", "other.com", gateways=["mesh", "front"]),
+            bound("default/plain", "default/front"),
+        ),
         (
             vs("plain", "reviews", "other.com", gateways=["front"]),
-            routes(REVIEWS, "other.com") | edges("default/front") | {VIRTUAL},
+            routes(REVIEWS, "other.com") | bound("default/plain", "default/front") | {VIRTUAL},
         ),
         (vs("new", "reviews"), routes(REVIEWS)),
         (vs("new", "new.com"), routes("new.com") | {VIRTUAL}),
-        (vs("edge", "reviews", gateways=["front"]), edges("default/front")),
-        (vs("edge", "reviews", "edge.com", gateways=["shop/back"]), edges("default/front", "shop/back")),
-        (vs("child", to="b.com"), routes(RATINGS) | edges("default/front")),
+        (vs("edge", "reviews", gateways=["front"]), bound("default/edge")),
+        (
+            vs("edge", "reviews", "edge.com", gateways=["shop/back"]),
+            bound("default/edge", "default/front", "shop/back"),
+        ),
+        (vs("edge", "reviews", "edge.com", gateways=["front"], tls=[TLS]), CONNECTS),
+        (vs("child", to="b.com"), routes(RATINGS) | bound("default/edge-root")),
         (
             vs(
                 "plain",
@@ -107,7 +122,7 @@ BASE = (
         (
             obj("Gateway", "front", {"selector": {"a": "b"}, "servers": []}),
             {
-                Fact(FactKind.GATEWAYS, "default/front"),
+                Fact(FactKind.GATEWAY, "default/front"),
                 Fact(FactKind.GATEWAY_SERVERS, "gateway::a=b"),
                 SELECTORS,
             },
@@ -123,8 +138,8 @@ def test_a_changed_object_tells(change: Any, told: set[Fact]) -> None:
     ("removed", "told"),
     [
         (("VirtualService", "default", "plain"), routes(REVIEWS, "other.com") | {VIRTUAL}),
-        (("VirtualService", "default", "edge"), edges("default/front")),
-        (("VirtualService", "default", "child"), routes(RATINGS) | edges("default/front")),
+        (("VirtualService", "default", "edge"), bound("default/edge", "default/front")),
+        (("VirtualService", "default", "child"), routes(RATINGS) | bound("default/edge-root")),
         (("VirtualService", "default", "nobody"), set()),
         (("DestinationRule", "default", "dr"), {Fact(FactKind.DESTINATION, REVIEWS)}),
         (("PeerAuthentication", "shop", "pa"), {Fact(FactKind.PEER_AUTHENTICATION, "shop")}),
@@ -287,9 +302,15 @@ def test_every_fact_names_its_objects() -> None:
         Fact(FactKind.DESTINATION, REVIEWS): {("DestinationRule", "default", "dr")},
         Fact(FactKind.GATEWAY_SERVERS): {("Gateway", "default", "front")},
         Fact(FactKind.GATEWAY_SERVERS, "gateway::a=b"): set(),
-        Fact(FactKind.GATEWAYS, "default/front"): {
-            ("Gateway", "default", "front"),
+        Fact(FactKind.GATEWAY, "default/front"): {("Gateway", "default", "front")},
+        Fact(FactKind.BOUND, "default/front"): {
             ("VirtualService", "default", "edge"),
+            ("VirtualService", "default", "edge-root"),
+        },
+        Fact(FactKind.CONNECTIONS, "default/front"): set(),
+        Fact(FactKind.VIRTUAL_SERVICE, "default/plain"): set(),
+        Fact(FactKind.VIRTUAL_SERVICE, "default/edge"): {("VirtualService", "default", "edge")},
+        Fact(FactKind.VIRTUAL_SERVICE, "default/edge-root"): {
             ("VirtualService", "default", "edge-root"),
             ("VirtualService", "default", "child"),
         },
@@ -329,8 +350,8 @@ def test_every_object_names_its_facts() -> None:
             Fact(FactKind.ENDPOINTS, REVIEWS),
         },
         ("VirtualService", "default", "plain"): routes(REVIEWS, "other.com"),
-        ("VirtualService", "default", "edge"): edges("default/front"),
-        ("VirtualService", "default", "child"): routes(RATINGS) | edges("default/front"),
+        ("VirtualService", "default", "edge"): bound("default/edge", "default/front"),
+        ("VirtualService", "default", "child"): routes(RATINGS) | bound("default/edge-root"),
         ("DestinationRule", "default", "dr"): {Fact(FactKind.DESTINATION, REVIEWS)},
         ("VirtualService", "default", "nobody"): set(),
     }.items():
