@@ -29,6 +29,7 @@ def bound(name: str, *gateways: str) -> set[Fact]:
 
 
 CONNECTS = {Fact(FactKind.CONNECTIONS, "default/front")}
+BACK = {Fact(FactKind.CONNECTIONS, "default/back")}
 TLS = {
     "match": [{"sniHosts": ["edge.com"], "port": 443}],
     "route": [{"destination": {"host": "a.com"}}],
@@ -132,6 +133,27 @@ BASE = (
 )
 def test_a_changed_object_tells(change: Any, told: set[Fact]) -> None:
     assert but_targets(snapshot(*BASE).put_config(change)) == told
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"hosts": ["other.com"]}, bound("default/v") | CONNECTS),
+        ({"exportTo": ["."]}, bound("default/v") | CONNECTS),
+        ({"created": "2020-01-01T00:00:00Z"}, bound("default/v") | CONNECTS),
+        ({"http": [{"redirect": {"uri": "/"}}]}, bound("default/v")),
+        ({"tls": [TLS]}, CONNECTS),
+        ({"tcp": []}, CONNECTS),
+        ({"gateways": ["back"]}, bound("default/v", "default/front", "default/back") | CONNECTS | BACK),
+    ],
+)
+def test_what_a_virtual_service_says_to_gateways(change: Any, told: set[Fact]) -> None:
+    to = [{"destination": {"host": "a.com"}}]
+    spec = {"hosts": ["edge.com"], "gateways": ["front"], "http": [{"route": to}], "tcp": [{"route": to}]}
+    made = snapshot(obj("VirtualService", "v", spec))
+    created = change.get("created", "")
+    said = spec | {field: value for field, value in change.items() if field != "created"}
+    assert but_targets(made.put_config(obj("VirtualService", "v", said, created=created))) == told
 
 
 @pytest.mark.parametrize(
