@@ -141,7 +141,9 @@ def shop_of(mesh: Mesh) -> dict[str, Any]:
 
 def statistics(mesh: Mesh) -> dict[str, int]:
     """What the filter in the sidecar of the shop counts."""
-    said = asyncio.run(Admin(shop_of(mesh)["admin_socket"]).get("/stats?filter=^redis&type=Counters")).decode()
+    said = asyncio.run(
+        Admin(shop_of(mesh)["admin_socket"]).get("/stats?filter=^redis&type=Counters")
+    ).decode()
     return {name: int(value) for name, _, value in (line.partition(": ") for line in said.splitlines())}
 
 
