@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from argosy.agent.admin import Admin
-from tests.e2e.mesh import Mesh, until
+from tests.e2e.mesh import Mesh, listening, until
 
 BINARY = shutil.which("redis-server")
 pytestmark = [
@@ -120,12 +120,7 @@ def upstream(mesh: Mesh, servers: None) -> int:
         lambda: re.search(r"cache:6379\S*\s.*?127\.0\.0\.1:(\d+)", shop.run.output()), "the upstream is named"
     )
     port = int(found[1])
-
-    def listening() -> bool:
-        with socket.create_connection(("127.0.0.1", port), 10):
-            return True
-
-    until(listening, "the sidecar listens")
+    until(lambda: listening(port), "the sidecar listens")
     return port
 
 

@@ -79,6 +79,7 @@ def routes(scope: Scope, name: str, servers: tuple[ir.GatewayServer, ...], reade
                 name=f"{host if found or host in secure else 'blackhole'}:{ports[host]}",
                 domains=(host,),
                 routes=gateways.joined(found),
+                looked_up=outbound.looked_up(reader, found),
                 port=ports[host],
                 require_tls="ALL" if host in secure else "",
                 headers=headers,
@@ -163,7 +164,9 @@ def _chains(
                 within = tuple(one for one in route.sni_hosts if covers(first.host, one))
                 if len(route.destinations) > 1 or not within:
                     continue
-                chain = replace(chain, server_names=within, looked_up=first.port)
+                chain = replace(
+                    chain, server_names=within, looked_up=outbound.target_port(reader, first.host, first.port)
+                )
             yield _bytes(scope, route.destinations, chain, reader)
     else:
         by = server.server_names if ends is not None else ()

@@ -261,6 +261,7 @@ def test_names_under_a_wildcard_are_looked_up_and_no_others() -> None:
         if expected:
             assert clusters(found) == ["outbound|80||*.wild.example"]
             assert found.arrives
+            assert "the host of the request, looked up, at port 80" in str(found.verdict)
         else:
             assert isinstance(found.verdict, Unrouted), (rewrite, host)
         scope = gateway(made, "shop", (("istio", "ingressgateway"),)).scope
