@@ -1,8 +1,9 @@
 """What does a compile cost at 1,000 to 10,000 services of ten endpoints each, and one change, in time and bytes?
 
 The pipeline as it runs in the server, without I/O: stored objects in, resources in the views of five classes of proxies
-out. A tenth of the services has a VirtualService and a DestinationRule. Times are CPU time of this process, of changes
-the median of several; bytes are what one proxy of each class would be sent, all five together. What grows with the mesh
+out. A tenth of the services has a VirtualService and a DestinationRule. The proxies are started as the server would
+start them in such a mesh: of many hosts their routes come in parts. Times are CPU time of this process, of changes the
+median of several; bytes are what one proxy of each class would be sent, all five together. What grows with the mesh
 shows in the curve: the same change at every size, divided by what it costs at the smallest.
 """
 
@@ -20,11 +21,13 @@ from msgspec import Struct
 
 from argosy.identity.names import Identity, Peer
 from argosy.model import ir
+from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.resources.kinds import kind_of
 from argosy.server import collecting, entries
 from argosy.server.proxies import ProxySession
 from argosy.server.reconcile import Reconciler
 from argosy.store.base import Event, EventType, Key, Listing, Stored
+from argosy.translate import parts
 from argosy.translate.resource import ROUTE
 from argosy.xds.node import METADATA_KEY, ProxyNode
 from argosy.xds.registration import Port, Register
@@ -58,8 +61,8 @@ VIEWS = (
 NEW_VIEW = Kind("sidecar", "explicit", "later")
 
 
-def node(kind: Kind) -> Node:
-    described = ProxyNode(type=kind.type, interception=kind.interception, outbound_port=15_001)
+def node(kind: Kind, parted: tuple[str, ...]) -> Node:
+    described = ProxyNode(type=kind.type, interception=kind.interception, outbound_port=15_001, parted=parted)
     metadata = PbStruct()
     metadata.update({METADATA_KEY: msgspec.to_builtins(described, str_keys=True)})
     return Node(id="me", metadata=metadata)
@@ -91,7 +94,9 @@ class Mesh:
         return lambda: self.reconciler.apply(events)
 
     def proxy(self, kind: Kind, workload: str) -> ProxySession:
-        return self.reconciler.proxies.session(node(kind), peer(kind, workload))
+        scope = Scope(type=ProxyType(kind.type), interception=Interception(kind.interception))
+        described = node(kind, parts.wanted(self.reconciler.snapshot, scope))
+        return self.reconciler.proxies.session(described, peer(kind, workload))
 
 
 def registered(number: int, replica: int, bind: int = 21_000) -> Register:

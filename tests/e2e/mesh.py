@@ -25,6 +25,8 @@ from tests.ports import free_port
 
 APPS = Path(__file__).parent.parent / "apps"
 ARGOSY = str(Path(sys.executable).parent / "argosy")
+IN_PARTS = ("--proxy-config", "{proxyMetadata: {ARGOSY_ROUTES: parted}}")
+"""Of `argosy run`: its proxy has its routes in parts, as in a mesh of many hosts."""
 T = TypeVar("T")
 
 

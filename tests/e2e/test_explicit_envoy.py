@@ -24,6 +24,7 @@ from argosy.translate import wire
 from argosy.translate.cluster import cluster
 from argosy.translate.filters import forward_proxy
 from argosy.translate.listener_outbound import connect_http, outbound_proxy
+from argosy.translate.names import HTTP_PROXY
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from tests.e2e.mesh import until
 from tests.e2e.translate_envoy import Running, answering, peer_authentication, running
@@ -68,9 +69,10 @@ class Sidecar:
 IDENTITY = "spiffe://cluster.local/ns/default/sa/reviews"
 
 
-@pytest.fixture
-def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
-    """reviews (HTTP), inventory (gRPC) and cache (TCP) behind one sidecar that calls itself by mutual TLS."""
+@pytest.fixture(params=[(), (HTTP_PROXY,)], ids=["whole", "parted"])
+def sidecar(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Sidecar]:
+    """reviews (HTTP), inventory (gRPC) and cache (TCP) behind one sidecar that calls itself by mutual TLS; its routes
+    in one RouteConfiguration, and in parts."""
     binds = {port: free_port() for port in (9080, 9090, 6379, 9443)}
     upstream, tcp_upstream, outbound = free_port(), free_port(), free_port()
     snapshot = Snapshot(ir.Mesh(h2_upgrade=True))
@@ -100,7 +102,12 @@ def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
         proxy = Proxy(
             namespace="default",
             name="reviews-v1",
-            scope=Scope(type=ProxyType.SIDECAR, interception=Interception.EXPLICIT, namespace="default"),
+            scope=Scope(
+                type=ProxyType.SIDECAR,
+                interception=Interception.EXPLICIT,
+                namespace="default",
+                parted=request.param,
+            ),
             outbound_port=outbound,
             upstreams=(
                 DeclaredUpstream("reviews", 9080, upstream),

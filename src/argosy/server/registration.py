@@ -21,7 +21,7 @@ from argosy.resources.validation import validate
 from argosy.runtime.log import logger
 from argosy.server import entries, starting
 from argosy.server.attendance import Attendance
-from argosy.server.bootstraps import Bootstraps
+from argosy.server.bootstraps import ASKED, ROUTES, Bootstraps
 from argosy.server.entries import Json, entry_key
 from argosy.server.verdict import Deliver
 from argosy.store.base import AlreadyExists, Conflict, Key, NotFound, Store, Stored
@@ -95,8 +95,7 @@ class Registrar:
             log.warning(remark, workload=f"{message.namespace}/{message.workload}")
         if self.bootstraps is not None:
             self.bootstraps.refused(key, message.refused)
-            patches = self.bootstraps.patches(key, entry["spec"].get("labels", {}), start.environment)
-            start = msgspec.structs.replace(start, patches=patches)
+            start = self.bootstraps.added(start, key, entry["spec"].get("labels", {}), start.environment)
         log.info(
             "workload registered",
             workload=f"{message.namespace}/{message.workload}",
@@ -189,6 +188,11 @@ class Registrar:
                     for field, told in annotation_not_in_force(text)
                 ]
         said = self.starts(message.namespace, labels, texts)
+        asked = said.proxy_metadata.get(ROUTES, ASKED[0])
+        if asked not in ASKED:
+            remarks.append(
+                f"proxyMetadata {ROUTES}: {asked!r} is neither {' nor '.join(ASKED)}; it goes by the mesh's size"
+            )
         probe = group.spec.probe if group is not None else None
         start = starting.told(
             said, workload=message.workload, namespace=message.namespace, labels=labels, probe=probe

@@ -106,6 +106,7 @@ def captured(
         clusters=rest,
         connections=outbound.per_connection(reader, scope, rest),
         options=options.of_scope(reader, scope),
+        parted=number in scope.parted,
         resolving=Resolving.BY_NAME
         if claimed.holder(f"{name}{RESOLVING}")
         or outbound.requests_to_unknown_hosts(reader, scope) == names.BY_NAME

@@ -6,7 +6,7 @@
     for build, changes in compiler.apply(snapshot.put_config(obj)): …
 
 What a change costs follows from the facts that changed (see `graph`): never from how many services there are, but for
-the one RouteConfiguration that joins the virtual hosts of all of them.
+the RouteConfiguration that joins the virtual hosts of all of them, where it is not parted (see `parts`).
 """
 
 from __future__ import annotations
@@ -99,10 +99,11 @@ class Compiler:
     def slots_for(self, facts: set[Fact]) -> set[tuple[ViewBuild, str, str]]:
         """(view, type URL, name) of every resource that was made from any of the facts."""
         return {
-            (node.view, *node.view.slot(node))
+            (node.view, *slot)
             for fact in facts
             for node in self.graph.index.get(fact, ())
             if node.kind not in (PLAN, PATCHES)
+            for slot in node.view.slots(node)
         }
 
     # --- what is seen of it -----------------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class Compiler:
     @property
     def errors(self) -> dict[tuple[str, str], str]:
         """(type URL, name) -> why it could not be made; its last good value is in force."""
-        return {node.view.slot(node): error for node, error in self.graph.failed.items()}
+        return {slot: error for node, error in self.graph.failed.items() for slot in node.view.slots(node)}
 
     @property
     def faults(self) -> Faults:

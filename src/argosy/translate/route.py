@@ -201,6 +201,7 @@ class RouteConfigurationKey(Struct, frozen=True, kw_only=True):
     virtual_hosts: tuple[Fragment, ...] = ()
     ignore_port: bool = False  # whether `host:port` is matched as `host`
     http3: int = 0  # the UDP port at which answers say that the same is served; 0: none
+    sorted_by: str = ""  # the header by which requests come to it, which is not sent on
 
 
 @generator
@@ -209,6 +210,8 @@ def route_configuration(key: RouteConfigurationKey) -> Encoded:
     head.validate_clusters.value = False
     head.max_direct_response_body_size_bytes.value = MAX_DIRECT_RESPONSE
     head.ignore_port_in_host_matching = key.ignore_port
+    if key.sorted_by:
+        head.request_headers_to_remove.append(key.sorted_by)
     if key.http3:
         told = head.response_headers_to_add.add(
             append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
@@ -201,7 +202,7 @@ def test_after_any_changes_it_is_what_compiling_anew_gives(seed: int) -> None:
             outbound_port=1,
             upstreams=(DeclaredUpstream("svc-1", 9080, 2),),
         )
-        for scope in (EXPLICIT, REDIRECT)
+        for scope in (EXPLICIT, REDIRECT, replace(EXPLICIT, parted=("http_proxy",)))
     ]
     views = [compiler.shared(one.scope) for one in proxies] + [compiler.own(one) for one in proxies]
     mirrors = [{kind: dict(held) for kind, held in view.resources.items()} for view in views]
