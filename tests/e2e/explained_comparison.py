@@ -76,7 +76,8 @@ async def none_differs(
     if seen > 10_000:
         assert min(edges) >= configurations / 4, envoy.tally
         assert min(envoy.tally["Redirected"], envoy.tally["Answered"]) > seen / 100, envoy.tally
-        rare = ("copies", "tried again", "mutual", "originated", "with a time")
+        assert envoy.tally["for browsers"] > configurations / 10, envoy.tally
+        rare = ("copies", "tried again", "mutual", "originated", "with a time", "gRPC status")
         assert min(envoy.tally[one] for one in rare) > seen / 400, envoy.tally
 
 
@@ -101,6 +102,9 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
     for (entry, request), answer, expected in zip(requests, answers, said, strict=True):
         envoy.tally[type(expected.verdict).__name__] += 1
         envoy.tally["answered upstream"] += answer.got is not None
+        told = {name for name, _ in answer.headers}
+        envoy.tally["gRPC status"] += "grpc-status" in told
+        envoy.tally["for browsers"] += "access-control-allow-methods" in told
         envoy.tally["tried again"] += len(answer.hops) > 1
         for hop in answer.hops[:1]:
             envoy.tally[hop.tls] += 1

@@ -10,14 +10,18 @@ import pytest_asyncio
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.config.route.v3.route_components_pb2 import RouteAction
+from envoy.extensions.filters.http.cors.v3 import cors_pb2
+from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
+from google.protobuf import any_pb2
 from msgspec.structs import replace
 
-from argosy.explain import arrival, bound, destination, edge, http, matching, rewriting
+from argosy.explain import arrival, bound, destination, edge, http, matching, replies, rewriting
 from argosy.explain.declared import Upstream
 from argosy.explain.edge import Edge
-from argosy.explain.outcome import ClusterState, Retries
+from argosy.explain.outcome import Answered, ClusterState, Retries
+from argosy.explain.request import Request, Seen
 from argosy.explain.view import View
 from argosy.model import ir
 from argosy.model.ir import Destination, MatchKind, RetryPolicy, StringMatch
@@ -159,11 +163,44 @@ def _answers_as_they_come(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rewriting, "answered", lambda *parts: ())
 
 
+def _grpc_as_all_else(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replies, "speaks_grpc", lambda headers: False)
+
+
+def _browsers_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replies, "for_browsers", lambda cors, seen: ())
+
+
+def _questions_of_browsers_answered_shortly(patch: pytest.MonkeyPatch) -> None:
+    right = replies.preflight
+
+    def wrong(cors: ir.Cors | None, seen: Seen) -> Answered | None:
+        return None if right(cors, seen) is None else Answered(200)
+
+    patch.setattr(replies, "preflight", wrong)
+
+
+def _no_location_of_an_answer(patch: pytest.MonkeyPatch) -> None:
+    right = http.route
+
+    def wrong(view: View, request: Request, seen: Seen, of: http.RoutesOf) -> http.Routed:
+        found = right(view, request, seen, of)
+        if isinstance(found.verdict, Answered):
+            return replace(found, verdict=replace(found.verdict, location=""))
+        return found
+
+    patch.setattr(http, "route", wrong)
+
+
 def _local_address_sent_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Upstream, "authority", property(lambda self: ""))
 
 
 EVALUATOR = (
+    _grpc_as_all_else,
+    _browsers_forgotten,
+    _questions_of_browsers_answered_shortly,
+    _no_location_of_an_answer,
     _local_address_sent_on,
     _answers_as_they_come,
     _every_client_let_in,
@@ -242,9 +279,42 @@ def _authority_of_no_upstream(message: route_pb2.RouteConfiguration) -> None:
             action.ClearField("host_rewrite_literal")
 
 
+def _configured(message: route_pb2.RouteConfiguration, name: str) -> Iterator[any_pb2.Any]:
+    for host in message.virtual_hosts:
+        yield from (
+            one.typed_per_filter_config[name] for one in host.routes if name in one.typed_per_filter_config
+        )
+
+
+def _another_grpc_status(message: route_pb2.RouteConfiguration) -> None:
+    for config in _configured(message, "envoy.filters.http.fault"):
+        fault = fault_pb2.HTTPFault.FromString(config.value)
+        if fault.abort.grpc_status:
+            fault.abort.grpc_status += 1
+            config.value = fault.SerializeToString()
+
+
+def _browsers_remember_longer(message: route_pb2.RouteConfiguration) -> None:
+    for config in _configured(message, "envoy.filters.http.cors"):
+        policy = cors_pb2.CorsPolicy.FromString(config.value)
+        if policy.max_age:
+            policy.max_age += "0"
+            config.value = policy.SerializeToString()
+
+
+def _without_credentials(message: route_pb2.RouteConfiguration) -> None:
+    for config in _configured(message, "envoy.filters.http.cors"):
+        policy = cors_pb2.CorsPolicy.FromString(config.value)
+        policy.ClearField("allow_credentials")
+        config.value = policy.SerializeToString()
+
+
 @pytest.mark.parametrize(
     "bug",
     [
+        _another_grpc_status,
+        _browsers_remember_longer,
+        _without_credentials,
         _authority_of_no_upstream,
         _added_before_it_is_removed,
         _swapped,

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from argosy.explain import destination as destinations
-from argosy.explain import http, subnets
+from argosy.explain import http, replies, subnets
 from argosy.explain.arrival import arrived
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
@@ -89,13 +89,15 @@ class Edge:
                 Miss("virtual host", domain, f"the authority is {found.authority}") for domain, _ in near
             )
             why = f"no VirtualService is for {host_of(found.authority)} at this port"
-            return Routed(Unrouted(404, why), steps, misses + passed)
+            return Routed(replies.unrouted(404, why, found.headers), steps, misses + passed)
         domain, host = named
         steps = (*steps, Step("virtual host", f"{host.host}:{host.port}", f"for the domain {domain}"))
         if host.secure and found.forwarded != "https":
             where = f"https://{found.authority}{found.path}"
             because = Step("route", "https", "a server of this host says tls.httpsRedirect")
-            return Routed(Redirected(301, where), (*steps, because))
+            said = replies.replied(301, replies.speaks_grpc(found.headers))
+            verdict = Redirected(said.status, where, grpc_status=said.grpc_status)
+            return Routed(verdict, (*steps, because))
         of = RoutesOf(host.host, host.port, host.routes, host.origins)
         routed = http.route(view, request, found, of)
         return Routed(
