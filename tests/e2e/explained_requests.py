@@ -84,7 +84,7 @@ class Generator(Configurations):
             port = self.one(port, 443)
         if self.chance(12):
             headers.append((FAILS, str(self.one("503", "reset"))))
-        preflight = "corsPolicy" in rule and self.chance(40)
+        preflight = "corsPolicy" in rule and self.chance(60)
         if "corsPolicy" in rule or self.chance(2):
             headers.append(("origin", str(self.one("https://a.test", "http://b.test", "http://c.test"))))
             if self.chance(90):

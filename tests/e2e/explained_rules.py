@@ -154,7 +154,7 @@ class Rules(Edges):
             )
         if self.chance(25):
             rule["headers"] = self._operations()
-        if self.chance(10) and "delegate" not in rule:
+        if self.chance(25) and "delegate" not in rule:
             rule["corsPolicy"] = self._for_browsers()
         return rule
 

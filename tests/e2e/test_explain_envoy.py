@@ -17,11 +17,11 @@ from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from google.protobuf import any_pb2
 from msgspec.structs import replace
 
-from argosy.explain import arrival, bound, destination, edge, http, matching, replies, rewriting
+from argosy.explain import arrival, bound, clients, destination, http, matching, replies, rewriting
 from argosy.explain.declared import Upstream
 from argosy.explain.edge import Edge
 from argosy.explain.outcome import Answered, ClusterState, Retries
-from argosy.explain.request import Request, Seen
+from argosy.explain.request import Certified, ClientCertificate, Request, Seen
 from argosy.explain.view import View
 from argosy.model import ir
 from argosy.model.ir import Destination, MatchKind, RetryPolicy, StringMatch
@@ -151,7 +151,35 @@ def _every_host_at_a_bound_listener(patch: pytest.MonkeyPatch) -> None:
 
 
 def _every_client_let_in(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(edge, "shut_out", lambda tls, shown: "")
+    patch.setattr(clients, "shut_out", lambda tls, shown, certified: "")
+
+
+def _every_name_and_key_of_a_client_taken(patch: pytest.MonkeyPatch) -> None:
+    right = clients.shut_out
+    patch.setattr(clients, "shut_out", lambda tls, shown, certified: right(tls, shown, None))
+
+
+def _every_key_of_a_client_taken(patch: pytest.MonkeyPatch) -> None:
+    right = clients.shut_out
+
+    def wrong(tls: ir.GatewayTls, shown: ClientCertificate, certified: Certified | None) -> str:
+        return right(replace(tls, certificate_spki=(), certificate_hash=()), shown, certified)
+
+    patch.setattr(clients, "shut_out", wrong)
+
+
+def _mesh_clients_shut_out(patch: pytest.MonkeyPatch) -> None:
+    right = clients.shut_out
+
+    def wrong(tls: ir.GatewayTls, shown: ClientCertificate, certified: Certified | None) -> str:
+        in_mesh = tls.mode is ir.ServerTlsMode.ISTIO_MUTUAL and shown is ClientCertificate.TRUSTED
+        return "as if it were another's" if in_mesh else right(tls, shown, certified)
+
+    patch.setattr(clients, "shut_out", wrong)
+
+
+def _authority_for_the_name_in_the_hello(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Request, "hello", property(lambda self: self.host))
 
 
 def _no_server_name_with_a_wildcard(patch: pytest.MonkeyPatch) -> None:
@@ -204,6 +232,10 @@ EVALUATOR = (
     _local_address_sent_on,
     _answers_as_they_come,
     _every_client_let_in,
+    _every_name_and_key_of_a_client_taken,
+    _every_key_of_a_client_taken,
+    _mesh_clients_shut_out,
+    _authority_for_the_name_in_the_hello,
     _no_server_name_with_a_wildcard,
     _every_host_at_a_bound_listener,
     _everybody_takes_mesh_tls,
@@ -329,13 +361,46 @@ async def test_a_bug_in_the_translation_is_found(envoy: Lab, bug: Mutation) -> N
     assert await first_difference(envoy), "Envoy with the wrong routes agrees with the evaluator"
 
 
-def _no_certificate_demanded(message: listener_pb2.Listener) -> None:
+def _contexts(message: listener_pb2.Listener, change: Callable[[tls_pb2.DownstreamTlsContext], None]) -> None:
     for chain in message.filter_chains:
         if chain.HasField("transport_socket"):
             config = chain.transport_socket.typed_config
             context = tls_pb2.DownstreamTlsContext.FromString(config.value)
-            context.require_client_certificate.value = False
+            change(context)
             config.value = context.SerializeToString()
+
+
+def _no_certificate_demanded(message: listener_pb2.Listener) -> None:
+    def change(context: tls_pb2.DownstreamTlsContext) -> None:
+        context.require_client_certificate.value = False
+
+    _contexts(message, change)
+
+
+def _without(field: str, message: listener_pb2.Listener) -> None:
+    def change(context: tls_pb2.DownstreamTlsContext) -> None:
+        if context.common_tls_context.HasField("combined_validation_context"):
+            combined = context.common_tls_context.combined_validation_context
+            combined.default_validation_context.ClearField(field)
+
+    _contexts(message, change)
+
+
+def _any_name_in_a_certificate(message: listener_pb2.Listener) -> None:
+    _without("match_typed_subject_alt_names", message)
+
+
+def _any_key_in_a_certificate(message: listener_pb2.Listener) -> None:
+    _without("verify_certificate_spki", message)
+
+
+def _mesh_clients_by_nobody(message: listener_pb2.Listener) -> None:
+    """What leads to the cluster that a server name is the name of."""
+    for chain in message.filter_chains:
+        kept = [one for one in chain.filters if one.name != "envoy.filters.network.sni_cluster"]
+        if len(kept) < len(chain.filters):
+            del chain.filters[:]
+            chain.filters.extend(kept)
 
 
 def _names_without_a_wildcard(message: listener_pb2.Listener) -> None:
@@ -355,7 +420,14 @@ def _sent_nowhere(message: listener_pb2.Listener) -> None:
 
 @pytest.mark.parametrize(
     "bug",
-    [_no_certificate_demanded, _names_without_a_wildcard, _sent_nowhere],
+    [
+        _any_name_in_a_certificate,
+        _any_key_in_a_certificate,
+        _mesh_clients_by_nobody,
+        _no_certificate_demanded,
+        _names_without_a_wildcard,
+        _sent_nowhere,
+    ],
     ids=lambda bug: bug.__name__,
 )
 async def test_a_bug_in_the_translation_of_a_gateways_connections_is_found(

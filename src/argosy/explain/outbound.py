@@ -283,7 +283,7 @@ class Outbound:
         reader, scope = self.view.reader, self.view.scope
         at, _, number = listener.rpartition("_")
         address = _address_of(at, request)
-        name = host_of(request.authority) if request.spoken is Spoken.TLS else ""
+        name = request.hello
         owners = self.captured().get((at, int(number)), [])
         chains: list[tuple[tuple[str, ...], tuple[ir.WeightedDestination, ...], VirtualHost, int]] = []
         widths: list[int | None] = []
