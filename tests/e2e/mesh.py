@@ -45,6 +45,12 @@ def until(condition: Callable[[], T | None], what: str, timeout: float = 30) -> 
     raise AssertionError(f"{what}: not within {timeout:.0f} s; last: {last!r}")
 
 
+def listening(port: int) -> bool:
+    """Whether somebody takes connections there. Raises OSError where nobody does."""
+    with socket.create_connection(("127.0.0.1", port), 10):
+        return True
+
+
 @dataclass
 class Run:
     """One `argosy run` (or gateway) process."""
@@ -190,6 +196,7 @@ class Mesh:
         """A workload without ports whose sidecar the test itself uses."""
         run = self.run("run", f"--service={name}", *flags, "--", "sleep", "3600", name=name)
         port = until(lambda: self.proxy_port(run), f"{name} says where its proxy is")
+        until(lambda: listening(port), f"the proxy of {name} listens")
         return Client(port, run)
 
     def proxy_port(self, run: Run) -> int:

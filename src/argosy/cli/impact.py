@@ -64,6 +64,7 @@ class World:
         self.interception = interception
         self.created = {_ref(one): one.metadata.creation_timestamp for one in found}
         self._held: dict[tuple[str, str, str], Object] = {}
+        self._parted: dict[tuple[str, str], tuple[str, ...]] = {}  # of each workload
         self.objects = {_ref(one): one for one in found}
         self._settle()
 
@@ -157,7 +158,9 @@ class World:
                 labels=workload.labels,
                 workload=workload,
             )
-            scope = replace(scope, parted=parts.wanted(self.snapshot, scope))
+            # As it was started: a change of the mesh's size changes no proxy that runs.
+            parted = self._parted.setdefault((namespace, name), parts.wanted(self.snapshot, scope))
+            scope = replace(scope, parted=parted)
             found[f"{namespace}/{name}"] = Proxy(
                 namespace=namespace, name=name, scope=scope, labels=workload.labels
             )

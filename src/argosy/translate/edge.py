@@ -140,6 +140,7 @@ def host(scope: Scope, name: str, serving: Iterable[Serving], reader: Reader) ->
         name=f"{name if joined or secure else NOWHERE}:{ports[0]}",
         domains=(name,),
         routes=gateways.joined(joined),
+        looked_up=outbound.looked_up(reader, joined),
         port=ports[0],
         require_tls="ALL" if secure else "",
         headers=written_headers(reader.mesh().proxy),
@@ -224,7 +225,9 @@ def _chains(
                 within = tuple(one for one in route.sni_hosts if covers(first.host, one))
                 if len(route.destinations) > 1 or not within:
                     continue
-                chain = replace(chain, server_names=within, looked_up=first.port)
+                chain = replace(
+                    chain, server_names=within, looked_up=outbound.target_port(reader, first.host, first.port)
+                )
             yield _bytes(scope, route.destinations, chain, reader)
     else:
         by = server.server_names if ends is not None else ()

@@ -169,7 +169,7 @@ class Chain(Struct, frozen=True, kw_only=True):
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     detect: bool = False  # HTTP goes by the routes of the port
     protocol: Protocol = Protocol.TCP  # of the port
-    resolving: Resolving = Resolving.NEVER  # of the name in the TLS hello
+    looked_up: int = 0  # at which port the name in the TLS hello is looked up; 0: it is not
 
 
 class CapturedListenerKey(Struct, frozen=True, kw_only=True):
@@ -232,7 +232,7 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         target = replace(proxy, clusters=chain.clusters, connections=chain.connections)
         if chain.detect:
             _told_apart(out, chain, manager).application_protocols.extend(_HTTP)
-        looked_up = (forward_proxy.network_filter(key.port),) if chain.resolving is Resolving.BY_NAME else ()
+        looked_up = (forward_proxy.network_filter(chain.looked_up),) if chain.looked_up else ()
         _told_apart(out, chain, *looked_up, *tcp_proxy.network_filters(target, chain.protocol))
     match key.handling:
         case Handling.HTTP:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from argosy.model import ir
 from argosy.model.ir import Protocol, Resolution
@@ -166,6 +167,55 @@ def test_a_host_under_a_wildcard_is_looked_up_by_its_name_in_the_request() -> No
         "envoy.filters.http.dynamic_forward_proxy",
         "envoy.filters.http.router",
     ]
+
+
+def ports_said(route: dict[str, Any]) -> dict[str, str]:
+    """What a route, or a part of one, tells the forward proxy."""
+    config = route["typed_per_filter_config"]["argosy.destination"]
+    return {
+        one["object_key"].rpartition(".")[2]: one["format_string"]["text_format_source"]["inline_string"]
+        for one in config["on_request_headers"]
+    }
+
+
+def test_it_is_sought_at_the_destinations_port() -> None:
+    port = ir.ServicePort(name="tls", number=8443, protocol=Protocol.HTTP, target_port=444)
+    wild = dynamic(Protocol.HTTP)
+    wild = replace(wild, ports=(*wild.ports, port))
+    snapshot = mesh(entry("web", protocol=Protocol.HTTP), wild)
+    put(
+        snapshot,
+        """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: wild, namespace: default}
+spec:
+  hosts: ["*.wild.example"]
+  http:
+  - match: [{uri: {exact: /part}}]
+    route:
+    - {destination: {host: "*.wild.example", port: {number: 8443}}, weight: 20}
+    - {destination: {host: web.example, port: {number: 9999}}, weight: 80}
+  - match: [{uri: {exact: /other}}]
+    rewrite: {authority: "a.wild.example:1"}
+    route: [{destination: {host: "*.wild.example", port: {number: 8443}}}]
+  - route: [{destination: {host: "*.wild.example", port: {number: 9999}}}]
+""",
+    )
+    made = decoded(Compiler(snapshot).shared(REDIRECT).resources[ROUTE]["9999"])
+    (host,) = (one for one in made["virtual_hosts"] if one["name"] == "*.wild.example:9999")
+    part, other, rest = host["routes"]
+    looked_up, usual = part["route"]["weighted_clusters"]["clusters"]
+    asked_for = "%DYNAMIC_METADATA(argosy.forward_proxy:host)%"
+    assert ports_said(looked_up) == {"dynamic_host": asked_for, "dynamic_port": "444"}
+    assert "typed_per_filter_config" not in usual
+    assert ports_said(other) == {"dynamic_host": "a.wild.example", "dynamic_port": "444"}
+    assert ports_said(rest) == {"dynamic_host": asked_for, "dynamic_port": "9999"}
+    assert all("typed_per_filter_config" not in one for one in (part, *_routes_of(made, "web.example:9999")))
+
+
+def _routes_of(made: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    return [route for host in made["virtual_hosts"] if host["name"] == name for route in host["routes"]]
 
 
 def test_or_in_the_tls_hello() -> None:
@@ -456,7 +506,7 @@ def test_captured_requests_to_unknown_hosts_go_where_their_host_is_looked_up() -
     )
     put(snapshot, BY_NAME)
     assert unknown(snapshot) == (
-        ["cors", "fault", "dynamic_forward_proxy", "router"],
+        ["cors", "fault", "asked_host", "destination", "dynamic_forward_proxy", "router"],
         ["AllowAnyDynamicDNSCluster", "BlackHoleCluster", "PassthroughCluster"],
         "AllowAnyDynamicDNSCluster",
     )

@@ -20,7 +20,7 @@ from argosy.model.reader import Reader
 from argosy.model.scope import ProxyType, Scope, Selector, SelectorUse
 from argosy.model.snapshot import Snapshot
 from argosy.resources.kinds import decode
-from argosy.translate import names
+from argosy.translate import names, outbound
 from argosy.translate.compiler import Compiler
 from argosy.translate.graph import PLAN, VIRTUAL_HOST, ViewBuild
 from argosy.translate.patches import subject as subjects
@@ -110,6 +110,7 @@ def routes(scope: Scope, name: str, servers: list[ir.GatewayServer], reader: Rea
                 name=f"{host if found or host in secure else 'blackhole'}:{ports[host]}",
                 domains=(host,),
                 routes=gateways.joined(found),
+                looked_up=outbound.looked_up(reader, found),
                 port=ports[host],
                 require_tls="ALL" if host in secure else "",
                 headers=written_headers(reader.mesh().proxy),
