@@ -166,7 +166,8 @@ def chains(scope: Scope, found: ir.GatewayListener, reader: Reader) -> tuple[Cha
     if found.kind is ir.ListenerKind.HTTP:
         first = found.servers[0]
         route = names.gateway_route(first, found.port)
-        return (Chain(stat_prefix=f"gateway_{found.port}", route=route, resolving=_resolving(reader)),)
+        plain = Chain(stat_prefix=f"gateway_{found.port}", route=route, resolving=_resolving(reader))
+        return (replace(plain, parted=route in scope.parted),)
     made = (one for server in found.servers for one in _chains(scope, found, server, reader))
     return tuple(_told_apart(made))
 

@@ -17,11 +17,11 @@ from argosy.model.gateways import Offer
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.model.snapshot import Name
-from argosy.translate import edge
+from argosy.translate import edge, parts
 from argosy.translate.edge import At, Offers, Place, Routed, RoutePlan, Served, Serving
 from argosy.translate.generator import Fragment
 from argosy.translate.graph import PLAN, VIRTUAL_HOST, Graph, Node, Phase
-from argosy.translate.joined import VirtualHosts
+from argosy.translate.joined import Owner
 from argosy.translate.patches import subject as subjects
 from argosy.translate.resource import ROUTE, Resource
 from argosy.translate.route import (
@@ -30,7 +30,7 @@ from argosy.translate.route import (
     route_configuration,
     virtual_host,
 )
-from argosy.translate.shared import SharedView, last_host
+from argosy.translate.shared import SharedView, last_host, route_of
 
 GATEWAY_PLAN = "gateways"
 BOUND = "bound/"
@@ -45,6 +45,7 @@ class _Routes(Struct, eq=False):
     place: dict[Offer, int] = {}  # in the order of the plan
     secure: dict[str, tuple[Offer, ...]] = {}  # hosts that some offers redirect to https, served or not
     hosts: dict[str, dict[Name, tuple[Offer, ...]]] = {}  # the VirtualServices of each host
+    there: set[str] = set()  # hosts that have a virtual host
 
     def follow(self, plan: RoutePlan) -> None:
         self.plan = plan
@@ -120,8 +121,7 @@ class EdgeView(SharedView):
         of = self.routed.get(plan.name)
         if of is None:
             of = self.routed[plan.name] = _Routes(plan)
-            self.fragments[plan.name] = VirtualHosts()
-            self.add(ROUTE, plan.name, Phase.ASSEMBLY, partial(self._joined, plan.name))
+            self._configure(plan.name)
         elif of.plan == plan:
             return
         before, secure = of.place, of.secure
@@ -132,15 +132,17 @@ class EdgeView(SharedView):
         if [one for one in before if one in of.place] != [one for one in of.place if one in before]:
             for host in of.hosts:  # the order of Gateways is another one
                 self.mark(VIRTUAL_HOST, _node(plan.name, host))
-        self.mark(ROUTE, plan.name)
+        self._join_again(plan.name)
+
+    def _join_again(self, route: str) -> None:
+        for name in self._configurations(route):
+            self.mark(ROUTE, name)
 
     def _no_route(self, route: str) -> None:
         of = self.routed.pop(route)
         for host in of.hosts.keys() | of.secure.keys():
             self.remove(VIRTUAL_HOST, _node(route, host))
-        del self.fragments[route]
-        self.remove(ROUTE, route)
-        self.forget_patches(VIRTUAL_HOST, last_host(route))
+        self._leave_out(route)
 
     def _bound_plan(self, name: Name, reader: Reader) -> Served:
         rule = reader.bound_rule(self.scope, *name)
@@ -194,17 +196,37 @@ class EdgeView(SharedView):
         subject = subjects.virtual_host(self.side, route, key.name)
         return self.patched_host(at, made, subject, self.of_hosts, reader) or REMOVED
 
-    def _joined(self, route: str, reader: Reader) -> Resource:
-        plan = self.routed[route].plan
-        reader.take_part_in(plan.gateways)
-        hosts = self.fragments[route].ordered()
-        if hosts:
+    def _place(self, node: Node, old: Fragment | None, new: Fragment | None) -> None:
+        super()._place(node, old, new)
+        route, (host, _) = route_of(node.name)
+        of = self.routed.get(route)
+        if of is None:
+            return
+        before = bool(of.there)
+        (of.there.discard if new is None else of.there.add)(host)
+        if bool(of.there) != before:
+            self._join_again(route)
+
+    def _assemble(self, route: str, name: str, reader: Reader) -> Resource:
+        of = self.routed[route]
+        reader.take_part_in(of.plan.gateways)
+        if of.there:
             self.forget_patches(VIRTUAL_HOST, last_host(route))
+            hosts = self.fragments[name].ordered()
         else:
-            hosts = (self._made(last_host(route), route, edge.nowhere(plan, reader), reader),)
+            hosts = (self._made(last_host(route), route, edge.nowhere(of.plan, reader), reader),)
         return route_configuration(
-            RouteConfigurationKey(name=route, virtual_hosts=hosts, ignore_port=True, http3=plan.http3)
+            RouteConfigurationKey(
+                name=name,
+                virtual_hosts=hosts,
+                ignore_port=True,
+                http3=of.plan.http3,
+                sorted_by=parts.HEADER if route in self.scope.parted else "",
+            )
         )
+
+    def _domains_of(self, route: str, owner: Owner) -> Iterable[str]:
+        return (owner[0],)
 
 
 def _node(route: str, host: str) -> str:
