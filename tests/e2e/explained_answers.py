@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections import Counter
 from itertools import permutations
 
+from argosy.explain import replies
 from argosy.explain.http import Routed
 from argosy.explain.outcome import (
     Answered,
     ClusterState,
+    FaultState,
     Forwarded,
     HeaderChanges,
     Redirected,
+    Replied,
     Target,
     Unrouted,
 )
-from argosy.explain.request import Request
+from argosy.explain.request import Request, by_name
 from argosy.model import ir
 from argosy.translate import names
 from tests.e2e.explained_clients import Answer
 from tests.e2e.explained_envoy import CALLER
 from tests.e2e.explained_mesh import ANSWERED, ORIGINATED, SENT_BACK
-from tests.e2e.explained_upstreams import FAILS, OWN_HEADERS, Hop
+from tests.e2e.explained_upstreams import FAILED_HEADERS, FAILS, OWN_HEADERS, Hop
 
+ABORTED = "fault filter abort"
+"""Facts (Envoy): what it answers where a fault aborts."""
 TIME = "x-envoy-expected-rq-timeout-ms"
 """Facts (Envoy): how long it waits for an answer, told to whom it waits for."""
 
@@ -30,26 +35,66 @@ TIME = "x-envoy-expected-rq-timeout-ms"
 def difference(request: Request, expected: Routed, answer: Answer) -> str:
     """ "" where the answer is what was expected."""
     if expected.fault is not None and expected.fault.abort_percent >= 100:
-        return differs("status", expected.fault.abort_status, answer.status)
+        return _aborted(request, expected, expected.fault, answer)
     match expected.verdict:
         case Forwarded() as forwarded:
             return _forwarded(request, forwarded, answer)
-        case Redirected(status=status, location=location, response=response):
+        case Redirected() as said:
             return (
-                differs("status", status, answer.status)
-                or differs("location", location, answer.location)
-                or _answered((), response, answer)
+                _replied(said, "", answer)
+                or differs("location", said.location, answer.location)
+                or ("" if _early(request, expected) else _answered((), said.response, answer))
             )
-        case Answered(status=status, body=body, response=response):
+        case Answered() as said:
             return (
-                differs("status", status, answer.status)
-                or differs("body", body.encode(), answer.body)
-                or _answered((), response, answer)
+                _replied(said, said.body, answer)
+                or differs("location", said.location, answer.location)
+                or _answered((), said.response, answer)
             )
-        case Unrouted(status=status):
-            return differs("status", status, answer.status) or differs("upstream", None, answer.got)
+        case Unrouted() as said:
+            return (
+                _replied(said, None, answer)
+                or differs("upstream", None, answer.got)
+                or ("" if _early(request, expected) else _answered((), (), answer))
+            )
         case other:
             return f"not evaluated: {other}"
+
+
+def _early(request: Request, expected: Routed) -> bool:
+    """Whether an answer may have the headers of a route that nobody asked for (arrival.py)."""
+    by_path = expected.steps and expected.steps[-1].stage == "path"
+    return bool(by_path and any(name == "x-forwarded-proto" for name, _ in request.headers))
+
+
+def _replied(said: Redirected | Answered | Unrouted | Replied, body: str | None, answer: Answer) -> str:
+    """`body`: of the answer, where it is compared; to who speaks gRPC its message."""
+    grpc = said.grpc_status is not None
+    headers = {name: value for name, value in answer.headers if name.startswith("grpc-")}
+    wanted = {} if said.grpc_status is None else {"grpc-status": str(said.grpc_status)}
+    if body and grpc:
+        wanted["grpc-message"] = body
+    if body is None:
+        headers.pop("grpc-message", None)
+    return (
+        differs("status", said.status, answer.status)
+        or differs("gRPC status", wanted, headers)
+        or ("" if body is None else differs("body", b"" if grpc else body.encode(), answer.body))
+    )
+
+
+def _aborted(request: Request, expected: Routed, fault: FaultState, answer: Answer) -> str:
+    speaks = replies.speaks_grpc(by_name(request.headers))
+    said = Replied(fault.abort_status, fault.abort_grpc_status if speaks else None)
+    verdict = expected.verdict
+    # One of several is chosen before it is aborted.
+    each = [one.response for one in verdict.targets] if isinstance(verdict, Forwarded) else [()]
+    whose = [_answered((), one, answer) for one in each]
+    return (
+        _replied(said, ABORTED, answer)
+        or differs("upstream", None, answer.got)
+        or ("" if "" in whose else whose[0])
+    )
 
 
 def _forwarded(request: Request, expected: Forwarded, answer: Answer) -> str:
@@ -59,8 +104,9 @@ def _forwarded(request: Request, expected: Forwarded, answer: Answer) -> str:
     chosen = [one for one in targets if one.cluster.name == answer.cluster]
     if not chosen:
         missing = [one for one in targets if one.cluster.missing]
-        if missing and answer.status == 503 and not answer.cluster:
-            return ""
+        if missing and not answer.cluster:
+            whose = [_unserved(expected, one, answer) for one in missing]
+            return "" if "" in whose else whose[0]
         return f"cluster {answer.cluster or 'none'} is not one of {[one.cluster.name for one in targets]}"
     said = [
         _arrived(request, expected, one, answer) for one in chosen
@@ -70,17 +116,32 @@ def _forwarded(request: Request, expected: Forwarded, answer: Answer) -> str:
 
 def _arrived(request: Request, expected: Forwarded, target: Target, answer: Answer) -> str:
     if not target.cluster.answers:
-        return differs("status", 503, answer.status) or differs("attempts", 0, len(answer.hops))
+        return _unserved(expected, target, answer)
     fails = dict(request.headers).get(FAILS, "")
     if not answer.hops or (not fails and answer.got is None):
         return f"status {answer.status} by the proxy, expected an answer of {target.cluster.name}"
     return (
-        differs("status", 503 if fails else 200, answer.status)
+        _ended(expected, target, fails, answer)
         or differs("attempts", _attempts(expected, fails), len(answer.hops))
         or differs("time to answer", _time(expected), answer.hops[0].header(TIME))
         or next((what for hop in answer.hops if (what := connected(target.cluster, hop))), "")
         or next((what for hop in answer.hops if (what := _got(target, hop))), "")
-        or ("" if fails else _answered(OWN_HEADERS, target.response, answer))
+    )
+
+
+def _ended(expected: Forwarded, target: Target, fails: str, answer: Answer) -> str:
+    """The answer of an upstream, or of the proxy for it where it broke off."""
+    if fails == "reset":
+        return _replied(expected.unserved, None, answer) or _answered((), target.response, answer)
+    own = FAILED_HEADERS if fails else OWN_HEADERS
+    return differs("status", 503 if fails else 200, answer.status) or _answered(own, target.response, answer)
+
+
+def _unserved(expected: Forwarded, target: Target, answer: Answer) -> str:
+    return (
+        _replied(expected.unserved, None, answer)
+        or differs("attempts", 0, len(answer.hops))
+        or _answered((), target.response, answer)
     )
 
 

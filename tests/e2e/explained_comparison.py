@@ -22,13 +22,13 @@ from argosy.explain.outcome import (
     Target,
     Unrouted,
 )
-from argosy.explain.request import ClientCertificate, Request, Spoken
+from argosy.explain.request import Request, Spoken
 from argosy.model import ir
 from argosy.translate import edge, names
 from tests.e2e.explained_answers import TIME, connected, copied, difference, differs, mirrors
 from tests.e2e.explained_clients import Answer
-from tests.e2e.explained_connections import to_upstream, wanted
-from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT
+from tests.e2e.explained_connections import Whose, shown, to_upstream, wanted
+from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT, OF_MESH
 from tests.e2e.explained_envoy import ENTRIES, REQUESTS, Lab, scope_at
 from tests.e2e.explained_mesh import Mesh
 from tests.e2e.explained_requests import Generator
@@ -66,7 +66,15 @@ async def none_differs(
     assert not found, f"{len(found)} differences, the first:\n" + "\n".join(map(str, found[:3]))
     seen = sum(envoy.tally[one.__name__] for one in (Forwarded, Redirected, Answered, Unrouted))
     edges = [
-        envoy.tally[f"edge: {one}"] for one in ("TLS ends", "passed through", "TCP", "a client shut out")
+        envoy.tally[f"edge: {one}"]
+        for one in (
+            "TLS ends",
+            "passed through",
+            "passed on by its name",
+            "TCP",
+            "a client shut out",
+            "shut out for its name or key",
+        )
     ]
     assert not every_kind or sum(edges) >= configurations, (
         f"connections to gateways hit little: {envoy.tally}"
@@ -76,13 +84,14 @@ async def none_differs(
     if seen > 10_000:
         assert min(edges) >= configurations / 4, envoy.tally
         assert min(envoy.tally["Redirected"], envoy.tally["Answered"]) > seen / 100, envoy.tally
-        rare = ("copies", "tried again", "mutual", "originated", "with a time")
+        assert envoy.tally["for browsers"] > configurations / 10, envoy.tally
+        rare = ("copies", "tried again", "mutual", "originated", "with a time", "gRPC status")
         assert min(envoy.tally[one] for one in rare) > seen / 400, envoy.tally
 
 
 async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
     """`count` random requests to the random configuration of a seed."""
-    generator = Generator(seed, envoy.endpoints)
+    generator = Generator(seed, envoy.endpoints, tuple(envoy.callers.certified.values()))
     mesh = generator.mesh(envoy.arrival)
     await envoy.apply(mesh.snapshot)
     evaluators = {
@@ -101,6 +110,9 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
     for (entry, request), answer, expected in zip(requests, answers, said, strict=True):
         envoy.tally[type(expected.verdict).__name__] += 1
         envoy.tally["answered upstream"] += answer.got is not None
+        told = {name for name, _ in answer.headers}
+        envoy.tally["gRPC status"] += "grpc-status" in told
+        envoy.tally["for browsers"] += "access-control-allow-methods" in told
         envoy.tally["tried again"] += len(answer.hops) > 1
         for hop in answer.hops[:1]:
             envoy.tally[hop.tls] += 1
@@ -135,10 +147,19 @@ async def _connections(
 ) -> list[Difference]:
     reader, scope = evaluator.view.reader, evaluator.view.scope
     requests, said = [], []
-    for request in wanted(generator, mesh, reader, scope):
+    known = sorted(name for name in envoy.clusters["gateway"] if names.is_sni(name))
+    for request in wanted(generator, mesh, reader, scope, known):
+        whose = generator.one(*Whose)
         expected = evaluator.evaluate(request)
-        if not _ends(expected):  # what the client shows is not for the gateway
-            request = msgspec.structs.replace(request, certificate=ClientCertificate.NONE)
+        mode = next((step.name for step in expected.steps if step.stage == "TLS"), "")
+        if mode or request.hello.startswith(destinations.PASSED_ON):
+            if not mode:  # the upstream looks at it, and knows the mesh
+                whose = generator.one(Whose.MESH, Whose.NOBODY)
+            request = msgspec.structs.replace(
+                request, certificate=shown(whose, mode), certified=envoy.callers.certified.get(whose)
+            )
+            expected = evaluator.evaluate(request)
+            envoy.tally["edge: shut out for its name or key"] += _told_apart(expected)
         if ("", request.port) in envoy.edge_ports:
             requests.append(request)
             said.append(expected)
@@ -152,6 +173,15 @@ async def _connections(
     return found
 
 
+def _told_apart(expected: Routed) -> bool:
+    """Whether a client is trusted, and still none of those that the server asks for."""
+    return (
+        isinstance(expected.verdict, Unrouted)
+        and "the client's certificate" in expected.verdict.because
+        and ("authorities" not in expected.verdict.because)
+    )
+
+
 def _ends(expected: Routed) -> bool:
     return any(step.stage == "TLS" for step in expected.steps)
 
@@ -161,6 +191,8 @@ def _kind(expected: Routed) -> str:
         return "a client shut out" if _ends(expected) else "refused"
     if _ends(expected):
         return "TLS ends"
+    if any(step.name == "auto-passthrough" for step in expected.steps):
+        return "passed on by its name"
     return "passed through" if any(step.stage == "filter chain" for step in expected.steps) else "TCP"
 
 
@@ -175,7 +207,10 @@ def _edge_difference(request: Request, expected: Routed, answer: Answer) -> str:
     if not chosen or not answer.hops:
         return f"cluster {answer.cluster or 'none'} is not one of {[one.cluster.name for one in verdict.targets]}"
     cluster, hop = chosen[0].cluster, answer.hops[0]
-    passed = request.host if request.spoken is Spoken.TLS and not _ends(expected) else ""
+    passed = request.hello if not _ends(expected) else ""
+    if passed == cluster.name:  # by its server name, whoever the client is
+        caller = OF_MESH[0] if request.certified is not None else ""
+        return differs("caller", caller, hop.caller) or differs("server name", passed, hop.server_name)
     if passed and any(one.address == hop.address and one.tls == "plaintext" for one in cluster.endpoints):
         return differs("server name", passed, hop.server_name) or differs("TLS", "originated", hop.tls)
     return connected(cluster, hop) or differs("server name within", passed, hop.within)

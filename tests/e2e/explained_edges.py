@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from argosy.explain.request import Certified
+
 SUFFIX = "svc.cluster.local"
 GATEWAY_LABELS = (("istio", "ingress"),)
 GATEWAY_PORT = 8080
@@ -13,6 +15,18 @@ ENDS_PORT = 8444
 """Of a gateway, where all TLS ends."""
 PORTS = (80, 9080)
 CREDENTIAL = "edge"
+FILES = {
+    "serverCertificate": "/edge/chain.pem",
+    "privateKey": "/edge/key.pem",
+    "caCertificates": "/edge/roots.pem",
+}
+"""The same certificates as files of the proxy."""
+OF_MESH = ("spiffe://cluster.local/ns/default/sa/caller", "caller.test")
+OF_OUTSIDE = ("spiffe://outside.test/caller", "*.outside.test")
+"""Names of clients of gateways."""
+CLIENT_NAMES = (*OF_MESH, "CALLER.test", OF_OUTSIDE[0], "a.outside.test", "a.b.outside.test", "nobody.test")
+NO_SPKI = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+NO_DIGEST = "00" * 32
 UNKNOWN = "nobody.invalid"
 UPSTREAMS = (
     ("alpha", 80),
@@ -29,8 +43,12 @@ BOUND_ADDRESS, BOUND_PORT = "127.0.0.2", 9080
 class Dice:
     """Choices by a seed."""
 
-    def __init__(self, seed: int, endpoints: dict[tuple[str, str], int]) -> None:
-        """`endpoints`: (service, version) -> port on the loopback where it answers."""
+    def __init__(
+        self, seed: int, endpoints: dict[tuple[str, str], int], callers: tuple[Certified, ...] = ()
+    ) -> None:
+        """`endpoints`: (service, version) -> port on the loopback where it answers. `callers`: certificates of the
+        clients of gateways."""
+        self.callers = callers
         self.random = random.Random(seed)
         self.endpoints = endpoints
 
@@ -90,13 +108,26 @@ class Edges(Dice):
                         "protocol": self.one("TLS", "HTTPS"),
                     },
                     "hosts": self.one(["*"], ["*.test"], [f"*.{SUFFIX}"], ["only.test"], ["a.example.test"]),
-                    "tls": {
-                        "mode": self.one("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"),
-                        "credentialName": CREDENTIAL,
-                    },
+                    "tls": self._ends_here(),
                 }
             )
         return written("Gateway", name, "default", {"selector": dict(GATEWAY_LABELS), "servers": servers})
+
+    def _ends_here(self) -> dict[str, Any]:
+        """TLS that ends at a gateway."""
+        mode = self.one("SIMPLE", "MUTUAL", "MUTUAL", "OPTIONAL_MUTUAL", "ISTIO_MUTUAL", "ISTIO_MUTUAL")
+        tls: dict[str, Any] = {"mode": mode}
+        if mode != "ISTIO_MUTUAL":
+            tls |= self.one({"credentialName": CREDENTIAL}, FILES)
+        if self.chance(40):
+            tls["subjectAltNames"] = self.some(CLIENT_NAMES, 1, 3)
+        if self.chance(25):
+            tls["verifyCertificateSpki"] = [self.one("", *(one.spki for one in self.callers)) or NO_SPKI]
+        if self.chance(25):
+            tls["verifyCertificateHash"] = [self.one("", *(one.digest for one in self.callers)) or NO_DIGEST]
+        if self.chance(15) and mode != "ISTIO_MUTUAL":
+            tls["insecureSkipVerify"] = True
+        return tls
 
     def _at_edge(self, name: str) -> dict[str, Any]:
         """What the ports of gateways that are not plain HTTP's lead to."""

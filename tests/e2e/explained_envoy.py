@@ -126,9 +126,10 @@ class Lab:
             proxy=ProxySettings(connections=arrival.sidecars, gateway_connections=arrival.gateways),
         )
         self.ads.push(SECRET, upstreams.authority.secrets(CALLER, "client.test"), set())
-        self.ads.push(SECRET, connections.secrets(upstreams.authority), set())
+        outside = Authority()
+        self.ads.push(SECRET, connections.secrets(outside), set())
         self.ads.push(LISTENER, {one.name: one for one in self._listeners()}, set())
-        self.callers = connections.Callers(folder, upstreams.authority)
+        self.callers = connections.Callers(folder, upstreams.authority, outside)
         self.process: subprocess.Popen[bytes] | None = None
 
     def _listeners(self) -> Iterable[Resource]:

@@ -7,10 +7,18 @@ from random import Random
 
 from argosy.explain.request import Request, Spoken
 from tests.e2e.explained_edges import GATEWAY_PORT, PORTS, SUFFIX
-from tests.e2e.explained_mesh import HEADERS, PATHS, REGEXES, VALUES, Configurations, Mesh
+from tests.e2e.explained_mesh import Configurations, Mesh
+from tests.e2e.explained_rules import HEADERS, PATHS, REGEXES, VALUES
 from tests.e2e.explained_upstreams import FAILS
 
 ODD_PATHS = ("//a//b", "/a%2f%2e%2e/b", "/a%5Cb?q=%2F", "/b//c%2Fd", "/a%00b", "/a/%2Fb", "//")
+CONTENT_TYPES = (
+    "application/grpc",
+    "application/grpc",
+    "application/grpc+proto",
+    "application/grpc;x",
+    "text/plain",
+)
 
 
 class Generator(Configurations):
@@ -76,8 +84,8 @@ class Generator(Configurations):
             port = self.one(port, 443)
         if self.chance(12):
             headers.append((FAILS, str(self.one("503", "reset"))))
-        preflight = "corsPolicy" in rule and self.chance(40)
-        if preflight or self.chance(2):
+        preflight = "corsPolicy" in rule and self.chance(60)
+        if "corsPolicy" in rule or self.chance(2):
             headers.append(("origin", str(self.one("https://a.test", "http://b.test", "http://c.test"))))
             if self.chance(90):
                 headers.append(("access-control-request-method", "GET"))
@@ -91,6 +99,9 @@ class Generator(Configurations):
             path = self.oddities.choice(ODD_PATHS)
         if self.oddities.random() < 0.04:
             headers.append((self.oddities.choice(("x_under", "X_Under")), "z"))
+        grpc = "grpcStatus" in rule.get("fault", {}).get("abort", {})
+        if self.oddities.random() < (0.7 if grpc else 0.15):
+            headers.append(("content-type", self.oddities.choice(CONTENT_TYPES)))
         return Request(
             authority=authority,
             method="OPTIONS"

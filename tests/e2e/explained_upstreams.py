@@ -19,8 +19,9 @@ from tests.e2e.translate_envoy import Authority
 
 FAILS = "x-fail"
 """A header: `503`: that is answered; `reset`: the connection ends without an answer."""
-OWN_HEADERS = (("x-echo", "1"), ("x-b", "here"))
+OWN_HEADERS = (("x-echo", "1"), ("x-b", "here"), ("access-control-allow-origin", "own"))
 """Of every answer that is none of a failure."""
+FAILED_HEADERS = (("x-b", "failed"), ("access-control-allow-origin", "own"))
 SHADOW = "-shadow"
 """Facts (Envoy): behind the host of a copy."""
 
@@ -136,13 +137,16 @@ class Upstreams:
                 case "reset":
                     return
                 case "503":
-                    writer.write(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
+                    writer.write(_head("503 Service Unavailable", FAILED_HEADERS, 0))
                 case _:
                     body = json.dumps(got).encode()
-                    own = "".join(f"{name}: {value}\r\n" for name, value in OWN_HEADERS)
-                    head = f"HTTP/1.1 200 OK\r\n{own}content-length: {len(body)}\r\n\r\n"
-                    writer.write(head.encode() + body)
+                    writer.write(_head("200 OK", OWN_HEADERS, len(body)) + body)
             await writer.drain()
+
+
+def _head(status: str, headers: tuple[tuple[str, str], ...], length: int) -> bytes:
+    own = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return f"HTTP/1.1 {status}\r\n{own}content-length: {length}\r\n\r\n".encode()
 
 
 def _named(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:

@@ -10,14 +10,18 @@ import pytest_asyncio
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.config.route.v3.route_components_pb2 import RouteAction
+from envoy.extensions.filters.http.cors.v3 import cors_pb2
+from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
+from google.protobuf import any_pb2
 from msgspec.structs import replace
 
-from argosy.explain import arrival, bound, destination, edge, http, matching, rewriting
+from argosy.explain import arrival, bound, clients, destination, http, matching, replies, rewriting
 from argosy.explain.declared import Upstream
 from argosy.explain.edge import Edge
-from argosy.explain.outcome import ClusterState, Retries
+from argosy.explain.outcome import Answered, ClusterState, Retries
+from argosy.explain.request import Certified, ClientCertificate, Request, Seen
 from argosy.explain.view import View
 from argosy.model import ir
 from argosy.model.ir import Destination, MatchKind, RetryPolicy, StringMatch
@@ -147,7 +151,35 @@ def _every_host_at_a_bound_listener(patch: pytest.MonkeyPatch) -> None:
 
 
 def _every_client_let_in(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(edge, "shut_out", lambda tls, shown: "")
+    patch.setattr(clients, "shut_out", lambda tls, shown, certified: "")
+
+
+def _every_name_and_key_of_a_client_taken(patch: pytest.MonkeyPatch) -> None:
+    right = clients.shut_out
+    patch.setattr(clients, "shut_out", lambda tls, shown, certified: right(tls, shown, None))
+
+
+def _every_key_of_a_client_taken(patch: pytest.MonkeyPatch) -> None:
+    right = clients.shut_out
+
+    def wrong(tls: ir.GatewayTls, shown: ClientCertificate, certified: Certified | None) -> str:
+        return right(replace(tls, certificate_spki=(), certificate_hash=()), shown, certified)
+
+    patch.setattr(clients, "shut_out", wrong)
+
+
+def _mesh_clients_shut_out(patch: pytest.MonkeyPatch) -> None:
+    right = clients.shut_out
+
+    def wrong(tls: ir.GatewayTls, shown: ClientCertificate, certified: Certified | None) -> str:
+        in_mesh = tls.mode is ir.ServerTlsMode.ISTIO_MUTUAL and shown is ClientCertificate.TRUSTED
+        return "as if it were another's" if in_mesh else right(tls, shown, certified)
+
+    patch.setattr(clients, "shut_out", wrong)
+
+
+def _authority_for_the_name_in_the_hello(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Request, "hello", property(lambda self: self.host))
 
 
 def _no_server_name_with_a_wildcard(patch: pytest.MonkeyPatch) -> None:
@@ -159,14 +191,51 @@ def _answers_as_they_come(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rewriting, "answered", lambda *parts: ())
 
 
+def _grpc_as_all_else(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replies, "speaks_grpc", lambda headers: False)
+
+
+def _browsers_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replies, "for_browsers", lambda cors, seen: ())
+
+
+def _questions_of_browsers_answered_shortly(patch: pytest.MonkeyPatch) -> None:
+    right = replies.preflight
+
+    def wrong(cors: ir.Cors | None, seen: Seen) -> Answered | None:
+        return None if right(cors, seen) is None else Answered(200)
+
+    patch.setattr(replies, "preflight", wrong)
+
+
+def _no_location_of_an_answer(patch: pytest.MonkeyPatch) -> None:
+    right = http.route
+
+    def wrong(view: View, request: Request, seen: Seen, of: http.RoutesOf) -> http.Routed:
+        found = right(view, request, seen, of)
+        if isinstance(found.verdict, Answered):
+            return replace(found, verdict=replace(found.verdict, location=""))
+        return found
+
+    patch.setattr(http, "route", wrong)
+
+
 def _local_address_sent_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Upstream, "authority", property(lambda self: ""))
 
 
 EVALUATOR = (
+    _grpc_as_all_else,
+    _browsers_forgotten,
+    _questions_of_browsers_answered_shortly,
+    _no_location_of_an_answer,
     _local_address_sent_on,
     _answers_as_they_come,
     _every_client_let_in,
+    _every_name_and_key_of_a_client_taken,
+    _every_key_of_a_client_taken,
+    _mesh_clients_shut_out,
+    _authority_for_the_name_in_the_hello,
     _no_server_name_with_a_wildcard,
     _every_host_at_a_bound_listener,
     _everybody_takes_mesh_tls,
@@ -242,9 +311,42 @@ def _authority_of_no_upstream(message: route_pb2.RouteConfiguration) -> None:
             action.ClearField("host_rewrite_literal")
 
 
+def _configured(message: route_pb2.RouteConfiguration, name: str) -> Iterator[any_pb2.Any]:
+    for host in message.virtual_hosts:
+        yield from (
+            one.typed_per_filter_config[name] for one in host.routes if name in one.typed_per_filter_config
+        )
+
+
+def _another_grpc_status(message: route_pb2.RouteConfiguration) -> None:
+    for config in _configured(message, "envoy.filters.http.fault"):
+        fault = fault_pb2.HTTPFault.FromString(config.value)
+        if fault.abort.grpc_status:
+            fault.abort.grpc_status += 1
+            config.value = fault.SerializeToString()
+
+
+def _browsers_remember_longer(message: route_pb2.RouteConfiguration) -> None:
+    for config in _configured(message, "envoy.filters.http.cors"):
+        policy = cors_pb2.CorsPolicy.FromString(config.value)
+        if policy.max_age:
+            policy.max_age += "0"
+            config.value = policy.SerializeToString()
+
+
+def _without_credentials(message: route_pb2.RouteConfiguration) -> None:
+    for config in _configured(message, "envoy.filters.http.cors"):
+        policy = cors_pb2.CorsPolicy.FromString(config.value)
+        policy.ClearField("allow_credentials")
+        config.value = policy.SerializeToString()
+
+
 @pytest.mark.parametrize(
     "bug",
     [
+        _another_grpc_status,
+        _browsers_remember_longer,
+        _without_credentials,
         _authority_of_no_upstream,
         _added_before_it_is_removed,
         _swapped,
@@ -259,13 +361,46 @@ async def test_a_bug_in_the_translation_is_found(envoy: Lab, bug: Mutation) -> N
     assert await first_difference(envoy), "Envoy with the wrong routes agrees with the evaluator"
 
 
-def _no_certificate_demanded(message: listener_pb2.Listener) -> None:
+def _contexts(message: listener_pb2.Listener, change: Callable[[tls_pb2.DownstreamTlsContext], None]) -> None:
     for chain in message.filter_chains:
         if chain.HasField("transport_socket"):
             config = chain.transport_socket.typed_config
             context = tls_pb2.DownstreamTlsContext.FromString(config.value)
-            context.require_client_certificate.value = False
+            change(context)
             config.value = context.SerializeToString()
+
+
+def _no_certificate_demanded(message: listener_pb2.Listener) -> None:
+    def change(context: tls_pb2.DownstreamTlsContext) -> None:
+        context.require_client_certificate.value = False
+
+    _contexts(message, change)
+
+
+def _without(field: str, message: listener_pb2.Listener) -> None:
+    def change(context: tls_pb2.DownstreamTlsContext) -> None:
+        if context.common_tls_context.HasField("combined_validation_context"):
+            combined = context.common_tls_context.combined_validation_context
+            combined.default_validation_context.ClearField(field)
+
+    _contexts(message, change)
+
+
+def _any_name_in_a_certificate(message: listener_pb2.Listener) -> None:
+    _without("match_typed_subject_alt_names", message)
+
+
+def _any_key_in_a_certificate(message: listener_pb2.Listener) -> None:
+    _without("verify_certificate_spki", message)
+
+
+def _mesh_clients_by_nobody(message: listener_pb2.Listener) -> None:
+    """What leads to the cluster that a server name is the name of."""
+    for chain in message.filter_chains:
+        kept = [one for one in chain.filters if one.name != "envoy.filters.network.sni_cluster"]
+        if len(kept) < len(chain.filters):
+            del chain.filters[:]
+            chain.filters.extend(kept)
 
 
 def _names_without_a_wildcard(message: listener_pb2.Listener) -> None:
@@ -285,7 +420,14 @@ def _sent_nowhere(message: listener_pb2.Listener) -> None:
 
 @pytest.mark.parametrize(
     "bug",
-    [_no_certificate_demanded, _names_without_a_wildcard, _sent_nowhere],
+    [
+        _any_name_in_a_certificate,
+        _any_key_in_a_certificate,
+        _mesh_clients_by_nobody,
+        _no_certificate_demanded,
+        _names_without_a_wildcard,
+        _sent_nowhere,
+    ],
     ids=lambda bug: bug.__name__,
 )
 async def test_a_bug_in_the_translation_of_a_gateways_connections_is_found(

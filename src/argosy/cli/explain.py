@@ -89,6 +89,15 @@ def explain(
             help="From this address, which a sourceSubnet may ask for; a workload's own is known.",
         ),
     ] = "",
+    server_name: Annotated[
+        str | None,
+        typer.Option(
+            "--server-name",
+            metavar="NAME",
+            help="The name in the TLS hello of https://…; empty for none.",
+            show_default="the URL's",
+        ),
+    ] = None,
     certificate: Annotated[
         str,
         typer.Option(
@@ -168,7 +177,7 @@ def explain(
         everywhere(evaluator, form, method, given)
         return
     request = replace(asked[0] if asked[1] else evaluator.as_spoken(asked[0]), source=source)
-    request = replace(request, certificate=requests.ClientCertificate(certificate))
+    request = replace(request, certificate=requests.ClientCertificate(certificate), server_name=server_name)
     outcome = evaluator.outcome(request)
     more = (*not_enforced(found, evaluator.view.reader, outcome), *(claims(jwt) if jwt else ()))
     outcome = replace(outcome, notes=(*outcome.notes, *more))

@@ -1,7 +1,8 @@
 """What a proxy makes of a request before it looks for a route: its path rewritten, headers taken off; or it is refused.
 
 Facts (Envoy 1.40, tried): headers first, then escaped slashes, then normalisation, then double slashes. What
-connectionSettings say goes before pathNormalization; a gateway has its own.
+connectionSettings say goes before pathNormalization; a gateway has its own. Whose path is not taken, and who says
+x-forwarded-proto, is answered with the headers that the route for the path as written sets; that is not told.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from argosy.explain import paths
+from argosy.explain import paths, replies
 from argosy.explain.http import Routed
 from argosy.explain.outcome import Redirected, Step, Unrouted
-from argosy.explain.request import Request
+from argosy.explain.request import Request, by_name
 from argosy.explain.view import View
 from argosy.model import ir
 from argosy.model.ir import Paths
@@ -48,21 +49,22 @@ def arrived(view: View, request: Request) -> Request | Routed:
     how = custom(view.reader.mesh(), view.scope.type)
     named = [name for name, _ in request.headers if "_" in name]
     if named and how.underscores == REJECT:
-        return _refused(f"the header {named[0]} has an underscore, and connectionSettings refuse that")
+        why = f"the header {named[0]} has an underscore, and connectionSettings refuse that"
+        return Routed(Unrouted(400, why))
     headers = request.headers
     if how.underscores == DROP:
         headers = tuple(pair for pair in headers if pair[0] not in named)
     if "#" in request.path:
-        return _refused(f"the path {request.path} has a fragment")
+        return _refused(request, f"the path {request.path} has a fragment")
     path = request.path
     found = how.escaped != KEEP and paths.has_escaped_slashes(path)
     if found and (how.escaped == REJECT or (how.escaped == REDIRECT and _is_grpc(request))):
-        return _refused(f"the path {path} has escaped slashes, and connectionSettings refuse them")
+        return _refused(request, f"the path {path} has escaped slashes, and connectionSettings refuse them")
     if found:
         path = paths.with_slashes(path)
     if how.normalised:
         if paths.has_nul(path):
-            return _refused(f"the path {request.path} has an escaped NUL, and cannot be normalised")
+            return _refused(request, f"the path {request.path} has an escaped NUL, and cannot be normalised")
         path = paths.normalised(path)
     if how.merged:
         path = paths.merged(path)
@@ -72,13 +74,11 @@ def arrived(view: View, request: Request) -> Request | Routed:
     return replace(request, path=path, headers=headers)
 
 
-def _refused(because: str) -> Routed:
-    return Routed(Unrouted(400, because))
+def _refused(request: Request, because: str) -> Routed:
+    step = Step("path", request.path, because)
+    return Routed(replies.unrouted(400, because, by_name(request.headers)), (step,))
 
 
 def _is_grpc(request: Request) -> bool:
     """Facts (Envoy): who speaks gRPC is not redirected, but refused."""
-    return any(
-        name.lower() == "content-type" and value.partition(";")[0].partition("+")[0] == "application/grpc"
-        for name, value in request.headers
-    )
+    return replies.speaks_grpc(by_name(request.headers))

@@ -10,13 +10,13 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from argosy.explain import clients, http, replies, subnets
 from argosy.explain import destination as destinations
-from argosy.explain import http, subnets
 from argosy.explain.arrival import arrived
 from argosy.explain.domains import Domains
 from argosy.explain.http import Routed, RoutesOf
 from argosy.explain.outcome import Forwarded, Miss, Origin, Redirected, Step, Target, Unrouted
-from argosy.explain.request import ClientCertificate, Request, Spoken, Trust, host_of, seen
+from argosy.explain.request import Request, Spoken, Trust, host_of, seen
 from argosy.explain.view import View
 from argosy.model import gateways, ir
 from argosy.model.hostnames import covers
@@ -89,13 +89,15 @@ class Edge:
                 Miss("virtual host", domain, f"the authority is {found.authority}") for domain, _ in near
             )
             why = f"no VirtualService is for {host_of(found.authority)} at this port"
-            return Routed(Unrouted(404, why), steps, misses + passed)
+            return Routed(replies.unrouted(404, why, found.headers), steps, misses + passed)
         domain, host = named
         steps = (*steps, Step("virtual host", f"{host.host}:{host.port}", f"for the domain {domain}"))
         if host.secure and found.forwarded != "https":
             where = f"https://{found.authority}{found.path}"
             because = Step("route", "https", "a server of this host says tls.httpsRedirect")
-            return Routed(Redirected(301, where), (*steps, because))
+            said = replies.replied(301, replies.speaks_grpc(found.headers))
+            verdict = Redirected(said.status, where, grpc_status=said.grpc_status)
+            return Routed(verdict, (*steps, because))
         of = RoutesOf(host.host, host.port, host.routes, host.origins)
         routed = http.route(view, request, found, of)
         return Routed(
@@ -105,7 +107,7 @@ class Edge:
     def _tls(self, request: Request, step: Step, listener: ir.GatewayListener) -> Routed:
         # Facts (Envoy): without a hello only what is for every name is left, and bytes that pass on are passed on.
         spoken = request.spoken is Spoken.TLS
-        name = host_of(request.authority) if spoken else ""
+        name = request.hello
         # Facts (Envoy): of chains for one name the protocols in the hello decide, and mesh clients have their own.
         mesh = name.startswith(destinations.PASSED_ON)
         chains = sorted(self.chains(listener, request.source), key=lambda one: one[1].by_sni is not mesh)
@@ -118,22 +120,23 @@ class Edge:
                 Miss(
                     "filter chain",
                     names,
-                    f"the name in the TLS hello is {name}",
+                    f"the name in the TLS hello is {name or 'not there'}",
                     self._gateways((one.server,)),
                 )
                 for names, one in chains
             )
-            return Routed(Unrouted(0, f"no server is for the name {name}"), (step,), misses)
+            return Routed(Unrouted(0, f"no server is for the name {name or '(none)'}"), (step,), misses)
         names, chain = found
-        because = f"by the name in the TLS hello, {name}" if spoken else "there is no TLS hello"
+        hello = f"by the name in the TLS hello, {name}" if name else "there is no name in the TLS hello"
+        because = hello if spoken else "there is no TLS hello"
         chosen = Step("filter chain", names, because, self._gateways((chain.server,)))
         steps: tuple[Step, ...] = (step, chosen)
         if chain.by_sni:
             return _passed_on(self.view, name, steps)
         tls = chain.server.tls
         if tls is not None and not chain.server.passes:
-            steps = (*steps, Step("TLS", tls.mode, f"it ends here; {_ASKED.get(tls.mode, NOT_ASKED)}"))
-            if why := shut_out(tls, request.certificate):
+            steps = (*steps, Step("TLS", tls.mode, f"it ends here; {clients.asked(tls)}"))
+            if why := clients.shut_out(tls, request.certificate, request.certified):
                 return Routed(Unrouted(0, why), steps)
         if chain.destinations:
             taken = Step(
@@ -279,25 +282,6 @@ class Edge:
             for one in self.view.reader.gateways_refused(self.view.scope)
         ]
         return tuple(found)
-
-
-NOT_ASKED = "no certificate is asked for"
-_ASKED = {
-    ir.ServerTlsMode.MUTUAL: "the client must show a certificate",
-    ir.ServerTlsMode.ISTIO_MUTUAL: "the client must show a certificate of the mesh",
-    ir.ServerTlsMode.OPTIONAL_MUTUAL: "a certificate that the client shows is verified",
-}
-
-
-def shut_out(tls: ir.GatewayTls, shown: ClientCertificate) -> str:
-    """Why a client is refused where TLS ends; "" where it is not, or where nothing is known of it."""
-    if tls.mode not in _ASKED:
-        return ""
-    if shown is ClientCertificate.NONE and tls.mode is not ir.ServerTlsMode.OPTIONAL_MUTUAL:
-        return f"the client shows no certificate, and the server says {tls.mode}"
-    if shown is ClientCertificate.UNTRUSTED and not tls.insecure_skip_verify:
-        return "the client's certificate is not one that the server's authorities have signed"
-    return ""
 
 
 def _passed_on(view: View, name: str, steps: tuple[Step, ...]) -> Routed:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from argosy.explain import destination as destinations
-from argosy.explain import matching, regex, rewriting
+from argosy.explain import matching, regex, replies, rewriting
 from argosy.explain.outcome import (
     Answered,
     ClusterState,
@@ -17,11 +17,11 @@ from argosy.explain.outcome import (
     Miss,
     Origin,
     Redirected,
+    Replied,
     Retries,
     Step,
     Target,
     Undecided,
-    Unrouted,
     Verdict,
 )
 from argosy.explain.request import Request, Seen
@@ -61,7 +61,8 @@ def route(view: View, request: Request, seen: Seen, of: RoutesOf) -> Routed:
         says = f"for {matching.described(one.match)}" if origins else "no VirtualService says otherwise"
         step = Step("route", name, says, origins)
         return _taken(view, request, seen, of, one, step, tuple(misses))
-    return Routed(Unrouted(404, "none of the routes is for this request"), misses=tuple(misses))
+    why = "none of the routes is for this request"
+    return Routed(replies.unrouted(404, why, seen.headers), misses=tuple(misses))
 
 
 def _taken(
@@ -75,23 +76,32 @@ def _taken(
 ) -> Routed:
     notes: list[str] = []
     verdict: Verdict
+    grpc = replies.speaks_grpc(seen.headers)
     try:
         match one.action:
             case ir.Forward() as action:
                 verdict = forwarded(view, request, seen, one, action, of.authority)
             case ir.Redirect() as action:
+                said = replies.replied(rewriting.redirect_status(action), grpc)
+                location = rewriting.location(action, one.match, seen, of.port)
                 verdict = Redirected(
-                    rewriting.redirect_status(action),
-                    rewriting.location(action, one.match, seen, of.port),
-                    rewriting.answered((one.headers,)),
+                    said.status, location, rewriting.answered((one.headers,)), said.grpc_status
                 )
             case ir.DirectResponse() as action:
-                body = action.body.decode("utf-8", "replace")
-                verdict = Answered(action.status, body, rewriting.answered((one.headers,)))
+                said = replies.replied(action.status, grpc)
+                # Facts (Envoy, tried): one whose status needs a Location has that of the request itself.
+                leads = action.status == 201 or 300 <= action.status < 400
+                verdict = Answered(
+                    said.status,
+                    action.body.decode("utf-8", "replace"),
+                    rewriting.answered((one.headers,)),
+                    said.grpc_status,
+                    rewriting.location(ir.Redirect(), one.match, seen, of.port) if leads else "",
+                )
     except regex.Undetermined as unknown:
         verdict = Undecided(str(unknown))
-    fault = fault_of(one.fault)
-    preflight = _preflight(one.cors, seen) if isinstance(one.action, ir.Forward) else None
+    fault = fault_of(one.fault, grpc)
+    preflight = replies.preflight(one.cors, seen) if isinstance(one.action, ir.Forward) else None
     if preflight is not None:
         verdict, fault = preflight, None
     elif fault is not None and fault.abort_percent >= 100:
@@ -128,6 +138,7 @@ def forwarded(
         asked = view.reader.mesh().proxy.forwarded_host
         if written if asked is None else asked and (written or of_route):
             headers = (*headers, ("x-forwarded-host", before or seen.authority))
+        response += replies.for_browsers(one.cors, seen)
         computed = rewriting.formatted(ops)
         targets.append(
             Target(
@@ -149,6 +160,7 @@ def forwarded(
         retries=retries_of(action.retry),
         mirrors=tuple(_mirrors(view, action.mirrors)),
         hash_on=tuple(destinations.hash_in_words(one) for one in action.hash),
+        unserved=replies.replied(503, replies.speaks_grpc(seen.headers)),
     )
 
 
@@ -165,36 +177,26 @@ def _mirrors(view: View, mirrors: Iterable[ir.Mirror]) -> Iterable[Mirrored]:
 def sent_on(cluster: ClusterState, request: Request, seen: Seen) -> Forwarded:
     """To a cluster as it is, with nothing done to it."""
     target = Target(cluster=cluster, authority=seen.authority, path=seen.path, headers=request.headers)
-    return Forwarded(targets=(target,))
+    return Forwarded((target,), unserved=replies.replied(503, replies.speaks_grpc(seen.headers)))
 
 
-# --- faults and cross-origin requests -------------------------------------------------------------------------------
+# --- faults ---------------------------------------------------------------------------------------------------------
 
 
-def fault_of(fault: ir.Fault | None) -> FaultState | None:
-    """Facts (Envoy): an abort with a gRPC status is HTTP 200 to everybody; only who speaks gRPC reads the status."""
+def fault_of(fault: ir.Fault | None, grpc: bool) -> FaultState | None:
+    """`grpc`: whether the request speaks it. Facts (Envoy): an abort with a gRPC status is HTTP 200 to everybody; only
+    who speaks gRPC reads the status."""
     if fault is None:
         return None
-    status = 0
-    if fault.abort is not None:
-        status = 200 if fault.abort.grpc_status is not None else fault.abort.http_status or 503
+    aborted = Replied(0)
+    if fault.abort is not None and fault.abort.grpc_status is not None:
+        aborted = Replied(200, fault.abort.grpc_status)
+    elif fault.abort is not None:
+        aborted = replies.replied(fault.abort.http_status or 503, grpc)
     return FaultState(
         delay_ms=fault.delay.duration if fault.delay is not None else 0,
         delay_percent=fault.delay.percent if fault.delay is not None else 0.0,
-        abort_status=status,
-        abort_grpc_status=fault.abort.grpc_status if fault.abort is not None else None,
+        abort_status=aborted.status,
+        abort_grpc_status=aborted.grpc_status,
         abort_percent=fault.abort.percent if fault.abort is not None else 0.0,
     )
-
-
-def _preflight(cors: ir.Cors | None, seen: Seen) -> Answered | None:
-    """The proxy answers a browser's question whether it may ask. Facts (Envoy): only where it would be forwarded;
-    one whose origin is not allowed is passed on, unless that is to be ignored."""
-    origin = "".join(seen.headers.get("origin", ()))
-    if cors is None or seen.method != "OPTIONS" or not origin:
-        return None
-    if not seen.headers.get("access-control-request-method"):
-        return None
-    if any(matching.string_matches(one, origin) for one in cors.allow_origins):  # ANY
-        return Answered(200, "")
-    return Answered(200, "") if cors.unmatched_preflights == "IGNORE" else None

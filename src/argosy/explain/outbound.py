@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from argosy.explain import bound, declared, http, subnets
+from argosy.explain import bound, declared, http, replies, subnets
 from argosy.explain import destination as destinations
 from argosy.explain.arrival import arrived
 from argosy.explain.domains import Domains
@@ -133,11 +133,12 @@ class Outbound:
         here = arrived(self.view, request)
         if isinstance(here, Routed):
             return _after((step,), here)
+        found = seen(here, Trust.ALL)
         if service is None:
             why = f"no service {upstream.name} in the mesh, or it is not visible here"
-            return Routed(Unrouted(503, why), (step,), self._near(upstream.name, 0))
+            refused = replies.unrouted(503, why, found.headers)
+            return Routed(refused, (step,), self._near(upstream.name, 0))
         owner = VirtualHost(service.hostname, upstream.port)
-        found = seen(here, Trust.ALL)
         return _after((step,), self._by_host(here, found, "*", owner, upstream.authority))
 
     def _by_tunnel(self, request: Request) -> Routed:
@@ -191,7 +192,8 @@ class Outbound:
         service_port = self._port(virtual_host)
         if service_port is not None and not _by_routes(service_port):
             why = f"the port speaks {service_port.protocol}: there are no HTTP routes to it"
-            return Routed(Unrouted(404, why), (self._virtual_host_step(virtual_host, domain),))
+            step = self._virtual_host_step(virtual_host, domain)
+            return Routed(replies.unrouted(404, why, found.headers), (step,))
         return self._by_host(request, found, domain, virtual_host)
 
     def _by_host(
@@ -232,7 +234,8 @@ class Outbound:
             cluster = destinations.by_name(self.view) if by_name else destinations.passthrough()
         else:
             why = f"no service has this host, and {said} says REGISTRY_ONLY"
-            return Routed(Unrouted(refusal, why), (Step("virtual host", "block_all", why),), near)
+            refused = replies.unrouted(refusal, why, self._seen(request).headers)
+            return Routed(refused, (Step("virtual host", "block_all", why),), near)
         notes = (
             "the name is looked up by the proxy; it must not be the loopback or the proxy's own address",
         )
@@ -280,7 +283,7 @@ class Outbound:
         reader, scope = self.view.reader, self.view.scope
         at, _, number = listener.rpartition("_")
         address = _address_of(at, request)
-        name = host_of(request.authority) if request.spoken is Spoken.TLS else ""
+        name = request.hello
         owners = self.captured().get((at, int(number)), [])
         chains: list[tuple[tuple[str, ...], tuple[ir.WeightedDestination, ...], VirtualHost, int]] = []
         widths: list[int | None] = []

@@ -109,6 +109,13 @@ class Target(Struct, frozen=True, omit_defaults=True):
     notes: tuple[str, ...] = ()  # what is not evaluated here
 
 
+class Replied(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """How the proxy itself answers: a status, and to who speaks gRPC its status beside it."""
+
+    status: int
+    grpc_status: int | None = None
+
+
 class Mirrored(Struct, frozen=True):
     cluster: ClusterState
     percent: float
@@ -139,27 +146,32 @@ class Forwarded(Struct, frozen=True, omit_defaults=True, rename="camel", tag_fie
     retries: Retries | None = None
     mirrors: tuple[Mirrored, ...] = ()
     hash_on: tuple[str, ...] = ()
+    unserved: Replied = Replied(503)  # where nobody is there, with the headers of an answer of theirs
 
 
-class Redirected(Struct, frozen=True, omit_defaults=True, tag_field="is", tag="redirected"):
+class Redirected(Struct, frozen=True, omit_defaults=True, rename="camel", tag_field="is", tag="redirected"):
     status: int
     location: str
     response: tuple[HeaderChanges, ...] = ()
+    grpc_status: int | None = None
 
 
-class Answered(Struct, frozen=True, omit_defaults=True, tag_field="is", tag="answered"):
+class Answered(Struct, frozen=True, omit_defaults=True, rename="camel", tag_field="is", tag="answered"):
     """By the proxy itself, as somebody wrote it."""
 
     status: int
-    body: str = ""
+    body: str = ""  # to who speaks gRPC: the message
     response: tuple[HeaderChanges, ...] = ()
+    grpc_status: int | None = None
+    location: str = ""
 
 
-class Unrouted(Struct, frozen=True, tag_field="is", tag="unrouted"):
+class Unrouted(Struct, frozen=True, omit_defaults=True, rename="camel", tag_field="is", tag="unrouted"):
     """By the proxy, because nothing says where it should go. `status` 0: the connection is closed."""
 
     status: int
     because: str
+    grpc_status: int | None = None
 
 
 class Undecided(Struct, frozen=True, tag_field="is", tag="undecided"):
@@ -172,7 +184,8 @@ Verdict = Forwarded | Redirected | Answered | Unrouted | Undecided
 
 
 class FaultState(Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """What is done to a share of the requests before the verdict holds for the rest."""
+    """What is done to a share of the requests before the verdict holds for the rest. An abort has the headers of an
+    answer of those whom the request would have been sent to."""
 
     delay_ms: int = 0
     delay_percent: float = 0.0

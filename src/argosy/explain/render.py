@@ -15,6 +15,7 @@ from argosy.explain.outcome import (
     Origin,
     Outcome,
     Redirected,
+    Replied,
     Retries,
     Target,
     Undecided,
@@ -61,12 +62,12 @@ def in_short(outcome: Outcome) -> str:
                 else f"{one.cluster.name}{'' if one.cluster.answers else ' (nobody there)'}"
                 for one in targets
             )
-        case Redirected(status=status, location=location):
-            return f"{status} {location}"
-        case Answered(status=status):
-            return f"{status}, as written"
-        case Unrouted(status=status, because=because):
-            return f"{status or 'closed'}: {because}"
+        case Redirected(location=location):
+            return f"{_status(outcome.verdict)} {location}"
+        case Answered():
+            return f"{_status(outcome.verdict)}, as written"
+        case Unrouted(because=because):
+            return f"{_status(outcome.verdict) if outcome.verdict.status else 'closed'}: {because}"
         case Undecided(because=because):
             return f"cannot be told: {because}"
 
@@ -76,7 +77,7 @@ def _verdict(outcome: Outcome) -> Iterator[str]:
         case Forwarded() as forwarded:
             yield "It goes to"
             for target in forwarded.targets:
-                yield from _target(target, alone=len(forwarded.targets) == 1)
+                yield from _target(target, forwarded.unserved, alone=len(forwarded.targets) == 1)
             if forwarded.targets and forwarded.targets[0].authority:
                 yield _row("time-out", f"{forwarded.timeout_ms} ms" if forwarded.timeout_ms else "none")
                 yield _row("retries", retries(forwarded.retries))
@@ -84,24 +85,26 @@ def _verdict(outcome: Outcome) -> Iterator[str]:
                 yield _row("hashed on", hashed)
             for mirror in forwarded.mirrors:
                 yield _row("mirrored to", f"{mirror.cluster.name} ({_percent(mirror.percent)})")
-        case Redirected(status=status, location=location):
-            yield f"The proxy answers {status}, Location: {location}"
+        case Redirected(location=location):
+            yield f"The proxy answers {_status(outcome.verdict)}, Location: {location}"
             yield from _response(outcome.verdict.response)
-        case Answered(status=status, body=body):
-            yield f"The proxy answers {status}, as written" + (f": {body.strip()}" if body.strip() else "")
+        case Answered(body=body, location=location):
+            leads = f", Location: {location}" if location else ""
+            said = f": {body.strip()}" if body.strip() else ""
+            yield f"The proxy answers {_status(outcome.verdict)}{leads}, as written{said}"
             yield from _response(outcome.verdict.response)
         case Unrouted(status=status, because=because):
             yield f"It goes nowhere: {because}"
-            yield _row("answer", str(status) if status else "the connection is closed")
+            yield _row("answer", _status(outcome.verdict) if status else "the connection is closed")
         case Undecided(because=because):
             yield f"It cannot be told: {because}"
 
 
-def _target(target: Target, *, alone: bool) -> Iterator[str]:
+def _target(target: Target, unserved: Replied, *, alone: bool) -> Iterator[str]:
     cluster = target.cluster
     yield _row("cluster" if alone else _percent(target.percent), cluster.name)
     if cluster.missing:
-        yield _row("", f"503: there is no such cluster: {cluster.missing}")
+        yield _row("", f"{_status(unserved)}: there is no such cluster: {cluster.missing}")
     yield from _origins(cluster.origins)
     if target.authority:
         yield _row("request", f"{target.path} of {target.authority}")
@@ -110,7 +113,7 @@ def _target(target: Target, *, alone: bool) -> Iterator[str]:
     yield from _response(target.response)
     for note in target.notes:
         yield _row("note", note)
-    yield from _cluster(cluster)
+    yield from _cluster(cluster, unserved)
 
 
 def _response(changes: Iterable[HeaderChanges]) -> Iterator[str]:
@@ -123,7 +126,7 @@ def _response(changes: Iterable[HeaderChanges]) -> Iterator[str]:
         yield _row("response", ", ".join(parts))
 
 
-def _cluster(cluster: ClusterState) -> Iterator[str]:
+def _cluster(cluster: ClusterState, unserved: Replied) -> Iterator[str]:
     said = [one for one in (cluster.protocol, cluster.load_balancer, cluster.tls) if one]
     if said:
         yield _row("how", "; ".join(said))
@@ -135,7 +138,7 @@ def _cluster(cluster: ClusterState) -> Iterator[str]:
         yield _row("endpoint", _endpoint(one))
         yield from _origins(one.policies)
     if cluster.host and not cluster.endpoints and not cluster.missing:
-        yield _row("endpoint", "none: requests are answered 503")
+        yield _row("endpoint", f"none: requests are answered {_status(unserved)}")
 
 
 def _endpoint(one: EndpointState) -> str:
@@ -161,6 +164,10 @@ def fault(state: FaultState) -> str:
             status = f"gRPC status {state.abort_grpc_status} (HTTP {status})"
         parts.append(f"{_percent(state.abort_percent)} are answered {status}")
     return ", ".join(parts)
+
+
+def _status(said: Redirected | Answered | Unrouted | Replied) -> str:
+    return str(said.status) if said.grpc_status is None else f"{said.status}, gRPC status {said.grpc_status}"
 
 
 def retries(state: Retries | None) -> str:

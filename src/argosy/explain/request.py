@@ -27,8 +27,16 @@ class ClientCertificate(StrEnum):
 
     UNKNOWN = ""
     NONE = "none"
-    TRUSTED = "trusted"  # by the server's authorities, with a name that it takes
+    TRUSTED = "trusted"  # by the server's authorities
     UNTRUSTED = "untrusted"
+
+
+class Certified(Struct, frozen=True, kw_only=True):
+    """What stands in a client's certificate."""
+
+    names: tuple[str, ...] = ()  # subject alternative names, whatever they are the names of
+    spki: str = ""  # SHA-256 of the public key, base64
+    digest: str = ""  # SHA-256 of the certificate, hexadecimal
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -40,11 +48,20 @@ class Request(Struct, frozen=True, kw_only=True):
     port: int = 80  # that it is sent to
     address: str = ""  # that it is sent to, where interception sees one; "": the service's own
     source: str = ""  # the address that it comes from; "": the sender's own, where that is known
+    server_name: str | None = None  # in the TLS hello, "" for none; None: that of the authority
     certificate: ClientCertificate = ClientCertificate.UNKNOWN
+    certified: Certified | None = None  # None: what the server asks for, as far as that goes
 
     @property
     def host(self) -> str:
         return host_of(self.authority)
+
+    @property
+    def hello(self) -> str:
+        """The name in the TLS hello; "": there is none."""
+        if self.spoken is not Spoken.TLS:
+            return ""
+        return self.host if self.server_name is None else self.server_name
 
 
 class BadRequest(ValueError):

@@ -103,9 +103,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     # Router: the services that it is an instance of: (hostname, service port, workload port), sorted.
     targets: tuple[tuple[str, int, int], ...] = ()
     client: Pairs = ()  # its traits that locality load balancing asks for (`locality`), sorted; none: ""
-    parted: tuple[
-        str, ...
-    ] = ()  # sidecar: RouteConfigurations that it is given in parts, as it was started, sorted
+    parted: tuple[str, ...] = ()  # sidecar: RouteConfigurations that it was started for in parts, sorted
 
 
 def scope_of(

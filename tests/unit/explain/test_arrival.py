@@ -102,7 +102,11 @@ def test_connection_settings_go_before_the_meshs_paths() -> None:
 
 def test_who_speaks_grpc_is_not_redirected() -> None:
     made = mesh(escaped_slashes="UNESCAPE_AND_REDIRECT")
-    assert path(made, "/a%2Fb", ("Content-Type", "application/grpc+proto")) == 400
+    found = asked(made, "http://reviews:9080/a%2Fb", ("Content-Type", "application/grpc+proto"))
+    assert isinstance(found.verdict, Unrouted)
+    assert (found.verdict.status, found.verdict.grpc_status) == (200, 13)
+    for other in ("application/grpc;x", "application/grpc-web", "Application/grpc"):
+        assert path(made, "/a%2Fb", ("Content-Type", other)) == (307, "/a/b")
 
 
 @pytest.mark.parametrize("name", ["x_a", "X_A"])
@@ -140,4 +144,4 @@ def test_why_a_request_is_refused() -> None:
     assert found.verdict == Unrouted(
         400, "the path /a%5Cb has escaped slashes, and connectionSettings refuse them"
     )
-    assert [one.stage for one in found.steps] == ["listener"]
+    assert [one.stage for one in found.steps] == ["listener", "path"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from argosy.explain.evaluate import gateway
+import pytest
+from msgspec.structs import replace
+
+from argosy.explain.clients import shut_out
+from argosy.explain.evaluate import Evaluator, gateway
 from argosy.explain.outcome import Forwarded, Redirected, Unrouted
-from argosy.explain.request import ClientCertificate
+from argosy.explain.request import Certified, ClientCertificate, to
 from argosy.model import ir
 from argosy.translate import resource
 from argosy.translate.compiler import Compiler
@@ -157,6 +161,52 @@ def test_what_a_client_must_show_where_tls_ends(mode: str, more: str, refused: t
         else:
             assert clusters(found) == [f"outbound|6379||cache.{SHOP}"]
         assert found.steps[2].name == mode
+
+
+MINE = Certified(names=("spiffe://td/ns/a/sa/b", "a.example.com", "*.example.org"), spki="k", digest="ab:CD")
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "let_in"),
+    [
+        ({}, True),
+        ({"subject_alt_names": ("spiffe://td/ns/a/sa/b",)}, True),
+        ({"subject_alt_names": ("spiffe://td/ns/a/sa/B",)}, False),
+        ({"subject_alt_names": ("nobody.test", "A.example.COM")}, True),
+        ({"subject_alt_names": ("x.example.org",)}, True),
+        ({"subject_alt_names": ("x.y.example.org",)}, False),
+        ({"subject_alt_names": ("nobody.test",)}, False),
+        ({"certificate_spki": ("k",)}, True),
+        ({"certificate_spki": ("other",)}, False),
+        ({"certificate_hash": ("ABCD",)}, True),
+        ({"certificate_hash": ("00",), "certificate_spki": ("k",)}, True),
+        ({"certificate_hash": ("00",)}, False),
+        ({"certificate_hash": ("ABCD",), "subject_alt_names": ("nobody.test",)}, False),
+        ({"subject_alt_names": ("nobody.test",), "insecure_skip_verify": True}, True),
+    ],
+)
+def test_which_certificates_a_server_takes(asked_for: dict[str, Any], let_in: bool) -> None:
+    for mode in (ir.ServerTlsMode.MUTUAL, ir.ServerTlsMode.ISTIO_MUTUAL, ir.ServerTlsMode.OPTIONAL_MUTUAL):
+        tls = ir.GatewayTls(mode=mode, **asked_for)
+        assert (shut_out(tls, ClientCertificate.TRUSTED, MINE) == "") is let_in
+        assert shut_out(tls, ClientCertificate.TRUSTED, None) == "", "nothing is known of it"
+        assert shut_out(tls, ClientCertificate.UNKNOWN, MINE) == ""
+        narrows = bool(asked_for) and "insecure_skip_verify" not in asked_for
+        demanded = mode is not ir.ServerTlsMode.OPTIONAL_MUTUAL or narrows
+        assert bool(shut_out(tls, ClientCertificate.NONE, None)) is demanded, mode
+    simple = ir.GatewayTls(mode=ir.ServerTlsMode.SIMPLE, **asked_for)
+    assert shut_out(simple, ClientCertificate.UNTRUSTED, MINE) == ""
+
+
+def test_a_hello_without_a_name_is_for_the_server_of_every_name() -> None:
+    for hosts, there in (('["*"]', True), ('["a.example.com"]', False)):
+        made = shop((CLIENTS % ("SIMPLE", "")).replace('["*"]', hosts), TO_CACHE)
+        request = replace(to("https://a.example.com/")[0], server_name="")
+        outcome = Evaluator(made, gateway(made, "shop", (("istio", "ingressgateway"),))).outcome(request)
+        if there:
+            assert clusters(outcome) == [f"outbound|6379||cache.{SHOP}"]
+        else:
+            assert outcome.verdict == Unrouted(0, "no server is for the name (none)")
 
 
 def test_bytes_without_a_hello_are_passed_on_where_every_name_is() -> None:

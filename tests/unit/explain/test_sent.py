@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from argosy.explain import render
-from argosy.explain.outcome import Answered, Forwarded, Redirected
+from argosy.explain.outcome import Answered, Forwarded, Redirected, Replied, Unrouted, Verdict
 from argosy.model import ir
 from argosy.model.scope import Interception
 from tests.unit.explain.asked import SHOP, asked, clusters, shop, virtual_service
@@ -128,14 +128,92 @@ def test_a_fault_is_said_beside_the_verdict() -> None:
         assert (found.fault.abort_percent, found.fault.abort_status, found.arrives) == (percent, 418, arrives)
 
 
+QUESTION = (("origin", "https://a.test"), ("access-control-request-method", "GET"))
+
+
 def test_a_preflight_is_answered_where_it_would_be_forwarded() -> None:
     cors = "corsPolicy: {allowOrigins: [{exact: 'https://a.test'}]}"
-    question = (("origin", "https://a.test"), ("access-control-request-method", "GET"))
+    question = QUESTION
     forwards = shop(virtual_service(f"[{{{cors}, route: [{{destination: {{host: reviews}}}}]}}]"))
-    assert asked(forwards, REVIEWS, *question, method="OPTIONS").verdict == Answered(200, "")
+    answer = asked(forwards, REVIEWS, *question, method="OPTIONS").verdict
+    assert answered_with(answer) == (200, {"access-control-allow-origin": "https://a.test"})
     assert clusters(asked(forwards, REVIEWS, *question)) == [ITSELF], "no question"
     redirects = shop(virtual_service(f"[{{{cors}, redirect: {{uri: /b}}}}]"))
     assert isinstance(asked(redirects, REVIEWS, *question, method="OPTIONS").verdict, Redirected)
+
+
+def answered_with(verdict: Verdict) -> tuple[int, dict[str, str]]:
+    assert isinstance(verdict, Answered), verdict
+    headers: ir.Pairs = ()
+    for one in verdict.response:
+        headers = one.of(headers)
+    return verdict.status, dict(headers)
+
+
+def test_what_a_browser_is_told() -> None:
+    says = "allowMethods: [GET, PUT], allowHeaders: [x-a], exposeHeaders: [x-b], maxAge: 1500ms, allowCredentials: true"
+    cors = f"corsPolicy: {{allowOrigins: [{{exact: 'https://a.test'}}], {says}, unmatchedPreflights: IGNORE}}"
+    headers = "headers: {response: {set: {x-r: r, access-control-allow-origin: r}}}"
+    made = shop(virtual_service(f"[{{{cors}, {headers}, route: [{{destination: {{host: reviews}}}}]}}]"))
+    everybody = {
+        "access-control-allow-credentials": "true",
+        "access-control-allow-methods": "GET,PUT",
+        "access-control-allow-headers": "x-a",
+        "access-control-max-age": "1",
+    }
+    answer = asked(made, REVIEWS, *QUESTION, method="OPTIONS").verdict
+    told = {"access-control-allow-origin": "https://a.test", "access-control-expose-headers": "x-b"}
+    assert answered_with(answer) == (200, everybody | told), "and nothing of the route"
+    other = (("origin", "https://b.test"), QUESTION[1])
+    assert answered_with(asked(made, REVIEWS, *other, method="OPTIONS").verdict) == (200, everybody)
+    for origin, value in (("https://a.test", "https://a.test"), ("https://b.test", "r")):
+        verdict = asked(made, REVIEWS, ("origin", origin)).verdict
+        assert isinstance(verdict, Forwarded)
+        came: ir.Pairs = ()
+        for one in verdict.targets[0].response:
+            came = one.of(came)
+        assert (dict(came)["x-r"], dict(came)["access-control-allow-origin"]) == ("r", value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "status", "grpc"),
+    [
+        ("directResponse: {status: 403}", 403, 7),
+        ("directResponse: {status: 200}", 200, 2),
+        ("directResponse: {status: 429}", 429, 14),
+        ("redirect: {uri: /b}", 301, 2),
+        ("match: [{uri: {exact: /x}}], route: [{destination: {host: reviews}}]", 404, 12),
+        ("route: [{destination: {host: nobody}}]", 503, 14),
+        ("fault: {abort: {httpStatus: 401, percentage: {value: 100}}}, route: [{destination: {host: a}}]", 401, 16),
+    ],
+)  # fmt: skip
+def test_to_who_speaks_grpc_the_proxy_answers_with_a_grpc_status(rule: str, status: int, grpc: int) -> None:
+    made = shop(virtual_service(f"[{{{rule}}}]"))
+    for headers, expected in (
+        ((), Replied(status)),
+        ((("content-type", "application/grpc"),), Replied(200, grpc)),
+        ((("Content-Type", "application/grpc+proto"),), Replied(200, grpc)),
+        ((("content-type", "application/grpc-web"),), Replied(status)),
+        ((("content-type", "application/grpc;x"),), Replied(status)),
+    ):
+        found = asked(made, REVIEWS, *headers)
+        said: object = found.verdict
+        if isinstance(found.verdict, Forwarded):
+            said = found.verdict.unserved
+        if found.fault is not None:
+            said = Replied(found.fault.abort_status, found.fault.abort_grpc_status)
+        assert isinstance(said, Answered | Redirected | Unrouted | Replied)
+        assert Replied(said.status, said.grpc_status) == expected, headers
+    shown = "\n".join(render.lines(asked(made, REVIEWS, ("content-type", "application/grpc"))))
+    assert f"gRPC status {grpc}" in shown
+
+
+def test_an_answer_whose_status_needs_a_location_has_that_of_the_request() -> None:
+    for status, leads in ((201, True), (302, True), (200, False), (404, False)):
+        made = shop(virtual_service(f"[{{directResponse: {{status: {status}}}}}]"))
+        found = asked(made, "http://reviews:9080/a?q").verdict
+        assert isinstance(found, Answered)
+        assert found.location == ("http://reviews:9080/a?q" if leads else "")
 
 
 def test_what_is_done_to_the_headers_of_an_answer() -> None:
