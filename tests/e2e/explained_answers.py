@@ -174,6 +174,8 @@ def connected(cluster: ClusterState, hop: Hop) -> str:
     ]
     if not there:
         return f"{hop.address} is no endpoint of {cluster.name}"
+    if hop.through not in (there[0].through or ("",)):
+        return differs("gateway of its network", there[0].through, hop.through)
     name = {
         "mutual": f"outbound_.{cluster.port}_.{cluster.subset}_.{cluster.host}",
         "originated": ORIGINATED,

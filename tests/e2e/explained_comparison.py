@@ -17,6 +17,7 @@ from argosy.explain.http import Routed
 from argosy.explain.outbound import Outbound
 from argosy.explain.outcome import (
     Answered,
+    ClusterState,
     Forwarded,
     Redirected,
     Target,
@@ -116,6 +117,7 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
         envoy.tally["tried again"] += len(answer.hops) > 1
         for hop in answer.hops[:1]:
             envoy.tally[hop.tls] += 1
+            envoy.tally["through a gateway"] += bool(hop.through)
             envoy.tally["with a time"] += hop.header(TIME) is not None
         if what := difference(request, expected, answer) or copied(expected, answer, envoy.tally):
             found.append(Difference(seed, entry, request, expected, answer, what))
@@ -233,6 +235,9 @@ def _structure(envoy: Lab, seed: int, evaluators: dict[str, Evaluator]) -> Itera
                     yield _difference(
                         seed, entry, f"cluster {name} is there: {name in made}; said: {state.missing}"
                     )
+                sent = envoy.addresses.get(name) if name in made else None
+                if sent is not None and (said := _connected_to(state) ^ sent):
+                    yield _difference(seed, entry, f"{name}: {sorted(said)} are only on one side")
     yield from _edges(seed, evaluators["gateway"])
     yield from _passed_on(envoy, seed, evaluators["gateway"])
     captured = evaluators[ENTRIES[1]].side
@@ -306,8 +311,17 @@ def _passed_on(envoy: Lab, seed: int, evaluator: Evaluator) -> Iterable[Differen
             continue
         envoy.tally["passed on"] += name in made
         sent = envoy.addresses.get(name, frozenset())
-        if said := {one.address for one in state.endpoints if one.healthy} ^ sent:
+        if said := _connected_to(state) ^ sent:
             yield _difference(seed, "gateway", f"{name}: endpoints {sorted(said)} are only on one side")
+
+
+def _connected_to(state: ClusterState) -> set[str]:
+    """Of those that are there, where connections to them go."""
+    found: set[str] = set()
+    for one in state.endpoints:
+        if one.healthy and not (one.through and one.refused):
+            found.update(one.through or (one.address,))
+    return found
 
 
 def _chains(

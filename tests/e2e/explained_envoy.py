@@ -28,6 +28,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 
 from argosy.explain.request import Request
 from argosy.model import ir
+from argosy.model.locality import NETWORK
 from argosy.model.providers import FileLog
 from argosy.model.proxy_settings import ProxySettings
 from argosy.model.reader import Reader
@@ -64,7 +65,10 @@ from tests.e2e.explained_edges import (
 from tests.e2e.explained_mesh import (
     ADDRESS,
     AS_USUAL,
+    AWAY,
     CLIENT_NAMESPACE,
+    GATEWAY,
+    HOME,
     LABELS,
     SERVICES,
     VERSIONS,
@@ -214,6 +218,7 @@ class Lab:
                 await _until(self.ads.settled, "Envoy has the clusters")
         if self.process is None:
             await self.start()
+        self.upstreams.relay.serve(snapshot, AWAY)
         await self._in_force()
         for kind in (CLUSTER, ENDPOINT):
             gone = held[kind].keys() - wanted[kind].keys()
@@ -431,8 +436,10 @@ def scope_at(snapshot: Snapshot, entry: str) -> Scope:
         type=ProxyType.ROUTER if gateway else ProxyType.SIDECAR,
         interception=Interception.REDIRECT if entry.startswith("captured") else Interception.EXPLICIT,
         namespace=CLIENT_NAMESPACE,
-        labels=GATEWAY_LABELS if gateway else LABELS,
-        workload=None if gateway else ir.Workload(name="client", namespace=CLIENT_NAMESPACE, address=ADDRESS),
+        labels=(*GATEWAY_LABELS, (NETWORK, HOME)) if gateway else LABELS,
+        workload=None
+        if gateway
+        else ir.Workload(name="client", namespace=CLIENT_NAMESPACE, address=ADDRESS, network=HOME),
     )
 
 
@@ -476,6 +483,7 @@ async def lab(folder: Path, arrival: Arrival = AS_USUAL) -> AsyncIterator[Lab]:
             for version in VERSIONS:
                 port = await stack.enter_async_context(upstreams.one(folder, identity_of(name)))
                 endpoints[name, version] = port
+        endpoints[GATEWAY] = await stack.enter_async_context(upstreams.relay.listening())
         found = Lab(folder, endpoints, upstreams, arrival)
         try:
             yield found
