@@ -39,6 +39,11 @@ class RoutePlan(Struct, frozen=True, kw_only=True):
     gateways: tuple[str, ...]
     http3: int = 0  # the port that answers name for it; 0: no HTTP/3
 
+    @property
+    def port(self) -> int:
+        """As the first of the Gateways says."""
+        return self.offers[0].port
+
 
 Routed = tuple[RoutePlan, ...]
 
@@ -149,9 +154,8 @@ def host(scope: Scope, name: str, serving: Iterable[Serving], reader: Reader) ->
 
 def nowhere(plan: RoutePlan, reader: Reader) -> VirtualHostKey:
     """The one virtual host where no other is."""
-    port = plan.offers[0].port
     headers = written_headers(reader.mesh().proxy)
-    return VirtualHostKey(name=f"{NOWHERE}:{port}", domains=(ANY_NAME,), port=port, headers=headers)
+    return VirtualHostKey(name=f"{NOWHERE}:{plan.port}", domains=(ANY_NAME,), port=plan.port, headers=headers)
 
 
 # --- listeners ------------------------------------------------------------------------------------------------------

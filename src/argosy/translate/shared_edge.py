@@ -33,6 +33,8 @@ from argosy.translate.route import (
 from argosy.translate.shared import SharedView, last_host, route_of
 
 GATEWAY_PLAN = "gateways"
+OF_GATEWAYS = "of-gateways"
+"""The Gateways of a RouteConfiguration, whose objects it is made of; apart from it, as there may be many."""
 BOUND = "bound/"
 REMOVED = Fragment(b"")
 """A virtual host that an EnvoyFilter takes away: there is one less, and yet something is served."""
@@ -55,6 +57,13 @@ class _Routes(Struct, eq=False):
             for name in offer.names if offer.redirects else ():
                 secure.setdefault(name, []).append(offer)
         self.secure = {host: tuple(offers) for host, offers in secure.items()}
+
+    def leave(self, host: str, name: Name) -> None:
+        """A VirtualService is not served at the host any more."""
+        held = self.hosts.get(host, {})
+        held.pop(name, None)
+        if not held:
+            self.hosts.pop(host, None)
 
     def serving(self, host: str) -> tuple[Serving, ...]:
         secure = self.secure.get(host, ())
@@ -122,8 +131,12 @@ class EdgeView(SharedView):
         if of is None:
             of = self.routed[plan.name] = _Routes(plan)
             self._configure(plan.name)
+            self.add(OF_GATEWAYS, plan.name, Phase.PART, partial(self._of_gateways, plan.name))
         elif of.plan == plan:
             return
+        elif (of.plan.http3, of.plan.port) != (plan.http3, plan.port):
+            self._join_again(plan.name)
+        self.mark(OF_GATEWAYS, plan.name)
         before, secure = of.place, of.secure
         of.follow(plan)
         for host in secure.keys() | of.secure.keys():
@@ -132,7 +145,6 @@ class EdgeView(SharedView):
         if [one for one in before if one in of.place] != [one for one in of.place if one in before]:
             for host in of.hosts:  # the order of Gateways is another one
                 self.mark(VIRTUAL_HOST, _node(plan.name, host))
-        self._join_again(plan.name)
 
     def _join_again(self, route: str) -> None:
         for name in self._configurations(route):
@@ -142,6 +154,7 @@ class EdgeView(SharedView):
         of = self.routed.pop(route)
         for host in of.hosts.keys() | of.secure.keys():
             self.remove(VIRTUAL_HOST, _node(route, host))
+        self.remove(OF_GATEWAYS, route)
         self._leave_out(route)
 
     def _bound_plan(self, name: Name, reader: Reader) -> Served:
@@ -156,15 +169,10 @@ class EdgeView(SharedView):
 
     def _replan_bound(self, name: Name, old: Served, new: Served) -> None:
         before, after = dict(old), dict(new)
-        for (route, host), offers in before.items():
-            of = self.routed.get(route)
-            if of is None or after.get((route, host)) == offers:
-                continue
-            held = of.hosts.get(host, {})
-            held.pop(name, None)
-            if not held:
-                of.hosts.pop(host, None)
-            self._look_at(route, host)
+        for route, host in before.keys() - after.keys():
+            if (of := self.routed.get(route)) is not None:
+                of.leave(host, name)
+                self._look_at(route, host)
         for (route, host), offers in after.items():
             if before.get((route, host)) != offers:
                 self.routed[route].hosts.setdefault(host, {})[name] = offers
@@ -178,6 +186,11 @@ class EdgeView(SharedView):
             self.mark(VIRTUAL_HOST, node)
         else:
             self.remove(VIRTUAL_HOST, node)
+
+    def slots(self, node: Node) -> Iterable[tuple[str, str]]:
+        if node.kind == OF_GATEWAYS:
+            return ((ROUTE, name) for name in self._configurations(node.name))
+        return super().slots(node)
 
     # --- values -----------------------------------------------------------------------------------------------------
 
@@ -196,6 +209,11 @@ class EdgeView(SharedView):
         subject = subjects.virtual_host(self.side, route, key.name)
         return self.patched_host(at, made, subject, self.of_hosts, reader) or REMOVED
 
+    def _of_gateways(self, route: str, reader: Reader) -> tuple[str, ...]:
+        gateways = self.routed[route].plan.gateways
+        reader.take_part_in(gateways)
+        return gateways
+
     def _place(self, node: Node, old: Fragment | None, new: Fragment | None) -> None:
         super()._place(node, old, new)
         route, (host, _) = route_of(node.name)
@@ -209,7 +227,6 @@ class EdgeView(SharedView):
 
     def _assemble(self, route: str, name: str, reader: Reader) -> Resource:
         of = self.routed[route]
-        reader.take_part_in(of.plan.gateways)
         if of.there:
             self.forget_patches(VIRTUAL_HOST, last_host(route))
             hosts = self.fragments[name].ordered()
