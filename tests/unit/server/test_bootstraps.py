@@ -16,7 +16,7 @@ from argosy.translate import parts
 from argosy.xds.start import ProxyStart, RefusedPatch
 from tests.unit.server.test_envoy_filters import EF, envoy_filter
 from tests.unit.server.test_scale import istio
-from tests.unit.server.world import VS, World
+from tests.unit.server.world import VS, World, node, peer
 
 Json = dict[str, Any]
 ENTRY = entry_key("default", "reviews-v1")
@@ -150,3 +150,19 @@ def test_a_gateway_with_few_hosts_has_its_routes_whole_unless_it_asks(here: Look
         assert found.parted == parted
     other = here.bootstraps.added(ProxyStart(), ENTRY, {"app": "x"}, {ROUTES: "parted"}, ProxyType.ROUTER)
     assert other.parted == (), "the Gateway is of others"
+
+
+@pytest.mark.parametrize(
+    ("said", "parted"),
+    [
+        ({"type": "router"}, ("http.80",)),
+        ({"type": "sidecar"}, ("http_proxy",)),
+        ({"type": "sidecar", "interception": "redirect"}, ("9080",)),
+    ],
+)
+def test_of_what_a_proxy_says_of_its_layout_counts_what_there_can_be(
+    here: Looking, said: Json, parted: tuple[str, ...]
+) -> None:
+    every = ("http.80", "http_proxy", "9080", "http.x", "https.443.web.edge.default", "http.80.10.0.0.1")
+    session = here.world.reconciler.proxies.session(node(parted=every, **said), peer("edge-1"))
+    assert session.held.proxy.scope.parted == parted
