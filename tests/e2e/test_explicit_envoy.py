@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
-import struct
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +13,6 @@ import httpx
 import msgspec
 import pytest
 from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
-from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
 
 from argosy.model import ir
 from argosy.model.ir import Protocol
@@ -28,6 +24,7 @@ from argosy.translate.filters import forward_proxy
 from argosy.translate.listener_outbound import connect_http, outbound_proxy
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from tests.e2e.mesh import until
+from tests.e2e.resolver import OWN_ADDRESS, Resolver
 from tests.e2e.translate_envoy import Running, answering, peer_authentication, running
 from tests.ports import free_port
 from tests.unit.translate.mesh import SUFFIX, endpoint, put, service, workload
@@ -209,48 +206,18 @@ def test_unknown_hosts_are_forwarded_but_never_to_this_host(sidecar: Sidecar) ->
         until(denied, "the host's own address is refused")
 
 
-class Resolver:
-    """A DNS server whose every name has two addresses: one where nobody listens, and the loopback."""
-
-    def __init__(self, dead: str) -> None:
-        self.dead = dead
-        self.asked = 0
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return int(self.socket.getsockname()[1])
-
-    def serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                query, client = self.socket.recvfrom(4096)
-                end = 12
-                while query[end]:
-                    end += query[end] + 1
-                question, kind = query[12 : end + 5], int.from_bytes(query[end + 1 : end + 3], "big")
-                addresses = (self.dead, "127.0.0.1") if kind == 1 else ()
-                answer = query[:2] + struct.pack(">HHHHH", 0x8180, 1, len(addresses), 0, 0) + question
-                for address in addresses:
-                    answer += b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + socket.inet_aton(address)
-                self.asked += kind == 1
-                self.socket.sendto(answer, client)
-
-
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
     """Sidecars of the test resolve unknown hosts by it. Requested before `sidecar`."""
-    found = Resolver("127.255.255.254" if OWN_ADDRESS is None else OWN_ADDRESS)
+    # Every name has two addresses: one where nobody listens, and the loopback.
+    found = Resolver(lambda name: (OWN_ADDRESS or "127.255.255.254", "127.0.0.1"))
     original = forward_proxy.dns_cache
 
     def cache() -> dns_cache_pb2.DnsCacheConfig:
         out = original()
-        config = cares_dns_resolver_pb2.CaresDnsResolverConfig(
-            resolvers=[wire.address("127.0.0.1", found.port)]
+        out.typed_dns_resolver_config.CopyFrom(
+            wire.extension("envoy.network.dns_resolver.cares", found.config())
         )
-        out.typed_dns_resolver_config.CopyFrom(wire.extension("envoy.network.dns_resolver.cares", config))
         return out
 
     monkeypatch.setattr(forward_proxy, "dns_cache", cache)
@@ -260,19 +227,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
     yield found
     for memo in memos:
         memo.clear()
-    found.socket.close()
-
-
-def own_address() -> str | None:
-    """An address of this host that is not the loopback, if it has one."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-        probe.connect(("192.0.2.1", 9))  # sends nothing
-        found = str(probe.getsockname()[0])
-        return None if found.startswith("127.") else found
-    return None
-
-
-OWN_ADDRESS = own_address()
+    found.close()
 
 
 def test_a_name_with_a_second_address_does_not_lead_to_the_loopback(

@@ -24,7 +24,7 @@ from argosy.explain.outcome import (
     Undecided,
     Verdict,
 )
-from argosy.explain.request import Request, Seen
+from argosy.explain.request import Request, Seen, host_of
 from argosy.explain.view import View
 from argosy.model import ir
 
@@ -139,19 +139,17 @@ def forwarded(
         if written if asked is None else asked and (written or of_route):
             headers = (*headers, ("x-forwarded-host", before or seen.authority))
         response += replies.for_browsers(one.cors, seen)
-        computed = rewriting.formatted(ops)
+        authority = written or of_route or before or seen.authority
         targets.append(
             Target(
                 cluster=destinations.cluster(view, item.destination),
                 weight=item.weight,
                 percent=100.0 * item.weight / total if total else 0.0,
-                authority=written or of_route or before or seen.authority,
+                authority=authority,
                 path=path,
                 headers=headers,
                 response=response,
-                notes=(f"values that the proxy computes are shown as written: {', '.join(computed)}",)
-                if computed
-                else (),
+                notes=tuple(_notes(view, item.destination, rewriting.formatted(ops), authority, seen)),
             )
         )
     return Forwarded(
@@ -164,6 +162,17 @@ def forwarded(
     )
 
 
+def _notes(
+    view: View, destination: ir.Destination, computed: tuple[str, ...], authority: str, seen: Seen
+) -> Iterable[str]:
+    if computed:
+        yield f"values that the proxy computes are shown as written: {', '.join(computed)}"
+    own = host_of(seen.authority)
+    # Facts (Envoy, tried): the request's own host is looked up before the one that is written, or it is answered 503.
+    if view.reader.is_looked_up(destination.host) and host_of(authority) != own:
+        yield f"{own} is looked up, too: without an address the request is answered 503"
+
+
 def retries_of(retry: ir.RetryPolicy | None) -> Retries | None:
     if retry is None or retry.attempts <= 0:
         return None
@@ -171,7 +180,10 @@ def retries_of(retry: ir.RetryPolicy | None) -> Retries | None:
 
 
 def _mirrors(view: View, mirrors: Iterable[ir.Mirror]) -> Iterable[Mirrored]:
-    return (Mirrored(destinations.cluster(view, one.destination), one.percent) for one in mirrors)
+    copied = (
+        (destinations.not_looked_up(view, one.destination, destinations.A_COPY), one) for one in mirrors
+    )
+    return (Mirrored(cluster, one.percent) for cluster, one in copied)
 
 
 def sent_on(cluster: ClusterState, request: Request, seen: Seen) -> Forwarded:
