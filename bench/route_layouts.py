@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import zlib
 from collections.abc import Iterable
@@ -14,14 +13,13 @@ from envoy.extensions.filters.http.on_demand.v3 import on_demand_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as manager_pb2,
 )
-from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
 from google.protobuf.message import Message
 from msgspec import Struct
 
 from argosy.model import ir
-from argosy.translate import names, wire
+from argosy.translate import names, parts, wire
 from argosy.translate.generator import field
-from argosy.translate.resource import ROUTE, TYPE
+from argosy.translate.resource import ROUTE, SCOPE, TYPE
 from argosy.translate.route import (
     MAX_DIRECT_RESPONSE,
     Tunnel,
@@ -32,7 +30,6 @@ from argosy.xds.types import CachedResource
 
 BUCKETS = 64
 PORT = 9080
-SCOPE = TYPE + "envoy.config.route.v3.ScopedRouteConfiguration"
 VIRTUAL_HOST = TYPE + "envoy.config.route.v3.VirtualHost"
 HEADER = "x-argosy-routes"
 LUA = f"""
@@ -48,17 +45,6 @@ function envoy_on_request(handle)
   handle:clearRouteCache()
 end
 """
-
-
-CLASSES = (
-    ("a-m0-4", "n-z5-9_-"),
-    ("a-fn-t0-13-5", "g-mu-z26-9_-"),
-    ("d-ku-z1-36-8", "a-cl-t04-59_-"),
-    ("a-br-v02468", "c-qw-z13579_-"),
-    ("e-io-s0-24-57", "a-dj-nt-z368-9_-"),
-    ("b-dh-lp-rx-z047-9_", "ae-gm-os-w1-356-"),
-)
-"""Characters of a label, and the others: as ranges, because Envoy bounds the size of an expression in CEL to 100."""
 
 
 def label(domain: str) -> str:
@@ -259,7 +245,7 @@ class ByLua(Layout):
 
     def prepare(self) -> None:
         super().prepare()
-        self.parts: list[list[Host]] = [[] for _ in range(BUCKETS)]
+        self.parts: list[list[Host]] = [[] for _ in self.keys()]
         for one in self.hosts:
             self.parts[self.bucket(one)].append(one)
 
@@ -268,7 +254,7 @@ class ByLua(Layout):
             scope(key, f"{names.HTTP_PROXY}/{number}", on_demand=False)
             for number, key in enumerate(self.keys())
         ]
-        return {SCOPE: scopes, ROUTE: [self._bucket(number, "0") for number in range(BUCKETS)]}
+        return {SCOPE: scopes, ROUTE: [self._bucket(number, "0") for number in range(len(scopes))]}
 
     def _bucket(self, number: int, said: str) -> CachedResource:
         return configuration(
@@ -279,32 +265,20 @@ class ByLua(Layout):
         return {ROUTE: [self._bucket(self.bucket(CHANGED), said)]}
 
 
-class ByCel(ByLua):
-    name = f"SRDS, {BUCKETS} buckets by CEL"
+class Parts(ByLua):
+    """As the translator has it where there are many hosts."""
+
+    name = f"SRDS, {parts.PARTS} parts by CEL"
 
     def connection(self, manager: manager_pb2.HttpConnectionManager) -> None:
-        scoped(manager, HEADER)
-        early = header_mutation_pb2.HeaderMutation()
-        added = early.mutations.add().append
-        added.header.key = HEADER
-        added.header.value = "".join(
-            f'%CEL(request.host.matches(r"(?i)^([{others}]*[{some}][{others}]*[{some}])*[{others}]*([.:]|$)"))%'
-            for some, others in CLASSES
-        )
-        added.append_action = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
-        manager.early_header_mutation_extensions.add(
-            name="envoy.http.early_header_mutation.header_mutation", typed_config=wire.pack(early)
-        )
+        manager.ClearField("rds")
+        parts.into(names.HTTP_PROXY, manager)
 
     def keys(self) -> list[str]:
-        return ["".join(one) for one in itertools.product(("true", "false"), repeat=len(CLASSES))]
+        return [parts.name(names.HTTP_PROXY, number) for number in range(parts.PARTS)]
 
     def bucket(self, one: Host) -> int:
-        found = 0
-        for some, _ in CLASSES:
-            odd = len(re.findall(f"[{some}]", label(one.name))) % 2
-            found = 2 * found + odd
-        return found
+        return parts.part_of(one.name)
 
 
-LAYOUTS: tuple[type[Layout], ...] = (One, Vhds, ByHost, OnDemand, ByLua, ByCel)
+LAYOUTS: tuple[type[Layout], ...] = (One, Vhds, ByHost, OnDemand, ByLua, Parts)

@@ -4,15 +4,14 @@ Each layout serves the same hosts to one Envoy that runs with the sidecar's boot
 four names and the routes that the translator gives it, one host answers by itself so that a change can be seen, a
 wildcard host and a virtual host for all others stand behind. What is changed is the answer of that one host.
 
-* one: one RouteConfiguration with all hosts (what the translator makes).
+* one: one RouteConfiguration with all hosts (what the translator makes of few).
 * VHDS: the same, its virtual hosts as resources of their own.
 * SRDS by host: a scope for each name of each host, by `:authority`, each host a RouteConfiguration of its own; "on
   demand" fetches that with the first request.
-* SRDS by bucket: the hosts spread over 64 RouteConfigurations by a hash of their first label, which is worked out for
+* SRDS in buckets: the hosts spread over RouteConfigurations by a hash of their first label, which is worked out for
   each request and put into a header; wildcard hosts and the one for all others stand in each of them.
   By Lua: a filter, which runs after Envoy has looked for a route, so that filters see none that stand before it or that
-  a route turns on. By CEL: an early header mutation, before everything; six regular expressions, each the parity of the
-  characters of one class.
+  a route turns on. By CEL: an early header mutation, before everything: what the translator makes of many hosts.
 
 CPU is user + system time of the Envoy (10 ms resolution, over several changes), or per request; a request goes over a
 connection that stays open.

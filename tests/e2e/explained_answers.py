@@ -18,7 +18,7 @@ from argosy.explain.outcome import (
     Target,
     Unrouted,
 )
-from argosy.explain.request import Request, by_name, host_of, port_of
+from argosy.explain.request import Request, by_name, host_of
 from argosy.model import ir
 from argosy.translate import names
 from tests.e2e.explained_clients import Answer
@@ -26,11 +26,11 @@ from tests.e2e.explained_edges import WILD
 from tests.e2e.explained_envoy import CALLER
 from tests.e2e.explained_mesh import ANSWERED, ORIGINATED, SENT_BACK
 from tests.e2e.explained_upstreams import FAILED_HEADERS, FAILS, OWN_HEADERS, Hop
-from tests.e2e.resolver import OWN_ADDRESS
+from tests.e2e.own_address import OWN_ADDRESS
 
 ABORTED = "fault filter abort"
 """Facts (Envoy): what it answers where a fault aborts."""
-LOOKED_UP = "where the request wanted to go"
+LOOKED_UP = "the host of the request, looked up"
 """An endpoint of a name that is looked up."""
 TIME = "x-envoy-expected-rq-timeout-ms"
 """Facts (Envoy): how long it waits for an answer, told to whom it waits for."""
@@ -119,7 +119,7 @@ def _forwarded(request: Request, expected: Forwarded, answer: Answer) -> str:
 
 
 def _arrived(request: Request, expected: Forwarded, target: Target, answer: Answer) -> str:
-    if not target.cluster.answers or not _found(request, target):
+    if not target.cluster.answers or not _found(target):
         return _unserved(expected, target, answer)
     fails = dict(request.headers).get(FAILS, "")
     if not answer.hops or (not fails and answer.got is None):
@@ -133,12 +133,11 @@ def _arrived(request: Request, expected: Forwarded, target: Target, answer: Answ
     )
 
 
-def _found(request: Request, target: Target) -> bool:
-    """Of names that Envoy looks up (the request's own, too): whether somebody is where they lead."""
-    if all(one.address != LOOKED_UP for one in target.cluster.endpoints):
+def _found(target: Target) -> bool:
+    """Of a name that Envoy looks up: whether it is known."""
+    if not any(one.address.startswith(LOOKED_UP) for one in target.cluster.endpoints):
         return True
-    known = all(host_of(one).endswith(WILD) for one in (request.authority, target.authority))
-    return known and port_of(target.authority) == target.cluster.port
+    return host_of(target.authority).lower().endswith(WILD)
 
 
 def _ended(expected: Forwarded, target: Target, fails: str, answer: Answer) -> str:
@@ -181,7 +180,7 @@ def _time(expected: Forwarded) -> str | None:
 
 def connected(cluster: ClusterState, hop: Hop) -> str:
     """Over which connection, and to whom."""
-    if any(one.address == LOOKED_UP for one in cluster.endpoints):
+    if any(one.address.startswith(LOOKED_UP) for one in cluster.endpoints):
         expected = f"{OWN_ADDRESS}:{cluster.port}"
         tls = cluster.endpoints[0].tls
         return (

@@ -25,7 +25,6 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.service.discovery.v3 import discovery_pb2
-from google.protobuf.json_format import MessageToDict
 
 from argosy.explain.request import Request
 from argosy.model import ir
@@ -80,9 +79,10 @@ from tests.e2e.explained_mesh import (
     identity_of,
 )
 from tests.e2e.explained_upstreams import Upstreams
-from tests.e2e.resolver import OWN_ADDRESS, Resolver
+from tests.e2e.own_address import OWN_ADDRESS
 from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap
 from tests.ports import free_ports
+from tests.resolver import Resolver
 
 CALLER = "spiffe://cluster.local/ns/default/sa/client"
 GATEWAY_ROUTE = f"http.{GATEWAY_PORT}"
@@ -187,7 +187,7 @@ class Lab:
         made = bootstrap(self.folder, {}, self.admin)
         made["typed_dns_resolver_config"] = {
             "name": "envoy.network.dns_resolver.cares",
-            "typed_config": {"@type": RESOLVER, **MessageToDict(self.resolver.config())},
+            "typed_config": {"@type": RESOLVER, "resolvers": [_at(self.resolver.port)]},
         }
         path.write_text(json.dumps(made))
         command = [str(ENVOY), "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning",
@@ -213,7 +213,7 @@ class Lab:
             self.process.kill()
             self.process.wait()
         self.ads.stop()
-        self.resolver.close()
+        self.resolver.socket.close()
 
     # --- configuration ----------------------------------------------------------------------------------------------
 
@@ -463,8 +463,12 @@ def scope_at(snapshot: Snapshot, entry: str) -> Scope:
     )
 
 
-def _addresses(name: str) -> tuple[str, ...] | None:
-    return (OWN_ADDRESS,) if OWN_ADDRESS is not None and name.endswith(WILD) else None
+def _addresses(name: str) -> tuple[str, ...]:
+    return (OWN_ADDRESS,) if OWN_ADDRESS is not None and name.endswith(WILD) else ()
+
+
+def _at(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
 def _healthy(made: Resource) -> frozenset[str]:

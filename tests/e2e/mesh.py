@@ -25,6 +25,8 @@ from tests.ports import free_port
 
 APPS = Path(__file__).parent.parent / "apps"
 ARGOSY = str(Path(sys.executable).parent / "argosy")
+IN_PARTS = ("--proxy-config", "{proxyMetadata: {ARGOSY_ROUTES: parted}}")
+"""Of `argosy run`: its proxy has its routes in parts, as in a mesh of many hosts."""
 T = TypeVar("T")
 
 
@@ -41,6 +43,12 @@ def until(condition: Callable[[], T | None], what: str, timeout: float = 30) -> 
             last = error
         time.sleep(0.05)
     raise AssertionError(f"{what}: not within {timeout:.0f} s; last: {last!r}")
+
+
+def listening(port: int) -> bool:
+    """Whether somebody takes connections there. Raises OSError where nobody does."""
+    with socket.create_connection(("127.0.0.1", port), 10):
+        return True
 
 
 @dataclass
@@ -188,6 +196,7 @@ class Mesh:
         """A workload without ports whose sidecar the test itself uses."""
         run = self.run("run", f"--service={name}", *flags, "--", "sleep", "3600", name=name)
         port = until(lambda: self.proxy_port(run), f"{name} says where its proxy is")
+        until(lambda: listening(port), f"the proxy of {name} listens")
         return Client(port, run)
 
     def proxy_port(self, run: Run) -> int:

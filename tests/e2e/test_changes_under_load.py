@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.mesh import Load, Mesh
+from tests.e2e.mesh import IN_PARTS, Load, Mesh
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -53,12 +53,18 @@ def together(*documents: str) -> str:
     return "---".join(documents)
 
 
-@pytest.mark.parametrize("wait", ["--wait", ""], ids=["one-by-one", "at-once"])
-def test_no_request_fails_while_routes_and_their_clusters_come_and_go(shared_mesh: Mesh, wait: str) -> None:
+@pytest.mark.parametrize(
+    ("wait", "layout"),
+    [("--wait", ()), ("", ()), ("", IN_PARTS)],
+    ids=["one-by-one", "at-once", "at-once-in-parts"],
+)
+def test_no_request_fails_while_routes_and_their_clusters_come_and_go(
+    shared_mesh: Mesh, wait: str, layout: tuple[str, ...]
+) -> None:
     mesh = shared_mesh
     mesh.echo("reviews", "v1")
     mesh.echo("reviews", "v2")
-    client = mesh.client()
+    client = mesh.client("client", *layout)
     mesh.announced("reviews", count=2)
 
     def apply(*documents: str) -> None:

@@ -13,6 +13,7 @@ import httpx
 import msgspec
 import pytest
 from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
+from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
 
 from argosy.model import ir
 from argosy.model.ir import Protocol
@@ -22,11 +23,13 @@ from argosy.translate import wire
 from argosy.translate.cluster import cluster
 from argosy.translate.filters import forward_proxy
 from argosy.translate.listener_outbound import connect_http, outbound_proxy
+from argosy.translate.names import HTTP_PROXY
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from tests.e2e.mesh import until
-from tests.e2e.resolver import OWN_ADDRESS, Resolver
+from tests.e2e.own_address import OWN_ADDRESS
 from tests.e2e.translate_envoy import Running, answering, peer_authentication, running
 from tests.ports import free_port
+from tests.resolver import Resolver
 from tests.unit.translate.mesh import SUFFIX, endpoint, put, service, workload
 
 pytestmark = pytest.mark.e2e
@@ -66,9 +69,10 @@ class Sidecar:
 IDENTITY = "spiffe://cluster.local/ns/default/sa/reviews"
 
 
-@pytest.fixture
-def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
-    """reviews (HTTP), inventory (gRPC) and cache (TCP) behind one sidecar that calls itself by mutual TLS."""
+@pytest.fixture(params=[(), (HTTP_PROXY,)], ids=["whole", "parted"])
+def sidecar(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Sidecar]:
+    """reviews (HTTP), inventory (gRPC) and cache (TCP) behind one sidecar that calls itself by mutual TLS; its routes
+    in one RouteConfiguration, and in parts."""
     binds = {port: free_port() for port in (9080, 9090, 6379, 9443)}
     upstream, tcp_upstream, outbound = free_port(), free_port(), free_port()
     snapshot = Snapshot(ir.Mesh(h2_upgrade=True))
@@ -98,7 +102,12 @@ def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
         proxy = Proxy(
             namespace="default",
             name="reviews-v1",
-            scope=Scope(type=ProxyType.SIDECAR, interception=Interception.EXPLICIT, namespace="default"),
+            scope=Scope(
+                type=ProxyType.SIDECAR,
+                interception=Interception.EXPLICIT,
+                namespace="default",
+                parted=request.param,
+            ),
             outbound_port=outbound,
             upstreams=(
                 DeclaredUpstream("reviews", 9080, upstream),
@@ -208,16 +217,18 @@ def test_unknown_hosts_are_forwarded_but_never_to_this_host(sidecar: Sidecar) ->
 
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
-    """Sidecars of the test resolve unknown hosts by it. Requested before `sidecar`."""
-    # Every name has two addresses: one where nobody listens, and the loopback.
-    found = Resolver(lambda name: (OWN_ADDRESS or "127.255.255.254", "127.0.0.1"))
+    """Sidecars of the test resolve unknown hosts by it: to an address where nobody listens, and the loopback. Requested
+    before `sidecar`."""
+    dead = "127.255.255.254" if OWN_ADDRESS is None else OWN_ADDRESS
+    found = Resolver(lambda _: (dead, "127.0.0.1"))
     original = forward_proxy.dns_cache
 
     def cache() -> dns_cache_pb2.DnsCacheConfig:
         out = original()
-        out.typed_dns_resolver_config.CopyFrom(
-            wire.extension("envoy.network.dns_resolver.cares", found.config())
+        config = cares_dns_resolver_pb2.CaresDnsResolverConfig(
+            resolvers=[wire.address("127.0.0.1", found.port)]
         )
+        out.typed_dns_resolver_config.CopyFrom(wire.extension("envoy.network.dns_resolver.cares", config))
         return out
 
     monkeypatch.setattr(forward_proxy, "dns_cache", cache)
@@ -227,7 +238,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
     yield found
     for memo in memos:
         memo.clear()
-    found.close()
+    found.socket.close()
 
 
 def test_a_name_with_a_second_address_does_not_lead_to_the_loopback(
@@ -240,7 +251,7 @@ def test_a_name_with_a_second_address_does_not_lead_to_the_loopback(
     connection, first = sidecar.tunnel(f"rebind.example:{sidecar.application}")
     connection.close()
     assert b" 403 " in first or b" 503 " in first
-    assert resolver.asked
+    assert resolver.asked["rebind.example"]
 
 
 def test_registry_only_refuses_unknown_hosts(sidecar: Sidecar) -> None:

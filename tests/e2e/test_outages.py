@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.mesh import Load, Mesh, running_mesh, until
+from tests.e2e.mesh import IN_PARTS, Load, Mesh, running_mesh, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -83,13 +83,13 @@ spec:
 
 
 @pytest.mark.parametrize(
-    "before", ["nothing", "a refusal", pytest.param("a rotation", marks=pytest.mark.long)]
+    "before", ["nothing", "a refusal", "routes in parts", pytest.param("a rotation", marks=pytest.mark.long)]
 )
 def test_a_sidecar_that_dies_while_the_server_is_down_comes_back_serving(before: str, tmp_path: Path) -> None:
     flags = ("--cert-ttl=60s",) if before == "a rotation" else ()
     with running_mesh(tmp_path / "state", *flags) as mesh:
         mesh.echo("reviews")
-        client = mesh.client()
+        client = mesh.client("client", *(IN_PARTS if before == "routes in parts" else ()))
         mesh.announced("reviews")
         until(lambda: client.request(URL).status == 200, "traffic flows")
         if before == "a refusal":

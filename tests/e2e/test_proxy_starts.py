@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from argosy.agent.admin import Admin
-from tests.e2e.mesh import APPS, Mesh, until
+from tests.e2e.mesh import APPS, Load, Mesh, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -224,6 +224,29 @@ def test_a_member_of_a_group_is_what_the_group_says_and_announced_while_its_prob
     until(named, "the client knows whom it calls")
     assert member.stop() in (0, 143)
     client.run.stop()
+    until(lambda: "vms" not in mesh.argosy("get", "workloadentries"), "the entry is gone with the member")
+
+
+def test_a_member_serves_on_without_its_group_and_over_a_new_server(mesh: Mesh, tmp_path: Path) -> None:
+    up = tmp_path / "up"
+    up.touch()
+    mesh.apply(GROUP.replace("FILE", str(up)))
+    app = (sys.executable, str(APPS / "echo.py"), "{port}", "--name=grouped-v7")
+    member = mesh.run("run", "--group=vms", "--service-account=grouped", "--port=9080:auto", "--", *app)
+    client = mesh.client("asker")
+    until(lambda: client.request("http://grouped:9080/").status == 200, "it is announced")
+    with Load(client.port, "http://grouped:9080/", workers=2) as load:
+        mesh.delete("workloadgroup", "vms")
+        mesh.kill_server()
+        mesh.start_server()
+        until(lambda: "WorkloadGroup default/vms is gone" in member.output(), "it has registered again")
+        load.at_least(100)
+    assert load.failures == []
+    up.unlink()
+    until(lambda: client.request("http://grouped:9080/").status == 503, "it can be withdrawn as before")
+    up.touch()
+    until(lambda: client.request("http://grouped:9080/").status == 200, "and announced")
+    assert member.stop() in (0, 143)
     until(lambda: "vms" not in mesh.argosy("get", "workloadentries"), "the entry is gone with the member")
 
 

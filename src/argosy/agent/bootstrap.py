@@ -32,6 +32,7 @@ STATS_PREFIXES = (
     "http.inbound_",  # and those that it answers itself
     "http.gateway_",
     "mongo.",  # what passes through ports of that protocol
+    "redis.",  # the same, where an EnvoyFilter puts that filter
     "cluster_manager.",
     "control_plane.",
     "listener_manager.",

@@ -248,6 +248,8 @@ class Sidecar:
         record, start = self.owner.record, answer.start
         if start.patches:
             start = await self._judged(start)
+        if record.start is not None:  # another layout of routes is other listeners: Envoy would drain them
+            start = msgspec.structs.replace(start, parted=record.start.parted)
         if (record.start, record.labels, record.locality) != (start, answer.labels, answer.locality):
             # for the next Envoy
             self.owner.save(start=start, labels=answer.labels, locality=answer.locality)

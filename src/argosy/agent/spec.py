@@ -221,6 +221,7 @@ def bootstrap_of(record: Record, admin_socket: str, xds_socket: str, max_connect
             bind_address=record.spec.bind_address,
             port_map=record.spec.port_map,
             access_log=record.spec.access_log,
+            parted=record.start.parted if record.start is not None else (),
         ),
         admin_socket=admin_socket,
         xds_socket=xds_socket,

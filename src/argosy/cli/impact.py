@@ -19,6 +19,7 @@ from argosy.model.snapshot import Snapshot
 from argosy.registry.objects import ObjectRegistry
 from argosy.resources.core import ConfigMap
 from argosy.resources.kinds import kind_of
+from argosy.translate import parts
 from argosy.translate.compiler import Compiler
 from argosy.translate.proxy import Proxy
 from argosy.translate.resource import Resource
@@ -63,6 +64,7 @@ class World:
         self.interception = interception
         self.created = {_ref(one): one.metadata.creation_timestamp for one in found}
         self._held: dict[tuple[str, str, str], Object] = {}
+        self._parted: dict[tuple[str, str], tuple[str, ...]] = {}  # of each workload
         self.objects = {_ref(one): one for one in found}
         self._settle()
 
@@ -156,6 +158,9 @@ class World:
                 labels=workload.labels,
                 workload=workload,
             )
+            # As it was started: a change of the mesh's size changes no proxy that runs.
+            parted = self._parted.setdefault((namespace, name), parts.wanted(self.snapshot, scope))
+            scope = replace(scope, parted=parted)
             found[f"{namespace}/{name}"] = Proxy(
                 namespace=namespace, name=name, scope=scope, labels=workload.labels
             )

@@ -94,7 +94,7 @@ def config(
             "--type",
             "-t",
             metavar="TYPE",
-            help="clusters, listeners, routes, endpoints, secrets, extensions or bootstrap.",
+            help="clusters, listeners, scopes, routes, endpoints, secrets, extensions or bootstrap.",
             show_default="all",
         ),
     ] = "",

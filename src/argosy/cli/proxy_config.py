@@ -49,6 +49,7 @@ SECTIONS: dict[str, Section] = {
         "listener",
         (("static_listeners", "static"), ("dynamic_listeners", "")),
     ),
+    "scopes": Section("ScopedRoutesConfigDump", "", (("dynamic_scoped_route_configs", "active"),)),
     "routes": Section(
         "RoutesConfigDump",
         "route_config",
@@ -85,7 +86,12 @@ def held(dump: Json, kind: str) -> list[Held]:
             found.append(Held("bootstrap", "", "static", redacted(config.get("bootstrap", {}))))
         for name, state in section.lists:
             for entry in config.get(name, ()):
-                found += _listener(entry) if not state else [_one(entry, section.field, state)]
+                if kind == "scopes":
+                    found += _scopes(entry, state)
+                else:
+                    found += _listener(entry) if not state else [_one(entry, section.field, state)]
+    if kind == "scopes":
+        found = list({one.name: one for one in found}.values())
     return sorted(found, key=lambda one: (one.name, one.state))
 
 
@@ -93,6 +99,12 @@ def _one(entry: Json, field: str, state: str) -> Held:
     resource = redacted(entry.get(field, {}))
     name = entry.get("name") or resource.get("name") or resource.get("cluster_name") or ""
     return Held(name, entry.get("version_info", ""), state, resource)
+
+
+def _scopes(entry: Json, state: str) -> Iterator[Held]:
+    """Of one connection manager; others of the same routes hold the same."""
+    for one in entry.get("scoped_route_configs", ()):
+        yield Held(one.get("name", ""), entry.get("version_info", ""), state, redacted(one))
 
 
 def _listener(entry: Json) -> Iterator[Held]:
@@ -123,6 +135,8 @@ def detail(kind: str, one: Held) -> str:
             return str(body.get("type") or body.get("cluster_type", {}).get("name", "STATIC"))
         case "listeners":
             return "internal" if "internal_listener" in body else address(body.get("address", {}))
+        case "scopes":
+            return str(body.get("route_configuration_name", ""))
         case "routes":
             hosts = body.get("virtual_hosts", [])
             routes = sum(len(host.get("routes", ())) for host in hosts)

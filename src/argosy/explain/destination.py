@@ -215,12 +215,13 @@ def _itself(
     view: View, service: ir.Service, port: ir.ServicePort, policy: ir.TrafficPolicy
 ) -> tuple[EndpointState, ...]:
     """Of a cluster that leads to where the request wanted to go, or to the name itself."""
-    where = (
-        f"{service.hostname}:{port.number}"
-        if "*" not in service.hostname
-        else "where the request wanted to go"
-    )
     by_name = service.resolution is ir.Resolution.DYNAMIC_DNS
+    if by_name:
+        where = f"the host of the request, looked up, at port {port.target_port or port.number}"
+    elif "*" in service.hostname:
+        where = "where the request wanted to go"
+    else:
+        where = f"{service.hostname}:{port.number}"
     if view.scope.type is ProxyType.ROUTER and "*" in service.hostname and not by_name:
         return ()
     return (EndpointState(address=where, healthy=True, tls=_to(view, service, policy, None)),)

@@ -24,7 +24,7 @@ from argosy.explain.outcome import (
     Undecided,
     Verdict,
 )
-from argosy.explain.request import Request, Seen, host_of
+from argosy.explain.request import Request, Seen
 from argosy.explain.view import View
 from argosy.model import ir
 
@@ -139,17 +139,19 @@ def forwarded(
         if written if asked is None else asked and (written or of_route):
             headers = (*headers, ("x-forwarded-host", before or seen.authority))
         response += replies.for_browsers(one.cors, seen)
-        authority = written or of_route or before or seen.authority
+        computed = rewriting.formatted(ops)
         targets.append(
             Target(
                 cluster=destinations.cluster(view, item.destination),
                 weight=item.weight,
                 percent=100.0 * item.weight / total if total else 0.0,
-                authority=authority,
+                authority=written or of_route or before or seen.authority,
                 path=path,
                 headers=headers,
                 response=response,
-                notes=tuple(_notes(view, item.destination, rewriting.formatted(ops), authority, seen)),
+                notes=(f"values that the proxy computes are shown as written: {', '.join(computed)}",)
+                if computed
+                else (),
             )
         )
     return Forwarded(
@@ -160,17 +162,6 @@ def forwarded(
         hash_on=tuple(destinations.hash_in_words(one) for one in action.hash),
         unserved=replies.replied(503, replies.speaks_grpc(seen.headers)),
     )
-
-
-def _notes(
-    view: View, destination: ir.Destination, computed: tuple[str, ...], authority: str, seen: Seen
-) -> Iterable[str]:
-    if computed:
-        yield f"values that the proxy computes are shown as written: {', '.join(computed)}"
-    own = host_of(seen.authority)
-    # Facts (Envoy, tried): the request's own host is looked up before the one that is written, or it is answered 503.
-    if view.reader.is_looked_up(destination.host) and host_of(authority) != own:
-        yield f"{own} is looked up, too: without an address the request is answered 503"
 
 
 def retries_of(retry: ir.RetryPolicy | None) -> Retries | None:

@@ -103,6 +103,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     # Router: the services that it is an instance of: (hostname, service port, workload port), sorted.
     targets: tuple[tuple[str, int, int], ...] = ()
     client: Pairs = ()  # its traits that locality load balancing asks for (`locality`), sorted; none: ""
+    parted: tuple[str, ...] = ()  # sidecar: RouteConfigurations that it was started for in parts, sorted
 
 
 def scope_of(
@@ -114,6 +115,7 @@ def scope_of(
     labels: Pairs = (),
     metadata: Pairs = (),
     workload: Workload | None = None,
+    parted: tuple[str, ...] = (),
 ) -> Scope:
     """The scope of a proxy, of these labels and with this metadata of its node; it stays valid until one of the facts
     SELECTORS and MESH (recorded by the reader) changes, or `workload`."""
@@ -136,6 +138,7 @@ def scope_of(
         sidecar=reader.chosen_sidecar(namespace, selectors) if kind is ProxyType.SIDECAR else "",
         targets=_targets(workload) if workload is not None and kind is ProxyType.ROUTER else (),
         client=_client(reader.traits(), labels, workload, reader.mesh().networks),
+        parted=tuple(sorted(parted)) if kind is ProxyType.SIDECAR else (),
     )
 
 

@@ -9,6 +9,7 @@ worked out when the reporter looks at it, within the reporter's share of the tim
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -65,7 +66,7 @@ class Analysis:
         if event.type is EventType.DELETED:
             self._outdated |= self.live.remove((kind.unique_name, key.namespace, key.name))
         elif (obj := _read(event.stored.body)) is not None:
-            metadata = obj["metadata"] | {"namespace": key.namespace, "name": key.name}
+            metadata = obj["metadata"] | {"namespace": sys.intern(key.namespace), "name": key.name}
             named = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
             try:
                 self._outdated |= self.live.put(obj | named)

@@ -1,4 +1,4 @@
-"""EnvoyFilters for the bootstrap: which patches a workload's proxy is started with, and which its Envoy refused.
+"""What a workload's proxy is started with by the mesh that there is: patches of EnvoyFilters, routes in parts.
 
 Facts (Istio): MERGE alone; of `match` only `proxy` counts. What an Envoy refused is a fault of the EnvoyFilter for as
 long as the workload says so, or until somebody changes the object.
@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 
 from argosy.model.envoy_patches import Operation, Part, PlacedPatch
 from argosy.model.reader import Reader
-from argosy.model.scope import VERSION, scope_of
+from argosy.model.scope import VERSION, Scope, scope_of
 from argosy.model.updates import Ref
 from argosy.server.reconcile import Reconciler
 from argosy.store.base import Key
+from argosy.translate import parts
+from argosy.translate.names import HTTP_PROXY
 from argosy.translate.patches.values import PatchError, shared_value
 from argosy.xds.node import ISTIO_VERSION
-from argosy.xds.start import BootstrapPatch, RefusedPatch
+from argosy.xds.start import BootstrapPatch, ProxyStart, RefusedPatch
 
 ENVOY_FILTERS = "networking.istio.io/envoyfilters"
+ROUTES, ASKED = "ARGOSY_ROUTES", ("parted", "whole")
+"""In `proxyMetadata`: how the routes are laid out, whatever the size of the mesh."""
 _KIND, _PLACE, _META = "EnvoyFilter", "bootstrap", "ISTIO_META_"
 
 
@@ -33,10 +38,11 @@ class Bootstraps:
         self._refused: dict[Key, dict[Ref, str]] = {}  # by workload
         reconciler.on_touched.append(self._touched)
 
-    def patches(
-        self, entry: Key, labels: Mapping[str, str], environment: Mapping[str, str]
-    ) -> tuple[BootstrapPatch, ...]:
-        """Of the proxy of a workload, by its entry's key. What cannot be read is left out."""
+    def added(
+        self, start: ProxyStart, entry: Key, labels: Mapping[str, str], environment: Mapping[str, str]
+    ) -> ProxyStart:
+        """To what the proxy of a workload is started with, by its entry's key. Patches that cannot be read are left
+        out."""
         said = {VERSION: ISTIO_VERSION, "NAME": entry.name, "NAMESPACE": entry.namespace}
         said |= {
             name.removeprefix(_META): value for name, value in environment.items() if name.startswith(_META)
@@ -49,7 +55,18 @@ class Bootstraps:
             metadata=tuple(sorted(said.items())),
         )
         found = (one for one in reader.envoy_filters(scope) if one.patch.part is Part.BOOTSTRAP)
-        return tuple(made for one in found if (made := _made(one)) is not None)
+        return msgspec.structs.replace(
+            start,
+            patches=tuple(made for one in found if (made := _made(one)) is not None),
+            parted=self._parted(scope, environment.get(ROUTES, "")),
+        )
+
+    def _parted(self, scope: Scope, asked: str) -> tuple[str, ...]:
+        """Decided when a proxy is started, and for as long as it lives: another layout is another listener, and one
+        that is replaced lets go of its connections."""
+        if asked in ASKED:
+            return (HTTP_PROXY,) if asked == "parted" else ()
+        return parts.wanted(self._reconciler.snapshot, scope)
 
     def refused(self, entry: Key, refusals: Iterable[RefusedPatch]) -> None:
         """What the Envoy of a workload does not accept; nothing any more where there is nothing."""

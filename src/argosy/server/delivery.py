@@ -23,9 +23,9 @@ from argosy.server.verdict import Rejection, State, Verdict
 from argosy.server.views import Slot
 from argosy.store.base import Key
 from argosy.xds.stream import Standing
-from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, SECRET, short
+from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, SCOPE, SECRET, short
 
-FORGOTTEN = frozenset((CLUSTER, ENDPOINT, EXTENSION, SECRET))
+FORGOTTEN = frozenset((CLUSTER, ENDPOINT, EXTENSION, SCOPE, SECRET))
 """Types whose removal nobody waits for: they go (later) when nothing that is acknowledged names them any more."""
 
 FOLLOW_WITHIN = 0.5

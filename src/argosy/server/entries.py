@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from argosy.resources.meta import prepare_create, prepare_update
+from argosy.resources.meta import ObjectMeta, prepare_create, prepare_update
 from argosy.resources.networking import WorkloadGroup
 from argosy.resources.networking.service_entry import WorkloadEntrySpec
-from argosy.resources.networking.workload_group import WorkloadGroupMetadata
+from argosy.resources.networking.workload_group import WorkloadGroupMetadata, WorkloadGroupSpec
 from argosy.resources.proxy_start import ANNOTATION
 from argosy.store.base import Key
 from argosy.xds.registration import Register
@@ -30,6 +30,8 @@ DISCONNECTED_AT = "istio.io/disconnectedAt"
 GROUP = "istio.io/autoRegistrationGroup"
 SERVICE_ACCOUNTS = "argosy.dev/service-accounts"
 HEALTHY = "Healthy"
+
+_OURS = frozenset((PORTS, HEALTH_CHECKED, CONTROLLER, DISCONNECTED_AT, GROUP))
 
 WORKLOAD_GROUPS = "networking.istio.io/workloadgroups"
 WORKLOAD_ENTRIES = "networking.istio.io/workloadentries"
@@ -106,6 +108,22 @@ def workload_entry(
     if _where(before) == _where(body):
         return body
     return with_health(body, "False", "Registered", "registered again with another address or port", now)
+
+
+def group_of(entry: Json) -> WorkloadGroup:
+    """What is left of the group of an entry once the group is gone: what it gave to the entry."""
+    spec = msgspec.convert({**entry["spec"], "labels": {}}, WorkloadEntrySpec, strict=False)
+    annotations = entry["metadata"].get("annotations") or {}
+    given = {name: text for name, text in annotations.items() if name not in _OURS}
+    return WorkloadGroup(
+        api_version="networking.istio.io/v1",
+        kind="WorkloadGroup",
+        metadata=ObjectMeta(name=annotation(entry, GROUP), namespace=entry["metadata"].get("namespace", "")),
+        spec=WorkloadGroupSpec(
+            template=spec,
+            metadata=WorkloadGroupMetadata(labels=entry["spec"].get("labels") or {}, annotations=given),
+        ),
+    )
 
 
 def _proxy_config(register: Register, of_group: WorkloadGroupMetadata, before: Json | None) -> dict[str, str]:

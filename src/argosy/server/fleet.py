@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
 import msgspec
 from msgspec import Struct
 
+from argosy.explain.analysis.applied import Warned
 from argosy.identity import client as identity
 from argosy.identity.authority import Authority
 from argosy.identity.names import NotAnIdentity, is_control_plane
@@ -38,7 +39,7 @@ RETRY_AFTER = 1.0
 ANSWER_WITHIN = 5.0
 ASK_AGAIN_AFTER = 0.5
 CUT_OFF_AFTER = 3.0  # seconds after the others may take it for gone
-LONGEST_QUESTION = 1 << 20
+LONGEST_QUESTION = 4 << 20  # holds any object that the API takes
 
 log = logger("fleet")
 
@@ -77,14 +78,23 @@ class TellFigures(Struct, frozen=True, tag="figures"):
     whole: bool  # with this it has told everything
 
 
+class AskWarnings(Struct, frozen=True, tag="warnings"):
+    """What the analysis finds about an object that is being applied, once it has seen what is stored by `revision`.
+    Answer: list[Warned]."""
+
+    object: msgspec.Raw
+    revision: int
+
+
 class AskIssuing(Struct, frozen=True, tag="issuing"):
     """Another issuing certificate for a server of the fleet, whose own nears its end. Answer: PEM."""
 
     csr: str
 
 
-Question = AskProxies | AskDelivery | TellFigures | AskIssuing
+Question = AskProxies | AskDelivery | TellFigures | AskIssuing | AskWarnings
 Take = Callable[[TellFigures], bool]
+Warn = Callable[[dict[str, Any], int], Awaitable[Sequence[Warned]]]
 
 _questions: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)
 _proxies = msgspec.json.Decoder(list[ProxyState])
@@ -196,12 +206,20 @@ class Fleet:
 
     async def ask(self, server: ServerRecord, question: Question, timeout: float) -> bytes:
         """Raises grpc.RpcError, TimeoutError, OSError."""
+        async with self.channel(server.xds) as channel:
+            return await ask_on(channel, question, timeout)
+
+    def channel(self, address: str) -> grpc.aio.Channel:
+        """To the xDS port of another server."""
         pair = self.certificate.current
-        bundle = self.certificate.authority.bundle
-        async with identity.channel(server.xds, bundle, pair.chain, pair.key) as channel:
-            call = channel.unary_unary(ASK, request_serializer=None, response_deserializer=None)
-            answer: bytes = await call(msgspec.json.encode(question), timeout=timeout)
-            return answer
+        return identity.channel(address, self.certificate.authority.bundle, pair.chain, pair.key)
+
+
+async def ask_on(channel: grpc.aio.Channel, question: Question, timeout: float) -> bytes:
+    """Raises grpc.RpcError."""
+    call = channel.unary_unary(ASK, request_serializer=None, response_deserializer=None)
+    answer: bytes = await call(msgspec.json.encode(question), timeout=timeout)
+    return answer
 
 
 # --- what is asked of all -------------------------------------------------------------------------------------------
@@ -288,8 +306,10 @@ class OperationsService:
         deliver: Deliver,
         take: Take = lambda _: False,
         authority: Authority | None = None,
+        warn: Warn | None = None,
     ) -> None:
         self._authority = authority
+        self._warn = warn
         self._proxies = proxies
         self._deliver = deliver
         self._take = take
@@ -321,7 +341,17 @@ class OperationsService:
             return self._take(question)
         if isinstance(question, AskIssuing):
             return await self._sign(question.csr, context)
+        if isinstance(question, AskWarnings):
+            return await self._warned(question, context)
         return await self._deliver(question.key, question.revision, question.timeout)
+
+    async def _warned(
+        self, question: AskWarnings, context: grpc.aio.ServicerContext[bytes, bytes]
+    ) -> Sequence[Warned]:
+        obj = msgspec.json.decode(question.object)
+        if self._warn is None or not isinstance(obj, dict):
+            return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no object, or no analysis here")
+        return await self._warn(obj, question.revision)
 
     async def _sign(self, csr: str, context: grpc.aio.ServicerContext[bytes, bytes]) -> str:
         try:

@@ -20,12 +20,14 @@ from starlette.routing import BaseRoute, Route
 from argosy.apiserver import queries
 from argosy.apiserver.status import bad_request
 from argosy.apiserver.writing import Admission
+from argosy.explain.analysis.applied import Warned
 from argosy.model.limits import not_in_force
 from argosy.resources.kinds import KINDS, Kind, decode_as
 from argosy.resources.problem import Problem
+from argosy.server.advice import Advice
 from argosy.server.analysis import Analysis, is_analysed
 from argosy.server.fleet import Operations
-from argosy.store.base import Key
+from argosy.store.base import Key, Store
 
 PREFIX = "/apis/operations.argosy.dev/v1"
 LONGEST_WAIT = 600.0
@@ -75,24 +77,52 @@ def object_key(text: str) -> Key:
     raise bad_request(f"object: {text!r} is not of the form {wanted}")
 
 
-def admission(
-    analysis: Analysis, caught_up: Callable[[], Awaitable[None]], clock: Callable[[], float] = time.time
-) -> Admission:
-    """Warnings: what the analysis finds about an object, as what it refers to and the mesh does not have, and what of
-    it is not in force. It refuses nothing.
+Find = Callable[[Kind, dict[str, Any]], Awaitable[Sequence[Warned]]]
+"""What the analysis finds about an object that is being applied."""
+NOT_ANALYSED = (
+    "whether this fits the rest of the mesh was not looked at, as no server that serves proxies answers; once one "
+    "does, the object's conditions ResolvedRefs and Warned say what it finds"
+)
 
-    `caught_up` returns when the analysis holds what is stored by now: what an object refers to was often written a
-    moment before, by the same hand.
-    """
+
+def admission(find: Find) -> Admission:
+    """Warnings: what the analysis finds about an object, as what it refers to and the mesh does not have, and what of
+    it is not in force. It refuses nothing."""
 
     async def warn(kind: Kind, obj: dict[str, Any]) -> Sequence[Problem]:
-        if is_analysed(kind):
-            await caught_up()
-        told = analysis.warnings(obj, clock())
+        told = await find(kind, obj)
         limits = not_in_force(decode_as(kind, obj))
         return tuple(Problem(field, message) for field, message in (*told, *limits))
 
     return warn
+
+
+def found_here(
+    analysis: Analysis, caught_up: Callable[[], Awaitable[None]], clock: Callable[[], float] = time.time
+) -> Find:
+    """`caught_up` returns when the analysis holds what is stored by now: what an object refers to was often written a
+    moment before, by the same hand."""
+
+    async def find(kind: Kind, obj: dict[str, Any]) -> Sequence[Warned]:
+        if is_analysed(kind):
+            await caught_up()
+        return analysis.warnings(obj, clock())
+
+    return find
+
+
+def found_elsewhere(
+    advice: Advice, store: Store, alone: Analysis, clock: Callable[[], float] = time.time
+) -> Find:
+    """`alone`: an analysis that knows no object, for kinds that need none; so no Secret is sent."""
+
+    async def find(kind: Kind, obj: dict[str, Any]) -> Sequence[Warned]:
+        if not is_analysed(kind):
+            return alone.warnings(obj, clock())
+        told = await advice.warnings(obj, await store.last_change())
+        return told if told is not None else (("", NOT_ANALYSED),)
+
+    return find
 
 
 def _names(kind: Kind) -> tuple[str, ...]:

@@ -25,7 +25,8 @@ from starlette.routing import BaseRoute
 import argosy
 from argosy.apiserver import serving
 from argosy.apiserver.access.audit_log import AuditLog
-from argosy.apiserver.writing import Admission, admit_all
+from argosy.apiserver.writing import Admission
+from argosy.explain.analysis.applied import Warned
 from argosy.identity.attestation import AttestationSocket, Tokens
 from argosy.identity.protocol import AttestResponse
 from argosy.identity.service import CertificateAuthorityService
@@ -40,6 +41,8 @@ from argosy.runtime.log import logger
 from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir
 from argosy.server import fleet, join_tokens, joining, membership, operations, ports, status
 from argosy.server.advertise import LOOPBACK, Advertised
+from argosy.server.advice import Advice
+from argosy.server.analysis import Analysis
 from argosy.server.api import ApiRole
 from argosy.server.attend import AttendService
 from argosy.server.attendance import Attendance
@@ -252,6 +255,7 @@ class ControlPlane:
             self.delivery.deliver,
             lambda told: telling.take(told, self.reporter),
             self.authority,
+            self._warnings,
         )
         self.fleet.on_changed.append(self.reporter.fleet_changed)
         loop = Loop(self.store, self.reconciler)
@@ -324,13 +328,23 @@ class ControlPlane:
 
     def _admission(self) -> Admission:
         """Cross checks need the whole mesh, which only the xDS role holds."""
-        if Role.XDS not in self.settings.roles:
-            return admit_all
-        return operations.admission(self.reconciler.analysis, self._caught_up)
+        if Role.XDS in self.settings.roles:
+            return operations.admission(operations.found_here(self.reconciler.analysis, self._caught_up))
+        advice = Advice(self.fleet)
+        self._stack.push_async_callback(advice.close)
+        alone = Analysis(ir.Mesh(trust_domain=self.authority.trust_domain))
+        return operations.admission(operations.found_elsewhere(advice, self.store, alone))
+
+    async def _warnings(self, obj: dict[str, Any], revision: int) -> Sequence[Warned]:
+        """For a server that has no analysis."""
+        await self._seen(revision)
+        return self.reconciler.analysis.warnings(obj, time.time())
 
     async def _caught_up(self) -> None:
-        """Until the analysis has seen what is stored by now; not for long, as it is for warnings alone."""
-        stored = await self.store.last_change()
+        await self._seen(await self.store.last_change())
+
+    async def _seen(self, stored: int) -> None:
+        """Until the analysis has seen what is stored; not for long, as it is for warnings alone."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_WITHIN):
                 while self.reconciler.analysis.revision < stored:

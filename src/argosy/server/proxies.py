@@ -20,11 +20,12 @@ from argosy.identity.names import Peer
 from argosy.model.facts import Fact, FactKind
 from argosy.model.ir import Pairs
 from argosy.model.reader import Reader
-from argosy.model.scope import scope_of
+from argosy.model.scope import Interception, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.runtime.log import logger
 from argosy.server.metrics import Metrics
 from argosy.server.views import Held, Views
+from argosy.translate.names import HTTP_PROXY
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from argosy.xds.node import METADATA_KEY, ProxyNode
 from argosy.xds.server import Refused
@@ -32,6 +33,7 @@ from argosy.xds.stream import Stream
 from argosy.xds.types import short
 from argosy.xds.wire import Node, Request, Response
 
+MOST_PARTED = 8
 LONGEST_TEXT = 256  # of a node's metadata that EnvoyFilters may ask for
 
 log = logger("xds")
@@ -187,6 +189,7 @@ class Proxies:
                 labels=labels,
                 metadata=said,
                 workload=workload if known else None,
+                parted=_parted(node),
             ),
             labels=labels,
             outbound_port=node.outbound_port,
@@ -275,6 +278,14 @@ def disconnected(name: str) -> ProxyState:
 
 def _entry_name(session: ProxySession) -> str:
     return f"{session.peer.identity.namespace}/{session.peer.identity.workload}"
+
+
+def _parted(node: ProxyNode) -> tuple[str, ...]:
+    """Only what there can be: each combination has a view of its own."""
+    explicit = node.interception == Interception.EXPLICIT
+    return tuple(
+        one for one in node.parted[:MOST_PARTED] if (one == HTTP_PROXY if explicit else one.isdigit())
+    )
 
 
 def proxy_node(node: Node) -> ProxyNode:

@@ -21,7 +21,7 @@ from argosy.resources.validation import validate
 from argosy.runtime.log import logger
 from argosy.server import entries, starting
 from argosy.server.attendance import Attendance
-from argosy.server.bootstraps import Bootstraps
+from argosy.server.bootstraps import ASKED, ROUTES, Bootstraps
 from argosy.server.entries import Json, entry_key
 from argosy.server.verdict import Deliver
 from argosy.store.base import AlreadyExists, Conflict, Key, NotFound, Store, Stored
@@ -82,7 +82,7 @@ class Registrar:
     async def _register(self, message: Register) -> Registered:
         if await self.store.get(Key(entries.NAMESPACES, "", message.namespace)) is None:
             raise Refusal("namespace", f"there is no namespace {message.namespace}: create it first")
-        group = await self._group(message)
+        group, gone = await self._group(message)
         created = await self._ensure_service(message)
         key = entry_key(message.namespace, message.workload)
         if self.caught_up is not None and await self.store.get(key) is None:
@@ -90,12 +90,12 @@ class Registrar:
         _check_config(message)
         entry = _json(await self._write(key, lambda before: self._entry(message, before, group)))
         start, remarks = self._start(message, entry, group)
+        remarks += gone
         for remark in remarks:
             log.warning(remark, workload=f"{message.namespace}/{message.workload}")
         if self.bootstraps is not None:
             self.bootstraps.refused(key, message.refused)
-            patches = self.bootstraps.patches(key, entry["spec"].get("labels", {}), start.environment)
-            start = msgspec.structs.replace(start, patches=patches)
+            start = self.bootstraps.added(start, key, entry["spec"].get("labels", {}), start.environment)
         log.info(
             "workload registered",
             workload=f"{message.namespace}/{message.workload}",
@@ -138,14 +138,21 @@ class Registrar:
 
     # --- writing ---
 
-    async def _group(self, message: Register) -> WorkloadGroup | None:
-        """Raises Refusal where there is none of that name, or it is for another identity than the proven one."""
+    async def _group(self, message: Register) -> tuple[WorkloadGroup | None, tuple[str, ...]]:
+        """And what a person should know of it. A workload that has joined and registers again, as each does when a
+        server starts, is a member though the group is gone by now. Raises Refusal where there is none of that name, or
+        it is for another identity than the proven one."""
         if not message.group:
-            return None
+            return None, ()
         name = f"{message.namespace}/{message.group}"
         stored = await self.store.get(Key(entries.WORKLOAD_GROUPS, message.namespace, message.group))
         if stored is None:
-            raise Refusal("group", f"there is no WorkloadGroup {name}: create it first")
+            joined = await self.store.get(entry_key(message.namespace, message.workload))
+            entry = _json(joined) if joined is not None else {}
+            if entries.annotation(entry, entries.GROUP) != message.group:
+                raise Refusal("group", f"there is no WorkloadGroup {name}: create it first")
+            told = f"WorkloadGroup {name} is gone: what it gave to the entry stays, but for its probe"
+            return entries.group_of(entry), (told,)
         try:
             group = decode(stored.body)
         except ValueError as error:
@@ -159,7 +166,7 @@ class Registrar:
                 f"WorkloadGroup {name} is for {account}, and this workload runs as {message.service_account}: use "
                 f"--service-account {account}",
             )
-        return group
+        return group, ()
 
     def _start(
         self, message: Register, entry: Json, group: WorkloadGroup | None
@@ -181,6 +188,11 @@ class Registrar:
                     for field, told in annotation_not_in_force(text)
                 ]
         said = self.starts(message.namespace, labels, texts)
+        asked = said.proxy_metadata.get(ROUTES, ASKED[0])
+        if asked not in ASKED:
+            remarks.append(
+                f"proxyMetadata {ROUTES}: {asked!r} is neither {' nor '.join(ASKED)}; it goes by the mesh's size"
+            )
         probe = group.spec.probe if group is not None else None
         start = starting.told(
             said, workload=message.workload, namespace=message.namespace, labels=labels, probe=probe

@@ -106,6 +106,7 @@ def captured(
         clusters=rest,
         connections=outbound.per_connection(reader, scope, rest),
         options=options.of_scope(reader, scope),
+        parted=number in scope.parted,
         resolving=Resolving.BY_NAME
         if claimed.holder(f"{name}{RESOLVING}")
         or outbound.requests_to_unknown_hosts(reader, scope) == names.BY_NAME
@@ -198,15 +199,17 @@ def _tls(reader: Reader, scope: Scope, owner: Owner, at: str) -> Iterator[listen
                 blocks=blocks,
                 clusters=clusters,
                 connections=outbound.per_connection(reader, scope, clusters),
-                resolving=_resolving(reader, clusters),
+                looked_up=_looked_up(reader, clusters),
             )
 
 
-def _resolving(reader: Reader, clusters: Clusters) -> Resolving:
-    """ALL: one filter is for every cluster of a chain."""
-    services = (reader.service(names.of_outbound(name)[0]) for name, _ in clusters)
-    by_name = all(one is not None and one.resolution is ir.Resolution.DYNAMIC_DNS for one in services)
-    return Resolving.BY_NAME if by_name else Resolving.NEVER
+def _looked_up(reader: Reader, clusters: Clusters) -> int:
+    """At which port the name in the hello is looked up, 0: it is not. ALL: one filter is for every cluster of a
+    chain, and the first one's port counts."""
+    if not all(reader.is_looked_up(names.of_outbound(name)[0]) for name, _ in clusters):
+        return 0
+    host, port, _ = names.of_outbound(clusters[0][0])
+    return outbound.target_port(reader, host, port)
 
 
 def _narrowed(blocks: tuple[str, ...], subnets: tuple[str, ...]) -> tuple[str, ...]:

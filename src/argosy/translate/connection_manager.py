@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from argosy.model.ir import Paths
 from argosy.model.proxy_settings import CertificateDetails, Connections, ForwardedCertificate
-from argosy.translate import options, wire
+from argosy.translate import options, parts, wire
 from argosy.translate.filters import access_log, order, stats, tracing
 
 NAME = "envoy.filters.network.http_connection_manager"
@@ -48,6 +48,7 @@ class ConnectionManager(Struct, frozen=True, kw_only=True):
     own_addresses: tuple[str, ...] = ()  # OUTBOUND_PROXY, TUNNEL: what unknown hosts must not resolve to
     options: options.Options = options.NONE
     resolving: order.Resolving = order.Resolving.NEVER  # OUTBOUND, GATEWAY
+    parted: bool = False  # whether the RouteConfiguration comes in parts
 
 
 def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
@@ -63,6 +64,8 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
         server_name=key.options.proxy.server or SERVER_NAME,
         use_remote_address=wire.true() if key.place.at_the_edge else wire.false(),
     )
+    if key.parted:
+        parts.into(key.route, out)
     _normalize(key.options.paths, out)
     if key.options.tracing is not None:
         tracing.trace(key.options.tracing, out)

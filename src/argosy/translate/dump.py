@@ -12,7 +12,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import extension_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
-from envoy.config.route.v3 import route_pb2
+from envoy.config.route.v3 import route_pb2, scoped_route_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import json_format
@@ -23,10 +23,11 @@ from argosy.model.snapshot import Snapshot
 from argosy.translate import connection_manager, names
 from argosy.translate.compiler import Compiler
 from argosy.translate.proxy import Proxy
-from argosy.translate.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, Resource
+from argosy.translate.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, SCOPE, Resource
 
 _MESSAGES: dict[str, tuple[str, type[Message]]] = {
     LISTENER: ("listeners", listener_pb2.Listener),
+    SCOPE: ("scopes", scoped_route_pb2.ScopedRouteConfiguration),
     ROUTE: ("routes", route_pb2.RouteConfiguration),
     CLUSTER: ("clusters", cluster_pb2.Cluster),
     ENDPOINT: ("endpoints", endpoint_pb2.ClusterLoadAssignment),
@@ -41,14 +42,17 @@ def nobody(_: str) -> None:
 
 
 def dump(snapshot: Snapshot, proxy: Proxy, tell: Tell = nobody) -> dict[str, list[dict[str, Any]]]:
-    """`{"listeners", "routes", "clusters", "endpoints"}`, each sorted by name; field names as in the .proto. `tell`
+    """`{"listeners", "scopes", "routes", "clusters", "endpoints"}`, each sorted by name; field names as in the .proto
+    (scopes: where routes come in parts). `tell`
     hears what could not be made."""
     messages = resources(snapshot, proxy, tell)
-    asked = _asked_routes(messages.get(LISTENER, {}))
+    asked = _asked_routes(messages.get(LISTENER, {})) | messages.get(SCOPE, {}).keys()
     messages[ROUTE] = {name: held for name, held in messages.get(ROUTE, {}).items() if name in asked}
     extensions = {name: _any(resource) for name, resource in messages.pop(EXTENSION, {}).items()}
     out: dict[str, list[dict[str, Any]]] = {}
     for type_url, (key, message) in _MESSAGES.items():
+        if type_url == SCOPE and not messages.get(SCOPE):
+            continue
         out[key] = []
         for _, resource in sorted(messages.get(type_url, {}).items()):
             decoded = message.FromString(_any(resource))
@@ -85,7 +89,9 @@ def _asked_routes(listeners: dict[str, Resource]) -> set[str]:
                     manager = http_connection_manager_pb2.HttpConnectionManager.FromString(
                         network_filter.typed_config.value
                     )
-                    found.add(manager.rds.route_config_name)
+                    found.add(
+                        manager.rds.route_config_name
+                    )  # "" where it asks for scopes, each of which has its own
     return found
 
 

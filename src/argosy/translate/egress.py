@@ -167,7 +167,8 @@ def bound_routes(scope: Scope, written: EgressListener, reader: Reader) -> Resou
             VirtualHostKey(
                 name=f"{service.hostname}:{port}",
                 domains=held,
-                routes=outbound.routes(reader, scope, service.hostname, port),
+                routes=(found := outbound.routes(reader, scope, service.hostname, port)),
+                looked_up=outbound.looked_up(reader, found),
                 port=port,
                 headers=headers,
             )

@@ -93,6 +93,10 @@ class ViewBuild:
         """The resource in which a node shows."""
         return node.kind, node.name
 
+    def slots(self, node: Node) -> Iterable[tuple[str, str]]:
+        """All of them, where it may show in several."""
+        return (self.slot(node),)
+
     def add(self, kind: str, name: str, phase: Phase, compute: Compute) -> Node:
         """A new node, to be computed in this run; the one that is there where there is one."""
         found = self.nodes.get((kind, name))

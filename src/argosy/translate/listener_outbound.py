@@ -31,6 +31,7 @@ class OutboundProxyKey(Struct, frozen=True, kw_only=True):
     port: int
     own_addresses: tuple[str, ...] = ()
     options: options.Options = options.NONE
+    parted: bool = False
 
     @property
     def name(self) -> str:
@@ -45,6 +46,7 @@ def outbound_proxy(key: OutboundProxyKey) -> listener_pb2.Listener:
         stat_prefix=names.OUTBOUND_PROXY,
         own_addresses=key.own_addresses,
         options=key.options,
+        parted=key.parted,
     )
     return bound(key.name, key.port, [connection_manager.network_filter(manager)], key.options)
 
@@ -54,6 +56,7 @@ class ConnectHttpKey(Struct, frozen=True, kw_only=True):
 
     own_addresses: tuple[str, ...] = ()
     options: options.Options = options.NONE
+    parted: bool = False
 
     @property
     def name(self) -> str:
@@ -68,6 +71,7 @@ def connect_http(key: ConnectHttpKey) -> listener_pb2.Listener:
         stat_prefix=names.CONNECT_HTTP,
         own_addresses=key.own_addresses,
         options=key.options,
+        parted=key.parted,
     )
     out = listener_pb2.Listener(
         name=key.name,
@@ -165,7 +169,7 @@ class Chain(Struct, frozen=True, kw_only=True):
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     detect: bool = False  # HTTP goes by the routes of the port
     protocol: Protocol = Protocol.TCP  # of the port
-    resolving: Resolving = Resolving.NEVER  # of the name in the TLS hello
+    looked_up: int = 0  # at which port the name in the TLS hello is looked up; 0: it is not
 
 
 class CapturedListenerKey(Struct, frozen=True, kw_only=True):
@@ -181,6 +185,7 @@ class CapturedListenerKey(Struct, frozen=True, kw_only=True):
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
     options: options.Options = options.NONE
     resolving: Resolving = Resolving.NEVER  # of the host of a request
+    parted: bool = False  # whether the routes of the port are
 
     @property
     def name(self) -> str:
@@ -205,6 +210,7 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
             stat_prefix=prefix,
             resolving=key.resolving,
             options=key.options,
+            parted=key.parted,
         )
     )
     proxy = tcp_proxy.TcpProxy(
@@ -226,7 +232,7 @@ def captured_listener(key: CapturedListenerKey) -> listener_pb2.Listener:
         target = replace(proxy, clusters=chain.clusters, connections=chain.connections)
         if chain.detect:
             _told_apart(out, chain, manager).application_protocols.extend(_HTTP)
-        looked_up = (forward_proxy.network_filter(key.port),) if chain.resolving is Resolving.BY_NAME else ()
+        looked_up = (forward_proxy.network_filter(chain.looked_up),) if chain.looked_up else ()
         _told_apart(out, chain, *looked_up, *tcp_proxy.network_filters(target, chain.protocol))
     match key.handling:
         case Handling.HTTP:

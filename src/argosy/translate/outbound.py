@@ -21,7 +21,8 @@ from argosy.translate.cluster import Application, ClusterKey, Discovery, Encrypt
 from argosy.translate.endpoint import LoadAssignmentKey, LocalityKey
 from argosy.translate.filters.tcp_proxy import AS_IT_COMES, Clusters, PerConnection
 from argosy.translate.http_or_tcp import Handling, outbound_handling
-from argosy.translate.route import Tunnel, VirtualHostKey, written_headers
+from argosy.translate.route import LookedUp, Tunnel, VirtualHostKey, written_headers
+from argosy.translate.route_action import cluster_of
 from argosy.translate.tls import MeshTls
 
 
@@ -357,8 +358,32 @@ def virtual_host(
         tunnel_connections=connections,
         tunnel_elsewhere=tuple((tuple(at), *to) for to, at in elsewhere.items()),
         guarded=_forwards(host, found, clusters),
+        looked_up=looked_up(reader, found, (*clusters, *(one for to, _ in elsewhere for one in to))),
         headers=written_headers(reader.mesh().proxy),
     )
+
+
+def looked_up(reader: Reader, routes: Iterable[ir.Route], tunnels: Clusters = ()) -> tuple[LookedUp, ...]:
+    """Of the destinations those whose hosts proxies look up, with the port at which they are."""
+    named = {
+        cluster_of(one.destination)
+        for route in routes
+        if isinstance(route.action, ir.Forward)
+        for one in route.action.destinations
+    }
+    found = []
+    for cluster in sorted({one for one in (*named, *(name for name, _ in tunnels)) if "*" in one}):
+        host, port, _ = names.of_outbound(cluster)
+        if reader.is_looked_up(host):
+            found.append((cluster, target_port(reader, host, port)))
+    return tuple(found)
+
+
+def target_port(reader: Reader, host: str, number: int) -> int:
+    """At which its hosts are: Istio's targetPort, else the port itself."""
+    service = reader.service(host)
+    port = service.port(number) if service is not None else None
+    return port.target_port or number if port is not None else number
 
 
 def _forwards(host: str, routes: tuple[ir.Route, ...], clusters: Clusters) -> bool:
@@ -386,6 +411,7 @@ def _virtual_service_host(
         port=port,
         tunnel=tunnel,
         guarded=_forwards(host, table.routes, ()),
+        looked_up=looked_up(reader, table.routes),
         headers=written_headers(reader.mesh().proxy),
     )
 

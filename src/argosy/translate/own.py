@@ -382,13 +382,16 @@ def _outbound_proxy(proxy: Proxy, reader: Reader) -> Resource:
         port=proxy.outbound_port,
         own_addresses=_own_addresses(reader, proxy),
         options=options.of_proxy(reader, proxy),
+        parted=names.HTTP_PROXY in proxy.scope.parted,
     )
     return listeners.outbound_proxy(key)
 
 
 def _connect_http(proxy: Proxy, reader: Reader) -> Resource:
     key = listeners.ConnectHttpKey(
-        own_addresses=_own_addresses(reader, proxy), options=options.of_proxy(reader, proxy)
+        own_addresses=_own_addresses(reader, proxy),
+        options=options.of_proxy(reader, proxy),
+        parted=names.HTTP_PROXY in proxy.scope.parted,
     )
     return listeners.connect_http(key)
 

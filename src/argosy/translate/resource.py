@@ -12,9 +12,10 @@ CLUSTER = TYPE + "envoy.config.cluster.v3.Cluster"
 ENDPOINT = TYPE + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 LISTENER = TYPE + "envoy.config.listener.v3.Listener"
 ROUTE = TYPE + "envoy.config.route.v3.RouteConfiguration"
+SCOPE = TYPE + "envoy.config.route.v3.ScopedRouteConfiguration"
 EXTENSION = TYPE + "envoy.config.core.v3.TypedExtensionConfig"
 SECRET = TYPE + "envoy.extensions.transport_sockets.tls.v3.Secret"
-TYPES = (CLUSTER, ENDPOINT, LISTENER, ROUTE, EXTENSION, SECRET)
+TYPES = (CLUSTER, ENDPOINT, LISTENER, SCOPE, ROUTE, EXTENSION, SECRET)
 
 
 class Resource(Struct, frozen=True, weakref=True):

@@ -14,7 +14,7 @@ from msgspec import Struct
 from argosy.model.ir import DirectResponse, Redirect, RetryPolicy, Route
 from argosy.model.proxy_settings import ProxySettings
 from argosy.translate import names, wire
-from argosy.translate.filters import cors, fault, loopback_guard, tcp_proxy
+from argosy.translate.filters import cors, fault, forward_proxy, loopback_guard, tcp_proxy
 from argosy.translate.generator import Encoded, Fragment, fragment, generator
 from argosy.translate.match import route_match
 from argosy.translate.route_action import (
@@ -52,6 +52,10 @@ def written_headers(said: ProxySettings) -> WrittenHeaders:
     return WrittenHeaders(attempt_count=said.attempt_count, forwarded_host=said.forwarded_host)
 
 
+LookedUp = tuple[str, int]
+"""A cluster whose hosts the proxy looks up by the name of the request, and the port at which they are."""
+
+
 class VirtualHostKey(Struct, frozen=True, kw_only=True):
     name: str
     domains: tuple[str, ...]
@@ -64,6 +68,7 @@ class VirtualHostKey(Struct, frozen=True, kw_only=True):
     tunnel_elsewhere: tuple[tuple[tuple[str, ...], tcp_proxy.Clusters, tcp_proxy.PerConnection], ...] = ()
     authority: str = ""  # what requests without a rewrite of their own are sent with
     guarded: bool = True  # whether what it resolves to is judged (loopback_guard)
+    looked_up: tuple[LookedUp, ...] = ()  # of the destinations
     require_tls: str = ""  # "ALL": plaintext is redirected to https
     headers: WrittenHeaders = AS_USUAL
 
@@ -82,16 +87,18 @@ def virtual_host(key: VirtualHostKey) -> route_components_pb2.VirtualHost:
     elif key.tunnel is Tunnel.TCP:
         for authorities, clusters, connections in key.tunnel_elsewhere:
             for one in authorities:
-                route = connect(clusters, connections)
+                route = connect(clusters, connections, key.looked_up)
                 route.match.headers.add(name=":authority").string_match.exact = one
                 out.routes.append(route)
-        out.routes.append(connect(key.tunnel_clusters, key.tunnel_connections))
+        out.routes.append(connect(key.tunnel_clusters, key.tunnel_connections, key.looked_up))
     out.routes.extend(http_route(item, key) for item in key.routes)
     return out
 
 
 def connect(
-    clusters: tuple[tuple[str, int], ...], connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
+    clusters: tuple[tuple[str, int], ...],
+    connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES,
+    looked_up: tuple[LookedUp, ...] = (),
 ) -> route_components_pb2.Route:
     """CONNECT, ended here: its bytes go to the cluster. Where that is a proxy itself, CONNECT goes on, for what the
     DestinationRule says."""
@@ -113,6 +120,7 @@ def connect(
     out.route.max_stream_duration.max_stream_duration.CopyFrom(wire.milliseconds(connections.duration or 0))
     if connections.hash_source_ip:
         out.route.hash_policy.add().connection_properties.source_ip = True
+    _look_up(looked_up, out)
     return out
 
 
@@ -138,11 +146,26 @@ def http_route(item: Route, key: VirtualHostKey) -> route_components_pb2.Route:
                     key.headers.forwarded_host,
                 )
                 out.route.append_x_forwarded_host = rewritten if asked is None else asked
+            _look_up(key.looked_up, out)
     if item.fault is not None:
         out.typed_per_filter_config[fault.NAME].CopyFrom(fault.per_route(item.fault))
     if item.cors is not None:
         out.typed_per_filter_config[cors.NAME].CopyFrom(cors.per_route(item.cors))
     return out
+
+
+def _look_up(known: tuple[LookedUp, ...], out: route_components_pb2.Route) -> None:
+    """Who is looked up is at the destination's port."""
+    targets = dict(known)
+    to_one = (out.route.cluster, out, out.route.host_rewrite_literal)
+    to_several = (
+        (entry.name, entry, entry.host_rewrite_literal or out.route.host_rewrite_literal)
+        for entry in out.route.weighted_clusters.clusters
+    )
+    for cluster, configured, authority in (to_one, *to_several) if targets else ():
+        if cluster in targets:
+            for name, config in forward_proxy.per_route(targets[cluster], authority):
+                configured.typed_per_filter_config[name].CopyFrom(config)
 
 
 class InboundRouteKey(Struct, frozen=True, kw_only=True):
@@ -178,6 +201,7 @@ class RouteConfigurationKey(Struct, frozen=True, kw_only=True):
     virtual_hosts: tuple[Fragment, ...] = ()
     ignore_port: bool = False  # whether `host:port` is matched as `host`
     http3: int = 0  # the UDP port at which answers say that the same is served; 0: none
+    sorted_by: str = ""  # the header by which requests come to it, which is not sent on
 
 
 @generator
@@ -186,6 +210,8 @@ def route_configuration(key: RouteConfigurationKey) -> Encoded:
     head.validate_clusters.value = False
     head.max_direct_response_body_size_bytes.value = MAX_DIRECT_RESPONSE
     head.ignore_port_in_host_matching = key.ignore_port
+    if key.sorted_by:
+        head.request_headers_to_remove.append(key.sorted_by)
     if key.http3:
         told = head.response_headers_to_add.add(
             append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD

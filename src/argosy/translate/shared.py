@@ -2,25 +2,25 @@
 
 Each host has a plan: which clusters, virtual hosts and captured listeners it has. From plans nodes come and go; what
 several hosts may want (a domain, a captured address) is settled by claims. A RouteConfiguration is assembled from
-fragments that its virtual hosts keep.
+fragments that its virtual hosts keep; where the scope has it in parts (see `parts`), each of these is.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from argosy.model import ir
 from argosy.model.envoy_patches import PlacedPatch, Side
 from argosy.model.hostnames import covers, visible_from
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.sidecars import EgressListener
-from argosy.translate import captured, domains, edge, egress, names, outbound
+from argosy.translate import captured, domains, egress, names, outbound, parts
 from argosy.translate import cluster as clusters
 from argosy.translate import endpoint as endpoints
 from argosy.translate import listener_outbound as listeners
@@ -35,7 +35,7 @@ from argosy.translate.patches import additions
 from argosy.translate.patches import subject as subjects
 from argosy.translate.patches.subject import Subject
 from argosy.translate.patches.view import PatchedView, Patches, of_configurations, of_hosts
-from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
+from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPE, Resource
 from argosy.translate.route import (
     CatchAllKey,
     RouteConfigurationKey,
@@ -46,7 +46,6 @@ from argosy.translate.route import (
     written_headers,
 )
 
-GATEWAY_PLAN = "gateways"
 EGRESS_PLAN = "egress"
 ADDED = "added"
 VIRTUAL_HOST_PORT = 80
@@ -70,7 +69,7 @@ class SharedView(PatchedView):
     def __init__(self, graph: Graph, scope: Scope) -> None:
         super().__init__(graph, scope)
         self.domains: dict[str, Claims[Owner]] = {}  # of each RouteConfiguration
-        self.fragments: dict[str, VirtualHosts] = {}  # of each RouteConfiguration
+        self.fragments: dict[str, VirtualHosts] = {}  # of each RouteConfiguration, or part of one
         self.addresses: Claims[Owner] = Claims()  # captured listeners
         self.listening: Counter[str] = Counter()  # how many of them a port has
         self.bound: set[str] = set()  # listeners that a Sidecar binds
@@ -78,7 +77,6 @@ class SharedView(PatchedView):
         self.of_joined: Patches = ()  # and of what they are joined in
         self.additions: dict[additions.Place, tuple[PlacedPatch, additions.AdditionKey]] = {}
         self.added: dict[additions.Place, Resource] = {}  # by patches; what is generated goes before it
-        self.routed: dict[str, tuple[ir.GatewayServer, ...]] = {}  # of each RouteConfiguration of a gateway
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
@@ -96,8 +94,6 @@ class SharedView(PatchedView):
             self._routes(names.HTTP_PROXY)
         if self.scope.sidecar:
             self.add(PLAN, EGRESS_PLAN, Phase.PLAN, partial(_bound_egress, self.scope))
-        if not sidecar:
-            self.add(PLAN, GATEWAY_PLAN, Phase.PLAN, partial(edge.routed, self.scope))
         reader = Reader(self.graph.snapshot)
         for host in (*reader.hosts(), *reader.virtual_hosts()):
             self.join(host)
@@ -114,10 +110,8 @@ class SharedView(PatchedView):
             self._replan(node.name.removeprefix("host/"), old or HostPlan(), new or HostPlan())
         elif node.kind == PLAN and node.name == EGRESS_PLAN:
             self._replan_egress(old or (), new or ())
-        elif node.kind == PLAN:
-            self._replan_gateways(old or (), new or ())
         elif node.kind == VIRTUAL_HOST:
-            self._place(node, new)
+            self._place(node, old, new)
         elif node.kind == ADDED:
             self._add(_place_of(node.name), new)
         else:
@@ -134,6 +128,15 @@ class SharedView(PatchedView):
         if node.kind == ADDED:
             return _place_of(node.name)
         return super().slot(node)
+
+    def slots(self, node: Node) -> Iterable[tuple[str, str]]:
+        if node.kind == VIRTUAL_HOST:
+            route, owner = _route_of(node.name)
+            if route in self.scope.parted:
+                held = self.domains[route].held(owner)
+                found = parts.of_fragment(node.value) if node.value is not None else parts.of_domains(held)
+                return ((ROUTE, parts.name(route, part)) for part in found)
+        return super().slots(node)
 
     def publish(self, type_url: str, name: str, resource: Resource | None) -> None:
         super().publish(type_url, name, resource or self.added.get((type_url, name)))
@@ -207,8 +210,7 @@ class SharedView(PatchedView):
             self._claim(route, (host, port), {})
             self.remove(VIRTUAL_HOST, f"{route} {host} {port}")
             if not self.domains[route].wants and route != names.HTTP_PROXY:
-                self.remove(ROUTE, route)
-                self.forget_patches(VIRTUAL_HOST, _last(route))
+                self._no_routes(route)
         for (route, port), plan in after.items():
             self._routes(route)
             self._claim(route, (host, port), dict(plan.domains))
@@ -221,9 +223,26 @@ class SharedView(PatchedView):
             self.mark(VIRTUAL_HOST, f"{route} {host} {port}")
 
     def _routes(self, route: str) -> None:
-        self.domains.setdefault(route, Claims())
-        self.fragments.setdefault(route, VirtualHosts())
-        self.add(ROUTE, route, Phase.ASSEMBLY, partial(self._assemble, route))
+        if route in self.domains:
+            return
+        self.domains[route] = Claims()
+        for name in self._configurations(route):
+            self.fragments[name] = VirtualHosts()
+            self.add(ROUTE, name, Phase.ASSEMBLY, partial(self._assemble, route, name))
+            if route in self.scope.parted:
+                self.add(SCOPE, name, Phase.PART, partial(_scope, name))
+
+    def _no_routes(self, route: str) -> None:
+        del self.domains[route]
+        for name in self._configurations(route):
+            del self.fragments[name]
+            self.remove(ROUTE, name)
+            self.remove(SCOPE, name)
+        self.forget_patches(VIRTUAL_HOST, last_host(route))
+
+    def _configurations(self, route: str) -> tuple[str, ...]:
+        """The RouteConfigurations that hold the virtual hosts of a route."""
+        return tuple(parts.names(route)) if route in self.scope.parted else (route,)
 
     def _capture(self, name: str) -> None:
         """A listener of captured traffic comes or goes. Facts (Istio): where a Sidecar's listener is bound to the same
@@ -243,21 +262,8 @@ class SharedView(PatchedView):
     def _listens(self, name: str, change: int) -> None:
         port = name.rpartition("_")[2]
         self.listening[port] += change
-        self.mark(ROUTE, port)
-
-    def _replan_gateways(self, old: edge.Routed, new: edge.Routed) -> None:
-        before, after = dict(old), dict(new)
-        for route in before.keys() - after.keys():
-            del self.routed[route]
-            self.remove(ROUTE, route)
-        for route, servers in new:
-            self.routed[route] = servers
-            self.add(ROUTE, route, Phase.PART, partial(self._gateway_routes, route))
-            if before.get(route) != servers:
-                self.mark(ROUTE, route)
-
-    def _gateway_routes(self, route: str, reader: Reader) -> Resource:
-        return edge.routes(self.scope, route, self.routed[route], reader)
+        for name in self._configurations(port):
+            self.mark(ROUTE, name)
 
     def _replan_egress(self, old: tuple[EgressListener, ...], new: tuple[EgressListener, ...]) -> None:
         """A listener that says something else is another one."""
@@ -310,26 +316,35 @@ class SharedView(PatchedView):
             tunnel=Tunnel.TCP if self.scope.interception is Interception.EXPLICIT else Tunnel.NONE,
             headers=written_headers(reader.mesh().proxy),
         )
-        at = _last(route)
+        at = last_host(route)
         if not self.of_hosts:
             self.forget_patches(VIRTUAL_HOST, at)
             return catch_all(key)
         subject = subjects.virtual_host(self.side, route, key.name)
         return self.patched_host(at, catch_all(key), subject, self.of_hosts, reader)
 
-    def _place(self, node: Node, new: Fragment | None) -> None:
+    def _place(self, node: Node, old: Fragment | None, new: Fragment | None) -> None:
         route, owner = _route_of(node.name)
-        self.fragments[route].put(owner, new)
-        self.mark(ROUTE, route)
+        if route not in self.scope.parted:
+            self.fragments[route].put(owner, new)
+            self.mark(ROUTE, route)
+            return
+        wanted = parts.of_fragment(new) if new is not None else frozenset()
+        for part in wanted | (parts.of_fragment(old) if old is not None else wanted):
+            name = parts.name(route, part)
+            self.fragments[name].put(owner, new if part in wanted else None)
+            self.mark(ROUTE, name)
 
-    def _assemble(self, route: str, reader: Reader) -> Resource | None:
-        """None where nothing listens for it: a host that is no service brings no port with it."""
+    def _assemble(self, route: str, name: str, reader: Reader) -> Resource | None:
+        """Of `route`, or the part `name` of it. None where nothing listens for it: a host that is no service brings no
+        port with it."""
         if self.scope.interception is Interception.REDIRECT and not self.listening[route]:
             return None
         rest = self._last_host(route, reader)
         last = (rest,) if rest is not None else ()
-        hosts = (*self.fragments[route].ordered(), *last)
-        return route_configuration(RouteConfigurationKey(name=route, virtual_hosts=hosts))
+        hosts = (*self.fragments[name].ordered(), *last)
+        sorted_by = parts.HEADER if route in self.scope.parted else ""
+        return route_configuration(RouteConfigurationKey(name=name, virtual_hosts=hosts, sorted_by=sorted_by))
 
     def _captured(self, name: str, reader: Reader) -> Resource | None:
         key = captured.captured(reader, self.scope, name, self.addresses)
@@ -341,13 +356,13 @@ def _place_of(added_name: str) -> additions.Place:
     return type_url, name
 
 
-def _last(route: str) -> str:
+def last_host(route: str) -> str:
     """Under which its virtual host for all other hosts is patched."""
     return f"{route} *"
 
 
 def _route_of(virtual_host_name: str) -> tuple[str, Owner]:
-    route, host, port = virtual_host_name.split(" ")
+    route, host, port = virtual_host_name.rsplit(" ", 2)
     return route, (host, int(port))
 
 
@@ -422,6 +437,10 @@ def _load_assignment(scope: Scope, name: str, reader: Reader) -> Resource | None
     else:
         key = outbound.load_assignment(reader, scope, *names.of_outbound(name))
     return endpoints.load_assignment(key) if key is not None else None
+
+
+def _scope(name: str, reader: Reader) -> Resource:
+    return parts.scope(parts.ScopeKey(name))
 
 
 def _black_hole(reader: Reader) -> Resource:

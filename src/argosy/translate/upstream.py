@@ -85,6 +85,7 @@ def routes(proxy: Proxy, upstream: DeclaredUpstream, reader: Reader) -> Resource
         routes=routes,
         port=upstream.port,
         authority=authority,
+        looked_up=outbound.looked_up(reader, routes),
         headers=written_headers(reader.mesh().proxy),
     )
     name = names.upstream_route(upstream.host, upstream.port)

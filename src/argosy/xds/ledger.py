@@ -20,13 +20,14 @@ from argosy.xds.types import (
     FOLLOWED_BY,
     REMOVED_AFTER,
     ROUTE,
+    SCOPE,
     SECRET,
     CachedResource,
     Resource,
 )
 
 LED_BY = {following: leading for leading, following in FOLLOWED_BY.items()}
-DEPARTURES = (ROUTE, EXTENSION, CLUSTER, ENDPOINT, SECRET)
+DEPARTURES = (SCOPE, ROUTE, EXTENSION, CLUSTER, ENDPOINT, SECRET)
 """Types whose resources others name, in the order in which they may go."""
 
 

@@ -30,3 +30,4 @@ class ProxyNode(Struct, frozen=True, kw_only=True):
     bind_address: str = "127.0.0.1"  # what inbound (sidecar) or server (router) listeners bind to
     port_map: dict[int, int] = {}  # router: Gateway port -> port really bound (80 -> 8080)
     access_log: bool = False
+    parted: tuple[str, ...] = ()  # RouteConfigurations that it was started for in parts (`ProxyStart.parted`)

@@ -98,3 +98,4 @@ class ProxyStart(Struct, frozen=True, kw_only=True):
     max_connections: int | None = None  # from outside, at once
     probe: Probe | None = None  # of the application; None: by the protocols of its ports
     patches: tuple[BootstrapPatch, ...] = ()
+    parted: tuple[str, ...] = ()  # RouteConfigurations that come in parts, for as long as the workload lives

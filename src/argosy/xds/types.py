@@ -32,8 +32,9 @@ ENDPOINT = TYPE + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 EXTENSION = TYPE + "envoy.config.core.v3.TypedExtensionConfig"
 LISTENER = TYPE + "envoy.config.listener.v3.Listener"
 ROUTE = TYPE + "envoy.config.route.v3.RouteConfiguration"
+SCOPE = TYPE + "envoy.config.route.v3.ScopedRouteConfiguration"
 
-ORDER = (SECRET, CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE)
+ORDER = (SECRET, CLUSTER, ENDPOINT, EXTENSION, LISTENER, SCOPE, ROUTE)
 """Additions and changes go in this order; types that are not listed come last."""
 
 
@@ -45,6 +46,7 @@ def rank(type_url: str) -> int:
 HELD_BY: dict[str, tuple[str, ...]] = {
     EXTENSION: (CLUSTER,),
     LISTENER: (CLUSTER, EXTENSION),
+    SCOPE: (LISTENER,),
     ROUTE: (CLUSTER, EXTENSION, LISTENER),
 }
 """Type -> types whose changes must be acknowledged before its own go out (bounded)."""
@@ -53,7 +55,8 @@ REMOVED_AFTER: dict[str, tuple[str, ...]] = {
     SECRET: (CLUSTER, LISTENER),
     CLUSTER: (EXTENSION, LISTENER, ROUTE),
     EXTENSION: (LISTENER,),
-    ROUTE: (LISTENER,),
+    SCOPE: (LISTENER,),
+    ROUTE: (LISTENER, SCOPE),
 }
 """Type -> types that may still name one of its resources: its removals wait until those are acknowledged."""
 

@@ -47,6 +47,20 @@ DUMP = {
             ],
         },
         {
+            "@type": PREFIX + "ScopedRoutesConfigDump",
+            "dynamic_scoped_route_configs": [
+                {
+                    "name": manager,
+                    "version_info": "3",
+                    "scoped_route_configs": [
+                        {"name": "http_proxy/1", "route_configuration_name": "http_proxy/1"},
+                        {"name": "http_proxy/0", "route_configuration_name": "http_proxy/0"},
+                    ],
+                }
+                for manager in ("outbound_proxy", "connect_http")
+            ],
+        },
+        {
             "@type": PREFIX + "EndpointsConfigDump",
             "dynamic_endpoint_configs": [
                 {
@@ -87,6 +101,10 @@ DUMP = {
         ),
         ("listeners", [("inbound_80", "active", "127.0.0.1:20001"), ("inbound_80", "draining", "internal")]),
         ("routes", [("80", "active", "2 virtual hosts, 3 routes")]),
+        (
+            "scopes",
+            [("http_proxy/0", "active", "http_proxy/0"), ("http_proxy/1", "active", "http_proxy/1")],
+        ),
         ("endpoints", [("outbound|80||a", "active", "[::1]:1 (unhealthy)")]),
         ("secrets", [("default", "active", "tls certificate")]),
         ("extensions", []),

@@ -17,6 +17,7 @@ from argosy.model.scope import Interception
 from argosy.resources.kinds import decode
 from argosy.resources.meta import Object
 from argosy.runtime.errors import Failure
+from argosy.translate import parts
 
 HOST = "reviews.shop.svc.cluster.local"
 MESH = """
@@ -82,6 +83,28 @@ def test_what_changes_nothing_sends_nothing() -> None:
 def test_a_selector_that_comes_changes_the_scope_and_only_what_differs_is_sent() -> None:
     text = ROUTE % ("['*']", "match: [{sourceLabels: {app: web}}], timeout: 3s, ", "reviews")
     assert changes(world().change(objects(text))) == [("RouteConfiguration", "http_proxy", "changed", 1)]
+
+
+def many(start: int) -> str:
+    return "---".join(
+        f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: svc-{number}, namespace: shop}}
+spec: {{ports: [{{name: http, port: 80}}]}}
+"""
+        for number in range(start, parts.MANY)
+    )
+
+
+def test_proxies_keep_the_layout_that_they_were_started_with() -> None:
+    """A change that makes the mesh a large one changes no proxy but by what comes."""
+    growing = world().change(objects(many(0)))
+    assert ("RouteConfiguration", "http_proxy", "changed", 3) in changes(growing)
+    assert not any(one.type in ("Listener", "ScopedRouteConfiguration") for one in growing.changes)
+    part = f"http_proxy/{parts.part_of('reviews')}"
+    impact = world(many(0)).change(objects(ROUTE % ("['*']", "timeout: 3s, ", "reviews")))
+    assert changes(impact) == [("RouteConfiguration", part, "changed", 3)]
 
 
 def test_what_goes_is_told() -> None:

@@ -11,7 +11,7 @@ from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from argosy.server.bootstraps import Bootstraps
 from argosy.server.entries import entry_key
 from argosy.store.base import Key
-from argosy.xds.start import RefusedPatch
+from argosy.xds.start import ProxyStart, RefusedPatch
 from tests.unit.server.test_envoy_filters import EF, envoy_filter
 from tests.unit.server.world import World
 
@@ -35,7 +35,7 @@ class Looking:
         self.looked += keys
 
     def clusters(self, labels: Json = LABELS, environment: Json | None = None) -> list[str]:
-        found = self.bootstraps.patches(ENTRY, labels, environment or {})
+        found = self.bootstraps.added(ProxyStart(), ENTRY, labels, environment or {}).patches
         return [Bootstrap.FromString(one.value).node.cluster for one in found]
 
     def unusable(self) -> str:
@@ -55,7 +55,7 @@ def test_patches_come_in_order_with_their_place(here: Looking) -> None:
     here.world.put(
         envoy_filter(named("a"), {"applyTo": "CLUSTER"} | {"patch": patch()["patch"]}, named("b")), EF
     )
-    found = here.bootstraps.patches(ENTRY, LABELS, {})
+    found = here.bootstraps.added(ProxyStart(), ENTRY, LABELS, {}).patches
     assert [(one.namespace, one.name, one.index) for one in found] == [
         ("default", "e", 0),
         ("default", "e", 2),

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import msgspec
@@ -26,6 +27,7 @@ from argosy.identity.authority import (
 from argosy.identity.names import Identity
 from argosy.runtime.paths import write_private
 from argosy.server import fleet, ports
+from argosy.server.advice import Advice
 from argosy.server.figures import Figure
 from argosy.server.fleet import (
     ASK,
@@ -39,6 +41,7 @@ from argosy.server.fleet import (
     ServerRecord,
     Take,
     TellFigures,
+    Warn,
 )
 from argosy.server.joining import renew_if_due
 from argosy.server.proxies import ProxyState, disconnected
@@ -64,8 +67,9 @@ class Server:
         name: str,
         take: Take = lambda _: False,
         authority: Authority | None = None,
+        warn: Warn | None = None,
     ) -> None:
-        self.authority = authority
+        self.authority, self.warn = authority, warn
         self.take = take
         self.own = ports.OwnCertificate(trusted)
         self.states: list[ProxyState] = []
@@ -80,7 +84,8 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Server]:
-        handler = OperationsService(lambda: self.states, self.deliver, self.take, self.authority).handler()
+        service = OperationsService(lambda: self.states, self.deliver, self.take, self.authority, self.warn)
+        handler = service.handler()
         server = ports.grpc_server([handler])
         bound = ports.bind(server, "xds", Address("127.0.0.1", 0), ports.credentials(self.own, "required"))
         await server.start()
@@ -340,3 +345,28 @@ def test_the_root_key_may_be_given_to_a_server_that_joined(authority: Authority,
     write_private(tmp_path / "joined" / "root.key", (tmp_path / "ca" / "root.key").read_bytes())
     again = open_authority(tmp_path / "joined", "")
     assert (again.holds_root, again.trust_domain) == (True, "td")
+
+
+async def test_the_analysis_is_asked_of_a_server_that_has_one(authority: Authority) -> None:
+    store = MemoryStore()
+    asked: list[tuple[dict[str, Any], int]] = []
+
+    async def warn(obj: dict[str, Any], revision: int) -> tuple[tuple[str, str], ...]:
+        asked.append((obj, revision))
+        return (("spec.host", "nobody"),)
+
+    front = Fleet(
+        store, ServerRecord(id="front", version="1", roles=("api",)), ports.OwnCertificate(authority)
+    )
+    advice = Advice(front)
+    assert await advice.warnings({"kind": "X"}, 7) is None, "nobody serves proxies"
+    async with Server(store, authority, "a", warn=warn).running(), Server(store, authority, "b").running():
+        async with asyncio.timeout(10):
+            while len(front.others) != 2:
+                await asyncio.sleep(0.005)
+                await front.load()
+        for _ in range(3):
+            assert await advice.warnings({"kind": "X"}, 7) == (("spec.host", "nobody"),), "b has none"
+        assert asked == [({"kind": "X"}, 7)] * 3
+    assert await advice.warnings({"kind": "X"}, 7) is None, "nobody is there any more"
+    await advice.close()

@@ -117,6 +117,29 @@ async def test_a_group_that_is_not_there_is_waited_for_by_name(mesh: Mesh) -> No
     )
 
 
+async def test_who_has_joined_stays_as_it_is_when_the_group_is_gone_and_nobody_else_joins(mesh: Mesh) -> None:
+    """As a server that starts has all its workloads register again."""
+    await with_group(mesh)
+    talk = Talk(mesh)
+    before = await talk.ask(register(service="", group="vms"))
+    assert isinstance(before, Registered)
+    assert isinstance(await talk.ask(Announce()), Announced)
+    entry = await mesh.body()
+    assert "ownerReferences" not in entry["metadata"], "who deletes a group deletes no workload that runs"
+    await mesh.store.delete(Key(entries.WORKLOAD_GROUPS, "default", "vms"))
+    again = await joined(mesh)
+    (remark,) = again.remarks
+    assert remark == "WorkloadGroup default/vms is gone: what it gave to the entry stays, but for its probe"
+    assert msgspec.structs.replace(again, remarks=(), start=before.start) == before
+    assert msgspec.structs.replace(again.start, probe=before.start.probe) == before.start
+    assert await mesh.body() == entry
+    assert await mesh.healthy(), "it is announced all the time"
+    await mesh.store.delete(entries.entry_key("default", "reviews-v1"))
+    newcomer = await Talk(mesh).ask(register(service="", group="vms"))
+    assert isinstance(newcomer, Refused)
+    assert newcomer.message == "there is no WorkloadGroup default/vms: create it first"
+
+
 async def test_an_annotation_of_the_group_that_is_none_is_left_out_and_told(mesh: Mesh) -> None:
     await with_group(mesh, metadata={"annotations": {"proxy.istio.io/config": "concurrency: many"}})
     answer = await joined(mesh, proxy_config="meshId: a")

@@ -1,9 +1,9 @@
 """What one change costs, from the store's event to the bytes on the wire, at 100 to 10,000 services.
 
 The whole pipeline without I/O: Reconciler, views, and the sessions of four proxies in two scopes. Counted are calls of
-generators, resources and bytes. An endpoint and a DestinationRule cost the same at any size. What changes routes sends
-again the one RouteConfiguration that joins the virtual hosts of all services: the generator calls stay the same,
-its bytes grow with the mesh, and that is counted here too.
+generators, resources and bytes, and lines of the program. Proxies are started as the server would start them in such a
+mesh: of many hosts their routes come in parts. Those that were started before send what they always did: one
+RouteConfiguration that joins the virtual hosts of all services, whose bytes grow with the mesh; they are counted, too.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ import pytest
 from msgspec import Struct
 
 from argosy.model import ir
+from argosy.model.scope import Interception, Scope
 from argosy.resources.kinds import kind_of
 from argosy.server import entries
 from argosy.server.reconcile import Reconciler
 from argosy.store.base import Event, EventType, Key, Listing, Stored
+from argosy.translate import parts
 from argosy.translate.generator import calls
-from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPE
 from argosy.xds import wire
 from argosy.xds.registration import Port, Register
 from argosy.xds.types import short
@@ -52,6 +54,7 @@ class Cost(Struct, frozen=True):
     sent: Counter[tuple[str, str]]  # (type, name) -> how many proxies got it; a removal counts
     size: int  # bytes of all resources sent, but for RouteConfigurations
     routes: int  # bytes of RouteConfigurations sent
+    largest: int  # of them
     lines: int  # of the program that ran until the views had it; each turn of a loop counts
 
 
@@ -97,9 +100,10 @@ def destination_rule(connections: int) -> Any:
 
 
 class World:
-    """A mesh of `size` services with one endpoint each, and the proxies that look at it."""
+    """A mesh of `size` services with one endpoint each, and the proxies that look at it. `old`: started when it was
+    small."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, old: bool = False) -> None:
         self.revision = 0
         self.reconciler = Reconciler(ir.Mesh(), clock=lambda: NOW, monotonic=lambda: NOW)
         names = [f"s{number:05}" for number in range(size)]
@@ -108,9 +112,12 @@ class World:
         stored = tuple(self.stored(body) for body in bodies)
         self.reconciler.replace(Listing(stored, self.revision))
         self.envoys = [
-            Subscriber(self.reconciler, name, node(interception=interception))
+            Subscriber(self.reconciler, name, interception, () if old else self.parted(interception))
             for name, interception in PROXIES
         ]
+
+    def parted(self, interception: str) -> tuple[str, ...]:
+        return parts.wanted(self.reconciler.snapshot, Scope(interception=Interception(interception)))
 
     def stored(self, body: Any) -> Stored:
         self.revision += 1
@@ -130,13 +137,16 @@ class World:
         ran = lines(lambda: change(self))
         sent: Counter[tuple[str, str]] = Counter()
         size: Counter[str] = Counter()
+        largest = 0
         for envoy in self.envoys:
             before = len(envoy.received)
             envoy.exchange()
             for one in envoy.received[before:]:
-                sent.update((short(one.type_url), resource.name) for resource in one.resources)
+                sent.update((short(one.type_url), parts.whole(resource.name)) for resource in one.resources)
                 sent.update((short(one.type_url), name) for name in one.removed)
-                size[one.type_url] += sum(len(resource.frame) for resource in one.resources)
+                each = [len(resource.frame) for resource in one.resources]
+                size[one.type_url] += sum(each)
+                largest = max(largest, *each) if one.type_url == ROUTE and each else largest
         assert not self.reconciler.compiler.errors
         assert not self.reconciler.snapshot.rejected
         return Cost(
@@ -145,6 +155,7 @@ class World:
             sent=sent,
             size=sum(size.values()) - size[ROUTE],
             routes=size[ROUTE],
+            largest=largest,
             lines=ran,
         )
 
@@ -152,9 +163,15 @@ class World:
 class Subscriber(FakeEnvoy):
     """Asks for the routes of both interceptions; the one that its listeners do not name is not there."""
 
-    def __init__(self, reconciler: Reconciler, workload: str, described: Any) -> None:
-        super().__init__(reconciler, workload, described)
+    def __init__(
+        self, reconciler: Reconciler, workload: str, interception: str, parted: tuple[str, ...]
+    ) -> None:
+        super().__init__(reconciler, workload, node(interception=interception, parted=parted))
         self.client.subscribe(ROUTE, {BY_PORT})
+        if parted:
+            self.client.subscribe(SCOPE, {"*"})
+            self.exchange()
+            self.client.subscribe(ROUTE, set(self.held[SCOPE]))
         self.exchange()
 
 
@@ -175,9 +192,9 @@ CHANGES: dict[str, Callable[[World], None]] = {
 
 
 @cache
-def costs(size: int) -> dict[str, Cost]:
+def costs(size: int, old: bool = False) -> dict[str, Cost]:
     gc.collect()  # as in tests/unit/translate/test_compiler.py: what a smaller world made would not be counted again
-    world = World(size)
+    world = World(size, old)
     for envoy in world.envoys:
         assert len(envoy.held[ENDPOINT]) == size, "every proxy sees the whole mesh"
     return {name: world.cost(change) for name, change in CHANGES.items()}
@@ -193,19 +210,27 @@ def cluster_of(service: str) -> str:
 
 
 ROUTES = Counter({(short(ROUTE), HTTP_PROXY): 2, (short(ROUTE), BY_PORT): 2})
-"""Each proxy has one RouteConfiguration of all hosts: that of its interception."""
+"""Each proxy has one RouteConfiguration of all hosts, that of its interception, or a part of it."""
 
 
+@pytest.mark.parametrize("old", [False, True], ids=["parted", "whole"])
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_costs_the_same_at_any_size(change: str) -> None:
-    few = costs(SIZES[0])[change]
-    for size in SIZES[1:]:
-        many = costs(size)[change]
+def test_a_change_costs_the_same_at_any_size(change: str, old: bool) -> None:
+    few = costs(SIZES[0], old)[change]
+    for size in SIZES[1:2] if old else SIZES[1:]:
+        many = costs(size, old)[change]
         assert few.generators == many.generators
         assert few.rebuilt == many.rebuilt
         assert few.sent == many.sent
         assert few.size == many.size
         assert many.lines < 2 * few.lines, "what grows are the chunks that a RouteConfiguration joins"
+        assert old or many.routes <= 2 * few.routes
+
+
+def test_a_part_is_no_larger_than_the_routes_of_a_small_mesh() -> None:
+    """What an Envoy makes anew when one host changes: of a mesh a hundred times as large no more than twice."""
+    few, many = (costs(size)["a VirtualService changes"] for size in (SIZES[0], SIZES[-1]))
+    assert 0 < many.largest < 2 * few.largest
 
 
 def test_an_endpoint_sends_its_service_s_endpoints_alone() -> None:
@@ -225,14 +250,14 @@ def test_a_destination_rule_sends_its_cluster_with_its_endpoints() -> None:
 
 
 def test_a_virtual_service_makes_one_virtual_host_and_sends_the_routes_that_hold_it() -> None:
-    few, many = (costs(size)["a VirtualService changes"] for size in (SIZES[0], SIZES[-1]))
+    few, many = (costs(size, old=True)["a VirtualService changes"] for size in SIZES[:2])
     assert many.generators["virtual_host"] == 2, "one of each interception: their domains differ"
     assert many.generators["virtual_hosts"] == 2, "each is joined with its neighbours alone"
     assert many.generators["route_configuration"] == 2
     assert many.sent == ROUTES
     assert many.size == 0
     # The price of a single RouteConfiguration: all hosts travel again. Linear, and no more than that.
-    more = (many.routes - few.routes) / (SIZES[-1] - SIZES[0]) / len(PROXIES)
+    more = (many.routes - few.routes) / (SIZES[1] - SIZES[0]) / len(PROXIES)
     assert 100 < more < BYTES_OF_A_HOST
 
 
@@ -247,7 +272,7 @@ def test_a_service_sends_its_own_resources_and_the_routes() -> None:
 
 def test_what_changes_nothing_sends_nothing() -> None:
     cost = costs(SIZES[-1])["nothing changes"]
-    assert cost == Cost(Counter(), Counter(), Counter(), 0, 0, cost.lines)
+    assert cost == Cost(Counter(), Counter(), Counter(), 0, 0, 0, cost.lines)
 
 
 def remembered_of_a_proxy(size: int) -> float:

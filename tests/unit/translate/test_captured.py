@@ -9,12 +9,12 @@ import pytest
 from argosy.model import ir
 from argosy.model.ir import Protocol, Resolution
 from argosy.model.reader import Reader
-from argosy.model.scope import Interception, ProxyType, Scope, scope_of
+from argosy.model.scope import Interception, Scope, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.translate import outbound
 from argosy.translate.compiler import Compiler
 from argosy.translate.proxy import Proxy
-from argosy.translate.resource import CLUSTER, LISTENER, ROUTE
+from argosy.translate.resource import LISTENER
 from tests.unit.translate.mesh import decoded, put, service
 
 REDIRECT = Scope(interception=Interception.REDIRECT)
@@ -138,60 +138,7 @@ def test_blocks_come_and_go() -> None:
     assert "two.example" in clusters()
 
 
-# --- names under a wildcard -----------------------------------------------------------------------------------------
-
-
-def dynamic(protocol: Protocol) -> ir.Service:
-    return service(
-        "wild",
-        (9999, protocol),
-        hostname="*.wild.example",
-        resolution=Resolution.DYNAMIC_DNS,
-        kubernetes=False,
-        external=True,
-    )
-
-
-def filters(snapshot: Snapshot) -> list[str]:
-    """Of HTTP, or of the chain for the wildcard."""
-    chain = listeners(snapshot)["0.0.0.0_9999"]["filter_chains"][0]
-    config = chain["filters"][-1]["typed_config"]
-    return [one["name"] for one in config.get("http_filters", chain["filters"])]
-
-
-def test_a_host_under_a_wildcard_is_looked_up_by_its_name_in_the_request() -> None:
-    web = entry("web", protocol=Protocol.HTTP)
-    assert "envoy.filters.http.dynamic_forward_proxy" not in filters(mesh(web))
-    assert filters(mesh(web, dynamic(Protocol.HTTP)))[-2:] == [
-        "envoy.filters.http.dynamic_forward_proxy",
-        "envoy.filters.http.router",
-    ]
-
-
-def test_or_in_the_tls_hello() -> None:
-    snapshot = mesh(dynamic(Protocol.TLS))
-    assert chains(snapshot)["", "*.wild.example", ""] == "*.wild.example"
-    assert filters(snapshot) == [
-        "envoy.filters.network.sni_dynamic_forward_proxy",
-        "envoy.filters.network.tcp_proxy",
-    ]
-
-
-def test_at_a_listener_of_a_sidecar_too() -> None:
-    snapshot = mesh(dynamic(Protocol.HTTP))
-    put(
-        snapshot,
-        """
-apiVersion: networking.istio.io/v1
-kind: Sidecar
-metadata: {name: s, namespace: default}
-spec: {egress: [{port: {number: 9999, protocol: HTTP, name: http}, bind: 127.0.0.1, captureMode: NONE, hosts: ["./*"]}]}
-""",
-    )
-    scope = Scope(interception=Interception.REDIRECT, sidecar="default/s")
-    found = Compiler(snapshot).shared(scope).resources[LISTENER]
-    made = found["127.0.0.1_9999"]
-    assert "envoy.filters.http.dynamic_forward_proxy" in str(decoded(made))
+# --- sidecars' own listeners ----------------------------------------------------------------------------------------
 
 
 def test_a_listener_that_a_sidecar_binds_takes_what_is_captured_there() -> None:
@@ -238,20 +185,6 @@ spec: {{ingress: [{{port: {{number: 9999, protocol: TCP, name: tcp}}, bind: "{bi
     ]
     socket = decoded(own["inbound_9999"])["address"]["socket_address"]
     assert socket == {"address": "10.0.0.9", "port_value": 9999}
-
-
-@pytest.mark.parametrize("protocol", [Protocol.HTTP, Protocol.TLS])
-@pytest.mark.parametrize(
-    ("scope", "kind"),
-    [
-        (REDIRECT, "envoy.clusters.dynamic_forward_proxy"),
-        (Scope(), "envoy.clusters.dynamic_forward_proxy"),
-        (Scope(type=ProxyType.ROUTER), "envoy.clusters.dynamic_forward_proxy"),
-    ],
-)
-def test_its_cluster_looks_names_up(protocol: Protocol, scope: Scope, kind: str) -> None:
-    made = Compiler(mesh(dynamic(protocol))).shared(scope).resources[CLUSTER]["outbound|9999||*.wild.example"]
-    assert decoded(made).get("cluster_type", {}).get("name", "") == kind
 
 
 # --- subnets of routes ----------------------------------------------------------------------------------------------
@@ -415,52 +348,3 @@ spec:
         "b.example": (None, None),
         "c.example": ("33s", "c.target:443"),
     }
-
-
-# --- hosts that nobody knows ----------------------------------------------------------------------------------------
-
-BY_NAME = """
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: istio, namespace: istio-system}
-data: {mesh: '{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE, sni: a.example}}}'}
-"""
-OWN_POLICY = """
-apiVersion: networking.istio.io/v1
-kind: Sidecar
-metadata: {name: default, namespace: default}
-spec: {outboundTrafficPolicy: {mode: ALLOW_ANY}}
-"""
-
-
-def unknown(snapshot: Snapshot) -> tuple[list[str], list[str], str]:
-    """(HTTP filters at port 9999, clusters for who is not known, where requests to unknown hosts go)."""
-    scope = scope_of(Reader(snapshot), interception=Interception.REDIRECT, namespace="default")
-    made = Compiler(snapshot).shared(scope).resources
-    manager = decoded(made[LISTENER]["0.0.0.0_9999"])["filter_chains"][0]["filters"][0]["typed_config"]
-    last = decoded(made[ROUTE]["9999"])["virtual_hosts"][-1]
-    assert last["name"] == "allow_any"
-    return (
-        [one["name"].rpartition(".")[2] for one in manager["http_filters"]],
-        sorted(name for name in made[CLUSTER] if "|" not in name),
-        last["routes"][-1]["route"]["cluster"],
-    )
-
-
-def test_captured_requests_to_unknown_hosts_go_where_their_host_is_looked_up() -> None:
-    snapshot = mesh(entry("web", protocol=Protocol.HTTP))
-    assert unknown(snapshot) == (
-        ["cors", "fault", "router"],
-        ["BlackHoleCluster", "PassthroughCluster"],
-        "PassthroughCluster",
-    )
-    put(snapshot, BY_NAME)
-    assert unknown(snapshot) == (
-        ["cors", "fault", "dynamic_forward_proxy", "router"],
-        ["AllowAnyDynamicDNSCluster", "BlackHoleCluster", "PassthroughCluster"],
-        "AllowAnyDynamicDNSCluster",
-    )
-    made = decoded(Compiler(snapshot).shared(REDIRECT).resources[CLUSTER]["AllowAnyDynamicDNSCluster"])
-    assert made["transport_socket"]["typed_config"]["sni"] == "a.example"
-    put(snapshot, OWN_POLICY)
-    assert unknown(snapshot)[2] == "PassthroughCluster", "a Sidecar has no such mode"

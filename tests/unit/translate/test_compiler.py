@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
@@ -201,7 +202,7 @@ def test_after_any_changes_it_is_what_compiling_anew_gives(seed: int) -> None:
             outbound_port=1,
             upstreams=(DeclaredUpstream("svc-1", 9080, 2),),
         )
-        for scope in (EXPLICIT, REDIRECT)
+        for scope in (EXPLICIT, REDIRECT, replace(EXPLICIT, parted=("http_proxy",)))
     ]
     views = [compiler.shared(one.scope) for one in proxies] + [compiler.own(one) for one in proxies]
     mirrors = [{kind: dict(held) for kind, held in view.resources.items()} for view in views]
@@ -393,7 +394,7 @@ def test_a_gateway_listens_where_the_port_map_says_and_routes_by_host(snapshot: 
     assert host["routes"][0]["route"]["cluster"] == f"outbound|9080||reviews.{SUFFIX}"
     assert f"outbound|9080||reviews.{SUFFIX}" in shared.resources[CLUSTER]
     assert own.resources[LISTENER].keys() == {"127.0.0.1_80"}, "no VirtualService says where TLS goes"
-    assert [name for name, _ in edge.routed(scope, Reader(snapshot))] == ["http.80"]
+    assert [one.name for one in edge.routed(scope, Reader(snapshot))] == ["http.80"]
     compiler.apply(snapshot.remove_config("Gateway", "default", "edge"))
     assert own.resources[LISTENER] == {}
     assert shared.resources[ROUTE] == {}

@@ -146,6 +146,8 @@ def test_the_order_of_filters() -> None:
     assert names(order.outbound_proxy(())) == [
         "cors",
         "fault",
+        "argosy.asked_host",
+        "argosy.destination",
         "dynamic_forward_proxy",
         "argosy.loopback_guard",
         "router",

@@ -2,7 +2,8 @@
 
 Bodies are JSON in place of Envoy's messages:
     cluster  {"eds": bool}              listener  {"clusters": [...], "routes": [...], "extensions": [...]}
-    route    {"clusters": [...]}        `"bad": true` in any of them: refused
+    route    {"clusters": [...]}        scope    {"route": …}
+`"bad": true` in any of them: refused. A listener with `"scoped": true` asks for all scopes, and for the route of each.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from argosy.xds import wire
 from argosy.xds.client import Client
-from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, CachedResource
+from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, SCOPE, CachedResource
 
 NAMED = (ENDPOINT, ROUTE, EXTENSION)
 
@@ -157,6 +158,13 @@ class FakeEnvoy:
         for one in self.has(LISTENER).values():
             wanted[ROUTE].update(body_of(one).get("routes", ()))
             wanted[EXTENSION].update(body_of(one).get("extensions", ()))
+        if any(body_of(one).get("scoped") for one in self.has(LISTENER).values()):
+            self.client.subscribe(SCOPE, ["*"])
+            wanted[ROUTE].update(body_of(scope)["route"] for scope in self.has(SCOPE).values())
+        elif self.client.subscribed(SCOPE):
+            self.client.unsubscribe(SCOPE, ["*"])
+            self.has(SCOPE).clear()
+            self._noted_versions(SCOPE).clear()
         for type_url, names in wanted.items():
             gone = self.client.subscribed(type_url) - names
             self.client.subscribe(type_url, names)

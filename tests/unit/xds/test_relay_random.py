@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from argosy.xds import wire
 from argosy.xds.relay import Relay, RelaySession
 from argosy.xds.stream import Standing, Stream
-from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE
+from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, SCOPE
 from argosy.xds.view import View
 from tests.long.conftest import count
 from tests.unit.xds.fake_envoy import FakeEnvoy, Wire
 from tests.unit.xds.test_stream_random import Mesh
 
-TYPES = (CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE)
+TYPES = (CLUSTER, ENDPOINT, EXTENSION, LISTENER, SCOPE, ROUTE)
 
 
 class Upstream:

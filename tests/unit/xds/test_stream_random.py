@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from argosy.xds.stream import INTRODUCTION, Standing, Stream
-from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, CachedResource
+from argosy.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, SCOPE, CachedResource
 from argosy.xds.view import View
 from tests.long.conftest import count
 from tests.unit.xds.fake_envoy import FakeEnvoy, Wire, make
@@ -24,6 +24,7 @@ from tests.unit.xds.fake_envoy import FakeEnvoy, Wire, make
 CLUSTERS = [f"outbound|80||c{i}.shop" for i in range(5)]
 ROUTES = ["http_proxy", "upstream|1|c0.shop", "8080"]
 LISTENERS = ["outbound_proxy", "inbound_8080", "l"]
+PARTS = ["http_proxy/0", "http_proxy/1"]
 EXTENSIONS = ["policy", "policy-2"]
 FOREVER = 1e9  # no bounded wait ends: order must hold by itself
 
@@ -35,6 +36,7 @@ class Mesh:
         self.view = View()
         self._chance = chance
         self._bad = bad
+        self._parted = chance.random() < 0.5  # for as long as it lives
         self.want: dict[str, dict[str, CachedResource]] = {}
         self.mutate()
 
@@ -42,7 +44,7 @@ class Mesh:
         chance = self._chance
         clusters = chance.sample(CLUSTERS, chance.randint(1, len(CLUSTERS)))
         want: dict[str, dict[str, CachedResource]] = {
-            one: {} for one in (CLUSTER, ENDPOINT, ROUTE, LISTENER, EXTENSION)
+            one: {} for one in (CLUSTER, ENDPOINT, ROUTE, LISTENER, EXTENSION, SCOPE)
         }
 
         def add(type_url: str, name: str, **body: Any) -> None:
@@ -59,11 +61,16 @@ class Mesh:
                 add(ENDPOINT, name, hosts=chance.randint(1, 9))
         for name in ROUTES:
             add(ROUTE, name, clusters=chance.sample(clusters, 1), n=chance.randint(1, 3))
+        for name in PARTS if self._parted else ():
+            add(ROUTE, name, clusters=chance.sample(clusters, 1), n=chance.randint(1, 3))
+            want[SCOPE][name] = make(SCOPE, name, route=name)
         for name in EXTENSIONS:
             add(EXTENSION, name, rule=chance.randint(1, 3))
         for name in chance.sample(LISTENERS, chance.randint(0, 3)):
-            routes = chance.sample(sorted(want[ROUTE]), 1)
-            add(LISTENER, name, clusters=clusters[:1], routes=routes, extensions=chance.sample(EXTENSIONS, 1))
+            body: dict[str, Any] = {"clusters": clusters[:1], "extensions": chance.sample(EXTENSIONS, 1)}
+            scoped = self._parted and name == "outbound_proxy"
+            body |= {"scoped": True} if scoped else {"routes": chance.sample(ROUTES, 1)}
+            add(LISTENER, name, **body)
         self.want = want
         for type_url in chance.sample(sorted(want), len(want)):
             gone = set(self.view.names(type_url)) - want[type_url].keys()
@@ -106,7 +113,7 @@ class World:
             self.mine = 1 - self.mine
             self.wire.stream.set_layers([View(), self.meshes[self.mine].view])
         elif action == 6:
-            type_url = chance.choice([CLUSTER, ENDPOINT, ROUTE, LISTENER])
+            type_url = chance.choice([CLUSTER, ENDPOINT, ROUTE, LISTENER, SCOPE])
             names = self.envoy.client.subscribed(type_url) - {"*"}
             self.envoy.client.resubscribe(type_url, chance.sample(sorted(names), min(1, len(names))))
         elif action == SETTLE:
@@ -123,7 +130,7 @@ class World:
         stream = self.wire.stream
         status = {one.type_url: one for one in stream.status()}
         refused = {one for one in (LISTENER, ROUTE, EXTENSION) if one in status and status[one].rejected}
-        for type_url in (CLUSTER, ENDPOINT, ROUTE, LISTENER, EXTENSION):
+        for type_url in (CLUSTER, ENDPOINT, SCOPE, ROUTE, LISTENER, EXTENSION):
             names, everything = stream.subscribed(type_url)
             wanted = {name for name in view.names(type_url) if everything or name in names}
             rejected = status[type_url].rejected if type_url in status else {}

@@ -9,9 +9,10 @@ findings depend on it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from argosy.explain.analysis import parts
 from argosy.model.hostnames import MESH_GATEWAY, full_name, patterns
@@ -19,6 +20,7 @@ from argosy.model.hostnames import MESH_GATEWAY, full_name, patterns
 if TYPE_CHECKING:
     from argosy.explain.analysis.world import Item
 
+K = TypeVar("K")
 Topic = tuple[str, ...]
 Ref = tuple[str, str, str]
 """(kind, namespace, name); the namespace is "" of what is the cluster's."""
@@ -27,29 +29,64 @@ OBJECT = "object"
 SETTINGS: Topic = ("settings",)
 WORKLOADS = ("Pod", "WorkloadEntry")
 _NOTHING: dict[Ref, Item] = {}
+_NOWHERE: dict[str, dict[Ref, Item]] = {}
+WIDE = {"workloads": 1, "labelled": 3}
+"""Topics of workloads, of which there are many: of such a length for all namespaces, and with one more part for one of
+them. They are held by namespace alone."""
 
 
 class Index:
     def __init__(self) -> None:
-        self._held: dict[Topic, dict[Ref, Item]] = {}
+        self._held: dict[Topic, dict[Ref, Item] | Item] = {}  # under most topics there is one
+        self._by_namespace: dict[Topic, dict[str, dict[Ref, Item]]] = {}
         self._noted: set[Topic] | None = None
 
     def add(self, ref: Ref, item: Item, topics: Collection[Topic]) -> None:
         for topic in topics:
-            if topic[0] != OBJECT:  # the World has it under its name
-                self._held.setdefault(topic, {})[ref] = item
+            if topic[0] == OBJECT:  # the World has it under its name
+                continue
+            if (wide := WIDE.get(topic[0])) is None:
+                held = self._held.setdefault(topic, item)
+                if isinstance(held, dict):
+                    held[ref] = item
+                elif (before := _ref(held)) == ref:
+                    self._held[topic] = item
+                else:
+                    self._held[topic] = {before: held, ref: item}
+            elif len(topic) > wide:
+                spaces = self._by_namespace.setdefault(topic[:wide], {})
+                spaces.setdefault(topic[wide], {})[ref] = item
 
     def remove(self, ref: Ref, topics: Collection[Topic]) -> None:
         for topic in topics:
-            held = self._held.get(topic, _NOTHING)
-            held.pop(ref, None)
-            if not held:
-                self._held.pop(topic, None)
+            if (wide := WIDE.get(topic[0])) is None:
+                held = self._held.get(topic)
+                if isinstance(held, dict):
+                    _drop(self._held, topic, held, ref)
+                elif held is not None and _ref(held) == ref:
+                    del self._held[topic]
+            elif len(topic) > wide and (spaces := self._by_namespace.get(topic[:wide])):
+                _drop(spaces, topic[wide], spaces.get(topic[wide], _NOTHING), ref)
+                if not spaces:
+                    del self._by_namespace[topic[:wide]]
 
     def under(self, *topic: str) -> Collection[Item]:
-        """In the order in which they came."""
+        """In the order in which they came; of workloads of all namespaces: by namespace, and within it."""
         self.note(*topic)
-        return self._held.get(topic, _NOTHING).values()
+        wide = WIDE.get(topic[0])
+        if wide is None:
+            held = self._held.get(topic, _NOTHING)
+            return held.values() if isinstance(held, dict) else (held,)
+        spaces = self._by_namespace.get(topic[:wide], _NOWHERE)
+        if len(topic) > wide:
+            return spaces.get(topic[wide], _NOTHING).values()
+        return [item for space in spaces.values() for item in space.values()]
+
+    def latest(self, number: int, *topic: str) -> Iterator[Item]:
+        """Of the workloads of one namespace those that came last; nobody depends on that."""
+        spaces = self._by_namespace.get(topic[:-1], _NOWHERE)
+        space = spaces.get(topic[-1], _NOTHING)
+        return islice(reversed(space.values()), number)
 
     def note(self, *topic: str) -> None:
         """It is asked for elsewhere."""
@@ -58,7 +95,14 @@ class Index:
 
     def size(self, *topic: str) -> int:
         """How many are under it; nobody depends on that."""
-        return len(self._held.get(topic, _NOTHING))
+        wide = WIDE.get(topic[0])
+        if wide is None:
+            held = self._held.get(topic, _NOTHING)
+            return len(held) if isinstance(held, dict) else 1
+        spaces = self._by_namespace.get(topic[:wide], _NOWHERE)
+        if len(topic) > wide:
+            return len(spaces.get(topic[wide], _NOTHING))
+        return sum(map(len, spaces.values()))
 
     @contextmanager
     def noting(self) -> Iterator[set[Topic]]:
@@ -69,6 +113,16 @@ class Index:
             yield noted
         finally:
             self._noted = None
+
+
+def _drop(held: MutableMapping[K, Any], key: K, found: dict[Ref, Item], ref: Ref) -> None:
+    found.pop(ref, None)
+    if not found:
+        held.pop(key, None)
+
+
+def _ref(item: Item) -> Ref:
+    return (item.kind, item.namespace, item.name)
 
 
 def topics(item: Item, domain_suffix: str) -> frozenset[Topic]:

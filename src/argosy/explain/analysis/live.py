@@ -9,15 +9,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable
+
+from msgspec.structs import replace
 
 from argosy.explain.analysis import applied, credentials, objects, parts
 from argosy.explain.analysis.index import OBJECT, Ref, Topic
 from argosy.explain.analysis.message import Finding
 from argosy.explain.analysis.parts import Json
-from argosy.explain.analysis.world import World, item
+from argosy.explain.analysis.world import Item, World, item
 
 SECRET = (OBJECT, "Secret")
+REPLICAS = 4
+"""How many workloads are looked at for one with the same labels: a service has few versions at a time."""
 MACHINES = frozenset(("managedFields", "uid", "resourceVersion", "generation", "selfLink"))
 
 
@@ -25,14 +30,14 @@ class Live:
     def __init__(self, domain_suffix: str) -> None:
         self.world = World((), complete=True, domain_suffix=domain_suffix)
         self._found: dict[Ref, tuple[Finding, ...]] = {}
-        self._asked: dict[Ref, frozenset[Topic]] = {}
+        self._asked: dict[Ref, tuple[Topic, ...]] = {}
         self._askers: dict[Topic, Ref | set[Ref]] = {}  # most topics are asked for by one
         self.computed = 0
         """How many objects have been looked at."""
 
     def put(self, body: Json) -> set[Ref]:
         """The objects about which something else may be found now."""
-        held = item(_kept(body))
+        held = self._workload(body) if body.get("kind") == "WorkloadEntry" else item(_kept(body))
         if held is None:
             return set()
         ref = (held.kind, held.namespace, held.name)
@@ -60,7 +65,8 @@ class Live:
         self.world.now = now
         with self.world.index.noting() as asked:
             found = tuple(applied.findings(self.world, about, (objects.warned_of,)))
-        self._asked[ref] = frozenset(asked)
+        if asked:
+            self._asked[ref] = tuple(asked)
         for topic in asked:
             before = self._askers.setdefault(topic, ref)
             if isinstance(before, set):
@@ -69,6 +75,24 @@ class Live:
                 self._askers[topic] = {before, ref}
         self._found[ref] = found
         return found
+
+    def _workload(self, body: Json) -> Item | None:
+        """Labels are all that is asked of a workload. Replicas have the same, and are kept with the same."""
+        about = item(body)
+        if about is None:
+            return None
+        own, of_endpoint = about.labels, parts.labels(about.spec, "labels")
+        namespace = sys.intern(about.namespace)
+        topics = [("labelled", *label, namespace) for label in own.items()]
+        index = self.world.index
+        for other in (
+            index.latest(REPLICAS, *min(topics, key=lambda topic: index.size(*topic))) if topics else ()
+        ):
+            if other.labels == own and parts.labels(other.spec, "labels") == of_endpoint:
+                return replace(about, namespace=namespace, body=other.body, named_namespace="")
+        shared = of_endpoint if of_endpoint != own else own
+        kept = {"metadata": {"labels": own}, "spec": {"labels": shared}}
+        return replace(about, namespace=namespace, body=kept, named_namespace="")
 
     def _outdated(self, topics: Iterable[Topic], changed: Ref) -> set[Ref]:
         if not topics:
@@ -101,9 +125,6 @@ def _kept(body: Json) -> Json:
     match body.get("kind"):
         case "Secret":
             return named | {credentials.JUDGED: credentials.judged(body)}
-        case "WorkloadEntry":
-            short = {key: metadata[key] for key in ("name", "namespace", "labels") if key in metadata}
-            return named | {"metadata": short, "spec": {"labels": parts.labels(body, "spec", "labels")}}
         case "ConfigMap":
             return named | {"data": parts.labels(body, "data")}
     kept = named | {"spec": parts.mapping(body, "spec")}

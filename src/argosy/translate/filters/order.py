@@ -35,7 +35,7 @@ def outbound(proxy: ProxySettings = AS_USUAL, resolves: Resolving = Resolving.NE
     return (
         cors.http_filter(),
         fault.http_filter(),
-        *((forward_proxy.http_filter(),) if resolves is Resolving.BY_NAME else ()),  # hosts under a wildcard
+        *(forward_proxy.http_filters() if resolves is Resolving.BY_NAME else ()),  # hosts under a wildcard
         router.http_filter(proxy),
     )
 
@@ -45,7 +45,7 @@ def outbound_proxy(own_addresses: tuple[str, ...], proxy: ProxySettings = AS_USU
     return (
         cors.http_filter(),
         fault.http_filter(),
-        forward_proxy.http_filter(),  # resolves unknown hosts …
+        *forward_proxy.http_filters(),  # resolves unknown hosts …
         loopback_guard.http_filter(own_addresses),  # … and this judges what they resolved to
         router.http_filter(proxy),
     )
@@ -56,6 +56,6 @@ def gateway(proxy: ProxySettings = AS_USUAL, resolves: Resolving = Resolving.NEV
     return (
         cors.http_filter(),
         fault.http_filter(),
-        *((forward_proxy.http_filter(),) if resolves is Resolving.BY_NAME else ()),  # hosts under a wildcard
+        *(forward_proxy.http_filters() if resolves is Resolving.BY_NAME else ()),  # hosts under a wildcard
         router.http_filter(proxy),
     )

@@ -8,6 +8,7 @@ from envoy.config.route.v3 import route_pb2
 from envoy.config.route.v3.route_components_pb2 import Route, VirtualHost
 
 from argosy.model.envoy_patches import EnvoyPatch, Operation, Part, RouteMatch
+from argosy.translate import parts
 from argosy.translate.patches.merge import merge
 from argosy.translate.patches.run import Run, place
 from argosy.translate.patches.subject import Subject
@@ -19,8 +20,10 @@ def apply(out: route_pb2.RouteConfiguration, run: Run) -> bool:
         if patch.operation is Operation.MERGE:
             with run.making(index):
                 more = shared_value(patch, route_pb2.RouteConfiguration)
-                keeps_name(out.name, more.name)
+                name, joined = out.name, parts.whole(out.name)
+                keeps_name(joined, more.name)
                 merge(out, more)
+                out.name = name  # of a part, which answers to the name of the whole
     if run.of(Part.VIRTUAL_HOST) or run.of(Part.HTTP_ROUTE):
         kept = [host for host in out.virtual_hosts if apply_to_host(host, run)]
         for index, patch in run.of(Part.VIRTUAL_HOST):

@@ -3,7 +3,8 @@
 Names and ports are those that Istio's users know. Where ours differ (explicit interception) a resource also answers to
 the name that Istio has for what does the same: `inbound_9080` to `virtualInbound`, `upstream_9080_reviews` to
 `0.0.0.0_9080`, its chains to `0.0.0.0_9080`. Ports are those that configuration speaks of (service port, workload port,
-port of a Gateway's server), never the one that is bound for it; a gateway's listener answers to both.
+port of a Gateway's server), never the one that is bound for it; a gateway's listener answers to both. A part of a
+RouteConfiguration (`http_proxy/17`) answers to the whole's name.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from argosy.model.envoy_patches import (
     RoutesMatch,
     Side,
 )
+from argosy.translate import parts
 
 VIRTUAL = ("virtualInbound", "virtualOutbound")
 """Listeners for all ports: ports are matched against their filter chains."""
@@ -63,6 +65,9 @@ def listener(side: Side, name: str, *bound: int) -> Subject:
 def routes(side: Side, name: str, virtual_hosts: tuple[str, ...] = ()) -> Subject:
     """Of a RouteConfiguration. `virtual_hosts`: names that its only virtual host answers to besides, where there are
     not several."""
+    if (joined := parts.whole(name)) != name:
+        found = routes(side, joined, virtual_hosts)
+        return replace(found, name=name, also=(joined, *found.also))
     if name.isdigit():
         return Subject(side=side, name=name, ports=(int(name),))
     kind, _, rest = name.partition("|")

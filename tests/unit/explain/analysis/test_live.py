@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -191,6 +193,43 @@ def test_the_same_again_and_what_only_machines_write_concern_nobody() -> None:
     assert live.put(same) == set()
     beside = obj("WorkloadEntry shop/s0-v1", "{address: 9.9.9.9, labels: {app: s0, version: v1}}")
     assert live.put(beside | {"status": {}}) == set(), "an endpoint moves, and no label does"
+
+
+def workload(service: int, replica: int) -> dict[str, Any]:
+    labels = {"app": f"s{service}", "version": f"v{replica % 2}"}
+    body = obj(f"WorkloadEntry shop/s{service}-{replica}")
+    body["metadata"] |= {"labels": dict(labels), "annotations": {"note": f"{service} {replica}"}}
+    return body | {"spec": {"address": f"10.0.{service}.{replica}", "labels": dict(labels)}}
+
+
+def test_what_is_kept_of_a_workload_is_little() -> None:
+    """Replicas share what they have in common; a mesh has ten times as many workloads as services."""
+    live = mesh_of(100)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for service in range(100):
+            for replica in range(20):
+                live.put(workload(service, replica))
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / 2000 < 900, "bytes"
+
+
+def test_workloads_that_share_labels_part_again() -> None:
+    live = mesh_of(1)
+    for replica in range(6):
+        live.put(workload(0, replica))
+    changed = workload(0, 2)
+    changed["spec"]["labels"]["version"] = changed["metadata"]["labels"]["version"] = "v9"
+    live.put(changed)
+    found = {each.name: each.labels["version"] for each in live.world.selected({"app": "s0"}, "shop")}
+    assert found == {
+        "s0-v1": "v1",
+        **{f"s0-{replica}": "v9" if replica == 2 else f"v{replica % 2}" for replica in range(6)},
+    }
 
 
 def test_nothing_of_a_secret_is_kept_but_what_is_public() -> None:
