@@ -26,13 +26,14 @@ from argosy.explain.outcome import (
 from argosy.explain.request import Request, Spoken
 from argosy.model import ir
 from argosy.translate import edge, names
-from tests.e2e.explained_answers import TIME, connected, copied, difference, differs, mirrors
+from tests.e2e.explained_answers import LOOKED_UP, TIME, connected, copied, difference, differs, mirrors
 from tests.e2e.explained_clients import Answer
 from tests.e2e.explained_connections import Whose, shown, to_upstream, wanted
 from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT, OF_MESH
 from tests.e2e.explained_envoy import ENTRIES, REQUESTS, Lab, scope_at
 from tests.e2e.explained_mesh import Mesh
 from tests.e2e.explained_requests import Generator
+from tests.e2e.own_address import OWN_ADDRESS
 
 
 @dataclass
@@ -86,8 +87,17 @@ async def none_differs(
         assert min(edges) >= configurations / 4, envoy.tally
         assert min(envoy.tally["Redirected"], envoy.tally["Answered"]) > seen / 100, envoy.tally
         assert envoy.tally["for browsers"] > configurations / 10, envoy.tally
-        rare = ("copies", "tried again", "mutual", "originated", "with a time", "gRPC status")
+        rare = (
+            "copies",
+            "tried again",
+            "mutual",
+            "originated",
+            "with a time",
+            "gRPC status",
+            "through a gateway",
+        )
         assert min(envoy.tally[one] for one in rare) > seen / 400, envoy.tally
+        assert envoy.tally["looked up"] > seen / 400 or OWN_ADDRESS is None, envoy.tally
 
 
 async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
@@ -118,6 +128,7 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
         for hop in answer.hops[:1]:
             envoy.tally[hop.tls] += 1
             envoy.tally["through a gateway"] += bool(hop.through)
+            envoy.tally["looked up"] += not hop.address.startswith("127.")
             envoy.tally["with a time"] += hop.header(TIME) is not None
         if what := difference(request, expected, answer) or copied(expected, answer, envoy.tally):
             found.append(Difference(seed, entry, request, expected, answer, what))
@@ -213,7 +224,8 @@ def _edge_difference(request: Request, expected: Routed, answer: Answer) -> str:
     if passed == cluster.name:  # by its server name, whoever the client is
         caller = OF_MESH[0] if request.certified is not None else ""
         return differs("caller", caller, hop.caller) or differs("server name", passed, hop.server_name)
-    if passed and any(one.address == hop.address and one.tls == "plaintext" for one in cluster.endpoints):
+    plain = [one.address for one in cluster.endpoints if one.tls == "plaintext"]
+    if passed and any(one == hop.address or one.startswith(LOOKED_UP) for one in plain):
         return differs("server name", passed, hop.server_name) or differs("TLS", "originated", hop.tls)
     return connected(cluster, hop) or differs("server name within", passed, hop.within)
 

@@ -15,7 +15,7 @@ from argosy.model.proxy_settings import Connections, ProxySettings
 from argosy.model.snapshot import Snapshot
 from argosy.resources.kinds import decode
 from argosy.resources.validation import validate
-from tests.e2e.explained_edges import PORTS, SUFFIX, TCP_PORT, TLS_PORT, written
+from tests.e2e.explained_edges import LOOKED_UP, PORTS, SUFFIX, TCP_PORT, TLS_PORT, WILD, written
 from tests.e2e.explained_rules import FOR_BROWSERS, Rules
 
 HOME, AWAY = "home", "away"
@@ -29,6 +29,8 @@ LABELS = (("app", "client"), ("tier", "front"))
 ADDRESS = "10.9.1.1"
 """Of the client's workload."""
 CLIENT_NAMESPACE = "default"
+ENDPOINTS = (*((name, version) for name in SERVICES for version in VERSIONS), GATEWAY, LOOKED_UP)
+"""That a generator may need."""
 
 SLASHES = ("KEEP_UNCHANGED", "REJECT_REQUEST", "UNESCAPE_AND_REDIRECT", "UNESCAPE_AND_FORWARD")
 ORIGINATED = "named.test"
@@ -91,6 +93,8 @@ class Configurations(Rules):
             self._network_gateway(mesh.snapshot)
         for name in SERVICES:
             self._service(mesh.snapshot, name)
+        if LOOKED_UP in self.endpoints and self.chance(50):
+            self._looked_up(mesh.snapshot)
         for number in range(self.random.randint(2, 5)):
             self._put(mesh, self._virtual_service(f"vs-{number}"))
         if self.chance(30):
@@ -130,6 +134,21 @@ class Configurations(Rules):
             namespace="istio-system",
         )
         snapshot.put_endpoints(GATEWAY_HOST, (own,))
+
+    def _looked_up(self, snapshot: Snapshot) -> None:
+        number = self.endpoints[LOOKED_UP]
+        port = ir.ServicePort(
+            name="p", number=number, protocol=self.one(Protocol.HTTP, Protocol.HTTP, Protocol.TLS)
+        )
+        service = ir.Service(
+            hostname=f"*{WILD}",
+            name="wild",
+            namespace="default",
+            ports=(port,),
+            resolution=ir.Resolution.DYNAMIC_DNS,
+            external=True,
+        )
+        snapshot.put_service(service)
 
     def arrival(self) -> Arrival:
         return Arrival(self.one(*ir.Paths), self._connections(), self._connections())
@@ -203,7 +222,9 @@ class Configurations(Rules):
 
     def _destination_rule(self, name: str) -> dict[str, Any]:
         spec: dict[str, Any] = {
-            "host": self.one("alpha", "alpha", "beta", "gamma", f"*.{SUFFIX}", f"delta.other.{SUFFIX}")
+            "host": self.one(
+                "alpha", "alpha", "beta", "gamma", f"*.{SUFFIX}", f"delta.other.{SUFFIX}", f"*{WILD}"
+            )
         }
         if self.chance(80):
             spec["subsets"] = [

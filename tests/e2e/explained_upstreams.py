@@ -52,7 +52,7 @@ class Upstreams:
         self.tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def one(self, folder: Path, identity: str) -> AsyncIterator[int]:
+    async def one(self, folder: Path, identity: str, host: str = "127.0.0.1") -> AsyncIterator[int]:
         """An upstream with a certificate for the identity; its port."""
         chain, key = self.authority.issue(identity, "upstream.test")
         file = folder / f"{identity.rpartition('/')[2]}.pem"
@@ -64,10 +64,10 @@ class Upstreams:
         roots.write_bytes(self.authority.pem())
         context.load_verify_locations(roots)
         context.sni_callback = _named
-        listening = socket.create_server(("127.0.0.1", 0), backlog=200)
+        listening = socket.create_server((host, 0), backlog=200)
         listening.setblocking(False)
         port = int(listening.getsockname()[1])
-        accepting = asyncio.create_task(self._accept(listening, context, f"127.0.0.1:{port}"))
+        accepting = asyncio.create_task(self._accept(listening, context, f"{host}:{port}"))
         try:
             yield port
         finally:

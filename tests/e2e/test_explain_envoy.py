@@ -147,6 +147,10 @@ def _no_gateways_of_networks(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(destination, "_through", lambda view, one: ())
 
 
+def _copies_of_what_is_looked_up(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(destination, "not_looked_up", lambda view, to, why: destination.cluster(view, to))
+
+
 def _every_host_at_a_bound_listener(patch: pytest.MonkeyPatch) -> None:
     right = bound.imported
     everything = imports(("*/*",), "")
@@ -185,6 +189,11 @@ def _mesh_clients_shut_out(patch: pytest.MonkeyPatch) -> None:
 
 def _authority_for_the_name_in_the_hello(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Request, "hello", property(lambda self: self.host))
+
+
+def _other_names_for_who_is_elsewhere(patch: pytest.MonkeyPatch) -> None:
+    right = Edge.chains
+    patch.setattr(Edge, "chains", lambda *args: [one for one in right(*args) if not one[1].elsewhere])
 
 
 def _no_server_name_with_a_wildcard(patch: pytest.MonkeyPatch) -> None:
@@ -242,8 +251,10 @@ EVALUATOR = (
     _mesh_clients_shut_out,
     _authority_for_the_name_in_the_hello,
     _no_server_name_with_a_wildcard,
+    _other_names_for_who_is_elsewhere,
     _every_host_at_a_bound_listener,
     _no_gateways_of_networks,
+    _copies_of_what_is_looked_up,
     _everybody_takes_mesh_tls,
     _prefix_in_any_case,
     _copies_forgotten,
