@@ -208,6 +208,9 @@ class Answerer(Protocol):
 
     def on_request(self, request: wire.Request, now: float) -> object: ...
 
+    @property
+    def may_owe(self) -> bool: ...
+
     def next_response(self, now: float) -> wire.Response | None: ...
 
 
@@ -242,6 +245,8 @@ class Wire(Generic[A]):
         if not self.up:
             return False
         self.stream.on_request(wire.decode_request(self.up.popleft()), self.now)
+        if not self.stream.may_owe:  # then the shell does not ask
+            assert self.stream.next_response(self.now) is None
         return True
 
     def deliver_down(self) -> bool:
