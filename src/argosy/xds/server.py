@@ -57,7 +57,8 @@ class Session(Protocol):
 
     @property
     def may_owe(self) -> bool:
-        """Whether `next_response` must be called after a request: most acknowledge, and nothing follows."""
+        """Whether `next_response` must be called after a request, or a response that was sent: mostly nothing
+        follows."""
 
     def next_response(self, now: float) -> Response | None: ...
 
@@ -278,6 +279,8 @@ class Call:
                 self._again = False
                 while (response := session.next_response(clock())) is not None:
                     await self._context.write(wire.encode_response(response))
+                    if not session.may_owe:
+                        break
         except Exception as error:
             if self._reader is not None and self._writer is not self._reader:  # or it is ending anyway
                 self._failure = error

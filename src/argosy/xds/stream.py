@@ -420,6 +420,8 @@ class Stream:
     def known(self, type_url: str, subscription: Subscription, name: str) -> int | None:
         """Up to which position the client is current for the name; None: up to now."""
         flight = subscription.flight
+        if flight is None and not subscription.owed and not self._unseen:
+            return None
         if flight is not None and name in flight.known:
             return flight.known[name]
         if name in subscription.owed:

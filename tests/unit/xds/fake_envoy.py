@@ -239,6 +239,8 @@ class Wire(Generic[A]):
             self.bytes_down += len(data) if response.resources or response.removed else 0
             self.resources_down += len(response.resources)
             self.down.append(data)
+            if not self.stream.may_owe:
+                assert self.stream.next_response(self.now) is None
 
     def deliver_up(self) -> bool:
         self.pump_client()
