@@ -2,7 +2,8 @@
 
 The pipeline as it runs in the server, without I/O: stored objects in, resources in the views of five classes of proxies
 out. A tenth of the services has a VirtualService and a DestinationRule. The proxies are started as the server would
-start them in such a mesh: of many hosts their routes come in parts. Times are CPU time of this process, of changes the
+start them in such a mesh: of many hosts their routes come in parts. Of a gateway by itself: as many VirtualServices are
+bound to it as there are services, each for a host of its own. Times are CPU time of this process, of changes the
 median of several; bytes are what one proxy of each class would be sent, all five together. What grows with the mesh
 shows in the curve: the same change at every size, divided by what it costs at the smallest.
 """
@@ -243,14 +244,63 @@ def at(size: int) -> tuple[list[Row], dict[str, Measured]]:
     return rows, costs
 
 
+def edge_objects(size: int) -> Iterator[Any]:
+    yield entries.service(registered(0, 0), NOW)
+    port = {"number": 80, "name": "http", "protocol": "HTTP"}
+    yield istio("Gateway", "edge", {"servers": [{"port": port, "hosts": ["*"]}]})
+    for number in range(size):
+        yield edge_virtual_service(number)
+
+
+def edge_virtual_service(number: int, turn: int = 0) -> Any:
+    route = {"route": [{"destination": {"host": "service-00000"}}], "timeout": f"{turn + 1}s"}
+    spec = {"hosts": [f"h{number:05}.example.com"], "gateways": ["edge"], "http": [route]}
+    return istio("VirtualService", f"edge-{number:05}", spec)
+
+
+EDGE_CHANGES: dict[str, Callable[[int, int], Any]] = {
+    "one VirtualService of a gateway changes": lambda size, turn: edge_virtual_service(CHANGED, turn),
+    "one VirtualService of a gateway comes": lambda size, turn: edge_virtual_service(size + turn),
+}
+
+
+def at_edge(size: int) -> tuple[list[Row], dict[str, Measured]]:
+    """The same of a gateway and the VirtualServices bound to it."""
+    mesh = Mesh()
+    listing = Listing(tuple(mesh.stored(body) for body in edge_objects(size)), mesh.revision)
+    with collecting.paused():
+        mesh.reconciler.replace(listing)
+    gc.collect()
+    gc.freeze()
+    sessions: list[ProxySession] = []
+    took = milliseconds(lambda: sessions.append(mesh.proxy(Kind("router", "redirect", "default"), "me-1")))
+    view = Sizes(sessions[0])
+    full, change = (f"{value:,} ms" for value in AIMS[size]) if size in AIMS else ("-", "-")
+    label = f"{size:,} VirtualServices of a gateway: "
+    rows = [(f"{label}compile its view", f"{took:.0f} ms, {_size(sum(view.new()))}", full)]
+    costs: dict[str, Measured] = {}
+    for name, make in EDGE_CHANGES.items():
+        found = []
+        for turn in range(TURNS):
+            spent = milliseconds(mesh.put(make(size, turn + 1)))
+            found.append((spent, *view.new()))
+        costs[name] = Measured(*(statistics.median(each) for each in zip(*found, strict=True)))
+        rows.append((f"{label}{name}", str(costs[name]), change))
+    assert not mesh.reconciler.compiler.errors
+    gc.unfreeze()
+    return rows, costs
+
+
 def run() -> list[Row]:
     rows: list[Row] = []
     curves: dict[int, dict[str, Measured]] = {}
-    for size in SIZES:
-        found, curves[size] = at(size)
-        rows += found
-        gc.collect()
-    for name in CHANGES:
+    for measure in (at, at_edge):
+        for size in SIZES:
+            found, costs = measure(size)
+            rows += found
+            curves.setdefault(size, {}).update(costs)
+            gc.collect()
+    for name in (*CHANGES, *EDGE_CHANGES):
         first = curves[SIZES[0]][name]
         ratios = " / ".join(f"{curves[size][name].milliseconds / first.milliseconds:.1f}" for size in SIZES)
         rows.append((f"curve: {name}, at {' / '.join(f'{size:,}' for size in SIZES)}", ratios, "2"))

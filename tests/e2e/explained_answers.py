@@ -18,16 +18,20 @@ from argosy.explain.outcome import (
     Target,
     Unrouted,
 )
-from argosy.explain.request import Request, by_name
+from argosy.explain.request import Request, by_name, host_of
 from argosy.model import ir
 from argosy.translate import names
 from tests.e2e.explained_clients import Answer
+from tests.e2e.explained_edges import WILD
 from tests.e2e.explained_envoy import CALLER
 from tests.e2e.explained_mesh import ANSWERED, ORIGINATED, SENT_BACK
 from tests.e2e.explained_upstreams import FAILED_HEADERS, FAILS, OWN_HEADERS, Hop
+from tests.e2e.own_address import OWN_ADDRESS
 
 ABORTED = "fault filter abort"
 """Facts (Envoy): what it answers where a fault aborts."""
+LOOKED_UP = "the host of the request, looked up"
+"""An endpoint of a name that is looked up."""
 TIME = "x-envoy-expected-rq-timeout-ms"
 """Facts (Envoy): how long it waits for an answer, told to whom it waits for."""
 
@@ -115,7 +119,7 @@ def _forwarded(request: Request, expected: Forwarded, answer: Answer) -> str:
 
 
 def _arrived(request: Request, expected: Forwarded, target: Target, answer: Answer) -> str:
-    if not target.cluster.answers:
+    if not target.cluster.answers or not _found(target):
         return _unserved(expected, target, answer)
     fails = dict(request.headers).get(FAILS, "")
     if not answer.hops or (not fails and answer.got is None):
@@ -127,6 +131,13 @@ def _arrived(request: Request, expected: Forwarded, target: Target, answer: Answ
         or next((what for hop in answer.hops if (what := connected(target.cluster, hop))), "")
         or next((what for hop in answer.hops if (what := _got(target, hop))), "")
     )
+
+
+def _found(target: Target) -> bool:
+    """Of a name that Envoy looks up: whether it is known."""
+    if not any(one.address.startswith(LOOKED_UP) for one in target.cluster.endpoints):
+        return True
+    return host_of(target.authority).lower().endswith(WILD)
 
 
 def _ended(expected: Forwarded, target: Target, fails: str, answer: Answer) -> str:
@@ -169,11 +180,21 @@ def _time(expected: Forwarded) -> str | None:
 
 def connected(cluster: ClusterState, hop: Hop) -> str:
     """Over which connection, and to whom."""
+    if any(one.address.startswith(LOOKED_UP) for one in cluster.endpoints):
+        expected = f"{OWN_ADDRESS}:{cluster.port}"
+        tls = cluster.endpoints[0].tls
+        return (
+            differs("address", expected, hop.address)
+            or differs("TLS", tls, hop.tls)
+            or differs("server name", ORIGINATED if tls == "originated" else "", hop.server_name)
+        )
     there = [
         one for one in cluster.endpoints if one.address == hop.address and one.healthy and not one.refused
     ]
     if not there:
         return f"{hop.address} is no endpoint of {cluster.name}"
+    if hop.through not in (there[0].through or ("",)):
+        return differs("gateway of its network", there[0].through, hop.through)
     name = {
         "mutual": f"outbound_.{cluster.port}_.{cluster.subset}_.{cluster.host}",
         "originated": ORIGINATED,

@@ -17,6 +17,7 @@ from argosy.explain.http import Routed
 from argosy.explain.outbound import Outbound
 from argosy.explain.outcome import (
     Answered,
+    ClusterState,
     Forwarded,
     Redirected,
     Target,
@@ -25,13 +26,14 @@ from argosy.explain.outcome import (
 from argosy.explain.request import Request, Spoken
 from argosy.model import ir
 from argosy.translate import edge, names
-from tests.e2e.explained_answers import TIME, connected, copied, difference, differs, mirrors
+from tests.e2e.explained_answers import LOOKED_UP, TIME, connected, copied, difference, differs, mirrors
 from tests.e2e.explained_clients import Answer
 from tests.e2e.explained_connections import Whose, shown, to_upstream, wanted
 from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT, OF_MESH
 from tests.e2e.explained_envoy import ENTRIES, REQUESTS, Lab, scope_at
 from tests.e2e.explained_mesh import Mesh
 from tests.e2e.explained_requests import Generator
+from tests.e2e.own_address import OWN_ADDRESS
 
 
 @dataclass
@@ -85,8 +87,17 @@ async def none_differs(
         assert min(edges) >= configurations / 4, envoy.tally
         assert min(envoy.tally["Redirected"], envoy.tally["Answered"]) > seen / 100, envoy.tally
         assert envoy.tally["for browsers"] > configurations / 10, envoy.tally
-        rare = ("copies", "tried again", "mutual", "originated", "with a time", "gRPC status")
+        rare = (
+            "copies",
+            "tried again",
+            "mutual",
+            "originated",
+            "with a time",
+            "gRPC status",
+            "through a gateway",
+        )
         assert min(envoy.tally[one] for one in rare) > seen / 400, envoy.tally
+        assert envoy.tally["looked up"] > seen / 400 or OWN_ADDRESS is None, envoy.tally
 
 
 async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
@@ -116,6 +127,8 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
         envoy.tally["tried again"] += len(answer.hops) > 1
         for hop in answer.hops[:1]:
             envoy.tally[hop.tls] += 1
+            envoy.tally["through a gateway"] += bool(hop.through)
+            envoy.tally["looked up"] += not hop.address.startswith("127.")
             envoy.tally["with a time"] += hop.header(TIME) is not None
         if what := difference(request, expected, answer) or copied(expected, answer, envoy.tally):
             found.append(Difference(seed, entry, request, expected, answer, what))
@@ -211,7 +224,8 @@ def _edge_difference(request: Request, expected: Routed, answer: Answer) -> str:
     if passed == cluster.name:  # by its server name, whoever the client is
         caller = OF_MESH[0] if request.certified is not None else ""
         return differs("caller", caller, hop.caller) or differs("server name", passed, hop.server_name)
-    if passed and any(one.address == hop.address and one.tls == "plaintext" for one in cluster.endpoints):
+    plain = [one.address for one in cluster.endpoints if one.tls == "plaintext"]
+    if passed and any(one == hop.address or one.startswith(LOOKED_UP) for one in plain):
         return differs("server name", passed, hop.server_name) or differs("TLS", "originated", hop.tls)
     return connected(cluster, hop) or differs("server name within", passed, hop.within)
 
@@ -233,6 +247,9 @@ def _structure(envoy: Lab, seed: int, evaluators: dict[str, Evaluator]) -> Itera
                     yield _difference(
                         seed, entry, f"cluster {name} is there: {name in made}; said: {state.missing}"
                     )
+                sent = envoy.addresses.get(name) if name in made else None
+                if sent is not None and (said := _connected_to(state) ^ sent):
+                    yield _difference(seed, entry, f"{name}: {sorted(said)} are only on one side")
     yield from _edges(seed, evaluators["gateway"])
     yield from _passed_on(envoy, seed, evaluators["gateway"])
     captured = evaluators[ENTRIES[1]].side
@@ -306,8 +323,17 @@ def _passed_on(envoy: Lab, seed: int, evaluator: Evaluator) -> Iterable[Differen
             continue
         envoy.tally["passed on"] += name in made
         sent = envoy.addresses.get(name, frozenset())
-        if said := {one.address for one in state.endpoints if one.healthy} ^ sent:
+        if said := _connected_to(state) ^ sent:
             yield _difference(seed, "gateway", f"{name}: endpoints {sorted(said)} are only on one side")
+
+
+def _connected_to(state: ClusterState) -> set[str]:
+    """Of those that are there, where connections to them go."""
+    found: set[str] = set()
+    for one in state.endpoints:
+        if one.healthy and not (one.through and one.refused):
+            found.update(one.through or (one.address,))
+    return found
 
 
 def _chains(

@@ -27,6 +27,10 @@ OF_OUTSIDE = ("spiffe://outside.test/caller", "*.outside.test")
 CLIENT_NAMES = (*OF_MESH, "CALLER.test", OF_OUTSIDE[0], "a.outside.test", "a.b.outside.test", "nobody.test")
 NO_SPKI = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 NO_DIGEST = "00" * 32
+WILD = ".wild.test"
+"""Names under it may be looked up."""
+LOOKED_UP = ("wild", "")
+"""Of the endpoints: of all these names."""
 UNKNOWN = "nobody.invalid"
 UPSTREAMS = (
     ("alpha", 80),
@@ -132,13 +136,26 @@ class Edges(Dice):
     def _at_edge(self, name: str) -> dict[str, Any]:
         """What the ports of gateways that are not plain HTTP's lead to."""
         hosts = self.some(
-            ("only.test", "*.test", "a.example.test", f"*.{SUFFIX}", f"alpha.default.{SUFFIX}"), 1, 3
+            (
+                "only.test",
+                "*.test",
+                "a.example.test",
+                f"*.{SUFFIX}",
+                f"alpha.default.{SUFFIX}",
+                f"a{WILD}",
+                f"*{WILD}",
+            ),
+            1,
+            3,
         )
         to = [
             {"destination": {"host": host, "port": {"number": number}}}
             for host in ("alpha", "beta", f"delta.other.{SUFFIX}")
             for number in (TLS_PORT, TCP_PORT, *PORTS)
         ]
+        if LOOKED_UP in self.endpoints:
+            looked_up = {"host": f"*{WILD}", "port": {"number": self.endpoints[LOOKED_UP]}}
+            to += [{"destination": looked_up}] * 3
         sources: tuple[dict[str, str], ...] = ({}, {}, {"sourceSubnet": "127.1.0.0/24"})
         spec: dict[str, Any] = {
             "hosts": hosts,

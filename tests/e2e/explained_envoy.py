@@ -28,6 +28,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 
 from argosy.explain.request import Request
 from argosy.model import ir
+from argosy.model.locality import NETWORK
 from argosy.model.providers import FileLog
 from argosy.model.proxy_settings import ProxySettings
 from argosy.model.reader import Reader
@@ -37,6 +38,7 @@ from argosy.translate import names
 from argosy.translate.compiler import Compiler
 from argosy.translate.egress import BoundEgressKey, bound_egress
 from argosy.translate.filters.access_log import Log
+from argosy.translate.filters.order import Resolving
 from argosy.translate.generator import resource
 from argosy.translate.http_or_tcp import Handling
 from argosy.translate.listener_gateway import Chain, GatewayListenerKey, gateway_listener
@@ -58,13 +60,18 @@ from tests.e2e.explained_edges import (
     BOUND_PORT,
     GATEWAY_LABELS,
     GATEWAY_PORT,
+    LOOKED_UP,
     PORTS,
     UPSTREAMS,
+    WILD,
 )
 from tests.e2e.explained_mesh import (
     ADDRESS,
     AS_USUAL,
+    AWAY,
     CLIENT_NAMESPACE,
+    GATEWAY,
+    HOME,
     LABELS,
     SERVICES,
     VERSIONS,
@@ -72,13 +79,16 @@ from tests.e2e.explained_mesh import (
     identity_of,
 )
 from tests.e2e.explained_upstreams import Upstreams
+from tests.e2e.own_address import OWN_ADDRESS
 from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap
 from tests.ports import free_ports
+from tests.resolver import Resolver
 
 CALLER = "spiffe://cluster.local/ns/default/sa/client"
 GATEWAY_ROUTE = f"http.{GATEWAY_PORT}"
 MARKER = "marker.argosy.test"
 ENTRIES = ("proxy", *(f"captured {port}" for port in PORTS), "gateway", "bound")
+RESOLVER = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 BOUND_ROUTE = f"{BOUND_ADDRESS}_{BOUND_PORT}"
 CONNECTIONS = 3  # of each entry
 QUIET = 10  # requests in a row after which no copy came
@@ -95,6 +105,7 @@ class Lab:
         self, folder: Path, endpoints: dict[tuple[str, str], int], upstreams: Upstreams, arrival: Arrival
     ) -> None:
         self.arrival = arrival
+        self.resolver = Resolver(_addresses)
         self.folder = folder
         self.upstreams = upstreams
         self.endpoints = endpoints
@@ -141,7 +152,7 @@ class Lab:
                 name="gateway",
                 address="127.0.0.1",
                 bind=self.bound["gateway"],
-                chains=(Chain(stat_prefix="gateway", route=GATEWAY_ROUTE),),
+                chains=(Chain(stat_prefix="gateway", route=GATEWAY_ROUTE, resolving=Resolving.BY_NAME),),
                 options=options,
             )
         )
@@ -153,11 +164,18 @@ class Lab:
                 http=True,
                 protocol=ir.Protocol.HTTP,
                 options=options,
+                resolving=Resolving.BY_NAME,
             )
         )
         for port in PORTS:
             made = captured_listener(
-                CapturedListenerKey(address="127.0.0.1", port=port, handling=Handling.HTTP, options=options)
+                CapturedListenerKey(
+                    address="127.0.0.1",
+                    port=port,
+                    handling=Handling.HTTP,
+                    options=options,
+                    resolving=Resolving.BY_NAME,
+                )
             )
             listener = listener_pb2.Listener.FromString(_value(made))
             listener.ClearField("bind_to_port")  # nothing is captured here: it is asked directly
@@ -166,7 +184,12 @@ class Lab:
 
     def launch(self) -> None:
         path = self.folder / "bootstrap.json"
-        path.write_text(json.dumps(bootstrap(self.folder, {}, self.admin)))
+        made = bootstrap(self.folder, {}, self.admin)
+        made["typed_dns_resolver_config"] = {
+            "name": "envoy.network.dns_resolver.cares",
+            "typed_config": {"@type": RESOLVER, "resolvers": [_at(self.resolver.port)]},
+        }
+        path.write_text(json.dumps(made))
         command = [str(ENVOY), "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning",
                    "--file-flush-interval-msec", "20"]  # fmt: skip
         with (self.folder / "envoy.log").open("wb") as log:
@@ -190,6 +213,7 @@ class Lab:
             self.process.kill()
             self.process.wait()
         self.ads.stop()
+        self.resolver.socket.close()
 
     # --- configuration ----------------------------------------------------------------------------------------------
 
@@ -214,6 +238,7 @@ class Lab:
                 await _until(self.ads.settled, "Envoy has the clusters")
         if self.process is None:
             await self.start()
+        self.upstreams.relay.serve(snapshot, AWAY)
         await self._in_force()
         for kind in (CLUSTER, ENDPOINT):
             gone = held[kind].keys() - wanted[kind].keys()
@@ -431,9 +456,19 @@ def scope_at(snapshot: Snapshot, entry: str) -> Scope:
         type=ProxyType.ROUTER if gateway else ProxyType.SIDECAR,
         interception=Interception.REDIRECT if entry.startswith("captured") else Interception.EXPLICIT,
         namespace=CLIENT_NAMESPACE,
-        labels=GATEWAY_LABELS if gateway else LABELS,
-        workload=None if gateway else ir.Workload(name="client", namespace=CLIENT_NAMESPACE, address=ADDRESS),
+        labels=(*GATEWAY_LABELS, (NETWORK, HOME)) if gateway else LABELS,
+        workload=None
+        if gateway
+        else ir.Workload(name="client", namespace=CLIENT_NAMESPACE, address=ADDRESS, network=HOME),
     )
+
+
+def _addresses(name: str) -> tuple[str, ...]:
+    return (OWN_ADDRESS,) if OWN_ADDRESS is not None and name.endswith(WILD) else ()
+
+
+def _at(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
 def _healthy(made: Resource) -> frozenset[str]:
@@ -476,6 +511,10 @@ async def lab(folder: Path, arrival: Arrival = AS_USUAL) -> AsyncIterator[Lab]:
             for version in VERSIONS:
                 port = await stack.enter_async_context(upstreams.one(folder, identity_of(name)))
                 endpoints[name, version] = port
+        endpoints[GATEWAY] = await stack.enter_async_context(upstreams.relay.listening())
+        if OWN_ADDRESS is not None:
+            there = upstreams.one(folder, f"spiffe://wild{WILD}/any", OWN_ADDRESS)
+            endpoints[LOOKED_UP] = await stack.enter_async_context(there)
         found = Lab(folder, endpoints, upstreams, arrival)
         try:
             yield found

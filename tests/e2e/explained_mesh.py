@@ -6,22 +6,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from argosy.model import ir
 from argosy.model.ir import Protocol
+from argosy.model.networks import Network, NetworkGateway, Networks
 from argosy.model.proxy_settings import Connections, ProxySettings
 from argosy.model.snapshot import Snapshot
 from argosy.resources.kinds import decode
 from argosy.resources.validation import validate
-from tests.e2e.explained_edges import PORTS, SUFFIX, TCP_PORT, TLS_PORT, written
+from tests.e2e.explained_edges import LOOKED_UP, PORTS, SUFFIX, TCP_PORT, TLS_PORT, WILD, written
 from tests.e2e.explained_rules import FOR_BROWSERS, Rules
 
+HOME, AWAY = "home", "away"
+"""Networks: the client's, and one that has a gateway, as a rule."""
+GATEWAY = ("gateway", "")
+"""Of the endpoints."""
+GATEWAY_HOST = f"east-west.istio-system.{SUFFIX}"
 VERSIONS = ("v1", "v2", "v3")
 SERVICES = ("alpha", "beta", "gamma", "delta")
 LABELS = (("app", "client"), ("tier", "front"))
 ADDRESS = "10.9.1.1"
 """Of the client's workload."""
 CLIENT_NAMESPACE = "default"
+ENDPOINTS = (*((name, version) for name in SERVICES for version in VERSIONS), GATEWAY, LOOKED_UP)
+"""That a generator may need."""
 
 SLASHES = ("KEEP_UNCHANGED", "REJECT_REQUEST", "UNESCAPE_AND_REDIRECT", "UNESCAPE_AND_FORWARD")
 ORIGINATED = "named.test"
@@ -77,9 +86,15 @@ class Configurations(Rules):
                 gateway_connections=arrival.gateways,
             ),
         )
+        if self.chance(40):
+            settings = replace(settings, networks=self._networks())
         mesh = Mesh(Snapshot(settings))
+        if settings.networks:
+            self._network_gateway(mesh.snapshot)
         for name in SERVICES:
             self._service(mesh.snapshot, name)
+        if LOOKED_UP in self.endpoints and self.chance(50):
+            self._looked_up(mesh.snapshot)
         for number in range(self.random.randint(2, 5)):
             self._put(mesh, self._virtual_service(f"vs-{number}"))
         if self.chance(30):
@@ -93,6 +108,47 @@ class Configurations(Rules):
         if self.chance(35):
             self._put(mesh, self._sidecar())
         return mesh
+
+    def _networks(self) -> Networks:
+        relay = self.endpoints[GATEWAY]
+        gateways = self.one(
+            (NetworkGateway(address="127.0.0.1", port=relay),),
+            (NetworkGateway(service=GATEWAY_HOST, port=15443),),
+            (),
+        )
+        blocks, whole = self.one(((), False), ((), False), (("127.0.0.0/8",), False), ((), True))
+        away = Network(name=AWAY, gateways=gateways, blocks=blocks, whole_registry=whole)
+        return self.one((away,), (Network(name=HOME), away), (away, Network(name="far")))  # type: ignore[no-any-return]
+
+    def _network_gateway(self, snapshot: Snapshot) -> None:
+        port = ir.ServicePort(name="tls", number=15443, protocol=Protocol.TLS)
+        service = ir.Service(
+            hostname=GATEWAY_HOST, name="east-west", namespace="istio-system", ports=(port,), kubernetes=True
+        )
+        snapshot.put_service(service)
+        own = ir.Endpoint(
+            address="127.0.0.1",
+            port=self.endpoints[GATEWAY],
+            port_name="tls",
+            network=AWAY,
+            namespace="istio-system",
+        )
+        snapshot.put_endpoints(GATEWAY_HOST, (own,))
+
+    def _looked_up(self, snapshot: Snapshot) -> None:
+        number = self.endpoints[LOOKED_UP]
+        port = ir.ServicePort(
+            name="p", number=number, protocol=self.one(Protocol.HTTP, Protocol.HTTP, Protocol.TLS)
+        )
+        service = ir.Service(
+            hostname=f"*{WILD}",
+            name="wild",
+            namespace="default",
+            ports=(port,),
+            resolution=ir.Resolution.DYNAMIC_DNS,
+            external=True,
+        )
+        snapshot.put_service(service)
 
     def arrival(self) -> Arrival:
         return Arrival(self.one(*ir.Paths), self._connections(), self._connections())
@@ -142,6 +198,7 @@ class Configurations(Rules):
             created=f"2026-01-0{self.random.randint(1, 9)}T00:00:00Z",
         )
         snapshot.put_service(service)
+        networks = [""] if not snapshot.mesh.networks else ["", HOME, AWAY, AWAY, "far"]
         versions = self.some(VERSIONS, 0 if self.chance(8) else 2, 3)
         snapshot.put_endpoints(
             service.hostname,
@@ -156,15 +213,18 @@ class Configurations(Rules):
                     workload=f"{name}-{version}",
                     namespace=namespace,
                     labels=(("app", name), ("version", version)),
+                    network=network,
                 )
-                for version in versions
+                for version, network in [(version, self.one(*networks)) for version in versions]
                 for number in sorted(ports)
             ),
         )
 
     def _destination_rule(self, name: str) -> dict[str, Any]:
         spec: dict[str, Any] = {
-            "host": self.one("alpha", "alpha", "beta", "gamma", f"*.{SUFFIX}", f"delta.other.{SUFFIX}")
+            "host": self.one(
+                "alpha", "alpha", "beta", "gamma", f"*.{SUFFIX}", f"delta.other.{SUFFIX}", f"*{WILD}"
+            )
         }
         if self.chance(80):
             spec["subsets"] = [

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 from random import Random
+from typing import Any
 
 from argosy.explain.request import Request, Spoken
-from tests.e2e.explained_edges import GATEWAY_PORT, PORTS, SUFFIX
-from tests.e2e.explained_mesh import Configurations, Mesh
+from tests.e2e.explained_edges import GATEWAY_PORT, LOOKED_UP, PORTS, SUFFIX, WILD
+from tests.e2e.explained_mesh import GATEWAY_HOST, Configurations, Mesh
 from tests.e2e.explained_rules import HEADERS, PATHS, REGEXES, VALUES
 from tests.e2e.explained_upstreams import FAILS
 
@@ -19,6 +20,12 @@ CONTENT_TYPES = (
     "application/grpc;x",
     "text/plain",
 )
+
+
+def _is_for(obj: dict[str, Any], entry: str) -> bool:
+    """Whether a VirtualService is asked at this entry."""
+    gateways = obj["spec"].get("gateways", ["mesh"])
+    return any((one != "mesh") is (entry == "gateway") for one in gateways)
 
 
 class Generator(Configurations):
@@ -37,6 +44,9 @@ class Generator(Configurations):
             if obj["kind"] == "VirtualService"
             for rule in obj["spec"].get("http", ())
         ]
+        likely = [one for one in rules if _is_for(one[0], entry)]
+        if likely and self.chance(80):
+            rules = likely
         obj, rule = self.one(*rules) if rules and self.chance(85) else (None, {})
         match = self.one(*rule["match"]) if rule.get("match") else {}
         hosts = obj["spec"].get("hosts") if obj else None
@@ -115,7 +125,8 @@ class Generator(Configurations):
         )
 
     def tunnel(self, mesh: Mesh) -> Request:
-        service = self.one(*mesh.snapshot.services.values())
+        known = (one for host, one in mesh.snapshot.services.items() if host != GATEWAY_HOST)
+        service = self.one(*known)
         port = self.one(*(one.number for one in service.ports)) if self.chance(90) else 81
         host = service.hostname.replace("*", "any")
         if self.chance(30):
@@ -126,12 +137,23 @@ class Generator(Configurations):
 
     def _authority(self, mesh: Mesh, hosts: list[str] | None, port: int, entry: str) -> str:
         host = str(self.one(*hosts) if hosts and self.chance(85) else self._name())
-        full = host if "." in host else f"{host}.default.{SUFFIX}"
+        if entry != "gateway" and self.chance(50):
+            known = [name for name in mesh.snapshot.services if "*" not in name and name != GATEWAY_HOST]
+            ours = [one for one in hosts or () if self._full(one) in known]
+            host = str(self.one(*(ours or known)))
+        full = self._full(host)
         if host.startswith("*"):
             covered = [name for name in mesh.snapshot.services if name.endswith(host[1:])]
             if covered and self.chance(70):
                 full = host = str(self.one(*covered))
             host = host.replace("*", str(self.one("a", "a.b", "alpha")), 1)
+        if (
+            host.endswith(WILD)
+            and LOOKED_UP in self.endpoints
+            and entry in ("proxy", "gateway")
+            and self.chance(85)
+        ):
+            return f"{host}:{self.endpoints[LOOKED_UP]}"
         service = mesh.snapshot.services.get(full)
         if entry in ("proxy", "bound") and self.chance(85):
             port = self.one(*service.ports).number if service is not None else 80
@@ -143,6 +165,9 @@ class Generator(Configurations):
             host = str(self.one("unknown.invalid", "127.0.0.1", "127.1.0.0"))
         with_port = {"proxy": 85, "bound": 50}.get(entry, 25)
         return f"{host}:{port}" if self.chance(with_port) else host
+
+    def _full(self, host: str) -> str:
+        return host if "." in host else f"{host}.default.{SUFFIX}"
 
     def _fitting(
         self, wanted: dict[str, str] | None, exact: tuple[str, ...], regexes: tuple[str, ...]

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.e2e.explained_edges import GATEWAY_PORT, PORTS, SUFFIX, TCP_PORT, TLS_PORT, Edges, written
+from tests.e2e.explained_edges import (
+    GATEWAY_PORT,
+    LOOKED_UP,
+    PORTS,
+    SUFFIX,
+    TCP_PORT,
+    TLS_PORT,
+    WILD,
+    Edges,
+    written,
+)
 
 PATHS = ("/", "/a", "/a/", "/a/b", "/A", "/ab", "/b", "/a/1", "/a/12", "/b/c/d", "/Ab/c", "/long/path/x.html")
 REGEXES = (
@@ -45,7 +55,7 @@ class Rules(Edges):
             self.one(
                 "alpha", "alpha", "beta", f"alpha.default.{SUFFIX}", f"gamma.default.{SUFFIX}", f"delta.other.{SUFFIX}",
                 "gamma.example.test", "*.example.test", "only.test", "*.only.test", f"*.default.{SUFFIX}",
-                f"*.{SUFFIX}", "a.example.test",
+                f"*.{SUFFIX}", "a.example.test", f"*{WILD}", f"a{WILD}",
             )
         )  # fmt: skip
 
@@ -255,9 +265,18 @@ class Rules(Edges):
     def _destination(self) -> dict[str, Any]:
         found: dict[str, Any] = {
             "host": self.one(
-                *["alpha", "beta", f"delta.other.{SUFFIX}"] * 4, "gamma", "gamma.example.test", "nobody"
+                *["alpha", "beta", f"delta.other.{SUFFIX}"] * 4,
+                "gamma",
+                "gamma.example.test",
+                "nobody",
+                f"*{WILD}",
+                f"*{WILD}",
             )
         }
+        if found["host"] == f"*{WILD}":
+            if self.chance(70):
+                found["port"] = {"number": self.endpoints.get(LOOKED_UP, 80)}
+            return found
         if self.chance(60):
             found["port"] = {"number": self.one(*[80, 9080] * 8, 7)}
         if self.chance(30):
@@ -313,7 +332,9 @@ class Rules(Edges):
                 {"match": "x*", "rewrite": "-"},
             )
         if kind >= 6:
-            found["authority"] = self.one("written.test", "alpha", "written.test:81")
+            found["authority"] = self.one(
+                "written.test", "alpha", "written.test:81", f"b{WILD}:{self.endpoints.get(LOOKED_UP, 80)}"
+            )
         return found
 
     def _redirect(self) -> dict[str, Any]:

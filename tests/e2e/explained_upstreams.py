@@ -11,10 +11,11 @@ import json
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.e2e.explained_relays import Relay
 from tests.e2e.translate_envoy import Authority
 
 FAILS = "x-fail"
@@ -37,6 +38,7 @@ class Hop:
     caller: str  # the identity in the client's certificate
     got: dict[str, Any]
     within: str = ""  # the server name of TLS inside that TLS
+    through: str = ""  # the gateway of a network that passed the connection on
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.got["headers"] if key == name), None)
@@ -46,10 +48,11 @@ class Upstreams:
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
         self.hops: dict[str, list[Hop]] = {}  # by user agent
+        self.relay = Relay()
         self.tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def one(self, folder: Path, identity: str) -> AsyncIterator[int]:
+    async def one(self, folder: Path, identity: str, host: str = "127.0.0.1") -> AsyncIterator[int]:
         """An upstream with a certificate for the identity; its port."""
         chain, key = self.authority.issue(identity, "upstream.test")
         file = folder / f"{identity.rpartition('/')[2]}.pem"
@@ -61,10 +64,10 @@ class Upstreams:
         roots.write_bytes(self.authority.pem())
         context.load_verify_locations(roots)
         context.sni_callback = _named
-        listening = socket.create_server(("127.0.0.1", 0), backlog=200)
+        listening = socket.create_server((host, 0), backlog=200)
         listening.setblocking(False)
         port = int(listening.getsockname()[1])
-        accepting = asyncio.create_task(self._accept(listening, context, f"127.0.0.1:{port}"))
+        accepting = asyncio.create_task(self._accept(listening, context, f"{host}:{port}"))
         try:
             yield port
         finally:
@@ -96,16 +99,18 @@ class Upstreams:
             protocol = asyncio.StreamReaderProtocol(reader)
             transport, _ = await loop.connect_accepted_socket(lambda: protocol, accepted, ssl=tls)
             writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+            host, number = accepted.getpeername()
+            through = self.relay.address if f"{host}:{number}" in self.relay.made else ""
             outer: ssl.SSLObject | None = writer.get_extra_info("ssl_object")
             try:
                 first = await reader.readexactly(1)
                 if outer is None or first != b"\x16":
-                    await self._answer(reader, writer, address, first, outer)
+                    await self._answer(reader, writer, address, first, outer, through=through)
                     return
                 inner = Within(reader, writer, context, first)
                 pumping = asyncio.create_task(inner.pump())
                 try:
-                    await self._answer(inner.reader, inner, address, b"", outer, inner.tls)
+                    await self._answer(inner.reader, inner, address, b"", outer, inner.tls, through)
                 finally:
                     pumping.cancel()
             finally:
@@ -119,6 +124,7 @@ class Upstreams:
         first_byte: bytes,
         tls: ssl.SSLObject | None,
         within: ssl.SSLObject | None = None,
+        through: str = "",
     ) -> None:
         """`first_byte`: what is already read."""
         while True:
@@ -131,7 +137,7 @@ class Upstreams:
             length = next((int(value) for name, value in headers if name == "content-length"), 0)
             await reader.readexactly(length)
             got = {"method": method, "path": path, "headers": headers}
-            hop = _hop(tls, within, address, got)
+            hop = replace(_hop(tls, within, address, got), through=through)
             self.hops.setdefault(hop.header("user-agent") or "", []).append(hop)
             match None if hop.shadow else hop.header(FAILS):
                 case "reset":

@@ -28,6 +28,7 @@ from argosy.model.ir import Destination, MatchKind, RetryPolicy, StringMatch
 from argosy.model.proxy_settings import Connections
 from argosy.model.scope import ProxyType
 from argosy.model.sidecars import imports
+from argosy.translate import localities
 from tests.e2e.explained_comparison import compared, none_differs
 from tests.e2e.explained_envoy import REQUESTS, Lab, Mutation, lab
 from tests.e2e.explained_mesh import Arrival
@@ -142,6 +143,14 @@ def _everybody_takes_mesh_tls(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(destination, "cluster", wrong)
 
 
+def _no_gateways_of_networks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(destination, "_through", lambda view, one: ())
+
+
+def _copies_of_what_is_looked_up(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(destination, "not_looked_up", lambda view, to, why: destination.cluster(view, to))
+
+
 def _every_host_at_a_bound_listener(patch: pytest.MonkeyPatch) -> None:
     right = bound.imported
     everything = imports(("*/*",), "")
@@ -180,6 +189,11 @@ def _mesh_clients_shut_out(patch: pytest.MonkeyPatch) -> None:
 
 def _authority_for_the_name_in_the_hello(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Request, "hello", property(lambda self: self.host))
+
+
+def _other_names_for_who_is_elsewhere(patch: pytest.MonkeyPatch) -> None:
+    right = Edge.chains
+    patch.setattr(Edge, "chains", lambda *args: [one for one in right(*args) if not one[1].elsewhere])
 
 
 def _no_server_name_with_a_wildcard(patch: pytest.MonkeyPatch) -> None:
@@ -237,7 +251,10 @@ EVALUATOR = (
     _mesh_clients_shut_out,
     _authority_for_the_name_in_the_hello,
     _no_server_name_with_a_wildcard,
+    _other_names_for_who_is_elsewhere,
     _every_host_at_a_bound_listener,
+    _no_gateways_of_networks,
+    _copies_of_what_is_looked_up,
     _everybody_takes_mesh_tls,
     _prefix_in_any_case,
     _copies_forgotten,
@@ -368,6 +385,13 @@ def _contexts(message: listener_pb2.Listener, change: Callable[[tls_pb2.Downstre
             context = tls_pb2.DownstreamTlsContext.FromString(config.value)
             change(context)
             config.value = context.SerializeToString()
+
+
+async def test_endpoints_of_other_networks_that_are_reached_directly_are_found(
+    envoy: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(localities, "across", lambda reader, scope, endpoints, mutual: None)
+    assert await first_difference(envoy), "Envoy that knows nothing of networks agrees with the evaluator"
 
 
 def _no_certificate_demanded(message: listener_pb2.Listener) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from argosy.translate.listener_outbound import connect_http, outbound_proxy
 from argosy.translate.names import HTTP_PROXY
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from tests.e2e.mesh import until
+from tests.e2e.own_address import OWN_ADDRESS
 from tests.e2e.translate_envoy import Running, answering, peer_authentication, running
 from tests.ports import free_port
 from tests.resolver import Resolver
@@ -239,18 +239,6 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
     for memo in memos:
         memo.clear()
     found.socket.close()
-
-
-def own_address() -> str | None:
-    """An address of this host that is not the loopback, if it has one."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-        probe.connect(("192.0.2.1", 9))  # sends nothing
-        found = str(probe.getsockname()[0])
-        return None if found.startswith("127.") else found
-    return None
-
-
-OWN_ADDRESS = own_address()
 
 
 def test_a_name_with_a_second_address_does_not_lead_to_the_loopback(

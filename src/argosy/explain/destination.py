@@ -41,14 +41,18 @@ def by_name(view: View) -> ClusterState:
     )
 
 
-def dealt(view: View, to: Sequence[ir.WeightedDestination]) -> Forwarded:
-    """A connection among clusters."""
+def dealt(view: View, to: Sequence[ir.WeightedDestination], name: str) -> Forwarded:
+    """A connection among clusters. `name`: that the proxy sees in it, of a TLS hello that it passes on or of CONNECT.
+    Facts (Envoy): nothing else is looked up, and a connection is looked at where all that it is dealt among is."""
     total = sum(one.weight for one in to)
     notes = _tunnelled(view, to)
+    nameless = not name or not all(view.reader.is_looked_up(one.destination.host) for one in to)
     return Forwarded(
         targets=tuple(
             Target(
-                cluster=cluster(view, one.destination),
+                cluster=not_looked_up(view, one.destination, NAMELESS)
+                if nameless
+                else cluster(view, one.destination),
                 weight=one.weight,
                 percent=100.0 * one.weight / total if total else 0.0,
                 notes=notes,
@@ -56,6 +60,18 @@ def dealt(view: View, to: Sequence[ir.WeightedDestination]) -> Forwarded:
             for one in to
         )
     )
+
+
+NAMELESS = "the name is looked up, and the connection says none"
+A_COPY = "the name is looked up, and that of a copy (HOST-shadow) is not"
+
+
+def not_looked_up(view: View, destination: ir.Destination, why: str) -> ClusterState:
+    """What leads nowhere where the name that is asked for would have to be looked up."""
+    found = cluster(view, destination)
+    if not view.reader.is_looked_up(destination.host):
+        return found
+    return replace(found, endpoints=tuple(replace(one, refused=why) for one in found.endpoints))
 
 
 def _tunnelled(view: View, to: Sequence[ir.WeightedDestination]) -> tuple[str, ...]:
@@ -127,7 +143,12 @@ def by_server_name(view: View, name: str) -> ClusterState | None:
     if service.resolution not in (ir.Resolution.STATIC, ir.Resolution.DNS):
         why = f"the endpoints of {service.hostname} are not known: its resolution is {service.resolution}"
         return replace(found, missing=why, endpoints=())
-    mutual = (one for one in found.endpoints if one.mode not in ("", ir.MtlsMode.DISABLE))
+    # Facts (Istio): from network to network goes what is sent with mutual TLS, by the gateway's own rules.
+    mutual = (
+        one
+        for one in found.endpoints
+        if one.mode not in ("", ir.MtlsMode.DISABLE) and not (one.through and one.refused)
+    )
     return replace(found, endpoints=tuple(replace(one, tls="mutual", refused="") for one in mutual))
 
 

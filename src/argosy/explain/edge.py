@@ -42,6 +42,8 @@ class Chain(Struct, frozen=True):
     by_sni: bool = False  # to the cluster that the name is: AUTO_PASSTHROUGH
     destinations: tuple[ir.WeightedDestination, ...] = ()  # (): by the server's HTTP routes
     written: Written | None = None
+    width: int = 0  # of the network that it is for alone, in bits; 0: for everybody
+    elsewhere: tuple[str, ...] = ()  # networks that it is for, and the client is in none of them
 
 
 class Edge:
@@ -108,9 +110,13 @@ class Edge:
         # Facts (Envoy): without a hello only what is for every name is left, and bytes that pass on are passed on.
         spoken = request.spoken is Spoken.TLS
         name = request.hello
-        # Facts (Envoy): of chains for one name the protocols in the hello decide, and mesh clients have their own.
+        # Facts (Envoy, tried): of chains for one name the protocols in the hello decide (mesh clients have their own),
+        # then the narrowest network that the client is in. Where it is in none, no chain for other names is asked.
         mesh = name.startswith(destinations.PASSED_ON)
-        chains = sorted(self.chains(listener, request.source), key=lambda one: one[1].by_sni is not mesh)
+        chains = sorted(
+            self.chains(listener, request.source),
+            key=lambda one: (one[1].by_sni is not mesh, bool(one[1].elsewhere), -one[1].width),
+        )
         domains: Domains[Chain] = Domains(chains)
         found = domains.find(name)
         if not spoken and (found is None or found[1].by_sni or not found[1].server.passes):
@@ -131,6 +137,8 @@ class Edge:
         because = hello if spoken else "there is no TLS hello"
         chosen = Step("filter chain", names, because, self._gateways((chain.server,)))
         steps: tuple[Step, ...] = (step, chosen)
+        if chain.elsewhere:
+            return Routed(Unrouted(0, f"it is for clients in {' or '.join(chain.elsewhere)} alone"), steps)
         if chain.by_sni:
             return _passed_on(self.view, name, steps)
         tls = chain.server.tls
@@ -142,7 +150,10 @@ class Edge:
             taken = Step(
                 "route", "tcp" if chain.written is None else "tls", "", self.view.origins(chain.written)
             )
-            return Routed(destinations.dealt(self.view, chain.destinations), (*steps, taken))
+            return Routed(
+                destinations.dealt(self.view, chain.destinations, name if chain.server.passes else ""),
+                (*steps, taken),
+            )
         return self._http(request, steps, self._same_routes(chain.server))
 
     def chains(self, listener: ir.GatewayListener, source: str) -> list[tuple[str, Chain]]:
@@ -168,9 +179,16 @@ class Edge:
                 tcp = reader.gateway_tcp(scope, server)
                 at = subnets.position(tcp, "", source)
                 if at is not None:
-                    written_at = reader.gateway_tcp_origins(scope, server)[at]
-                    to = Chain(server, destinations=tcp[at].destinations, written=written_at)
+                    to = Chain(
+                        server,
+                        destinations=tcp[at].destinations,
+                        written=reader.gateway_tcp_origins(scope, server)[at],
+                        width=subnets.width((tcp[at].source,), source) or 0 if tcp[at].source else 0,
+                    )
                     found += [(name, to) for name in server.server_names]
+                elif tcp:
+                    nobody = Chain(server, elsewhere=tuple(dict.fromkeys(one.source for one in tcp)))
+                    found += [(name, nobody) for name in server.server_names]
         return found
 
     def _tcp(self, steps: tuple[Step, ...], server: ir.GatewayServer, source: str) -> Routed:
@@ -185,7 +203,7 @@ class Edge:
             why = "no VirtualService has a tcp route for this port"
             return Routed(Unrouted(0, f"{why} and client" if routes else why), steps, misses)
         taken = Step("route", "tcp", "", self.view.origins(origins[at]))
-        return Routed(destinations.dealt(self.view, routes[at].destinations), (*steps, taken))
+        return Routed(destinations.dealt(self.view, routes[at].destinations, ""), (*steps, taken))
 
     # --- what is asked for ------------------------------------------------------------------------------------------
 

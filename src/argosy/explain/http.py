@@ -171,7 +171,10 @@ def retries_of(retry: ir.RetryPolicy | None) -> Retries | None:
 
 
 def _mirrors(view: View, mirrors: Iterable[ir.Mirror]) -> Iterable[Mirrored]:
-    return (Mirrored(destinations.cluster(view, one.destination), one.percent) for one in mirrors)
+    copied = (
+        (destinations.not_looked_up(view, one.destination, destinations.A_COPY), one) for one in mirrors
+    )
+    return (Mirrored(cluster, one.percent) for cluster, one in copied)
 
 
 def sent_on(cluster: ClusterState, request: Request, seen: Seen) -> Forwarded:

@@ -156,7 +156,7 @@ class Outbound:
                 return Routed(Unrouted(0, f"{why}, and this is TLS"), steps)
             return Routed(Unrouted(0, f"{why}, and this is not known to be"), steps)
         address = _as_address(host_of(request.authority)) or self.view.reader.first_address(virtual_host.host)
-        return _after(steps, self._connection(virtual_host, address, ""))
+        return _after(steps, self._connection(virtual_host, address, "", host_of(request.authority)))
 
     def _captured_request(self, request: Request) -> Routed:
         owner, listener = self._listener(request)
@@ -315,7 +315,7 @@ class Outbound:
                 "filter chain", found[0], f"by the name in the TLS hello, {name}",
                 self.view.origins(origins[position]) if origins else (),
             )  # fmt: skip
-            return Routed(destinations.dealt(self.view, to), (step,))
+            return Routed(destinations.dealt(self.view, to, name), (step,))
         misses = tuple(
             Miss("filter chain", ", ".join(patterns), f"the name in the TLS hello is {name or 'not there'}")
             if fits is not None
@@ -326,11 +326,11 @@ class Outbound:
             return self._unknown(request, misses, 0)
         return _after((), self._connection(owners[0], address, request.source))
 
-    def _connection(self, virtual_host: VirtualHost, address: str, source: str) -> Routed:
+    def _connection(self, virtual_host: VirtualHost, address: str, source: str, name: str = "") -> Routed:
         to, written = self._tcp(virtual_host, address, source)
         because = "" if written is not None else "no VirtualService says otherwise"
         step = Step("route", "tcp", because, self.view.origins(written))
-        return Routed(destinations.dealt(self.view, to), (step,))
+        return Routed(destinations.dealt(self.view, to, name), (step,))
 
     def _tcp(
         self, virtual_host: VirtualHost, address: str, source: str

@@ -18,7 +18,12 @@ class FactKind(StrEnum):
     ENDPOINTS = "endpoints"  # name: hostname; who serves it, and health
     ROUTES = "routes"  # name: host as configuration writes it (maybe `*.suffix`); VirtualServices for it
     DESTINATION = "destination"  # name: host as configuration writes it; DestinationRules for it
-    GATEWAYS = "gateways"  # namespace/name: that Gateway, and the VirtualServices bound to it
+    GATEWAY = "gateway"  # namespace/name: what that Gateway says
+    BOUND = "bound"  # namespace/name, as VirtualServices name a gateway: which of them are bound to it
+    VIRTUAL_SERVICE = (
+        "virtual-service"  # namespace/name of one bound to gateways: its HTTP routes, and for whom
+    )
+    CONNECTIONS = "connections"  # as BOUND: the tcp and tls routes of the VirtualServices bound to it
     GATEWAY_SERVERS = (
         "gateway-servers"  # id of a selector, or "" for none: servers of the Gateways that have it
     )

@@ -35,6 +35,31 @@ class Instance(Struct, frozen=True):
     translated: bool = True  # whether Gateways that select by labels look at it
 
 
+class Offer(Struct, frozen=True, kw_only=True, cache_hash=True):
+    """What a server offers VirtualServices. Servers of several Gateways may offer the same: those of Ingresses do."""
+
+    bound_by: str  # what VirtualServices name to be served here
+    port: int  # as the Gateway says
+    hosts: tuple[str, ...]  # as of a server
+    binding: str = ""  # as of a server
+    redirects: bool = False  # whether plaintext is redirected to https
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its hosts without their namespaces."""
+        return tuple(dict.fromkeys(host.rpartition("/")[2] for host in self.hosts))
+
+
+def offer(server: ir.GatewayServer) -> Offer:
+    return Offer(
+        bound_by=server.bound_by,
+        port=server.port,
+        hosts=server.hosts,
+        binding=server.binding,
+        redirects=server.tls is not None and server.tls.https_redirect,
+    )
+
+
 class Refused(Struct, frozen=True):
     """A server that is not served, because of another one."""
 
@@ -149,14 +174,14 @@ def served_hosts(server: ir.GatewayServer, bound: VirtualServiceRule) -> tuple[s
     return intersection(offered, bound.hosts)
 
 
-def ordered(routes: Iterable[ir.Route], server: ir.GatewayServer) -> tuple[ir.Route, ...]:
+def ordered(routes: Iterable[ir.Route], server: ir.GatewayServer | Offer) -> tuple[ir.Route, ...]:
     """The same order, but what takes everything last: there behind the first of them nothing is reached. Of Ingresses
     the exact path comes first, then the longest."""
     routes = tuple(routes)
     return tuple(routes[at] for at in order([route.match for route in routes], server))
 
 
-def order(matches: Sequence[ir.RouteMatch], server: ir.GatewayServer) -> tuple[int, ...]:
+def order(matches: Sequence[ir.RouteMatch], server: ir.GatewayServer | Offer) -> tuple[int, ...]:
     """The positions of those that `ordered` leaves, in its order."""
     positions: Iterable[int] = range(len(matches))
     if server.binding:

@@ -40,14 +40,17 @@ class Groups(Generic[K, R]):
         touched = set(before) | set(after)
         existed = {key for key in touched if key in self._groups}
         for key in before:
-            rest = tuple(rule for rule in self._groups[key] if rule is not old)
-            if rest:
-                self._groups[key] = rest
+            rules = self._groups[key]
+            if old is not None:
+                at = bisect.bisect_left(rules, old.age, key=_age)
+                rules = rules[:at] + rules[at + 1 :]
+            if rules:
+                self._groups[key] = rules
             else:
                 del self._groups[key]
         if new is not None:
             for key in after:
-                rules = list(self._groups.get(key, ()))
-                bisect.insort(rules, new, key=_age)
-                self._groups[key] = tuple(rules)
+                rules = self._groups.get(key, ())
+                at = bisect.bisect_left(rules, new.age, key=_age)
+                self._groups[key] = (*rules[:at], new, *rules[at:])
         return existed ^ {key for key in touched if key in self._groups}

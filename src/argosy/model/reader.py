@@ -383,10 +383,9 @@ class Reader:
         Facts (Istio): VirtualServices that share a host at a gateway are joined, the oldest first, and what takes
         everything comes last.
         """
-        place = Place(scope, server.bound_by, server.port)
         found: dict[str, list[ir.Route]] = {}
         for bound, hosts in self._bound(scope, server):
-            routes = routing.http_routes(self._http_rules(bound), place, self)
+            routes = self.gateway_routes(scope, bound, server.bound_by, server.port)
             for host in hosts:
                 if routes:
                     found.setdefault(host, []).extend(routes)
@@ -395,11 +394,32 @@ class Reader:
             for host, routes in sorted(found.items())
         )
 
+    def gateway_routes(
+        self, scope: Scope, bound: VirtualServiceRule, gateway: str, port: int
+    ) -> tuple[ir.Route, ...]:
+        """The HTTP routes of a VirtualService at a port of a gateway that it is bound to, in the order written."""
+        return routing.http_routes(self._http_rules(bound), Place(scope, gateway, port), self)
+
+    def bound(self, gateway: str) -> tuple[VirtualServiceRule, ...]:
+        """The VirtualServices bound to a gateway, seen or not, the oldest first; what they say is not read yet."""
+        self.facts.add(_fact(FactKind.BOUND, gateway))
+        return self._snapshot.virtual_services.by_gateway.get(gateway)
+
+    def bound_rule(self, scope: Scope, namespace: str, name: str) -> VirtualServiceRule | None:
+        """A VirtualService that is bound to gateways; None where the scope does not see it."""
+        self.facts.add(_fact(FactKind.VIRTUAL_SERVICE, f"{namespace}/{name}"))
+        rule = self._snapshot.virtual_services.rules.get((namespace, name))
+        return rule if rule is not None and rule.hosts and self._shown(rule, scope.namespace) else None
+
+    def take_part_in(self, gateways: Iterable[str]) -> None:
+        """What is being made is of these Gateways, too."""
+        self.facts.update(_fact(FactKind.GATEWAY, name) for name in gateways)
+
     def gateway_tcp(self, scope: Scope, server: ir.GatewayServer) -> tuple[ir.TcpRoute, ...]:
         """Where connections to a server that are not HTTP go, by where they come from: up to the first route that is
         for all. Facts (Istio): at a gateway destinationSubnets are not looked at."""
         place = Place(scope, server.bound_by, server.port)
-        for bound, _ in self._bound(scope, server):
+        for bound in self._connecting(scope, server):
             if found := tuple(routing.tcp_routes(bound.tcp, place, self)):
                 return found
         return ()
@@ -409,7 +429,7 @@ class Reader:
         place = Place(scope, server.bound_by, server.port)
         return tuple(
             ir.TlsRoute(match.sni_hosts, routing.resolved(tls.targets, server.port, self))
-            for bound, _ in self._bound(scope, server)
+            for bound in self._connecting(scope, server)
             for tls, match in routing.l4_matches(bound.tls, place, lambda match: bool(match.sni_hosts))
         )
 
@@ -417,12 +437,19 @@ class Reader:
         self, scope: Scope, server: ir.GatewayServer
     ) -> Iterator[tuple[VirtualServiceRule, tuple[str, ...]]]:
         """The VirtualServices bound to a server's Gateway of which it serves hosts, and these; the oldest first."""
-        self.facts.update(_fact(FactKind.GATEWAYS, name) for name in (server.gateway, server.bound_by))
-        for bound in self._snapshot.virtual_services.by_gateway.get(server.bound_by):
-            if self._shown(bound, scope.namespace):
-                hosts = gateways.served_hosts(server, bound)
-                if hosts:
-                    yield bound, hosts
+        self.take_part_in((server.gateway,))
+        for rule in self.bound(server.bound_by):
+            bound = self.bound_rule(scope, rule.namespace, rule.name)
+            if bound is not None and (hosts := gateways.served_hosts(server, bound)):
+                yield bound, hosts
+
+    def _connecting(self, scope: Scope, server: ir.GatewayServer) -> Iterator[VirtualServiceRule]:
+        """Of these, the ones with tcp or tls routes."""
+        self.take_part_in((server.gateway,))
+        self.facts.add(_fact(FactKind.CONNECTIONS, server.bound_by))
+        for bound in self._snapshot.virtual_services.connecting.get(server.bound_by):
+            if self._shown(bound, scope.namespace) and gateways.served_hosts(server, bound):
+                yield bound
 
     # --- patches ----------------------------------------------------------------------------------------------------
 

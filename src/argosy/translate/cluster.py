@@ -238,14 +238,19 @@ def protocol_options(key: ClusterKey) -> any_pb2.Any | None:
         )
         matched.string_match.safe_regex.regex = "|".join(map(str, key.policy.outlier.http_codes))
     if key.discovery is Discovery.FORWARD_PROXY:
-        # Envoy wants both of every such cluster, with TLS or without.
-        options.upstream_http_protocol_options.auto_sni = True
-        options.upstream_http_protocol_options.auto_san_validation = True
-    if isinstance(key.tls, ClientTls) and not key.tls.sni:
+        # Envoy wants both of every such cluster, with TLS or without, unless it is told what is meant.
+        options.upstream_http_protocol_options.auto_sni = not _names_otherwise(key)
+        options.upstream_http_protocol_options.auto_san_validation = not _verifies_otherwise(key)
+    elif isinstance(key.tls, ClientTls) and not key.tls.sni:
         # Istio: without an SNI the request's authority is the name asked for and verified.
         options.upstream_http_protocol_options.auto_sni = True
         options.upstream_http_protocol_options.auto_san_validation = not _verifies_otherwise(key)
     return wire.pack(options)
+
+
+def _names_otherwise(key: ClusterKey) -> bool:
+    """Whether a server is asked for by a name that is written."""
+    return isinstance(key.tls, ClientTls) and bool(key.tls.sni)
 
 
 def _verifies_otherwise(key: ClusterKey) -> bool:
@@ -271,7 +276,7 @@ def _discover(key: ClusterKey, out: cluster_pb2.Cluster) -> None:
             out.cluster_type.name = "envoy.clusters.dynamic_forward_proxy"
             proven = forward_proxy.Verification
             config = forward_proxy.cluster_config(
-                proven.AS_WRITTEN if _verifies_otherwise(key) else proven.OF_THE_HOST
+                proven.AS_WRITTEN if _verifies_otherwise(key) or _names_otherwise(key) else proven.OF_THE_HOST
             )
             out.cluster_type.typed_config.CopyFrom(config)
         case Discovery.INTERNAL:

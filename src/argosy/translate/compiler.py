@@ -14,14 +14,16 @@ from __future__ import annotations
 from collections import Counter
 
 from argosy.model.facts import Fact, FactKind
-from argosy.model.scope import Scope
+from argosy.model.scope import ProxyType, Scope
 from argosy.model.snapshot import Snapshot
+from argosy.model.tables.base import split
 from argosy.translate.faults import Faults
 from argosy.translate.graph import PLAN, Changes, Graph, ViewBuild
 from argosy.translate.own import OwnView
 from argosy.translate.patches.view import PATCHES
 from argosy.translate.proxy import Proxy
 from argosy.translate.shared import SharedView
+from argosy.translate.shared_edge import EdgeView
 
 
 class Compiler:
@@ -39,10 +41,13 @@ class Compiler:
         """What all proxies of a scope see. Each call is one use; `release` ends it."""
         view = self._shared.get(scope)
         if view is None:
-            view = self._shared[scope] = SharedView(self.graph, scope)
+            view = self._shared[scope] = self._view(scope)
             self._start(view)
         self._users[view] += 1
         return view
+
+    def _view(self, scope: Scope) -> SharedView:
+        return (EdgeView if scope.type is ProxyType.ROUTER else SharedView)(self.graph, scope)
 
     def own(self, proxy: Proxy) -> ViewBuild:
         """What one proxy alone sees. Each call is one use; `release` ends it."""
@@ -84,7 +89,13 @@ class Compiler:
         return [(view, changes) for view in views if view.changes and (changes := view.take_changes())]
 
     def _members(self, facts: set[Fact]) -> None:
-        """Hosts that came and went: the model names each of them beside the fact that there are others now."""
+        """What came and went. Hosts: the model names each of them beside the fact that there are others now."""
+        for fact in facts:
+            if fact.kind is FactKind.VIRTUAL_SERVICE:
+                name = split(fact.name)
+                for view in self._shared.values():
+                    if isinstance(view, EdgeView):
+                        view.bind(name, self.snapshot.virtual_services.gateways_of(name))
         if not any(fact.kind is FactKind.HOSTS for fact in facts):
             return
         named = {fact.name for fact in facts if fact.kind in (FactKind.SERVICE, FactKind.ROUTES)}

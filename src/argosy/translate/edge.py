@@ -9,88 +9,149 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from argosy.model import gateways, ir, routing
-from argosy.model.hostnames import covers
+from argosy.model.gateways import Offer
+from argosy.model.hostnames import covers, patterns
 from argosy.model.reader import Reader
+from argosy.model.rules import VirtualServiceRule
 from argosy.model.scope import Scope
+from argosy.model.snapshot import Name
 from argosy.translate import names, outbound
 from argosy.translate.filters.order import Resolving
 from argosy.translate.listener_gateway import Chain
-from argosy.translate.resource import Resource
-from argosy.translate.route import (
-    RouteConfigurationKey,
-    VirtualHostKey,
-    route_configuration,
-    virtual_host,
-    written_headers,
-)
+from argosy.translate.route import VirtualHostKey, written_headers
 from argosy.translate.tls import ServerTls
 
 ANY_NAME = "*"
+NOWHERE = "blackhole"
 
 # --- routes ---------------------------------------------------------------------------------------------------------
 
 
-Routed = tuple[tuple[str, tuple[ir.GatewayServer, ...]], ...]
-"""The RouteConfigurations of a scope's gateways, sorted, with the servers that each is of."""
+class RoutePlan(Struct, frozen=True, kw_only=True):
+    """A RouteConfiguration of a scope's gateways: what its servers offer, in the order of their Gateways."""
+
+    name: str
+    offers: tuple[Offer, ...]
+    gateways: tuple[str, ...]
+    http3: int = 0  # the port that answers name for it; 0: no HTTP/3
+
+
+Routed = tuple[RoutePlan, ...]
 
 
 def routed(scope: Scope, reader: Reader) -> Routed:
+    """All of them, sorted."""
     found: dict[str, list[ir.GatewayServer]] = {}
     for listener in reader.gateway_listeners(scope):
         for server in listener.servers:
             if server.routes_http:
                 found.setdefault(names.gateway_route(server, listener.port), []).append(server)
-    return tuple((name, tuple(servers)) for name, servers in sorted(found.items()))
-
-
-def routes(scope: Scope, name: str, servers: tuple[ir.GatewayServer, ...], reader: Reader) -> Resource:
-    """Of one host at several servers the routes are joined in the order of their Gateways."""
-    joined: dict[str, list[ir.Route]] = {}
-    ports: dict[str, int] = {}
-    secure: set[str] = set()
-    seen: set[tuple[str, str, int]] = set()
-    for server in servers:
-        redirects = server.tls is not None and server.tls.https_redirect
-        for served in reader.gateway_hosts(scope, server):
-            ports.setdefault(served.host, server.port)
-            if redirects:
-                secure.add(served.host)
-            if (served.host, server.bound_by, server.port) not in seen:
-                seen.add((served.host, server.bound_by, server.port))
-                joined.setdefault(served.host, []).extend(
-                    one
-                    for one in served.table.routes
-                    if gateways.looked_up_within(one, served.host, reader.is_looked_up)
-                )
-        # A host that must be reached by https is redirected even where no VirtualService routes it.
-        for host in server.server_names if redirects else ():
-            secure.add(host)
-            ports.setdefault(host, server.port)
-            joined.setdefault(host, [])
-    if not joined:
-        joined, ports = {ANY_NAME: []}, {ANY_NAME: servers[0].port}
-    headers = written_headers(reader.mesh().proxy)
-    fragments = tuple(
-        virtual_host(
-            VirtualHostKey(
-                name=f"{host if found or host in secure else 'blackhole'}:{ports[host]}",
-                domains=(host,),
-                routes=gateways.joined(found),
-                looked_up=outbound.looked_up(reader, found),
-                port=ports[host],
-                require_tls="ALL" if host in secure else "",
-                headers=headers,
-            )
+    return tuple(
+        RoutePlan(
+            name=name,
+            offers=tuple(dict.fromkeys(gateways.offer(server) for server in servers)),
+            gateways=tuple(dict.fromkeys(server.gateway for server in servers)),
+            http3=next((server.http3 for server in servers if server.serves_http3), 0),
         )
-        for host, found in sorted(joined.items())
+        for name, servers in sorted(found.items())
     )
-    told = next((server.http3 for server in servers if server.serves_http3), 0)
-    return route_configuration(
-        RouteConfigurationKey(name=name, virtual_hosts=fragments, ignore_port=True, http3=told)
+
+
+Place = tuple[str, Offer]
+"""(RouteConfiguration, what is offered there)."""
+At = tuple[str, str]
+"""(RouteConfiguration, host)."""
+Served = tuple[tuple[At, tuple[Offer, ...]], ...]
+"""Where a VirtualService is served, sorted, and by which offers."""
+
+
+class Offers:
+    """What there is for the VirtualServices bound to one gateway, by host: so to find what is for one of them costs
+    what it names, however many hosts are offered. Rule: it finds what `gateways.served_hosts` says of each offer."""
+
+    def __init__(self, places: Iterable[Place]) -> None:
+        self.places = tuple(places)
+        self._of_host: dict[str, list[tuple[str, Place]]] = {}  # host offered -> (namespace, where)
+        self._under: dict[str, dict[str, None]] = {}  # wildcard -> more specific hosts that are offered
+        for place in self.places:
+            for written in place[1].hosts:
+                namespace, _, host = written.partition("/")
+                if host not in self._of_host:
+                    for wildcard in patterns(host)[1:]:
+                        self._under.setdefault(wildcard, {})[host] = None
+                self._of_host.setdefault(host, []).append((namespace, place))
+
+    def serve(self, bound: VirtualServiceRule) -> Served:
+        found: dict[At, dict[Offer, None]] = {}
+        for host in bound.hosts:
+            narrower = self._under.get(host, ())
+            for offered, served in (
+                *((one, host) for one in patterns(host)),
+                *((one, one) for one in narrower),
+            ):
+                for namespace, (route, by) in self._of_host.get(offered, ()):
+                    if namespace in ("*", bound.namespace):
+                        found.setdefault((route, served), {})[by] = None
+        return tuple((at, tuple(offers)) for at, offers in sorted(found.items()))
+
+
+class Serving(Struct, frozen=True):
+    """An offer by which a host is served, and to whom."""
+
+    offer: Offer
+    names: tuple[Name, ...]  # of VirtualServices
+    named: bool  # whether the host is one of those that the offer names
+
+
+def host(scope: Scope, name: str, serving: Iterable[Serving], reader: Reader) -> VirtualHostKey | None:
+    """The virtual host of a host that several offers serve, in their order: their routes are joined. None where nothing
+    is served there. A host that must be reached by https is redirected even where no VirtualService routes it."""
+    joined: list[ir.Route] = []
+    ports: list[int] = []
+    secure = False
+    seen: set[tuple[str, int]] = set()
+    for one in serving:
+        offer = one.offer
+        bound = (reader.bound_rule(scope, *written) for written in one.names)
+        rules = sorted((rule for rule in bound if rule is not None), key=lambda rule: rule.age)
+        routes = [
+            route
+            for rule in rules
+            for route in reader.gateway_routes(scope, rule, offer.bound_by, offer.port)
+        ]
+        if not routes and not (offer.redirects and one.named):
+            continue
+        ports.append(offer.port)
+        secure = secure or offer.redirects
+        if routes and (offer.bound_by, offer.port) not in seen:
+            seen.add((offer.bound_by, offer.port))
+            joined += [
+                route
+                for route in gateways.ordered(routes, offer)
+                if gateways.looked_up_within(route, name, reader.is_looked_up)
+            ]
+    if not ports:
+        return None
+    return VirtualHostKey(
+        name=f"{name if joined or secure else NOWHERE}:{ports[0]}",
+        domains=(name,),
+        routes=gateways.joined(joined),
+        looked_up=outbound.looked_up(reader, joined),
+        port=ports[0],
+        require_tls="ALL" if secure else "",
+        headers=written_headers(reader.mesh().proxy),
     )
+
+
+def nowhere(plan: RoutePlan, reader: Reader) -> VirtualHostKey:
+    """The one virtual host where no other is."""
+    port = plan.offers[0].port
+    headers = written_headers(reader.mesh().proxy)
+    return VirtualHostKey(name=f"{NOWHERE}:{port}", domains=(ANY_NAME,), port=port, headers=headers)
 
 
 # --- listeners ------------------------------------------------------------------------------------------------------

@@ -15,13 +15,12 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from argosy.model import ir
 from argosy.model.envoy_patches import PlacedPatch, Side
 from argosy.model.hostnames import covers, visible_from
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.sidecars import EgressListener
-from argosy.translate import captured, domains, edge, egress, names, outbound, parts
+from argosy.translate import captured, domains, egress, names, outbound, parts
 from argosy.translate import cluster as clusters
 from argosy.translate import endpoint as endpoints
 from argosy.translate import listener_outbound as listeners
@@ -47,7 +46,6 @@ from argosy.translate.route import (
     written_headers,
 )
 
-GATEWAY_PLAN = "gateways"
 EGRESS_PLAN = "egress"
 ADDED = "added"
 VIRTUAL_HOST_PORT = 80
@@ -79,7 +77,6 @@ class SharedView(PatchedView):
         self.of_joined: Patches = ()  # and of what they are joined in
         self.additions: dict[additions.Place, tuple[PlacedPatch, additions.AdditionKey]] = {}
         self.added: dict[additions.Place, Resource] = {}  # by patches; what is generated goes before it
-        self.routed: dict[str, tuple[ir.GatewayServer, ...]] = {}  # of each RouteConfiguration of a gateway
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
@@ -97,8 +94,6 @@ class SharedView(PatchedView):
             self._routes(names.HTTP_PROXY)
         if self.scope.sidecar:
             self.add(PLAN, EGRESS_PLAN, Phase.PLAN, partial(_bound_egress, self.scope))
-        if not sidecar:
-            self.add(PLAN, GATEWAY_PLAN, Phase.PLAN, partial(edge.routed, self.scope))
         reader = Reader(self.graph.snapshot)
         for host in (*reader.hosts(), *reader.virtual_hosts()):
             self.join(host)
@@ -115,8 +110,6 @@ class SharedView(PatchedView):
             self._replan(node.name.removeprefix("host/"), old or HostPlan(), new or HostPlan())
         elif node.kind == PLAN and node.name == EGRESS_PLAN:
             self._replan_egress(old or (), new or ())
-        elif node.kind == PLAN:
-            self._replan_gateways(old or (), new or ())
         elif node.kind == VIRTUAL_HOST:
             self._place(node, old, new)
         elif node.kind == ADDED:
@@ -245,7 +238,7 @@ class SharedView(PatchedView):
             del self.fragments[name]
             self.remove(ROUTE, name)
             self.remove(SCOPE, name)
-        self.forget_patches(VIRTUAL_HOST, _last(route))
+        self.forget_patches(VIRTUAL_HOST, last_host(route))
 
     def _configurations(self, route: str) -> tuple[str, ...]:
         """The RouteConfigurations that hold the virtual hosts of a route."""
@@ -271,20 +264,6 @@ class SharedView(PatchedView):
         self.listening[port] += change
         for name in self._configurations(port):
             self.mark(ROUTE, name)
-
-    def _replan_gateways(self, old: edge.Routed, new: edge.Routed) -> None:
-        before, after = dict(old), dict(new)
-        for route in before.keys() - after.keys():
-            del self.routed[route]
-            self.remove(ROUTE, route)
-        for route, servers in new:
-            self.routed[route] = servers
-            self.add(ROUTE, route, Phase.PART, partial(self._gateway_routes, route))
-            if before.get(route) != servers:
-                self.mark(ROUTE, route)
-
-    def _gateway_routes(self, route: str, reader: Reader) -> Resource:
-        return edge.routes(self.scope, route, self.routed[route], reader)
 
     def _replan_egress(self, old: tuple[EgressListener, ...], new: tuple[EgressListener, ...]) -> None:
         """A listener that says something else is another one."""
@@ -337,7 +316,7 @@ class SharedView(PatchedView):
             tunnel=Tunnel.TCP if self.scope.interception is Interception.EXPLICIT else Tunnel.NONE,
             headers=written_headers(reader.mesh().proxy),
         )
-        at = _last(route)
+        at = last_host(route)
         if not self.of_hosts:
             self.forget_patches(VIRTUAL_HOST, at)
             return catch_all(key)
@@ -377,13 +356,13 @@ def _place_of(added_name: str) -> additions.Place:
     return type_url, name
 
 
-def _last(route: str) -> str:
+def last_host(route: str) -> str:
     """Under which its virtual host for all other hosts is patched."""
     return f"{route} *"
 
 
 def _route_of(virtual_host_name: str) -> tuple[str, Owner]:
-    route, host, port = virtual_host_name.split(" ")
+    route, host, port = virtual_host_name.rsplit(" ", 2)
     return route, (host, int(port))
 
 

@@ -16,6 +16,7 @@ from argosy.translate import resource
 from argosy.translate.compiler import Compiler
 from tests.unit.explain.asked import (
     SHOP,
+    asked,
     asked_at_gateway,
     clusters,
     reasons,
@@ -289,6 +290,93 @@ def test_connections_go_by_where_the_client_is() -> None:
         assert reasons(refused) == ["it is for clients in 192.168.0.0/16"]
 
 
+TWO = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: %s}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 443, name: %s, protocol: TLS}, hosts: ["%s"], tls: {mode: SIMPLE, credentialName: c}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "host"),
+    [
+        ("192.168.0.1", "a.example.com", "narrow"),
+        ("10.0.0.1", "a.example.com", ""),
+        ("10.0.0.1", "b.example.com", "cache"),
+        ("192.168.0.1", "b.example.com", "cache"),
+    ],
+)
+def test_of_the_chains_for_a_name_the_clients_network_decides_and_no_other_is_asked(
+    source: str, name: str, host: str
+) -> None:
+    to = "gateways: [%s]\n  tcp: [{%s route: [{destination: {host: %s, port: {number: 6379}}}]}]"
+    narrow = to % ("one", "match: [{sourceSubnet: 192.168.0.0/16}],", "narrow")
+    made = shop(
+        TWO % ("one", "one", "a.example.com"),
+        TWO % ("two", "two", "*"),
+        virtual_service("[]", hosts="[a.example.com]", name="one", more=narrow),
+        virtual_service("[]", hosts="['*']", name="two", more=to % ("two", "", "cache")),
+    )
+    made.put_service(service("narrow", (6379, ir.Protocol.TCP)))
+    found = asked_at_gateway(made, f"https://{name}/", source=source)
+    if host:
+        assert clusters(found) == [f"outbound|6379||{host}.{SHOP}"]
+    else:
+        assert found.verdict == Unrouted(0, "it is for clients in 192.168.0.0/16 alone")
+
+
+WILD: dict[str, Any] = {
+    "hostname": "*.wild.example",
+    "resolution": ir.Resolution.DYNAMIC_DNS,
+    "kubernetes": False,
+    "external": True,
+}
+TO_WILD = "[{destination: {host: '*.wild.example', port: {number: 443}}}]"
+
+
+@pytest.mark.parametrize(
+    ("mode", "routes", "arrives"),
+    [
+        ("SIMPLE, credentialName: c", f"tcp: [{{route: {TO_WILD}}}]", False),
+        ("PASSTHROUGH", f"tls: [{{match: [{{sniHosts: ['*']}}], route: {TO_WILD}}}]", True),
+    ],
+)
+def test_nothing_but_the_name_in_a_hello_that_is_passed_on_is_looked_up(
+    mode: str, routes: str, arrives: bool
+) -> None:
+    served = CLIENTS.replace("mode: %s, credentialName: cert%s", f"mode: {mode}")
+    more = f"gateways: [front]\n  {routes}".replace("['*']", "['*.wild.example']")
+    made = shop(
+        served, virtual_service("[]", hosts="['*']" if not arrives else "['*.wild.example']", more=more)
+    )
+    made.put_service(service("wild", (443, ir.Protocol.TLS), **WILD))
+    found = asked_at_gateway(made, "https://a.wild.example/")
+    assert clusters(found) == ["outbound|443||*.wild.example"]
+    assert found.arrives is arrives
+
+
+def test_copies_to_names_that_are_looked_up_are_lost() -> None:
+    route = (
+        "[{mirror: {host: '*.wild.example', port: {number: 443}}, route: [{destination: {host: reviews}}]}]"
+    )
+    made = shop(
+        GATEWAY % ("'*'", ""), virtual_service(route, hosts="[a.example.com]", more="gateways: [front]")
+    )
+    made.put_service(service("wild", (443, ir.Protocol.HTTP), **WILD))
+    gate = asked_at_gateway(made, "http://a.example.com/").verdict
+    assert not isinstance(gate, Forwarded), "a gateway leaves the route out"
+    own = shop(virtual_service(route))
+    own.put_service(service("wild", (443, ir.Protocol.HTTP), **WILD))
+    verdict = asked(own, "http://reviews:9080/").verdict
+    assert isinstance(verdict, Forwarded)
+    assert verdict.targets[0].cluster.answers
+    assert not verdict.mirrors[0].cluster.answers
+
+
 def test_names_under_a_wildcard_are_looked_up_and_no_others() -> None:
     """Else whoever reaches the gateway could have anything looked up from where it stands."""
     to = "{destination: {host: '*.wild.example', port: {number: 80}}}"
@@ -304,8 +392,7 @@ def test_names_under_a_wildcard_are_looked_up_and_no_others() -> None:
     ):
         http = route.replace("REWRITE", rewrite)
         made = shop(GATEWAY % ("'*'", ""), virtual_service(http, hosts=f"[{host}]", more="gateways: [front]"))
-        wild = {"hostname": "*.wild.example", "resolution": ir.Resolution.DYNAMIC_DNS, "kubernetes": False}
-        made.put_service(service("wild", (80, ir.Protocol.HTTP), external=True, **wild))
+        made.put_service(service("wild", (80, ir.Protocol.HTTP), **WILD))
         asked_for = host.strip("'").replace("*", "x.wild.example" if host == "'*'" else "x")
         found = asked_at_gateway(made, f"http://{asked_for}/w")
         if expected:

@@ -114,7 +114,7 @@ def test_https_with_a_secret_of_the_gateways_namespace_and_the_older_has_the_nam
 def test_one_that_goes_or_is_of_another_class_now_leaves_nothing() -> None:
     for gone in ("removed", "another class"):
         made = with_objects(ingress("a", "a.com", "/ Prefix a:80"))
-        bound = Fact(FactKind.GATEWAYS, BINDING)
+        bound = Fact(FactKind.BOUND, BINDING)
         assert bound in made.facts_of("Ingress", "default", "a")
         if gone == "removed":
             facts = made.remove_config("Ingress", "default", "a")

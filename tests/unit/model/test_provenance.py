@@ -8,11 +8,12 @@ from argosy.model.provenance import Provenance
 from argosy.model.routing import Place, hindrance, holds
 from argosy.model.scope import ProxyType, scope_of
 from tests.e2e.explained_edges import GATEWAY_LABELS, PORTS
-from tests.e2e.explained_mesh import LABELS, SERVICES, VERSIONS
+from tests.e2e.explained_mesh import ENDPOINTS as NAMED
+from tests.e2e.explained_mesh import LABELS
 from tests.e2e.explained_requests import Generator
 from tests.unit.model.written import obj, service, snapshot
 
-ENDPOINTS = {(name, version): 1 for name in SERVICES for version in VERSIONS}
+ENDPOINTS = dict.fromkeys(NAMED, 1)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -23,8 +23,17 @@ def routes(*hosts: str) -> set[Fact]:
     return {Fact(FactKind.ROUTES, host) for host in hosts}
 
 
-def edges(*gateways: str) -> set[Fact]:
-    return {Fact(FactKind.GATEWAYS, gateway) for gateway in gateways}
+def bound(name: str, *gateways: str) -> set[Fact]:
+    """That a VirtualService says something else now, and is bound to these gateways, or no longer."""
+    return {Fact(FactKind.VIRTUAL_SERVICE, name)} | {Fact(FactKind.BOUND, gateway) for gateway in gateways}
+
+
+CONNECTS = {Fact(FactKind.CONNECTIONS, "default/front")}
+BACK = {Fact(FactKind.CONNECTIONS, "default/back")}
+TLS = {
+    "match": [{"sniHosts": ["edge.com"], "port": 443}],
+    "route": [{"destination": {"host": "a.com"}}],
+}
 
 
 def but_targets(facts: set[Fact]) -> set[Fact]:
@@ -63,16 +72,23 @@ BASE = (
         (vs("plain", "reviews", "third.com"), routes("other.com", "third.com") | {VIRTUAL}),
         (vs("plain", "reviews", "other.com", exportTo=["."]), routes(REVIEWS, "other.com")),
         (vs("plain", "reviews", "other.com", gateways=["mesh"]), set()),
-        (vs("plain", "reviews", "other.com", gateways=["mesh", "front"]), edges("default/front")),
+        (
+            vs("plain", "reviews", "other.com", gateways=["mesh", "front"]),
+            bound("default/plain", "default/front"),
+        ),
         (
             vs("plain", "reviews", "other.com", gateways=["front"]),
-            routes(REVIEWS, "other.com") | edges("default/front") | {VIRTUAL},
+            routes(REVIEWS, "other.com") | bound("default/plain", "default/front") | {VIRTUAL},
         ),
         (vs("new", "reviews"), routes(REVIEWS)),
         (vs("new", "new.com"), routes("new.com") | {VIRTUAL}),
-        (vs("edge", "reviews", gateways=["front"]), edges("default/front")),
-        (vs("edge", "reviews", "edge.com", gateways=["shop/back"]), edges("default/front", "shop/back")),
-        (vs("child", to="b.com"), routes(RATINGS) | edges("default/front")),
+        (vs("edge", "reviews", gateways=["front"]), bound("default/edge")),
+        (
+            vs("edge", "reviews", "edge.com", gateways=["shop/back"]),
+            bound("default/edge", "default/front", "shop/back"),
+        ),
+        (vs("edge", "reviews", "edge.com", gateways=["front"], tls=[TLS]), CONNECTS),
+        (vs("child", to="b.com"), routes(RATINGS) | bound("default/edge-root")),
         (
             vs(
                 "plain",
@@ -107,7 +123,7 @@ BASE = (
         (
             obj("Gateway", "front", {"selector": {"a": "b"}, "servers": []}),
             {
-                Fact(FactKind.GATEWAYS, "default/front"),
+                Fact(FactKind.GATEWAY, "default/front"),
                 Fact(FactKind.GATEWAY_SERVERS, "gateway::a=b"),
                 SELECTORS,
             },
@@ -120,11 +136,32 @@ def test_a_changed_object_tells(change: Any, told: set[Fact]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"hosts": ["other.com"]}, bound("default/v") | CONNECTS),
+        ({"exportTo": ["."]}, bound("default/v") | CONNECTS),
+        ({"created": "2020-01-01T00:00:00Z"}, bound("default/v") | CONNECTS),
+        ({"http": [{"redirect": {"uri": "/"}}]}, bound("default/v")),
+        ({"tls": [TLS]}, CONNECTS),
+        ({"tcp": []}, CONNECTS),
+        ({"gateways": ["back"]}, bound("default/v", "default/front", "default/back") | CONNECTS | BACK),
+    ],
+)
+def test_what_a_virtual_service_says_to_gateways(change: Any, told: set[Fact]) -> None:
+    to = [{"destination": {"host": "a.com"}}]
+    spec = {"hosts": ["edge.com"], "gateways": ["front"], "http": [{"route": to}], "tcp": [{"route": to}]}
+    made = snapshot(obj("VirtualService", "v", spec))
+    created = change.get("created", "")
+    said = spec | {field: value for field, value in change.items() if field != "created"}
+    assert but_targets(made.put_config(obj("VirtualService", "v", said, created=created))) == told
+
+
+@pytest.mark.parametrize(
     ("removed", "told"),
     [
         (("VirtualService", "default", "plain"), routes(REVIEWS, "other.com") | {VIRTUAL}),
-        (("VirtualService", "default", "edge"), edges("default/front")),
-        (("VirtualService", "default", "child"), routes(RATINGS) | edges("default/front")),
+        (("VirtualService", "default", "edge"), bound("default/edge", "default/front")),
+        (("VirtualService", "default", "child"), routes(RATINGS) | bound("default/edge-root")),
         (("VirtualService", "default", "nobody"), set()),
         (("DestinationRule", "default", "dr"), {Fact(FactKind.DESTINATION, REVIEWS)}),
         (("PeerAuthentication", "shop", "pa"), {Fact(FactKind.PEER_AUTHENTICATION, "shop")}),
@@ -287,9 +324,15 @@ def test_every_fact_names_its_objects() -> None:
         Fact(FactKind.DESTINATION, REVIEWS): {("DestinationRule", "default", "dr")},
         Fact(FactKind.GATEWAY_SERVERS): {("Gateway", "default", "front")},
         Fact(FactKind.GATEWAY_SERVERS, "gateway::a=b"): set(),
-        Fact(FactKind.GATEWAYS, "default/front"): {
-            ("Gateway", "default", "front"),
+        Fact(FactKind.GATEWAY, "default/front"): {("Gateway", "default", "front")},
+        Fact(FactKind.BOUND, "default/front"): {
             ("VirtualService", "default", "edge"),
+            ("VirtualService", "default", "edge-root"),
+        },
+        Fact(FactKind.CONNECTIONS, "default/front"): set(),
+        Fact(FactKind.VIRTUAL_SERVICE, "default/plain"): set(),
+        Fact(FactKind.VIRTUAL_SERVICE, "default/edge"): {("VirtualService", "default", "edge")},
+        Fact(FactKind.VIRTUAL_SERVICE, "default/edge-root"): {
             ("VirtualService", "default", "edge-root"),
             ("VirtualService", "default", "child"),
         },
@@ -329,8 +372,8 @@ def test_every_object_names_its_facts() -> None:
             Fact(FactKind.ENDPOINTS, REVIEWS),
         },
         ("VirtualService", "default", "plain"): routes(REVIEWS, "other.com"),
-        ("VirtualService", "default", "edge"): edges("default/front"),
-        ("VirtualService", "default", "child"): routes(RATINGS) | edges("default/front"),
+        ("VirtualService", "default", "edge"): bound("default/edge", "default/front"),
+        ("VirtualService", "default", "child"): routes(RATINGS) | bound("default/edge-root"),
         ("DestinationRule", "default", "dr"): {Fact(FactKind.DESTINATION, REVIEWS)},
         ("VirtualService", "default", "nobody"): set(),
     }.items():

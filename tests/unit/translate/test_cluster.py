@@ -328,6 +328,27 @@ def test_a_forward_proxy_may_verify_other_names_than_its_host(names: dict[str, A
     assert "allow_insecure_cluster_options" not in plain
 
 
+@pytest.mark.parametrize(
+    ("sni", "unverified", "named", "verified"),
+    [
+        ("", False, True, True),
+        ("a.com", False, False, True),
+        ("", True, True, False),
+        ("a.com", True, False, False),
+    ],
+)
+def test_a_forward_proxy_asks_for_the_name_that_is_written_and_verifies_as_is_written(
+    sni: str, unverified: bool, named: bool, verified: bool
+) -> None:
+    tls = ir.ClientTls(mode=ir.TlsMode.SIMPLE, sni=sni, insecure_skip_verify=unverified)
+    cluster = made(discovery=Discovery.FORWARD_PROXY, tls=tls)
+    (options,) = cluster["typed_extension_protocol_options"].values()
+    said = options["upstream_http_protocol_options"]
+    assert (said.get("auto_sni", False), said.get("auto_san_validation", False)) == (named, verified)
+    as_written = cluster["cluster_type"]["typed_config"].get("allow_insecure_cluster_options", False)
+    assert as_written is not (named and verified)
+
+
 def test_endpoints_carry_what_tls_and_telemetry_need() -> None:
     near = EndpointKey(address="10.0.0.1", port=1, weight=2, mtls=1, workload="w;n;a;v1;")
     far = EndpointKey(address="unix:///run/x.sock", port=0)

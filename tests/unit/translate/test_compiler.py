@@ -394,7 +394,7 @@ def test_a_gateway_listens_where_the_port_map_says_and_routes_by_host(snapshot: 
     assert host["routes"][0]["route"]["cluster"] == f"outbound|9080||reviews.{SUFFIX}"
     assert f"outbound|9080||reviews.{SUFFIX}" in shared.resources[CLUSTER]
     assert own.resources[LISTENER].keys() == {"127.0.0.1_80"}, "no VirtualService says where TLS goes"
-    assert [name for name, _ in edge.routed(scope, Reader(snapshot))] == ["http.80"]
+    assert [one.name for one in edge.routed(scope, Reader(snapshot))] == ["http.80"]
     compiler.apply(snapshot.remove_config("Gateway", "default", "edge"))
     assert own.resources[LISTENER] == {}
     assert shared.resources[ROUTE] == {}

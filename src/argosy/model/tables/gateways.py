@@ -18,7 +18,7 @@ from argosy.resources.networking import Gateway
 class Gateways(Table[GatewayRule]):
     kind = "Gateway"
     resource = Gateway
-    makes = frozenset((FactKind.GATEWAYS, FactKind.GATEWAY_SERVERS, FactKind.AUTO_PASSTHROUGH))
+    makes = frozenset((FactKind.GATEWAY, FactKind.GATEWAY_SERVERS, FactKind.AUTO_PASSTHROUGH))
 
     def __init__(self, selectors: SelectorIndex) -> None:
         super().__init__(selectors)
@@ -30,7 +30,7 @@ class Gateways(Table[GatewayRule]):
     def changed(self, key: Name, old: GatewayRule | None, new: GatewayRule | None) -> set[Fact]:
         before, after = one(_selector_id(old)), one(_selector_id(new))
         self.by_selector.replace(old, before, new, after)
-        facts = {named(FactKind.GATEWAYS, key)}
+        facts = {named(FactKind.GATEWAY, key)}
         facts |= {Fact(FactKind.GATEWAY_SERVERS, selector) for selector in before | after}
         if before != after or _passed(old) != _passed(new):
             passing = _passed(old) + _passed(new)
@@ -39,7 +39,7 @@ class Gateways(Table[GatewayRule]):
 
     def facts(self, key: Name, rule: GatewayRule) -> set[Fact]:
         selector = _selector_id(rule) or ""
-        facts = {named(FactKind.GATEWAYS, key), Fact(FactKind.GATEWAY_SERVERS, selector)}
+        facts = {named(FactKind.GATEWAY, key), Fact(FactKind.GATEWAY_SERVERS, selector)}
         return facts | ({Fact(FactKind.AUTO_PASSTHROUGH, selector)} if rule.auto_passthrough else set())
 
     def contributors(self, fact: Fact) -> frozenset[Ref]:

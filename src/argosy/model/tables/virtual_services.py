@@ -12,7 +12,7 @@ from argosy.model.hostnames import MESH_GATEWAY
 from argosy.model.rules import VirtualServiceRule
 from argosy.model.scope import Selector
 from argosy.model.selectors import SelectorIndex
-from argosy.model.tables.base import Name, Table
+from argosy.model.tables.base import Name, Table, named, split
 from argosy.model.updates import Ref
 from argosy.resources.networking import VirtualService
 
@@ -22,7 +22,15 @@ VIRTUAL_HOSTS = Fact(FactKind.HOSTS, "virtual")
 class VirtualServices(Table[VirtualServiceRule]):
     kind = "VirtualService"
     resource = VirtualService
-    makes = frozenset((FactKind.ROUTES, FactKind.GATEWAYS, FactKind.TARGETS))
+    makes = frozenset(
+        (
+            FactKind.ROUTES,
+            FactKind.BOUND,
+            FactKind.VIRTUAL_SERVICE,
+            FactKind.CONNECTIONS,
+            FactKind.TARGETS,
+        )
+    )
 
     def __init__(
         self, selectors: SelectorIndex, domain_suffix: str, no_service: Callable[[str], bool]
@@ -31,6 +39,9 @@ class VirtualServices(Table[VirtualServiceRule]):
         super().__init__(selectors)
         self.by_host: Groups[str, VirtualServiceRule] = Groups()  # of those bound to `mesh`
         self.by_gateway: Groups[str, VirtualServiceRule] = Groups()
+        self.connecting: Groups[str, VirtualServiceRule] = (
+            Groups()
+        )  # of these, the ones with tcp or tls routes
         self.by_target: Groups[str, VirtualServiceRule] = Groups()  # with delegates
         self._domain_suffix = domain_suffix
         self._no_service = no_service
@@ -44,11 +55,7 @@ class VirtualServices(Table[VirtualServiceRule]):
         facts = {Fact(FactKind.ROUTES, host) for host in _changed(old, new, before, after)}
         if any(self._no_service(host) for host in self.by_host.replace(old, before, new, after)):
             facts.add(VIRTUAL_HOSTS)
-        before, after = _edge_gateways(old), _edge_gateways(new)
-        self.by_gateway.replace(old, before, new, after)
-        same_hosts = old is not None and new is not None and old.hosts == new.hosts
-        gateways = _changed(old, new, before, after) if same_hosts else before | after
-        facts |= {Fact(FactKind.GATEWAYS, gateway) for gateway in gateways}
+        facts |= self._bind(key, old, new)
         before, after = _targets(old), _targets(new)
         self.by_target.replace(old, before, new, after)
         if old is not None and new is not None and _place(old) == _place(new):
@@ -59,8 +66,26 @@ class VirtualServices(Table[VirtualServiceRule]):
         facts |= {Fact(FactKind.TARGETS, host) for host in led}
         self._set_delegates(key, _delegates(old), _delegates(new))
         for root in self._roots.get(key, ()):
-            facts |= _facts_of_routes(self.rules[root])
+            facts |= _facts_of_routes(root, self.rules[root])
         return facts
+
+    def _bind(self, key: Name, old: VirtualServiceRule | None, new: VirtualServiceRule | None) -> set[Fact]:
+        """To the gateways that it names."""
+        before, after = _edge_gateways(old), _edge_gateways(new)
+        self.by_gateway.replace(old, before, new, after)
+        facts = {Fact(FactKind.BOUND, gateway) for gateway in before ^ after}
+        if (before or after) and (before != after or _served(old) != _served(new)):
+            facts.add(named(FactKind.VIRTUAL_SERVICE, key))
+        before, after = _connected(old), _connected(new)
+        self.connecting.replace(old, before, new, after)
+        same = old is not None and new is not None and _connections(old) == _connections(new)
+        return facts | {
+            Fact(FactKind.CONNECTIONS, one) for one in (before ^ after if same else before | after)
+        }
+
+    def gateways_of(self, name: Name) -> frozenset[str]:
+        """To which a VirtualService is bound; none of one that is not there."""
+        return _edge_gateways(self.rules.get(name))
 
     def leading_to(self, host: str) -> Iterator[VirtualServiceRule]:
         """Those with a route to a host, themselves or by a delegate."""
@@ -82,16 +107,24 @@ class VirtualServices(Table[VirtualServiceRule]):
         """With those of the VirtualServices that it is a part of."""
         delegates = (_targets(self.rules.get(delegate)) for delegate in _delegates(rule))
         led = _targets(rule).union(*delegates)
-        facts = _facts_of_routes(rule) | {Fact(FactKind.TARGETS, host) for host in led}
+        facts = _facts_of_routes(key, rule) | {Fact(FactKind.TARGETS, host) for host in led}
+        facts |= {Fact(FactKind.BOUND, gateway) for gateway in _edge_gateways(rule)}
+        facts |= {Fact(FactKind.CONNECTIONS, gateway) for gateway in _connected(rule)}
         for root in self._roots.get(key, ()):
-            facts |= _facts_of_routes(self.rules[root])
+            facts |= _facts_of_routes(root, self.rules[root])
         return facts
 
     def contributors(self, fact: Fact) -> frozenset[Ref]:
         if fact.kind is FactKind.TARGETS:
             return self.refs(self.by_target.get(fact.name)) | self.refs(self.leading_to(fact.name))
-        by = self.by_host if fact.kind is FactKind.ROUTES else self.by_gateway
-        return self._with_delegates(by.get(fact.name))
+        if fact.kind is FactKind.BOUND:
+            return self.refs(self.by_gateway.get(fact.name))
+        if fact.kind is FactKind.CONNECTIONS:
+            return self.refs(self.connecting.get(fact.name))
+        if fact.kind is FactKind.ROUTES:
+            return self._with_delegates(self.by_host.get(fact.name))
+        rule = self.rules.get(split(fact.name))
+        return self._with_delegates((rule,) if _edge_gateways(rule) and rule is not None else ())
 
     def of_mesh_hosts(self) -> frozenset[Ref]:
         """All that name hosts for sidecars."""
@@ -114,7 +147,7 @@ def _changed(
     before: frozenset[str],
     after: frozenset[str],
 ) -> frozenset[str]:
-    """Of the hosts (or gateways) that a VirtualService is and was for, those for which it now says something else."""
+    """Of the hosts that a VirtualService is and was for, those for which it now says something else."""
     if old is None or new is None:
         return before | after
     same = (old.created, old.export_to, old.http, old.tcp, old.tls) == (
@@ -137,9 +170,24 @@ def _edge_gateways(rule: VirtualServiceRule | None) -> frozenset[str]:
     return frozenset(rule.gateways) - {MESH_GATEWAY}
 
 
-def _facts_of_routes(rule: VirtualServiceRule) -> set[Fact]:
+def _served(rule: VirtualServiceRule | None) -> tuple[object, ...]:
+    """What it says of HTTP at its gateways, and for whom."""
+    return () if rule is None else (rule.created, rule.export_to, rule.hosts, rule.http)
+
+
+def _connections(rule: VirtualServiceRule) -> tuple[object, ...]:
+    """The same, of what is not HTTP."""
+    return (rule.created, rule.export_to, rule.hosts, rule.tcp, rule.tls)
+
+
+def _connected(rule: VirtualServiceRule | None) -> frozenset[str]:
+    """The gateways at which it has routes of what is not HTTP."""
+    return _edge_gateways(rule) if rule is not None and (rule.tcp or rule.tls) else frozenset()
+
+
+def _facts_of_routes(key: Name, rule: VirtualServiceRule) -> set[Fact]:
     facts = {Fact(FactKind.ROUTES, host) for host in _mesh_hosts(rule)}
-    return facts | {Fact(FactKind.GATEWAYS, gateway) for gateway in _edge_gateways(rule)}
+    return facts | {named(FactKind.VIRTUAL_SERVICE, key)} if _edge_gateways(rule) else facts
 
 
 def _targets(rule: VirtualServiceRule | None) -> frozenset[str]:
