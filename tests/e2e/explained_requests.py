@@ -92,8 +92,8 @@ class Generator(Configurations):
         if self.chance(6):
             headers.append(("x-forwarded-proto", "https"))
             port = self.one(port, 443)
-        if self.chance(12):
-            headers.append((FAILS, str(self.one("503", "reset"))))
+        if self.chance(18):
+            headers.append((FAILS, str(self.one("503", "reset", "reset"))))
         preflight = "corsPolicy" in rule and self.chance(60)
         if "corsPolicy" in rule or self.chance(2):
             headers.append(("origin", str(self.one("https://a.test", "http://b.test", "http://c.test"))))

@@ -45,7 +45,7 @@ async def envoy(tmp_path: Path) -> AsyncIterator[Lab]:
 
 
 async def test_the_evaluator_says_what_envoy_does(envoy: Lab) -> None:
-    await none_differs(envoy, SEED, 5)
+    await none_differs(envoy, SEED, 12)
 
 
 # --- what stands in listeners ---------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ ARRIVALS = {
 @pytest.mark.parametrize("said", ARRIVALS.values(), ids=ARRIVALS)
 async def test_what_becomes_of_paths_and_headers_is_what_envoy_does(tmp_path: Path, said: Arrival) -> None:
     async with lab(tmp_path, said) as envoy:
-        await none_differs(envoy, SEED, 2, least=0.05, every_kind=False)
+        await none_differs(envoy, SEED, 4, least=0.05, every_kind=False)
 
 
 @pytest.mark.parametrize("said", ARRIVALS.values(), ids=ARRIVALS)
@@ -191,11 +191,6 @@ def _authority_for_the_name_in_the_hello(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Request, "hello", property(lambda self: self.host))
 
 
-def _other_names_for_who_is_elsewhere(patch: pytest.MonkeyPatch) -> None:
-    right = Edge.chains
-    patch.setattr(Edge, "chains", lambda *args: [one for one in right(*args) if not one[1].elsewhere])
-
-
 def _no_server_name_with_a_wildcard(patch: pytest.MonkeyPatch) -> None:
     right = Edge.chains
     patch.setattr(Edge, "chains", lambda *args: [one for one in right(*args) if not one[0].startswith("*.")])
@@ -251,7 +246,6 @@ EVALUATOR = (
     _mesh_clients_shut_out,
     _authority_for_the_name_in_the_hello,
     _no_server_name_with_a_wildcard,
-    _other_names_for_who_is_elsewhere,
     _every_host_at_a_bound_listener,
     _no_gateways_of_networks,
     _copies_of_what_is_looked_up,
@@ -462,7 +456,7 @@ async def test_a_bug_in_the_translation_of_a_gateways_connections_is_found(
 
 
 async def first_difference(envoy: Lab) -> bool:
-    for seed in range(SEED, SEED + 60):
+    for seed in range(SEED, SEED + 150):
         if await compared(envoy, seed, REQUESTS):
             return True
     return False
