@@ -249,7 +249,7 @@ class ControlPlane:
             self.attendance,
             servers=self.fleet.xds_addresses,
             starts=partial(start_of, self.reconciler.snapshot),
-            caught_up=self._caught_up,
+            caught_up=self._taken_in,
             bootstraps=Bootstraps(self.reconciler, self.reporter.touched),
         )
         self.asked = OperationsService(
@@ -344,6 +344,15 @@ class ControlPlane:
 
     async def _caught_up(self) -> None:
         await self._seen(await self.store.last_change())
+
+    async def _taken_in(self) -> None:
+        """Until what is stored by now is in the model, which gathers changes before it takes them in. Not for long: a
+        proxy starts with what is known."""
+        stored = await self.store.last_change()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_WITHIN):
+                while self.reconciler.revision < stored:
+                    await asyncio.sleep(0.005)
 
     async def _seen(self, stored: int) -> None:
         """Until the analysis has seen what is stored; not for long, as it is for warnings alone."""
