@@ -173,9 +173,10 @@ class Proxy:
         self.task.add_done_callback(self.crowd.ended)
 
     async def stop(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
-            await asyncio.gather(self.task, return_exceptions=True)
+        task, self.task = self.task, None  # its exception would hold the call, and the call the connection
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 SUBSCRIPTIONS: dict[str, tuple[str, ...]] = {
@@ -272,10 +273,20 @@ class Crowd:
 # --- what is measured -------------------------------------------------------------------------------------------------
 
 
+class Checkout(Mesh):
+    """A mesh whose server runs the sources below a directory: those of another checkout, for a comparison."""
+
+    source: Path | None = None
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), **({"PYTHONPATH": str(self.source)} if self.source else {})}
+
+
 @asynccontextmanager
-async def crowd(count: int) -> AsyncIterator[Crowd]:
+async def crowd(count: int, source: Path | None = None) -> AsyncIterator[Crowd]:
     with tempfile.TemporaryDirectory(prefix="streams-") as folder, contextlib.ExitStack() as stack:
-        mesh = Mesh(Path(folder) / "s", server_flags=("--log-level", "error"))
+        mesh = Checkout(Path(folder) / "s", server_flags=("--log-level", "error"))
+        mesh.source = source
         await asyncio.to_thread(mesh.start_server)
         stack.callback(mesh.stop_server)
         server = Server(mesh)

@@ -287,6 +287,10 @@ class Noting:
             self._said.append(" ".join([kind, "ask", *sorted(names)]) + versions)
         self._session.on_request(request, now)
 
+    @property
+    def may_owe(self) -> bool:
+        return self._session.may_owe
+
     def next_response(self, now: float) -> wire.Response | None:
         response = self._session.next_response(now)
         if response is not None:

@@ -145,6 +145,9 @@ def server(
     log.configure(log_level, log_format)
     # gRPC's core writes lines of its own to standard error (a failed handshake, say): what matters is in our events.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # gRPC's older listener hands nothing from thread to thread: a change costs a third less (measured, 1.85). A later
+    # version of gRPC that has only the newer one ignores this.
+    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
     import uvloop
 
     from argosy.server import process, settings

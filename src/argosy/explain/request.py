@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from msgspec import Struct
@@ -160,6 +161,14 @@ def port_start(authority: str) -> int | None:
 
 
 DEFAULT_PORT = {"http": 80, "https": 443}
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+
+
+def _is_closed(host: str) -> bool:
+    """Whether it has no bracket, or is an IPv6 address within two."""
+    if "[" not in host and "]" not in host:
+        return True
+    return host[0] == "[" and host[-1] == "]" and ":" in host and is_address(host[1:-1])
 
 
 def to(destination: str, *, method: str = "GET", headers: Pairs = ()) -> tuple[Request, bool]:
@@ -171,16 +180,22 @@ def to(destination: str, *, method: str = "GET", headers: Pairs = ()) -> tuple[R
         scheme, rest = "", destination
     if scheme not in ("", "http", "https", "tcp"):
         raise BadRequest(f"{destination}: {scheme}:// is not known; use http, https or tcp")
+    if not TOKEN.fullmatch(method):
+        raise BadRequest(f"{method!r} is no method; write GET, POST or another word")
     ends = [at for at in (rest.find("/"), rest.find("?")) if at >= 0]
     cut = min(ends, default=len(rest))
     authority, path = rest[:cut], rest[cut:]
-    if not host_of(authority) or any(char in authority for char in " @#"):
+    host = host_of(authority)
+    if not host or any(char in authority for char in " @#") or not _is_closed(host):
         raise BadRequest(f"{destination}: names no host; write http://reviews:9080/path or reviews:9080")
     if port_start(authority) is not None and port_of(authority) is None:
         raise BadRequest(f"{destination}: {authority[(port_start(authority) or 0) + 1 :]!r} is not a port")
+    named_port = port_of(authority)
+    if named_port is not None and not 0 < named_port < 65536:
+        raise BadRequest(f"{destination}: there is no port {named_port}; they go from 1 to 65535")
     if not path.startswith("/"):
         path = "/" + path
-    port = port_of(authority) or DEFAULT_PORT.get(scheme, 80)
+    port = named_port or DEFAULT_PORT.get(scheme, 80)
     named = next((value for name, value in headers if name.lower() in ("host", ":authority")), "")
     spoken = {"https": Spoken.TLS, "tcp": Spoken.TCP}.get(scheme, Spoken.HTTP)
     rest_of_headers = tuple(pair for pair in headers if pair[0].lower() not in ("host", ":authority"))

@@ -136,7 +136,7 @@ class Delivery:
             if not answer.may_follow:
                 wait.following.pop(session, None)
             elif now < wait.following.setdefault(session, now + FOLLOW_WITHIN):
-                answer = Answer(Standing.PENDING)
+                answer = _PENDING
             if answer.standing is not Standing.UNSUBSCRIBED:
                 answers[session] = answer
         wait.moved = set()
@@ -187,16 +187,24 @@ def _answer(session: ProxySession, slots: dict[int, list[Slot]]) -> Answer:
         for _, type_url, name in slots.get(id(view), ())
         if type_url not in FORGOTTEN or view.get(type_url, name) is not None
     }
-    refused = [slot for slot, standing in standings.items() if standing is Standing.REJECTED]
-    if refused:
+    found = standings.values()
+    if Standing.REJECTED in found:
+        refused = [slot for slot, standing in standings.items() if standing is Standing.REJECTED]
         return Answer(Standing.REJECTED, tuple(_rejection(session, *slot) for slot in refused))
-    if Standing.PENDING in standings.values():
-        return Answer(Standing.PENDING)
-    if Standing.ACKNOWLEDGED not in standings.values():
-        return Answer(Standing.UNSUBSCRIBED)
+    if Standing.PENDING in found:
+        return _PENDING
+    if Standing.ACKNOWLEDGED not in found:
+        return _UNSUBSCRIBED
+    if Standing.UNSUBSCRIBED not in found:
+        return _ACKNOWLEDGED
     kinds = {(type_url, standing) for (type_url, _), standing in standings.items()}
     unasked = any((type_url, Standing.UNSUBSCRIBED) in kinds for type_url in (ROUTE, EXTENSION))
     return Answer(Standing.ACKNOWLEDGED, may_follow=unasked and (LISTENER, Standing.ACKNOWLEDGED) in kinds)
+
+
+_PENDING, _UNSUBSCRIBED, _ACKNOWLEDGED = map(
+    Answer, (Standing.PENDING, Standing.UNSUBSCRIBED, Standing.ACKNOWLEDGED)
+)
 
 
 def _rejection(session: ProxySession, type_url: str, name: str) -> Rejection:

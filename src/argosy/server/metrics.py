@@ -20,7 +20,7 @@ class Counter:
         self.values: dict[Labels, float] = {}
 
     def add(self, amount: float = 1, **labels: str) -> None:
-        key = tuple(sorted(labels.items()))
+        key = tuple(labels.items()) if len(labels) == 1 else tuple(sorted(labels.items()))
         self.values[key] = self.values.get(key, 0) + amount
 
     def lines(self, name: str) -> list[str]:

@@ -8,9 +8,8 @@ when the certificate ends. The agent renews long before and comes back with the 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -57,13 +56,12 @@ class Door:
         else:
             log.info("streams are served again")
 
-    @contextlib.contextmanager
-    def passing(self, limit: asyncio.Timeout) -> Iterator[None]:
+    def enter(self, limit: asyncio.Timeout) -> None:
+        """A stream begins, which `limit` ends."""
         self._limits.add(limit)
-        try:
-            yield
-        finally:
-            self._limits.discard(limit)
+
+    def leave(self, limit: asyncio.Timeout) -> None:
+        self._limits.discard(limit)
 
 
 class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -104,8 +102,11 @@ class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
             _peer.set(peer)
             try:
                 async with asyncio.timeout(time_left(peer, self.clock())) as limit:
-                    with self.door.passing(limit):
+                    self.door.enter(limit)
+                    try:
                         await serve(requests, context)
+                    finally:
+                        self.door.leave(limit)
             except TimeoutError:
                 if not limit.expired():
                     raise

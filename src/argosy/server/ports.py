@@ -15,9 +15,12 @@ import grpc
 
 from argosy.identity.authority import Authority, ServerCertificate
 from argosy.runtime.errors import Failure
+from argosy.runtime.files import open_files
 from argosy.runtime.preflight import listener
 from argosy.server.settings import Address
 from argosy.xds.server import server_options
+
+OF_FILES = 0.75  # of the files that may be open: for the connections of one port
 
 
 class OwnCertificate:
@@ -60,7 +63,8 @@ def credentials(own: OwnCertificate, mutual: str) -> grpc.ServerCredentials:
 
 
 def grpc_server(handlers: Iterable[grpc.GenericRpcHandler[Any, Any]]) -> grpc.aio.Server:
-    server = grpc.aio.server(options=server_options())
+    """It takes so many connections that the store, and the API, always have files left."""
+    server = grpc.aio.server(options=server_options(connections=int(open_files() * OF_FILES)))
     server.add_generic_rpc_handlers(tuple(handlers))
     return server
 

@@ -47,6 +47,7 @@ from argosy.server.api import ApiRole
 from argosy.server.attend import AttendService
 from argosy.server.attendance import Attendance
 from argosy.server.bootstraps import Bootstraps
+from argosy.server.collecting import give_back, settle_down
 from argosy.server.defaults import write_access_objects, write_first_objects
 from argosy.server.delivery import Delivery
 from argosy.server.fleet import Fleet, Operations, OperationsService, ServerRecord
@@ -71,6 +72,7 @@ from argosy.xds.server import AdsService, Peer
 from argosy.xds.wire import Node
 
 HOUSEKEEPING_EVERY = 5.0
+MANY_DEPARTED = 500  # streams, after which memory is given back
 DOOR_EVERY = 0.5
 CATCH_UP_WITHIN = 2.0
 STREAMS_END_WITHIN = 0.2  # seconds that calls have when the server stops; streams never end by themselves
@@ -429,12 +431,17 @@ class ControlPlane:
         return {f"{key.name}.{key.namespace}" for key in (*attendance.losses.since, *attendance.attending)}
 
     async def _keep_house(self) -> None:
+        tidied = 0
         while True:
             await asyncio.sleep(HOUSEKEEPING_EVERY)
             await joining.renew_if_due(self.settings.state / "ca", self.authority, self.fleet)
             self.own.renew_if_due()
             if Role.XDS in self.settings.roles:
                 self.reconciler.sweep()
+                departed = self.reconciler.proxies.departed
+                if departed - tidied >= MANY_DEPARTED:
+                    tidied = departed
+                    await asyncio.to_thread(give_back)
 
     async def _mind_door(self) -> None:
         while True:
@@ -475,6 +482,7 @@ def _check_machine() -> None:
 async def run(settings: Settings) -> None:
     """Runs a server until SIGTERM or SIGINT. Raises Failure."""
     raise_open_files()
+    settle_down()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

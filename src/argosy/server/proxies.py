@@ -20,7 +20,7 @@ from argosy.identity.names import Peer
 from argosy.model.facts import Fact, FactKind
 from argosy.model.ir import Pairs
 from argosy.model.reader import Reader
-from argosy.model.scope import Interception, scope_of
+from argosy.model.scope import Interception, ProxyType, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.runtime.log import logger
 from argosy.server.metrics import Metrics
@@ -71,6 +71,7 @@ class ProxySession:
         """`said`: the texts of its node's metadata."""
         self.proxies = proxies
         self.peer = peer
+        self.name = f"{peer.identity.workload}.{peer.identity.namespace}"
         self.node = node
         self.said = said
         self.held = held
@@ -78,10 +79,6 @@ class ProxySession:
         self.connected_since = proxies.clock()
         self.last_nack = ""
         self.last_nack_at = 0.0
-
-    @property
-    def name(self) -> str:
-        return f"{self.peer.identity.workload}.{self.peer.identity.namespace}"
 
     @property
     def deadline(self) -> float | None:
@@ -92,25 +89,28 @@ class ProxySession:
         self.proxies.add(self)
 
     def on_request(self, request: Request, now: float) -> None:
-        if request.HasField("error_detail"):
+        refused = request.HasField("error_detail")
+        if refused:
             self.last_nack = f"{short(request.type_url)}: {request.error_detail.message}"
             self.last_nack_at = self.proxies.clock()
             self.proxies.metrics.nacks.add(type=short(request.type_url))
         self.stream.on_request(request, now)
         self.proxies.moved(self)
-        if (
-            request.HasField("error_detail")
-            or request.resource_names_subscribe
-            or request.resource_names_unsubscribe
-        ):
+        if refused or request.resource_names_subscribe or request.resource_names_unsubscribe:
             self.proxies.changed(self)
+
+    @property
+    def may_owe(self) -> bool:
+        return self.stream.may_owe
 
     def next_response(self, now: float) -> Response | None:
         response = self.stream.next_response(now)
         if response is not None:
             kind = short(response.type_url)
-            self.proxies.metrics.resources_sent.add(len(response.resources), type=kind)
-            self.proxies.metrics.removals_sent.add(len(response.removed), type=kind)
+            if response.resources:
+                self.proxies.metrics.resources_sent.add(len(response.resources), type=kind)
+            if response.removed:
+                self.proxies.metrics.removals_sent.add(len(response.removed), type=kind)
         return response
 
     def disconnected(self) -> None:
@@ -161,6 +161,7 @@ class Proxies:
         self.metrics = metrics
         self.clock = clock
         self.sessions: dict[ProxySession, None] = {}
+        self.departed = 0  # streams that ended, since the start
         self.on_moved: list[Callable[[ProxySession], None]] = []
         self.on_changed: list[Callable[[ProxySession], None]] = []
 
@@ -215,6 +216,7 @@ class Proxies:
 
     def remove(self, session: ProxySession) -> None:
         self.sessions.pop(session, None)
+        self.departed += 1
         self.views.let_go(session.held)
         log.info("proxy disconnected", proxy=session.name)
         self.moved(session)
@@ -282,10 +284,14 @@ def _entry_name(session: ProxySession) -> str:
 
 def _parted(node: ProxyNode) -> tuple[str, ...]:
     """Only what there can be: each combination has a view of its own."""
-    explicit = node.interception == Interception.EXPLICIT
-    return tuple(
-        one for one in node.parted[:MOST_PARTED] if (one == HTTP_PROXY if explicit else one.isdigit())
-    )
+    return tuple(one for one in node.parted[:MOST_PARTED] if _may_be_parted(node, one))
+
+
+def _may_be_parted(node: ProxyNode, route: str) -> bool:
+    if node.type == ProxyType.ROUTER:
+        protocol, _, port = route.partition(".")
+        return protocol == "http" and port.isdigit()
+    return route == HTTP_PROXY if node.interception == Interception.EXPLICIT else route.isdigit()
 
 
 def proxy_node(node: Node) -> ProxyNode:

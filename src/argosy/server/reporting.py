@@ -4,8 +4,9 @@ Of several servers one writes, the leader, what all of them see (`tally`); the o
 
 Rules:
 
-* What a person wrote comes first: an object that changed is looked at when the views hold it, and again with each word
-  of a proxy for as long as it is open (somebody has not answered, or refused).
+* What a person wrote comes first: an object that changed, and one that is open (somebody has not answered, or refused)
+  as proxies speak. They are looked at once it has been quiet for QUIET seconds, after MOST at the latest: a look asks
+  every proxy, so the answers of thousands are one look, when the last is there.
 * What moves many objects by a little (a proxy that joins or leaves, a refusal that may concern others) is taken up
   once it has been quiet for SETTLED seconds, by going over all of them.
 * The rate is bounded: looking takes at most LOOKING_SHARE of the time, and writes come at most WRITES_PER_SECOND.
@@ -40,6 +41,7 @@ from argosy.server.tally import Tally
 from argosy.store.base import Conflict, Key, NotFound, Store, StoreError
 
 SETTLED = 2.0  # seconds without a proxy that joins or leaves
+QUIET, MOST = 0.1, 1.0
 LOOKING_SHARE = 0.1
 CHUNK_SECONDS = 0.005
 WRITES_PER_SECOND = 100
@@ -117,6 +119,9 @@ class Reporter:
         self._due: OrderedDict[Key, None] = OrderedDict()
         self._woken = asyncio.Event()
         self._sweep_at: float | None = None
+        self._fresh: dict[Key, None] = {}  # written since it was last quiet
+        self._quiet_at: float | None = None
+        self._quiet_by = 0.0
         self._gateways_at = monotonic() + GATEWAYS_EVERY
         reconciler.on_touched.append(self.touched)
         reconciler.proxies.on_moved.append(self._moved)
@@ -131,11 +136,11 @@ class Reporter:
             if key not in self.reconciler.known:
                 self.tally.forget(key)
             if is_reported(key):
-                self._due[key] = None
-                self._due.move_to_end(key, last=False)
+                self._fresh[key] = None
             if key.resource in (SECRETS, GATEWAYS):
                 self._look_at_gateways()
         self._look_at_outdated()
+        self._look_when_quiet()
         self._woken.set()
 
     def _look_at_outdated(self) -> None:
@@ -151,10 +156,15 @@ class Reporter:
 
     def _moved(self, _: ProxySession) -> None:
         """A proxy spoke."""
-        for key in self.open:
-            self._due.setdefault(key)
-        if self.open:
+        if self.open or self._fresh:
+            self._look_when_quiet()
+
+    def _look_when_quiet(self) -> None:
+        now = self.monotonic()
+        if self._quiet_at is None:
+            self._quiet_by = now + MOST
             self._woken.set()
+        self._quiet_at = min(now + QUIET, self._quiet_by)
 
     def _changed(self, _: ProxySession) -> None:
         """A proxy joined, left, uses other resources, or refuses one."""
@@ -187,6 +197,21 @@ class Reporter:
             self._look_at_all()
         self._woken.set()
 
+    def _take_up(self) -> None:
+        """What waits for quiet, once it is."""
+        if self._quiet_at is None or self._quiet_at > self.monotonic():
+            return
+        self._quiet_at = None
+        for key in self.open:
+            self._due.setdefault(key)
+        self._take_fresh()
+
+    def _take_fresh(self) -> None:
+        for key in self._fresh:
+            self._due[key] = None
+            self._due.move_to_end(key, last=False)
+        self._fresh.clear()
+
     def _look_at_all(self) -> None:
         for key in self.reconciler.known:
             if is_reported(key):
@@ -197,6 +222,7 @@ class Reporter:
 
     async def run(self) -> None:
         while True:
+            self._take_up()
             if self.leadership.leads or self._told_all:
                 await self._rest()
             if self.leadership.leads:
@@ -217,7 +243,10 @@ class Reporter:
         term = self._term
         while not self._due and term == self._term:
             self._woken.clear()
+            self._take_up()
             now = self.monotonic()
+            if self._due:
+                return
             if self._sweep_at is not None and self._sweep_at <= now:
                 self._sweep_at = None
                 self._look_at_all()
@@ -227,9 +256,8 @@ class Reporter:
                 self.reconciler.analysis.aged()
                 self._look_at_outdated()
             else:
-                until = (
-                    self._gateways_at if self._sweep_at is None else min(self._gateways_at, self._sweep_at)
-                )
+                moments = (self._gateways_at, self._sweep_at, self._quiet_at)
+                until = min(at for at in moments if at is not None)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(until - now):
                         await self._woken.wait()
@@ -248,6 +276,8 @@ class Reporter:
         return differing, self.monotonic() - started
 
     async def _look_and_tell(self) -> None:
+        if not self._told_all:
+            self._take_fresh()  # or it would not be everything
         differing, looked = self._look_at_due()
         whole = not self._due
         if not differing and (self._told_all or not whole):

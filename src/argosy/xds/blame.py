@@ -8,7 +8,7 @@ resources again in halves until the one is alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _PART = r"[\w|/@~-]"
 """Characters that names are made of; a dot or colon counts only between two of them (`a.b`, `[::]:80`)."""
@@ -24,3 +24,13 @@ def mentions(message: str, name: str) -> bool:
 
 def mentioned(message: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if mentions(message, name)]
+
+
+def words(refusals: Mapping[str, str]) -> str:
+    """Envoy's words, each with the name in it that the server looks for."""
+    told = []
+    for name, message in sorted(refusals.items()):
+        text = message if mentions(message, name) else f"{name}: {message}"
+        if text not in told:
+            told.append(text)
+    return "\n".join(told)

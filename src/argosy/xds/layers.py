@@ -44,7 +44,12 @@ class Layers:
         return found
 
     def changed_at(self, type_url: str, name: str) -> int:
-        return max((view.changed_at(type_url, name) for view in self.views), default=0)
+        found = 0
+        for view in self.views:
+            at = view.changed_at(type_url, name)
+            if at > found:
+                found = at
+        return found
 
     def changed_since(self, type_url: str, position: int) -> Iterator[str]:
         """Names that changed after the position, but for those whose change an earlier layer hides."""

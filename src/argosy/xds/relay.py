@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec import Struct
 
 from argosy.xds import saved
-from argosy.xds.blame import mentions
+from argosy.xds.blame import words
 from argosy.xds.client import Client
 from argosy.xds.ledger import LED_BY, Ledger
 from argosy.xds.saved import SavedType, StateError
@@ -238,7 +238,7 @@ class Relay:
             return
         del self._pending[type_url]
         if pending.refusals:
-            self.client.nack(type_url, pending.nonce, _words(pending.refusals), tuple(pending.refusals))
+            self.client.nack(type_url, pending.nonce, words(pending.refusals), tuple(pending.refusals))
         else:
             self.client.ack(type_url, pending.nonce)
         if self._wake_upstream:
@@ -478,6 +478,8 @@ class RelaySession:
     def on_request(self, request: Request, now: float) -> None:
         self._relay.on_downstream(self.stream, request, now)
 
+    may_owe = True  # it answers the server in `next_response`
+
     def next_response(self, now: float) -> Response | None:
         self._relay.settle(now)
         response = self.stream.next_response(now)
@@ -487,13 +489,3 @@ class RelaySession:
 
     def disconnected(self) -> None:
         self._relay.detach(self.stream)
-
-
-def _words(refusals: Mapping[str, str]) -> str:
-    """Envoy's words, each with the name in it that the server looks for."""
-    words = []
-    for name, message in sorted(refusals.items()):
-        text = message if mentions(message, name) else f"{name}: {message}"
-        if text not in words:
-            words.append(text)
-    return "\n".join(words)

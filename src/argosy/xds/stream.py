@@ -64,9 +64,7 @@ class Stream:
     def changed(self, type_url: str, names: Collection[str]) -> None:
         self._unseen = True
         subscription = self._subscriptions.get(type_url)
-        if subscription is None:
-            return
-        if subscription.wildcard or not names or any(name in subscription.names for name in names):
+        if subscription is not None and (not names or subscription.wants_any(names)):
             self.mark_dirty()
 
     def catch_up(self, type_url: str) -> None:
@@ -77,6 +75,14 @@ class Stream:
     def deadline(self) -> float | None:
         """When `next_response` may give something although nothing happened; valid after it gave None."""
         return self._gate.deadline
+
+    @property
+    def may_owe(self) -> bool:
+        """Whether `next_response` may give something."""
+        for one in self._subscriptions.values():
+            if one.owed or one.greet:
+                return True
+        return self._unseen
 
     def mark_dirty(self) -> None:
         """Something may have to be sent: the shell is woken."""
@@ -414,6 +420,8 @@ class Stream:
     def known(self, type_url: str, subscription: Subscription, name: str) -> int | None:
         """Up to which position the client is current for the name; None: up to now."""
         flight = subscription.flight
+        if flight is None and not subscription.owed and not self._unseen:
+            return None
         if flight is not None and name in flight.known:
             return flight.known[name]
         if name in subscription.owed:
@@ -440,13 +448,8 @@ class Stream:
             self.mark_dirty()
 
     def astray(self, type_url: str) -> set[str]:
-        """Names of which the client may run something else than it will tell when it connects again: of a response that
-        it refuses Envoy takes a part without noting the versions, and what is out may be refused."""
-        subscription = self._subscriptions.get(type_url)
-        if subscription is None:
-            return set()
-        flight = subscription.flight
-        return set(subscription.uncertain) | (set(flight.versions) if flight is not None else set())
+        """Names of which the client may run something else than it will tell when it connects again."""
+        return one.astray() if (one := self._subscriptions.get(type_url)) is not None else set()
 
     def forgive(self, type_url: str, name: str) -> None:
         """What the client refused is not offered any more, and what it kept is what the views hold."""

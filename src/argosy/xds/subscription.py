@@ -103,6 +103,14 @@ class Subscription:
     def wants(self, name: str) -> bool:
         return self.wildcard or name in self.names
 
+    def wants_any(self, names: Iterable[str]) -> bool:
+        return self.wildcard or any(name in self.names for name in names)
+
+    def astray(self) -> set[str]:
+        """Of a response that it refuses Envoy takes a part without noting the versions, and what is out may be
+        refused."""
+        return set(self.uncertain) | (set(self.flight.versions) if self.flight is not None else set())
+
     def owe(self, name: str, known: int) -> None:
         """The client must be told about the name; `known`: up to where it is current."""
         if self.flight is not None and name in self.flight.known:

@@ -29,6 +29,8 @@ _TYPE_URL = 4
 _NONCE = 5
 _REMOVED = 6
 _LENGTH_DELIMITED = 2
+_SHORT = tuple(bytes((value,)) for value in range(0x80))
+_SHARED_UP_TO = 256 << 10  # bytes of a response that are kept for the next stream
 _INVALID_ARGUMENT = 3  # google.rpc.Code: what Envoy puts into error_detail
 
 
@@ -64,6 +66,8 @@ def frame(name: str, version: str, message: Any) -> bytes:
 
 
 def _varint(value: int) -> bytes:
+    if value < 0x80:
+        return _SHORT[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -77,13 +81,28 @@ def _field(number: int, value: bytes) -> bytes:
 
 
 def encode_response(response: Response) -> bytes:
-    """The bytes of a DeltaDiscoveryResponse."""
+    """The bytes of a DeltaDiscoveryResponse. What goes to many streams, one after the other, differs in its nonce
+    alone: the rest is made once."""
+    # Of the resources the frames alone are kept: whatever made them is to be forgotten with its last view.
+    told = (response.version, tuple([one.frame for one in response.resources]), response.removed)
+    before, body = _last.get(response.type_url, (None, b""))
+    if told != before:
+        body = _without_nonce(response)
+        if len(body) <= _SHARED_UP_TO:
+            _last[response.type_url] = (told, body)
+    return body + _field(_NONCE, response.nonce.encode())
+
+
+_last: dict[str, tuple[tuple[str, tuple[bytes, ...], tuple[str, ...]] | None, bytes]] = {}
+"""Type -> what the response that was encoded last tells, and its bytes but for the nonce."""
+
+
+def _without_nonce(response: Response) -> bytes:
     tag = bytes((_RESOURCES << 3 | _LENGTH_DELIMITED,))
     parts = [_field(_SYSTEM_VERSION, response.version.encode())]
     for resource in response.resources:
         parts += (tag, _varint(len(resource.frame)), resource.frame)
     parts.append(_field(_TYPE_URL, response.type_url.encode()))
-    parts.append(_field(_NONCE, response.nonce.encode()))
     parts += [_field(_REMOVED, name.encode()) for name in response.removed]
     return b"".join(parts)
 

@@ -4,6 +4,7 @@ over mutual TLS what is applied through the API. And who is not let in."""
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -235,6 +236,46 @@ async def test_no_plaintext_and_no_foreigner_gets_configuration(plane: ControlPl
         assert refused.value.code() is not grpc.StatusCode.OK
         await opened.close(None)
     assert not plane.reconciler.proxies.sessions
+
+
+async def test_proxies_never_take_the_last_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 4 files their port takes 3: a fourth proxy is closed until one leaves, and the API answers all the time."""
+    monkeypatch.setattr("argosy.server.ports.open_files", lambda: 4)
+    async with serving(settings(tmp_path / "state")) as plane:
+        held = [await identity(plane, f"client-{number}") for number in range(4)]
+        envoys = [FakeEnvoy(plane.info.xds, one) for one in held[:3]]
+        sessions = plane.reconciler.proxies.sessions
+        await until(lambda: len(sessions) == 3, "three are connected")
+        envoys.append(FakeEnvoy(plane.info.xds, held[3]))
+        await until(lambda: envoys[3].connection.attempts >= 2, "the fourth is turned away")
+        assert len(sessions) == 3
+        async with api(plane) as client:
+            assert (await client.get("/version")).status_code == 200
+        await envoys[0].close()
+        del envoys[0].task  # its exception holds the call, and the call the connection
+        gc.collect()
+        await until(lambda: envoys[3].connection.connected, "there is room for the fourth")
+        for envoy in envoys[1:]:
+            await envoy.close()
+
+
+async def test_when_many_have_left_their_memory_is_given_back_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("argosy.server.process.HOUSEKEEPING_EVERY", 0.01)
+    monkeypatch.setattr("argosy.server.process.MANY_DEPARTED", 2)
+    given: list[int] = []
+    async with serving(settings(tmp_path / "state")) as plane:
+        proxies = plane.reconciler.proxies
+        monkeypatch.setattr("argosy.server.process.give_back", lambda: given.append(proxies.departed))
+        held = await identity(plane, "client")
+        for turn in range(5):
+            envoy = FakeEnvoy(plane.info.xds, held)
+            await until(lambda: proxies.sessions, "it is connected")
+            await envoy.close()
+            await until(lambda count=turn + 1: proxies.departed == count, "it has left")  # type: ignore[misc]
+            await until(lambda count=turn + 1: len(given) == count // 2, "given back")  # type: ignore[misc]
+    assert given == [2, 4]
 
 
 async def test_a_stream_ends_with_its_certificate(

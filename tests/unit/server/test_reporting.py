@@ -19,6 +19,7 @@ from argosy.server.figures import Figure
 from argosy.server.reconcile import Loop, Reconciler
 from argosy.server.reporting import Reporter, Untold
 from argosy.server.tally import Tally
+from argosy.server.verdict import Verdict
 from argosy.store.base import Key, Unavailable
 from argosy.store.memory import MemoryStore
 from argosy.xds.registration import Port, Register
@@ -136,6 +137,29 @@ async def test_a_change_is_pending_until_the_proxy_has_answered(mesh: Mesh) -> N
     assert "waiting for client-1.default" in found["message"]
     envoy.exchange()
     assert (await mesh.becomes("Programmed"))["observedGeneration"] == 2
+
+
+async def test_the_answers_of_many_are_one_look(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look asks every proxy: one look for each answer would cost the square."""
+    await mesh.workload("reviews-v1")
+    await mesh.put(virtual_service(), VS)
+    await mesh.seen()
+    envoys = [FakeEnvoy(mesh.reconciler, f"client-{number}", node()) for number in range(50)]
+    await mesh.becomes("Programmed", says="50 of 50")
+    await mesh.put(virtual_service("9s"), VS)
+    await mesh.becomes("Pending")
+    looks: list[Key] = []
+    verdict = mesh.delivery.verdict
+
+    def noted(key: Key, revision: int) -> Verdict:
+        looks.append(key)
+        return verdict(key, revision)
+
+    monkeypatch.setattr(mesh.delivery, "verdict", noted)
+    for envoy in envoys:
+        envoy.exchange()
+    await mesh.becomes("Programmed", says="50 of 50")
+    assert looks.count(VS) == 1
 
 
 async def test_a_refusal_is_told_in_envoys_words(mesh: Mesh) -> None:

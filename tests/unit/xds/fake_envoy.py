@@ -208,6 +208,9 @@ class Answerer(Protocol):
 
     def on_request(self, request: wire.Request, now: float) -> object: ...
 
+    @property
+    def may_owe(self) -> bool: ...
+
     def next_response(self, now: float) -> wire.Response | None: ...
 
 
@@ -236,12 +239,16 @@ class Wire(Generic[A]):
             self.bytes_down += len(data) if response.resources or response.removed else 0
             self.resources_down += len(response.resources)
             self.down.append(data)
+            if not self.stream.may_owe:
+                assert self.stream.next_response(self.now) is None
 
     def deliver_up(self) -> bool:
         self.pump_client()
         if not self.up:
             return False
         self.stream.on_request(wire.decode_request(self.up.popleft()), self.now)
+        if not self.stream.may_owe:  # then the shell does not ask
+            assert self.stream.next_response(self.now) is None
         return True
 
     def deliver_down(self) -> bool:

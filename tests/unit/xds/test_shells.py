@@ -72,8 +72,9 @@ class Taker:
 class Serving:
     """An ADS server over one view on a Unix socket; `sessions` as they came."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, connections: int | None = None) -> None:
         self.socket = socket
+        self.connections = connections
         self.view = View()
         self.streams: list[Stream] = []
         self.ended = 0
@@ -92,7 +93,7 @@ class Serving:
         self.ended += 1
 
     async def start(self) -> None:
-        self._server = grpc.aio.server(options=server_options())
+        self._server = grpc.aio.server(options=server_options(connections=self.connections))
         self._server.add_generic_rpc_handlers((AdsService(self.resolve, LOG).handler(),))
         self._server.add_insecure_port(f"unix:{self.socket}")
         await self._server.start()
@@ -261,6 +262,110 @@ async def test_garbage_ends_only_its_own_stream(serving: Serving) -> None:
     connection = Connection(taker, serving.open_channel, LOG, backoff=SOON)
     async with running(connection):
         await until(lambda: connection.connected, "others are served")
+
+
+async def test_a_session_that_raises_ends_its_stream_and_is_told(serving: Serving) -> None:
+    """Also while the client is silent, and others are served."""
+    serving.view.update(CLUSTER, [make(CLUSTER, "a", n=1)])
+    async with serving.open_channel() as channel:
+        call = open_call(channel)
+        await call.write(wire.request(CLUSTER, subscribe=["*"]).SerializeToString())
+        await call.read()
+        [stream] = serving.streams
+
+        def broken(now: float) -> wire.Response | None:
+            raise RuntimeError("broken")
+
+        stream.next_response = broken  # type: ignore[method-assign]
+        serving.view.update(CLUSTER, [make(CLUSTER, "a", n=2)])
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await asyncio.wait_for(call.read(), 10)
+        assert caught.value.code() is grpc.StatusCode.UNKNOWN
+    await until(lambda: serving.ended == 1, "the session is told")
+    taker = Taker()
+    async with running(Connection(taker, serving.open_channel, LOG, backoff=SOON)):
+        await until(lambda: "a" in taker.have, "others are served")
+
+
+async def test_an_acknowledgement_wakes_nobody_where_nothing_is_owed(serving: Serving) -> None:
+    taker = Taker()
+
+    async def taken(n: int) -> Stream:
+        """The client has said that it has this version."""
+        serving.view.update(CLUSTER, [wanted := make(CLUSTER, "a", n=n)])
+        await until(lambda: taker.have.get("a") == wanted, "it arrives")
+        await until(serving.streams[-1].settled, "it is acknowledged")
+        return serving.streams[-1]
+
+    async with running(Connection(taker, serving.open_channel, LOG, backoff=SOON)):
+        stream, asked = await taken(0), 0
+        next_response = stream.next_response
+
+        def counted(now: float) -> wire.Response | None:
+            nonlocal asked
+            asked += 1
+            return next_response(now)
+
+        stream.next_response = counted  # type: ignore[method-assign]
+        for n in range(1, 11):
+            await taken(n)
+    assert asked == 10, "for each change a response"
+
+
+async def test_a_wait_that_ends_by_itself_is_noticed_on_a_silent_stream(tmp_path: Path) -> None:
+    """A listener waits for endpoints that never come, and nobody says a word."""
+    view, sessions = View(), []
+
+    async def resolve(node: wire.Node, peer: Peer) -> Session:
+        sessions.append(StreamSession(Stream([view], hold=0.2)))
+        return sessions[-1]
+
+    server = grpc.aio.server(options=server_options())
+    server.add_generic_rpc_handlers((AdsService(resolve, LOG).handler(),))
+    server.add_insecure_port(f"unix:{tmp_path}/ads.sock")
+    await server.start()
+    view.update(CLUSTER, [make(CLUSTER, "a", follow="a")])
+    view.update(LISTENER, [make(LISTENER, "l")])
+    async with grpc.aio.insecure_channel(f"unix:{tmp_path}/ads.sock", options=channel_options()) as channel:
+        call = open_call(channel)
+        for kind in (CLUSTER, LISTENER):
+            await call.write(wire.request(kind, subscribe=["*"]).SerializeToString())
+        first = wire.decode_response(await call.read())
+        await call.write(wire.request(CLUSTER, nonce=first.nonce).SerializeToString())
+        second = wire.decode_response(await asyncio.wait_for(call.read(), 10))
+        assert (first.type_url, second.type_url) == (CLUSTER, LISTENER)
+    await server.stop(None)
+
+
+async def test_a_crowd_at_a_server_that_takes_fewer_at_once_is_served_in_parts(tmp_path: Path) -> None:
+    """Three hundred come at the same time, sixty are taken. Who is closed comes again as agents do, and gets in once
+    others have left; nobody is left out, and the bound holds at every moment."""
+    crowd, taken = 300, 60
+    serving = Serving(tmp_path / "ads.sock", connections=taken)
+    serving.view.update(CLUSTER, [make(CLUSTER, "a", n=1)])
+    await serving.start()
+    opened = most = 0
+
+    def open_channel() -> grpc.aio.Channel:
+        nonlocal opened
+        opened += 1
+        return serving.open_channel()
+
+    async def one() -> None:
+        nonlocal most
+        taker = Taker()
+        async with running(Connection(taker, open_channel, LOG, backoff=Backoff(first=0.05, most=0.5))):
+            while "a" not in taker.have:
+                await asyncio.sleep(0.02)
+                most = max(most, len(serving.streams) - serving.ended)
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(one() for _ in range(crowd)))
+    await until(lambda: serving.ended == len(serving.streams), "all have left")
+    assert len(serving.streams) == crowd, "each had one stream"
+    assert opened > crowd, "some were turned away"
+    assert 0 < most <= taken
+    await serving.stop()
 
 
 async def test_a_relay_between_two_shells(serving: Serving, tmp_path: Path) -> None:

@@ -46,6 +46,25 @@ def test_one_response_is_out_at_a_time_and_changes_meanwhile_come_as_one() -> No
     )
 
 
+def test_an_acknowledgement_after_which_nothing_is_owed_says_so() -> None:
+    """So that a change which thousands acknowledge is not asked for again by each."""
+    view = View()
+    view.update(CLUSTER, [make(CLUSTER, "a", n=0)])
+    stream = Stream([view])
+    ask(stream, CLUSTER)
+    assert stream.may_owe
+    first = take(stream)
+    view.update(CLUSTER, [make(CLUSTER, "a", n=1)])
+    answer(stream, first)
+    assert stream.may_owe, "it changed meanwhile"
+    second = take(stream)
+    assert stream.next_response(0) is None
+    answer(stream, second)
+    assert not stream.may_owe
+    ask(stream, CLUSTER, "b")
+    assert stream.may_owe, "it must be told that there is none"
+
+
 def test_a_stale_nonce_acknowledges_nothing_but_its_subscriptions_count() -> None:
     view = View()
     view.update(ENDPOINT, [make(ENDPOINT, "a"), make(ENDPOINT, "b")])

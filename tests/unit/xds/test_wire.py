@@ -8,10 +8,11 @@ import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from argosy.xds import wire
 from argosy.xds.blame import mentions
-from argosy.xds.types import CLUSTER
+from argosy.xds.types import CLUSTER, ENDPOINT
 from tests.unit.xds.fake_envoy import make
 
 names = st.text(min_size=1, max_size=200)
@@ -35,6 +36,34 @@ def test_a_joined_response_is_what_protobuf_reads_and_is_cut_into_the_same_frame
     assert [one.version for one in received.resources] == [one.version for one in resources]
     assert received.removed == tuple(removed)
     assert wire.decode_response(parsed.SerializeToString()) == received
+
+
+def test_what_many_streams_get_is_never_mistaken_for_something_else() -> None:
+    """Responses that are alike in all but one thing, in any order, and with a nonce of their own each."""
+    one, other = make(CLUSTER, "a", n=1), make(CLUSTER, "a", n=2)
+    alike = [
+        wire.Response(type_url=type_url, nonce="", version=version, resources=resources, removed=removed)
+        for type_url in (CLUSTER, ENDPOINT)
+        for version in ("1", "2")
+        for resources in ((one,), (other,), (one, other), (other, one), ())
+        for removed in ((), ("a",), ("b",))
+    ]
+    for nonce, response in enumerate([*alike, *alike, *reversed(alike), *(alike[:1] * 3)]):
+        sent = structs.replace(response, nonce=str(nonce))
+        for _ in range(2):
+            received = wire.decode_response(wire.encode_response(sent))
+            assert (received.type_url, received.version) == (sent.type_url, sent.version)
+            assert received.nonce == str(nonce)
+            assert [kept.frame for kept in received.resources] == [kept.frame for kept in sent.resources]
+            assert received.removed == sent.removed
+
+
+def test_a_large_response_is_not_kept_for_the_next_stream() -> None:
+    large = wire.Response(
+        type_url="large", nonce="1", version="1", resources=(make(CLUSTER, "a", body="x" * (1 << 20)),)
+    )
+    assert len(wire.encode_response(large)) > 1 << 20
+    assert "large" not in wire._last
 
 
 @given(st.binary(max_size=300))
