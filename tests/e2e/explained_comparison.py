@@ -30,9 +30,10 @@ from tests.e2e.explained_answers import LOOKED_UP, TIME, connected, copied, diff
 from tests.e2e.explained_clients import Answer
 from tests.e2e.explained_connections import Whose, shown, to_upstream, wanted
 from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT, OF_MESH
-from tests.e2e.explained_envoy import ENTRIES, REQUESTS, Lab, scope_at
+from tests.e2e.explained_envoy import ENTRIES, REQUESTS, Lab
 from tests.e2e.explained_mesh import Mesh
 from tests.e2e.explained_requests import Generator
+from tests.e2e.explained_told import scope_at
 from tests.e2e.own_address import OWN_ADDRESS
 
 

@@ -30,7 +30,8 @@ from tests.e2e.explained_edges import (
     WILD,
     written,
 )
-from tests.e2e.explained_envoy import Lab, lab, scope_at
+from tests.e2e.explained_envoy import Lab, lab
+from tests.e2e.explained_told import scope_at
 from tests.e2e.own_address import OWN_ADDRESS
 
 pytestmark = pytest.mark.e2e
