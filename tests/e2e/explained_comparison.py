@@ -114,7 +114,7 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
         *_structure(envoy, seed, evaluators),
         *await _tunnels(envoy, seed, generator, mesh, evaluators["proxy"]),
     ]
-    said = [_expected(evaluators[entry], request) for entry, request in requests]
+    said = [expected_of(evaluators[entry], request) for entry, request in requests]
     await envoy.shadows(
         answers, [len(mirrors(one, answer)) for one, answer in zip(said, answers, strict=True)]
     )
@@ -415,7 +415,7 @@ def _difference(seed: int, entry: str, what: str) -> Difference:
     return Difference(seed, entry, Request(authority=""), Routed(Unrouted(0, "")), Answer(0), what)
 
 
-def _expected(evaluator: Evaluator, request: Request) -> Routed:
+def expected_of(evaluator: Evaluator, request: Request) -> Routed:
     """Of a captured port its routes: which listener takes a connection is compared by name (see `structure`)."""
     side = evaluator.side
     if isinstance(side, Outbound) and not side.explicit:
