@@ -17,7 +17,7 @@ from argosy.translate import parts
 from argosy.translate.compiler import Compiler
 from argosy.translate.dump import dump
 from argosy.translate.proxy import Proxy
-from argosy.translate.resource import LISTENER, ROUTE, SCOPE
+from argosy.translate.resource import LISTENER, ROUTE, SCOPE, Resource
 from tests.unit.translate.mesh import SUFFIX, decoded, endpoint, put, service
 
 PARTED = Scope(parted=("http_proxy",))
@@ -145,16 +145,23 @@ def at_a_gateway(names: int, wildcards: int = 0) -> Snapshot:
     snapshot = mesh(1)
     put(snapshot, GATEWAY)
     for number, host in enumerate(hosts):
-        put(
-            snapshot,
-            f"""
+        put(snapshot, bound(number, host))
+    return snapshot
+
+
+def bound(number: int, host: str, match: str = "") -> str:
+    return f"""
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{name: v{number}, namespace: default}}
-spec: {{hosts: ["{host}"], gateways: [edge], http: [{{redirect: {{uri: /}}}}]}}
-""",
-        )
-    return snapshot
+spec: {{hosts: ["{host}"], gateways: [edge], http: [{{{match}redirect: {{uri: /}}}}]}}
+"""
+
+
+def virtual_hosts(held: dict[str, dict[str, Resource]]) -> dict[int, list[str]]:
+    """Of each part of the gateway's routes."""
+    made = {part: decoded(held[ROUTE][f"http.80/{part}"]) for part in parts.ALL}
+    return {part: [host["name"] for host in one.get("virtual_hosts", ())] for part, one in made.items()}
 
 
 def test_a_gateway_that_starts_with_many_hosts_bound_has_parts() -> None:
@@ -181,12 +188,19 @@ def test_a_gateway_s_parts_hold_what_the_whole_holds_and_its_listener_chooses_am
     )
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     assert manager["scoped_routes"]["name"] == "http.80"
-    for number in range(5):
+    for number in (5, 0, 1, 2, 3, 4):
         compiler.apply(snapshot.remove_config("VirtualService", "default", f"v{number}"))
-    compiler.apply(snapshot.remove_config("VirtualService", "default", "v5"))
-    for part in parts.ALL:
-        (host,) = decoded(held[ROUTE][f"http.80/{part}"])["virtual_hosts"]
-        assert host["name"] == "blackhole:80", "nothing is served at all"
+    assert virtual_hosts(held) == {part: ["blackhole:80"] for part in parts.ALL}, "nothing is served at all"
+    compiler.apply(put(snapshot, bound(7, "h7.example")))
+    of_seven = parts.part_of("h7.example")
+    others: dict[int, list[str]] = {part: [] for part in parts.ALL if part != of_seven}
+    assert virtual_hosts(held) == {**others, of_seven: ["h7.example:80"]}
+    compiler.apply(put(snapshot, bound(8, "h8.example", "match: [{port: 81}], ")))
+    slots = compiler.slots_for({Fact(FactKind.VIRTUAL_SERVICE, "default/v8")})
+    at = {name for _, kind, name in slots if kind == ROUTE and name.startswith("http.80/")}
+    assert at == {parts.name("http.80", parts.part_of("h8.example"))}, (
+        "where it would be, were it for the port"
+    )
     compiler.apply(snapshot.remove_config("Gateway", "default", "edge"))
     assert not held[ROUTE]
     assert not held[SCOPE]
