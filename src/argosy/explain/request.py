@@ -106,8 +106,8 @@ JOINED = frozenset(
         "x-forwarded-proto", "x-request-id",
     )
 )  # fmt: skip
-"""Headers of which Envoy keeps one value, further ones joined to it by commas (1.40, tried). Of the others each line is
-a value."""
+"""Headers of which Envoy keeps one value, further ones joined to it by commas, but for empty ones (1.40, tried). Of the
+others each line is a value."""
 
 
 def seen(request: Request, trust: Trust) -> Seen:
@@ -138,7 +138,10 @@ def by_name(headers: Pairs) -> dict[str, tuple[str, ...]]:
         key = name.lower()
         if key not in HOP_BY_HOP:
             found.setdefault(key, []).append(value)
-    return {key: (",".join(values),) if key in JOINED else tuple(values) for key, values in found.items()}
+    return {
+        key: (",".join(filter(None, values)),) if key in JOINED else tuple(values)
+        for key, values in found.items()
+    }
 
 
 def host_of(authority: str) -> str:
