@@ -114,7 +114,7 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
         *_structure(envoy, seed, evaluators),
         *await _tunnels(envoy, seed, generator, mesh, evaluators["proxy"]),
     ]
-    said = [_expected(evaluators[entry], request) for entry, request in requests]
+    said = [expected_of(evaluators[entry], request) for entry, request in requests]
     await envoy.shadows(
         answers, [len(mirrors(one, answer)) for one, answer in zip(said, answers, strict=True)]
     )
@@ -147,7 +147,7 @@ async def _declared(envoy: Lab, seed: int, generator: Generator, mesh: Mesh) -> 
     for request, answer in zip(requests, await envoy.connect(requests), strict=True):
         expected = evaluator.evaluate(request)
         envoy.tally["declared: answered"] += answer.got is not None
-        if what := _edge_difference(request, expected, answer):
+        if what := connection_difference(request, expected, answer):
             found.append(Difference(seed, "upstream", request, expected, answer, what))
     return found
 
@@ -181,7 +181,7 @@ async def _connections(
     found = []
     for request, expected, answer in zip(requests, said, await envoy.connect(requests), strict=True):
         envoy.tally["edge: " + _kind(expected)] += 1
-        if what := _edge_difference(request, expected, answer):
+        if what := connection_difference(request, expected, answer):
             found.append(Difference(seed, "edge", request, expected, answer, what))
     return found
 
@@ -209,7 +209,7 @@ def _kind(expected: Routed) -> str:
     return "passed through" if any(step.stage == "filter chain" for step in expected.steps) else "TCP"
 
 
-def _edge_difference(request: Request, expected: Routed, answer: Answer) -> str:
+def connection_difference(request: Request, expected: Routed, answer: Answer) -> str:
     verdict = expected.verdict
     if not isinstance(verdict, Forwarded) or verdict.targets[0].authority:
         return difference(request, expected, answer)  # HTTP, or closed
@@ -415,7 +415,7 @@ def _difference(seed: int, entry: str, what: str) -> Difference:
     return Difference(seed, entry, Request(authority=""), Routed(Unrouted(0, "")), Answer(0), what)
 
 
-def _expected(evaluator: Evaluator, request: Request) -> Routed:
+def expected_of(evaluator: Evaluator, request: Request) -> Routed:
     """Of a captured port its routes: which listener takes a connection is compared by name (see `structure`)."""
     side = evaluator.side
     if isinstance(side, Outbound) and not side.explicit:

@@ -193,7 +193,7 @@ def wanted(
         for server in listener.servers:
             if server.passes:
                 hosts += [name for route in reader.gateway_tls(scope, server) for name in route.sni_hosts]
-        for _ in range(10):
+        for _ in range(15):
             name = str(generator.one(*hosts, UNKNOWN)).replace("*", "any", 1)
             request = generator.request(mesh, "gateway")
             tls = listener.kind is ir.ListenerKind.TLS and not generator.chance(8)

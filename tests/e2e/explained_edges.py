@@ -103,7 +103,7 @@ class Edges(Dice):
                 if protocol == "TLS":
                     other["tls"] = {"mode": "PASSTHROUGH"}
                 servers.append(other)
-        for number in range(self.one(0, 1, 1, 2)):
+        for number in range(self.one(0, 1, 2, 2)):
             servers.append(
                 {
                     "port": {
@@ -156,7 +156,7 @@ class Edges(Dice):
         if LOOKED_UP in self.endpoints:
             looked_up = {"host": f"*{WILD}", "port": {"number": self.endpoints[LOOKED_UP]}}
             to += [{"destination": looked_up}] * 3
-        sources: tuple[dict[str, str], ...] = ({}, {}, {"sourceSubnet": "127.1.0.0/24"})
+        sources: tuple[dict[str, str], ...] = ({}, {"sourceSubnet": "127.1.0.0/24"})
         spec: dict[str, Any] = {
             "hosts": hosts,
             "gateways": self.one(["gw-0"], ["gw-0", "gw-1"]),

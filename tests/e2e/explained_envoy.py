@@ -134,7 +134,11 @@ class Lab:
         self.options = Options(
             logs=(Log(FileLog(path=str(self.log), json=True)),),
             paths=arrival.paths,
-            proxy=ProxySettings(connections=arrival.sidecars, gateway_connections=arrival.gateways),
+            proxy=ProxySettings(
+                connections=arrival.sidecars,
+                gateway_connections=arrival.gateways,
+                trusted_proxies=arrival.trusted,
+            ),
         )
         self.ads.push(SECRET, upstreams.authority.secrets(CALLER, "client.test"), set())
         outside = Authority()

@@ -80,8 +80,9 @@ class Generator(Configurations):
             path += "?" + "&".join(query)
         headers: list[tuple[str, str]] = []
         for name, wanted in match.get("headers", {}).items():
+            values = VALUES[1:] if name == "x-forwarded-proto" else VALUES  # an empty one has no route at all
             if name != "Host":
-                headers.append((name, self._fitting(wanted, VALUES, ())))
+                headers.append((name, self._fitting(wanted, values, ())))
         for name in match.get("withoutHeaders", {}):
             if self.chance(30) and name != "Host":
                 headers.append((name, str(self.one(*VALUES))))
@@ -92,8 +93,8 @@ class Generator(Configurations):
         if self.chance(6):
             headers.append(("x-forwarded-proto", "https"))
             port = self.one(port, 443)
-        if self.chance(12):
-            headers.append((FAILS, str(self.one("503", "reset"))))
+        if self.chance(18):
+            headers.append((FAILS, str(self.one("503", "reset", "reset"))))
         preflight = "corsPolicy" in rule and self.chance(60)
         if "corsPolicy" in rule or self.chance(2):
             headers.append(("origin", str(self.one("https://a.test", "http://b.test", "http://c.test"))))
@@ -110,6 +111,10 @@ class Generator(Configurations):
         if self.oddities.random() < 0.04:
             headers.append((self.oddities.choice(("x_under", "X_Under")), "z"))
         grpc = "grpcStatus" in rule.get("fault", {}).get("abort", {})
+        if self.oddities.random() < 0.03:
+            headers.append(("connection", self.oddities.choice(("x-a", "X-B, x-user", "keep-alive"))))
+        if self.oddities.random() < 0.03:
+            headers.append(("x-a", self.oddities.choice((" y", "x  "))))
         if self.oddities.random() < (0.7 if grpc else 0.15):
             headers.append(("content-type", self.oddities.choice(CONTENT_TYPES)))
         return Request(

@@ -194,8 +194,9 @@ class Answer:
         return str(json.loads(self.body)["name"])
 
 
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+@pytest.fixture(scope="module", params=[(), ("http.80", "http.81")], ids=["whole", "parted"])
+def edge(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Edge]:
+    """Plain HTTP in one RouteConfiguration a port, and in parts."""
     folder = tmp_path_factory.mktemp("gateway")
     (folder / "certificate.pem").write_bytes(ONE.certificate)
     (folder / "key.pem").write_bytes(ONE.key)
@@ -220,7 +221,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
         snapshot.put_config(
             secret("client", tls_crt=CLIENT.certificate, tls_key=CLIENT.key, ca_crt=ROOT.certificate)
         )
-        scope = scope_of(Reader(snapshot), type=ProxyType.ROUTER, namespace=NAMESPACE)
+        scope = scope_of(Reader(snapshot), type=ProxyType.ROUTER, namespace=NAMESPACE, parted=request.param)
         proxy = Proxy(namespace=NAMESPACE, name="gw", scope=scope, port_map=tuple(sorted(ports.items())))
         with running(folder, snapshot, proxy, "spiffe://cluster.local/ns/edge/sa/gw") as envoy:
             found = Edge(envoy, ports, folder)

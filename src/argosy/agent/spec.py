@@ -247,6 +247,7 @@ def register_of(record: Record) -> registration.Register:
         locality=record.spec.locality,
         group=record.spec.group,
         proxy_config=record.spec.proxy_config,
+        proxy_type=record.spec.type,
     )
 
 

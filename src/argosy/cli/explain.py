@@ -1,6 +1,7 @@
 """`argosy explain`: where a request would go, and why not elsewhere; from files, or from what a server has.
 
-Exit codes: 0 it goes somewhere (or an answer was written for it), 1 it goes nowhere, 2 wrong usage.
+Exit codes: 0 it goes somewhere (or an answer was written for it), 1 it goes nowhere, 2 it cannot be told: wrong usage,
+files that are not valid, a server that does not answer.
 """
 
 from __future__ import annotations
@@ -141,12 +142,12 @@ def explain(
 
     from argosy.cli import documents
     from argosy.explain import request as requests
+    from argosy.model.hostnames import is_address
 
     chosen_output(form, FORMS)
     if bool(sender) == bool(gateway):
-        raise Failure(
-            "from where?", "name the sender with --from NAME, or a gateway with --gateway K=V", code=2
-        )
+        what = "from where: the workload, or the gateway?" if sender else "from where?"
+        raise Failure(what, "name the sender with --from NAME, or a gateway with --gateway K=V", code=2)
     if url and to:
         raise Failure(f"where to, {url} or {to}?", "name one place: as argument, or with --to", code=2)
     if certificate not in tuple(requests.ClientCertificate):
@@ -157,6 +158,8 @@ def explain(
         )
     if certificate and not gateway:
         raise Failure("--client-certificate: of a client of a gateway", "use it with --gateway", code=2)
+    if source and not is_address(source):
+        raise Failure(f"--source {source}: is no IP address", "write --source 10.0.0.7", code=2)
     to = to or url
     given = headers(header or ())
     if jwt:
@@ -167,9 +170,12 @@ def explain(
             asked = requests.to(to, method=method, headers=given)
         except requests.BadRequest as error:
             raise Failure(str(error), "argosy explain --help has examples", code=2) from error
-    evaluator, found = evaluator_of(
-        sender, gateway, labels, interception, namespace, filename, mesh_config, state_dir
-    )
+    try:
+        evaluator, found = evaluator_of(
+            sender, gateway, labels, interception, namespace, filename, mesh_config, state_dir
+        )
+    except Failure as error:
+        raise Failure(error.what, error.remedy, code=2) from error
     if sender:
         declared = upstreams(upstream or (), evaluator.sender.name, state_dir, bool(filename))
         evaluator = evaluator.declaring(declared)
@@ -239,8 +245,10 @@ def evaluator_of(
 
 
 def sender_of(
-    snapshot: Snapshot, name: str, gateway: str, labels: str, interception: str, namespace: str
-) -> Sender:
+    snapshot: Snapshot, name: str, gateway: str, labels: str, interception: str, namespace: str,
+    remedy: str = "name one that is there, or describe it: --from NAME --labels app=web",
+) -> Sender:  # fmt: skip
+    """Raises Failure; `remedy`: for a name that nobody has."""
     from argosy.explain import evaluate
     from argosy.model.scope import Interception
 
@@ -249,7 +257,12 @@ def sender_of(
     if gateway:
         return evaluate.gateway(snapshot, namespace, pairs(gateway, "--gateway"))
     try:
-        return evaluate.named(snapshot, name, namespace, Interception(interception))
+        found = evaluate.named(snapshot, name, namespace, Interception(interception))
+        if labels:
+            raise Failure(
+                f"--labels {labels}: {found.name} is there, and has labels of its own", "leave it out", code=2
+            )
+        return found
     except evaluate.NoSuchSender as error:
         if labels:
             space, slash, short = name.rpartition("/")
@@ -260,7 +273,7 @@ def sender_of(
                 pairs(labels, "--labels"),
                 Interception(interception),
             )
-        raise Failure(str(error), "or describe it: --from NAME --labels app=web", code=2) from error
+        raise Failure(str(error), remedy, code=2) from error
 
 
 def not_enforced(found: Sequence[Object], reader: Reader, outcome: Outcome) -> Iterator[str]:
@@ -321,14 +334,13 @@ def claims(token: str) -> tuple[str, ...]:
     """What a token says, and that nobody has looked whether it is true. Raises Failure."""
     parts = token.split(".")
     try:
-        body = parts[1] + "=" * (-len(parts[1]) % 4)
-        said = json.loads(base64.urlsafe_b64decode(body))
-        if len(parts) != 3 or not isinstance(said, dict):
-            raise ValueError("it has not three parts with claims in the second")
-    except (IndexError, ValueError, binascii.Error) as error:
-        raise Failure(
-            f"--jwt: is no JSON web token: {error}", "three parts in base64url, with dots between", code=2
-        ) from error
+        body = parts[1] if len(parts) == 3 else ""
+        said = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    except (ValueError, binascii.Error, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        remedy = "it has three parts in base64url with dots between, and claims in the second"
+        raise Failure("--jwt: is no JSON web token", remedy, code=2)
     shown = ", ".join(f"{name}: {json.dumps(value)}" for name, value in sorted(said.items()))
     return (
         f"the token claims {shown}",

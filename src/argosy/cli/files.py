@@ -34,23 +34,24 @@ def texts(names: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield name, read(path)
 
 
-def read(path: Path) -> str:
+def read(path: Path, errors: str = "strict") -> str:
+    """`errors`: what becomes of bytes that are not UTF-8, as of `bytes.decode`."""
     try:
-        return text(path.read_bytes(), str(path))
+        return text(path.read_bytes(), str(path), errors)
     except OSError as error:
-        raise Failure(f"cannot read {path}: {error.strerror}", "check the path after -f") from error
+        raise Failure(f"cannot read {path}: {error.strerror}", "check the path") from error
 
 
-def standard_input() -> str:
+def standard_input(errors: str = "strict") -> str:
     if sys.stdin is None:
         raise Failure("-f -: standard input is closed", "pipe the objects in, or name a file", code=2)
-    return text(sys.stdin.buffer.read(), "standard input")
+    return text(sys.stdin.buffer.read(), "standard input", errors)
 
 
-def text(data: bytes, source: str) -> str:
+def text(data: bytes, source: str, errors: str = "strict") -> str:
     """YAML and JSON are UTF-8 here, whatever the locale says."""
     try:
-        return data.decode()
+        return data.decode(errors=errors)
     except UnicodeDecodeError as error:
         raise Failure(f"{source} is not UTF-8 text: byte {error.start}", "save it as UTF-8") from error
 

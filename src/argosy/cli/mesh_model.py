@@ -60,6 +60,7 @@ def of_files(names: Sequence[str]) -> Objects:
     from argosy.resources.kinds import kind_of_group
     from argosy.resources.loading import LoadError, load_documents
     from argosy.resources.schema import without_unknown
+    from argosy.resources.semantics.names import shown
     from argosy.resources.validation import validate
 
     found: list[Object] = []
@@ -78,7 +79,8 @@ def of_files(names: Sequence[str]) -> Objects:
                 and isinstance(body.get("kind"), str)
             )
             if named and kind_of_group(body["apiVersion"], body["kind"]) is None:
-                warn(f"{source}: {body['kind']} of {body['apiVersion']} is not the mesh's: left out")
+                what = f"{shown(body['kind'])} of {shown(body['apiVersion'])}"
+                warn(f"{source}: {what} is no kind of the mesh's: left out")
                 continue
             verdict = validate(body)
             if verdict.kind is not None and not verdict.valid and validate(body, strict=False).valid:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FORMS = ("text", "json", "yaml")
 MOST_ROWS = 40
+KNOWN = "name one that is there; where the sender has gone, one of the same service"
 
 
 def what_if(
@@ -131,6 +132,8 @@ def worlds(
             code=2,
         )
     changed = of_files(filename).found
+    if not changed:
+        raise Failure("the files hold no object of the mesh's", "name those of the change with -f", code=2)
     found = of_files(base).found if base else of_server(state_dir)
     world = World(found, mesh_settings(mesh_config) if base else Mesh(), Interception(interception))
     for why in world.rejected.values():
@@ -144,7 +147,8 @@ def read_log(file: str) -> Log:
     from argosy.cli.files import read, standard_input
     from argosy.explain import access_log
 
-    text = standard_input() if file == "-" else read(Path(file))
+    # Paths are what clients sent, UTF-8 or not.
+    text = standard_input("replace") if file == "-" else read(Path(file), "replace")
     found = access_log.read(text.splitlines())
     if not found.requests:
         remedy = "a sidecar writes one with argosy run --access-log: argosy logs NAME shows it"
@@ -164,7 +168,7 @@ def replayed(
         """As the mesh is now; which selectors hold for the sender may change with it."""
         return Evaluator(
             world.snapshot,
-            sender_of(world.snapshot, sender, gateway, "", interception, namespace or "default"),
+            sender_of(world.snapshot, sender, gateway, "", interception, namespace or "default", KNOWN),
         )
 
     earlier = comparison.before(evaluator(), recorded.requests)

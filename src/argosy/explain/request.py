@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from msgspec import Struct
@@ -73,7 +74,7 @@ class Trust(StrEnum):
 
     ALL = "all"  # a captured request says by it how it began
     BESIDE_URL = "beside-url"  # the request's own URL says its scheme; the header is kept
-    NOTHING = "nothing"  # a gateway's own connection is what counts
+    NOTHING = "nothing"  # a gateway's own connection is what counts, unless there are proxies before it
 
 
 class Seen(Struct, frozen=True):
@@ -112,16 +113,18 @@ a value."""
 def seen(request: Request, trust: Trust) -> Seen:
     """Of a request as it arrived (arrival.py).
 
-    TLS that is looked into has ended here: its scheme is https, whatever the request says.
+    TLS that is looked into has ended here: its scheme is https. Facts (Envoy, tried): x-forwarded-proto is there before
+    a route is looked for, whoever wrote it.
     """
     headers = by_name(request.headers)
-    if request.spoken is Spoken.TLS:
-        return Seen(request.method, "https", "https", request.authority, request.path, headers)
-    told = "".join(headers.get("x-forwarded-proto", ())).lower()
-    forwarded = told if trust is not Trust.NOTHING and told in ("http", "https") else "http"
+    own = "https" if request.spoken is Spoken.TLS else "http"
+    told = "".join(headers.get("x-forwarded-proto", ())).lower() if trust is not Trust.NOTHING else ""
+    forwarded = told if told in ("http", "https") else own
+    if not told:
+        headers["x-forwarded-proto"] = (own,)
     return Seen(
         method=request.method,
-        scheme=forwarded if trust is Trust.ALL else "http",
+        scheme=forwarded if trust is Trust.ALL else own,
         forwarded=forwarded,
         authority=request.authority,
         path=request.path,
@@ -158,6 +161,14 @@ def port_start(authority: str) -> int | None:
 
 
 DEFAULT_PORT = {"http": 80, "https": 443}
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+
+
+def _is_closed(host: str) -> bool:
+    """Whether it has no bracket, or is an IPv6 address within two."""
+    if "[" not in host and "]" not in host:
+        return True
+    return host[0] == "[" and host[-1] == "]" and ":" in host and is_address(host[1:-1])
 
 
 def to(destination: str, *, method: str = "GET", headers: Pairs = ()) -> tuple[Request, bool]:
@@ -169,16 +180,22 @@ def to(destination: str, *, method: str = "GET", headers: Pairs = ()) -> tuple[R
         scheme, rest = "", destination
     if scheme not in ("", "http", "https", "tcp"):
         raise BadRequest(f"{destination}: {scheme}:// is not known; use http, https or tcp")
+    if not TOKEN.fullmatch(method):
+        raise BadRequest(f"{method!r} is no method; write GET, POST or another word")
     ends = [at for at in (rest.find("/"), rest.find("?")) if at >= 0]
     cut = min(ends, default=len(rest))
     authority, path = rest[:cut], rest[cut:]
-    if not host_of(authority) or any(char in authority for char in " @#"):
+    host = host_of(authority)
+    if not host or any(char in authority for char in " @#") or not _is_closed(host):
         raise BadRequest(f"{destination}: names no host; write http://reviews:9080/path or reviews:9080")
     if port_start(authority) is not None and port_of(authority) is None:
         raise BadRequest(f"{destination}: {authority[(port_start(authority) or 0) + 1 :]!r} is not a port")
+    named_port = port_of(authority)
+    if named_port is not None and not 0 < named_port < 65536:
+        raise BadRequest(f"{destination}: there is no port {named_port}; they go from 1 to 65535")
     if not path.startswith("/"):
         path = "/" + path
-    port = port_of(authority) or DEFAULT_PORT.get(scheme, 80)
+    port = named_port or DEFAULT_PORT.get(scheme, 80)
     named = next((value for name, value in headers if name.lower() in ("host", ":authority")), "")
     spoken = {"https": Spoken.TLS, "tcp": Spoken.TCP}.get(scheme, Spoken.HTTP)
     rest_of_headers = tuple(pair for pair in headers if pair[0].lower() not in ("host", ":authority"))

@@ -103,7 +103,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     # Router: the services that it is an instance of: (hostname, service port, workload port), sorted.
     targets: tuple[tuple[str, int, int], ...] = ()
     client: Pairs = ()  # its traits that locality load balancing asks for (`locality`), sorted; none: ""
-    parted: tuple[str, ...] = ()  # sidecar: RouteConfigurations that it was started for in parts, sorted
+    parted: tuple[str, ...] = ()  # RouteConfigurations that it was started for in parts, sorted
 
 
 def scope_of(
@@ -138,7 +138,7 @@ def scope_of(
         sidecar=reader.chosen_sidecar(namespace, selectors) if kind is ProxyType.SIDECAR else "",
         targets=_targets(workload) if workload is not None and kind is ProxyType.ROUTER else (),
         client=_client(reader.traits(), labels, workload, reader.mesh().networks),
-        parted=tuple(sorted(parted)) if kind is ProxyType.SIDECAR else (),
+        parted=tuple(sorted(parted)),
     )
 
 

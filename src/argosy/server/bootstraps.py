@@ -12,8 +12,9 @@ import msgspec
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 
 from argosy.model.envoy_patches import Operation, Part, PlacedPatch
+from argosy.model.ir import Workload
 from argosy.model.reader import Reader
-from argosy.model.scope import VERSION, Scope, scope_of
+from argosy.model.scope import VERSION, ProxyType, Scope, scope_of
 from argosy.model.updates import Ref
 from argosy.server.reconcile import Reconciler
 from argosy.store.base import Key
@@ -39,7 +40,12 @@ class Bootstraps:
         reconciler.on_touched.append(self._touched)
 
     def added(
-        self, start: ProxyStart, entry: Key, labels: Mapping[str, str], environment: Mapping[str, str]
+        self,
+        start: ProxyStart,
+        entry: Key,
+        labels: Mapping[str, str],
+        environment: Mapping[str, str],
+        kind: ProxyType = ProxyType.SIDECAR,
     ) -> ProxyStart:
         """To what the proxy of a workload is started with, by its entry's key. Patches that cannot be read are left
         out."""
@@ -50,9 +56,11 @@ class Bootstraps:
         reader = Reader(self._reconciler.snapshot)
         scope = scope_of(
             reader,
+            type=kind,
             namespace=entry.namespace,
             labels=tuple(sorted(labels.items())),
             metadata=tuple(sorted(said.items())),
+            workload=self._known(entry) if kind is ProxyType.ROUTER else None,
         )
         found = (one for one in reader.envoy_filters(scope) if one.patch.part is Part.BOOTSTRAP)
         return msgspec.structs.replace(
@@ -61,12 +69,19 @@ class Bootstraps:
             parted=self._parted(scope, environment.get(ROUTES, "")),
         )
 
+    def _known(self, entry: Key) -> Workload | None:
+        """Of a gateway that has been here before: by the services that it is of, ports of Gateways are translated."""
+        return self._reconciler.snapshot.workloads.get((entry.namespace, entry.name))
+
     def _parted(self, scope: Scope, asked: str) -> tuple[str, ...]:
         """Decided when a proxy is started, and for as long as it lives: another layout is another listener, and one
         that is replaced lets go of its connections."""
-        if asked in ASKED:
-            return (HTTP_PROXY,) if asked == "parted" else ()
-        return parts.wanted(self._reconciler.snapshot, scope)
+        snapshot = self._reconciler.snapshot
+        if asked not in ASKED:
+            return parts.wanted(snapshot, scope)
+        if asked == "whole":
+            return ()
+        return (HTTP_PROXY,) if scope.type is ProxyType.SIDECAR else parts.plain_routes(snapshot, scope)
 
     def refused(self, entry: Key, refusals: Iterable[RefusedPatch]) -> None:
         """What the Envoy of a workload does not accept; nothing any more where there is nothing."""

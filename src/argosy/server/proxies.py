@@ -20,7 +20,7 @@ from argosy.identity.names import Peer
 from argosy.model.facts import Fact, FactKind
 from argosy.model.ir import Pairs
 from argosy.model.reader import Reader
-from argosy.model.scope import Interception, scope_of
+from argosy.model.scope import Interception, ProxyType, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.runtime.log import logger
 from argosy.server.metrics import Metrics
@@ -284,10 +284,14 @@ def _entry_name(session: ProxySession) -> str:
 
 def _parted(node: ProxyNode) -> tuple[str, ...]:
     """Only what there can be: each combination has a view of its own."""
-    explicit = node.interception == Interception.EXPLICIT
-    return tuple(
-        one for one in node.parted[:MOST_PARTED] if (one == HTTP_PROXY if explicit else one.isdigit())
-    )
+    return tuple(one for one in node.parted[:MOST_PARTED] if _may_be_parted(node, one))
+
+
+def _may_be_parted(node: ProxyNode, route: str) -> bool:
+    if node.type == ProxyType.ROUTER:
+        protocol, _, port = route.partition(".")
+        return protocol == "http" and port.isdigit()
+    return route == HTTP_PROXY if node.interception == Interception.EXPLICIT else route.isdigit()
 
 
 def proxy_node(node: Node) -> ProxyNode:

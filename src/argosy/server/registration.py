@@ -14,6 +14,7 @@ import msgspec
 
 from argosy.identity.names import Identity
 from argosy.model.limits import annotation_not_in_force
+from argosy.model.scope import ProxyType
 from argosy.resources.kinds import decode
 from argosy.resources.networking import WorkloadGroup
 from argosy.resources.proxy_start import ANNOTATION, ProxyStart, read
@@ -95,7 +96,9 @@ class Registrar:
             log.warning(remark, workload=f"{message.namespace}/{message.workload}")
         if self.bootstraps is not None:
             self.bootstraps.refused(key, message.refused)
-            start = self.bootstraps.added(start, key, entry["spec"].get("labels", {}), start.environment)
+            kind = ProxyType(message.proxy_type)
+            labels = entry["spec"].get("labels", {})
+            start = self.bootstraps.added(start, key, labels, start.environment, kind)
         log.info(
             "workload registered",
             workload=f"{message.namespace}/{message.workload}",
@@ -280,6 +283,9 @@ def _check_claims(identity: Identity, message: Register) -> None:
     for field in ("namespace", "service_account", "workload"):
         if (claimed := getattr(message, field)) != (proven := getattr(identity, field)):
             raise Refusal(field, f"{claimed!r} is not what the certificate proves, {proven!r}")
+    if message.proxy_type not in tuple(ProxyType):
+        known = ", ".join(ProxyType)
+        raise Refusal("proxy_type", f"{message.proxy_type!r} is no type of proxy: it is one of {known}")
 
 
 def _check_config(message: Register) -> None:

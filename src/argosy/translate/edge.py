@@ -39,6 +39,11 @@ class RoutePlan(Struct, frozen=True, kw_only=True):
     gateways: tuple[str, ...]
     http3: int = 0  # the port that answers name for it; 0: no HTTP/3
 
+    @property
+    def port(self) -> int:
+        """As the first of the Gateways says."""
+        return self.offers[0].port
+
 
 Routed = tuple[RoutePlan, ...]
 
@@ -149,9 +154,8 @@ def host(scope: Scope, name: str, serving: Iterable[Serving], reader: Reader) ->
 
 def nowhere(plan: RoutePlan, reader: Reader) -> VirtualHostKey:
     """The one virtual host where no other is."""
-    port = plan.offers[0].port
     headers = written_headers(reader.mesh().proxy)
-    return VirtualHostKey(name=f"{NOWHERE}:{port}", domains=(ANY_NAME,), port=port, headers=headers)
+    return VirtualHostKey(name=f"{NOWHERE}:{plan.port}", domains=(ANY_NAME,), port=plan.port, headers=headers)
 
 
 # --- listeners ------------------------------------------------------------------------------------------------------
@@ -166,7 +170,8 @@ def chains(scope: Scope, found: ir.GatewayListener, reader: Reader) -> tuple[Cha
     if found.kind is ir.ListenerKind.HTTP:
         first = found.servers[0]
         route = names.gateway_route(first, found.port)
-        return (Chain(stat_prefix=f"gateway_{found.port}", route=route, resolving=_resolving(reader)),)
+        plain = Chain(stat_prefix=f"gateway_{found.port}", route=route, resolving=_resolving(reader))
+        return (replace(plain, parted=route in scope.parted),)
     made = (one for server in found.servers for one in _chains(scope, found, server, reader))
     return tuple(_told_apart(made))
 

@@ -29,6 +29,7 @@ class Chain(Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()  # networks from which it comes; (): everywhere
     tls: tls.ServerTls | None = None  # None: as it comes
     route: str = ""
+    parted: bool = False  # whether `route` comes in parts
     by_sni: bool = False
     clusters: tcp_proxy.Clusters = ()
     connections: tcp_proxy.PerConnection = tcp_proxy.AS_IT_COMES
@@ -112,6 +113,7 @@ def _filters(
             stat_prefix=key.stat_prefix,
             options=said,
             resolving=key.resolving,
+            parted=key.parted,
         )
         return [connection_manager.network_filter(manager)]
     proxy = tcp_proxy.TcpProxy(

@@ -31,6 +31,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
 from msgspec import Struct
 
+from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope
 from argosy.model.snapshot import Snapshot
 from argosy.translate import names as route_names
@@ -40,6 +41,8 @@ from argosy.translate.http_or_tcp import Handling, outbound_handling
 
 MANY = 256
 """Hosts, above which parts pay: their RouteConfiguration takes an Envoy 6 ms for each change."""
+FEW = 16
+"""Wildcard hosts of a gateway up to which parts pay: each of them stands in all parts."""
 HEADER = "x-argosy-routes"
 """Holds the name of the part while a request is routed; taken off before it is sent on."""
 
@@ -120,9 +123,9 @@ ALL = frozenset(range(PARTS))
 
 
 def of_fragment(virtual_host: Fragment) -> frozenset[int]:
-    """The same, as the virtual host itself says, whatever EnvoyFilters made of it."""
-    (host,) = route_pb2.RouteConfiguration.FromString(virtual_host.data).virtual_hosts
-    return of_domains(host.domains)
+    """The same, as the virtual host itself says, whatever EnvoyFilters made of it; none where they removed it."""
+    made = route_pb2.RouteConfiguration.FromString(virtual_host.data).virtual_hosts
+    return of_domains(domain for host in made for domain in host.domains)
 
 
 def name(route: str, part: int) -> str:
@@ -145,9 +148,16 @@ def is_part(route: str) -> bool:
 
 
 def wanted(snapshot: Snapshot, scope: Scope) -> tuple[str, ...]:
-    """The RouteConfigurations that a sidecar that starts now should have in parts. None where a Sidecar is in force:
-    what a proxy sees is bounded by that already."""
-    if scope.type is not ProxyType.SIDECAR or scope.sidecar or len(snapshot.services) <= MANY:
+    """The RouteConfigurations that a proxy that starts now should have in parts. None where a Sidecar is in force: what
+    a proxy sees is bounded by that already."""
+    if scope.type is ProxyType.ROUTER:
+        return tuple(
+            route
+            for route, hosts in _at_gateways(snapshot, scope).items()
+            if sum(not host.startswith("*") for host in hosts) > MANY
+            and sum(host.startswith("*") for host in hosts) <= FEW
+        )
+    if scope.sidecar or len(snapshot.services) <= MANY:
         return ()
     if scope.interception is Interception.EXPLICIT:
         return (route_names.HTTP_PROXY,)
@@ -158,6 +168,28 @@ def wanted(snapshot: Snapshot, scope: Scope) -> tuple[str, ...]:
         if outbound_handling(port.protocol) in (Handling.HTTP, Handling.DETECT)
     )
     return tuple(sorted(str(port) for port, hosts in ports.items() if hosts > MANY))
+
+
+def plain_routes(snapshot: Snapshot, scope: Scope) -> tuple[str, ...]:
+    """What a gateway may have in parts: the RouteConfigurations of its ports of plain HTTP, sorted."""
+    return tuple(_at_gateways(snapshot, scope))
+
+
+def _at_gateways(snapshot: Snapshot, scope: Scope) -> dict[str, set[str]]:
+    """The RouteConfigurations of a gateway's ports of plain HTTP, sorted, with the hosts of what is bound there."""
+    reader = Reader(snapshot)
+    bound: dict[str, set[str]] = {}
+    for listener in reader.gateway_listeners(scope):
+        for server in listener.servers:
+            if server.protocol.is_http and not server.bind:
+                route = route_names.gateway_route(server, listener.port)
+                bound.setdefault(route, set()).add(server.bound_by)
+    return {
+        route: {
+            host for gateway in gateways for rule in reader.bound(gateway) if rule.http for host in rule.hosts
+        }
+        for route, gateways in sorted(bound.items())
+    }
 
 
 class ScopeKey(Struct, frozen=True):

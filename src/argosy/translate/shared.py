@@ -124,19 +124,22 @@ class SharedView(PatchedView):
 
     def slot(self, node: Node) -> tuple[str, str]:
         if node.kind == VIRTUAL_HOST:
-            return ROUTE, _route_of(node.name)[0]
+            return ROUTE, route_of(node.name)[0]
         if node.kind == ADDED:
             return _place_of(node.name)
         return super().slot(node)
 
     def slots(self, node: Node) -> Iterable[tuple[str, str]]:
         if node.kind == VIRTUAL_HOST:
-            route, owner = _route_of(node.name)
+            route, owner = route_of(node.name)
             if route in self.scope.parted:
-                held = self.domains[route].held(owner)
-                found = parts.of_fragment(node.value) if node.value is not None else parts.of_domains(held)
+                made = parts.of_fragment(node.value) if node.value is not None else None
+                found = made or parts.of_domains(self._domains_of(route, owner))
                 return ((ROUTE, parts.name(route, part)) for part in found)
         return super().slots(node)
+
+    def _domains_of(self, route: str, owner: Owner) -> Iterable[str]:
+        return self.domains[route].held(owner)
 
     def publish(self, type_url: str, name: str, resource: Resource | None) -> None:
         super().publish(type_url, name, resource or self.added.get((type_url, name)))
@@ -226,14 +229,20 @@ class SharedView(PatchedView):
         if route in self.domains:
             return
         self.domains[route] = Claims()
+        self._configure(route)
+
+    def _no_routes(self, route: str) -> None:
+        del self.domains[route]
+        self._leave_out(route)
+
+    def _configure(self, route: str) -> None:
         for name in self._configurations(route):
             self.fragments[name] = VirtualHosts()
             self.add(ROUTE, name, Phase.ASSEMBLY, partial(self._assemble, route, name))
             if route in self.scope.parted:
                 self.add(SCOPE, name, Phase.PART, partial(_scope, name))
 
-    def _no_routes(self, route: str) -> None:
-        del self.domains[route]
+    def _leave_out(self, route: str) -> None:
         for name in self._configurations(route):
             del self.fragments[name]
             self.remove(ROUTE, name)
@@ -324,7 +333,7 @@ class SharedView(PatchedView):
         return self.patched_host(at, catch_all(key), subject, self.of_hosts, reader)
 
     def _place(self, node: Node, old: Fragment | None, new: Fragment | None) -> None:
-        route, owner = _route_of(node.name)
+        route, owner = route_of(node.name)
         if route not in self.scope.parted:
             self.fragments[route].put(owner, new)
             self.mark(ROUTE, route)
@@ -361,7 +370,7 @@ def last_host(route: str) -> str:
     return f"{route} *"
 
 
-def _route_of(virtual_host_name: str) -> tuple[str, Owner]:
+def route_of(virtual_host_name: str) -> tuple[str, Owner]:
     route, host, port = virtual_host_name.rsplit(" ", 2)
     return route, (host, int(port))
 

@@ -17,11 +17,11 @@ from argosy.model.gateways import Offer
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.model.snapshot import Name
-from argosy.translate import edge
+from argosy.translate import edge, parts
 from argosy.translate.edge import At, Offers, Place, Routed, RoutePlan, Served, Serving
 from argosy.translate.generator import Fragment
 from argosy.translate.graph import PLAN, VIRTUAL_HOST, Graph, Node, Phase
-from argosy.translate.joined import VirtualHosts
+from argosy.translate.joined import Owner
 from argosy.translate.patches import subject as subjects
 from argosy.translate.resource import ROUTE, Resource
 from argosy.translate.route import (
@@ -30,9 +30,11 @@ from argosy.translate.route import (
     route_configuration,
     virtual_host,
 )
-from argosy.translate.shared import SharedView, last_host
+from argosy.translate.shared import SharedView, last_host, route_of
 
 GATEWAY_PLAN = "gateways"
+OF_GATEWAYS = "of-gateways"
+"""The Gateways of a RouteConfiguration, whose objects it is made of; apart from it, as there may be many."""
 BOUND = "bound/"
 REMOVED = Fragment(b"")
 """A virtual host that an EnvoyFilter takes away: there is one less, and yet something is served."""
@@ -45,6 +47,7 @@ class _Routes(Struct, eq=False):
     place: dict[Offer, int] = {}  # in the order of the plan
     secure: dict[str, tuple[Offer, ...]] = {}  # hosts that some offers redirect to https, served or not
     hosts: dict[str, dict[Name, tuple[Offer, ...]]] = {}  # the VirtualServices of each host
+    there: set[str] = set()  # hosts that have a virtual host
 
     def follow(self, plan: RoutePlan) -> None:
         self.plan = plan
@@ -54,6 +57,13 @@ class _Routes(Struct, eq=False):
             for name in offer.names if offer.redirects else ():
                 secure.setdefault(name, []).append(offer)
         self.secure = {host: tuple(offers) for host, offers in secure.items()}
+
+    def leave(self, host: str, name: Name) -> None:
+        """A VirtualService is not served at the host any more."""
+        held = self.hosts.get(host, {})
+        held.pop(name, None)
+        if not held:
+            self.hosts.pop(host, None)
 
     def serving(self, host: str) -> tuple[Serving, ...]:
         secure = self.secure.get(host, ())
@@ -120,10 +130,13 @@ class EdgeView(SharedView):
         of = self.routed.get(plan.name)
         if of is None:
             of = self.routed[plan.name] = _Routes(plan)
-            self.fragments[plan.name] = VirtualHosts()
-            self.add(ROUTE, plan.name, Phase.ASSEMBLY, partial(self._joined, plan.name))
+            self._configure(plan.name)
+            self.add(OF_GATEWAYS, plan.name, Phase.PART, partial(self._of_gateways, plan.name))
         elif of.plan == plan:
             return
+        elif (of.plan.http3, of.plan.port) != (plan.http3, plan.port):
+            self._join_again(plan.name)
+        self.mark(OF_GATEWAYS, plan.name)
         before, secure = of.place, of.secure
         of.follow(plan)
         for host in secure.keys() | of.secure.keys():
@@ -132,15 +145,17 @@ class EdgeView(SharedView):
         if [one for one in before if one in of.place] != [one for one in of.place if one in before]:
             for host in of.hosts:  # the order of Gateways is another one
                 self.mark(VIRTUAL_HOST, _node(plan.name, host))
-        self.mark(ROUTE, plan.name)
+
+    def _join_again(self, route: str) -> None:
+        for name in self._configurations(route):
+            self.mark(ROUTE, name)
 
     def _no_route(self, route: str) -> None:
         of = self.routed.pop(route)
         for host in of.hosts.keys() | of.secure.keys():
             self.remove(VIRTUAL_HOST, _node(route, host))
-        del self.fragments[route]
-        self.remove(ROUTE, route)
-        self.forget_patches(VIRTUAL_HOST, last_host(route))
+        self.remove(OF_GATEWAYS, route)
+        self._leave_out(route)
 
     def _bound_plan(self, name: Name, reader: Reader) -> Served:
         rule = reader.bound_rule(self.scope, *name)
@@ -154,15 +169,10 @@ class EdgeView(SharedView):
 
     def _replan_bound(self, name: Name, old: Served, new: Served) -> None:
         before, after = dict(old), dict(new)
-        for (route, host), offers in before.items():
-            of = self.routed.get(route)
-            if of is None or after.get((route, host)) == offers:
-                continue
-            held = of.hosts.get(host, {})
-            held.pop(name, None)
-            if not held:
-                of.hosts.pop(host, None)
-            self._look_at(route, host)
+        for route, host in before.keys() - after.keys():
+            if (of := self.routed.get(route)) is not None:
+                of.leave(host, name)
+                self._look_at(route, host)
         for (route, host), offers in after.items():
             if before.get((route, host)) != offers:
                 self.routed[route].hosts.setdefault(host, {})[name] = offers
@@ -176,6 +186,11 @@ class EdgeView(SharedView):
             self.mark(VIRTUAL_HOST, node)
         else:
             self.remove(VIRTUAL_HOST, node)
+
+    def slots(self, node: Node) -> Iterable[tuple[str, str]]:
+        if node.kind == OF_GATEWAYS:
+            return ((ROUTE, name) for name in self._configurations(node.name))
+        return super().slots(node)
 
     # --- values -----------------------------------------------------------------------------------------------------
 
@@ -194,17 +209,41 @@ class EdgeView(SharedView):
         subject = subjects.virtual_host(self.side, route, key.name)
         return self.patched_host(at, made, subject, self.of_hosts, reader) or REMOVED
 
-    def _joined(self, route: str, reader: Reader) -> Resource:
-        plan = self.routed[route].plan
-        reader.take_part_in(plan.gateways)
-        hosts = self.fragments[route].ordered()
-        if hosts:
+    def _of_gateways(self, route: str, reader: Reader) -> tuple[str, ...]:
+        gateways = self.routed[route].plan.gateways
+        reader.take_part_in(gateways)
+        return gateways
+
+    def _place(self, node: Node, old: Fragment | None, new: Fragment | None) -> None:
+        super()._place(node, old, new)
+        route, (host, _) = route_of(node.name)
+        of = self.routed.get(route)
+        if of is None:
+            return
+        before = bool(of.there)
+        (of.there.discard if new is None else of.there.add)(host)
+        if bool(of.there) != before:
+            self._join_again(route)
+
+    def _assemble(self, route: str, name: str, reader: Reader) -> Resource:
+        of = self.routed[route]
+        if of.there:
             self.forget_patches(VIRTUAL_HOST, last_host(route))
+            hosts = self.fragments[name].ordered()
         else:
-            hosts = (self._made(last_host(route), route, edge.nowhere(plan, reader), reader),)
+            hosts = (self._made(last_host(route), route, edge.nowhere(of.plan, reader), reader),)
         return route_configuration(
-            RouteConfigurationKey(name=route, virtual_hosts=hosts, ignore_port=True, http3=plan.http3)
+            RouteConfigurationKey(
+                name=name,
+                virtual_hosts=hosts,
+                ignore_port=True,
+                http3=of.plan.http3,
+                sorted_by=parts.HEADER if route in self.scope.parted else "",
+            )
         )
+
+    def _domains_of(self, route: str, owner: Owner) -> Iterable[str]:
+        return (owner[0],)
 
 
 def _node(route: str, host: str) -> str:

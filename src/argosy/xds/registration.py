@@ -39,6 +39,7 @@ class Register(Struct, frozen=True, kw_only=True, tag="register"):
     network: str = ""
     group: str = ""  # name of the WorkloadGroup that the entry is made from; "": none
     proxy_config: str = ""  # annotation proxy.istio.io/config
+    proxy_type: str = "sidecar"  # as its node says it
     refused: tuple[RefusedPatch, ...] = ()  # of what it was told to start its proxy with
 
 

@@ -136,6 +136,33 @@ spec: {selector: {matchLabels: {app: %s}}}
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "not valid"),
+        ("- 1", "is not an object"),
+        (b"\xff\xfe", "not UTF-8"),
+        ("{kind: List, apiVersion: v1, items: [7]}", "is not an object"),
+        (SHOP.replace("hosts: [reviews]", "hosts: 7"), "spec.hosts"),
+    ],
+)
+def test_files_that_are_not_valid_are_no_answer(file: Path, text: str | bytes, said: str) -> None:
+    """1 would say that the request goes nowhere."""
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    done = explain(file, "--from", "shop/reviews", "--to", "http://reviews:9080/")
+    assert isinstance(done.exception, Failure), done.output
+    assert done.exception.code == 2
+    assert said in str(done.exception)
+
+
+def test_what_is_of_no_kind_of_the_mesh_is_told_without_what_a_terminal_would_obey(file: Path) -> None:
+    file.write_text(SHOP + '---\n{apiVersion: "a\\e[2J", kind: "b\\0", metadata: {name: x}}\n')
+    done = explain(file, "--from", "shop/reviews", "--to", "http://reviews:9080/")
+    assert "is no kind of the mesh's: left out" in done.output
+    assert "\x1b" not in done.output
+    assert "\0" not in done.output
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("--to", "http://a/"),
@@ -151,6 +178,18 @@ spec: {selector: {matchLabels: {app: %s}}}
         ("--gateway", "a=b", "--to", "http://a/", "--upstream", "reviews:9080=7000"),
         ("--gateway", "a=b", "--to", "https://a/", "--client-certificate", "maybe"),
         ("--from", "shop/reviews", "--to", "http://a/", "--client-certificate", "none"),
+        ("--from", "shop/reviews", "--to", "http://a/", "--jwt", "a.b"),
+        ("--from", "shop/reviews", "--to", "http://a/", "--jwt", f"e30.{'W' * 99999}.x"),
+        ("--from", "shop/reviews", "--to", "http://a/", "--source", "1.2.3"),
+        ("--from", "shop/reviews", "--to", "http://a/", "-X", "GE T"),
+        ("--from", "shop/reviews", "--to", "http://a/", "-X", ""),
+        ("--from", "shop/reviews", "--to", "http://a/", "--labels", "app=reviews"),
+        ("--from", "shop/reviews", "--to", "http://"),
+        ("--from", "shop/reviews", "--to", "http://[::1"),
+        ("--from", "shop/reviews", "--to", "http://[a]/"),
+        ("--from", "shop/reviews", "--to", "a:99999"),
+        ("--from", "shop/reviews", "--to", "a:0"),
+        ("--from", "shop/reviews", "--to", "a:b"),
         ("--from", "shop/new", "--labels", "none", "--to", "http://a/"),
         ("--from", "shop/reviews", "--to", "http://a/", "-o", "none"),
     ],

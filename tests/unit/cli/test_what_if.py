@@ -197,6 +197,25 @@ def test_what_makes_no_sense_is_wrong_usage(folder: Path, arguments: tuple[str, 
     assert done.exception.code == 2
 
 
+def test_a_log_need_not_be_utf_8(folder: Path) -> None:
+    with (folder / "access.log").open("ab") as log:
+        log.write(b'{"method": "GET", "path": "/\xff", "authority": "reviews:9080", "response_code": 200}\n')
+    done = what_if(folder, "--log", str(folder / "access.log"), "--from", "shop/web-1")
+    assert "of 4 recorded requests" in done.output
+
+
+def test_a_change_without_objects_is_wrong_usage_and_who_has_gone_is_not_to_be_described(
+    folder: Path,
+) -> None:
+    done = what_if(folder, "--log", str(folder / "access.log"), "--from", "shop/gone")
+    assert isinstance(done.exception, Failure)
+    assert "--labels" not in done.exception.remedy
+    (folder / "change.yaml").write_text("# nothing\n")
+    done = what_if(folder)
+    assert isinstance(done.exception, Failure)
+    assert (done.exception.code, done.exception.what) == (2, "the files hold no object of the mesh's")
+
+
 def test_a_file_without_requests_is_no_log(folder: Path) -> None:
     done = what_if(folder, "--log", str(folder / "change.yaml"), "--from", "shop/web-1")
     assert isinstance(done.exception, Failure)

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 
-from argosy.server.bootstraps import Bootstraps
+from argosy.model.scope import ProxyType
+from argosy.server.bootstraps import ROUTES, Bootstraps
 from argosy.server.entries import entry_key
 from argosy.store.base import Key
+from argosy.translate import parts
 from argosy.xds.start import ProxyStart, RefusedPatch
 from tests.unit.server.test_envoy_filters import EF, envoy_filter
-from tests.unit.server.world import World
+from tests.unit.server.test_scale import istio
+from tests.unit.server.world import VS, World, node, peer
 
 Json = dict[str, Any]
 ENTRY = entry_key("default", "reviews-v1")
@@ -109,3 +112,57 @@ def test_a_workload_that_leaves_says_nothing_any_more(here: Looking) -> None:
     assert "reviews-v1" not in here.unusable()
     here.bootstraps.refused(other, ())
     assert here.unusable() == ""
+
+
+def gateway_with_many_hosts(here: Looking) -> None:
+    plain = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+    gateway = {"selector": {"app": "reviews"}, "servers": [plain]}
+    key = Key("networking.istio.io/gateways", "default", "edge")
+    here.world.put(istio("Gateway", "edge", gateway), key)
+    hosts = [f"h{number}.example" for number in range(parts.MANY + 1)]
+    spec = {"hosts": hosts, "gateways": ["edge"], "http": [{"redirect": {"uri": "/"}}]}
+    here.world.put(istio("VirtualService", "reviews", spec), VS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "parted"),
+    [
+        (ProxyType.ROUTER, "", ("http.80",)),
+        (ProxyType.ROUTER, "whole", ()),
+        (ProxyType.ROUTER, "parted", ("http.80",)),
+        (ProxyType.SIDECAR, "", ()),
+        (ProxyType.SIDECAR, "parted", ("http_proxy",)),
+    ],
+)
+def test_how_the_routes_are_laid_out_is_decided_by_what_the_proxy_is(
+    here: Looking, kind: ProxyType, asked: str, parted: tuple[str, ...]
+) -> None:
+    gateway_with_many_hosts(here)
+    start = here.bootstraps.added(ProxyStart(), ENTRY, LABELS, {ROUTES: asked}, kind)
+    assert start.parted == parted
+
+
+def test_a_gateway_with_few_hosts_has_its_routes_whole_unless_it_asks(here: Looking) -> None:
+    gateway_with_many_hosts(here)
+    here.world.put(istio("VirtualService", "reviews", {"hosts": ["a"], "gateways": ["edge"]}), VS)
+    for asked, parted in (("", ()), ("parted", ("http.80",))):
+        found = here.bootstraps.added(ProxyStart(), ENTRY, LABELS, {ROUTES: asked}, ProxyType.ROUTER)
+        assert found.parted == parted
+    other = here.bootstraps.added(ProxyStart(), ENTRY, {"app": "x"}, {ROUTES: "parted"}, ProxyType.ROUTER)
+    assert other.parted == (), "the Gateway is of others"
+
+
+@pytest.mark.parametrize(
+    ("said", "parted"),
+    [
+        ({"type": "router"}, ("http.80",)),
+        ({"type": "sidecar"}, ("http_proxy",)),
+        ({"type": "sidecar", "interception": "redirect"}, ("9080",)),
+    ],
+)
+def test_of_what_a_proxy_says_of_its_layout_counts_what_there_can_be(
+    here: Looking, said: Json, parted: tuple[str, ...]
+) -> None:
+    every = ("http.80", "http_proxy", "9080", "http.x", "https.443.web.edge.default", "http.80.10.0.0.1")
+    session = here.world.reconciler.proxies.session(node(parted=every, **said), peer("edge-1"))
+    assert session.held.proxy.scope.parted == parted

@@ -212,6 +212,7 @@ async def test_a_message_that_claims_more_than_the_certificate_is_refused(mesh: 
         ({"labels": {"version": "not a label!"}}, "label"),
         ({"service": "Not_A_Name"}, "Not_A_Name"),
         ({"ports": (Port(workload=0, bind=1, application=1),)}, "0"),
+        ({"proxy_type": "waypoint"}, "sidecar, router"),
     ],
 )
 async def test_what_the_api_would_refuse_is_refused_here_too(

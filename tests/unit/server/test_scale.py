@@ -191,8 +191,12 @@ CHANGES: dict[str, Callable[[World], None]] = {
 }
 
 
-@cache
 def costs(size: int, old: bool = False) -> dict[str, Cost]:
+    return _costs(size, old)
+
+
+@cache
+def _costs(size: int, old: bool) -> dict[str, Cost]:
     gc.collect()  # as in tests/unit/translate/test_compiler.py: what a smaller world made would not be counted again
     world = World(size, old)
     for envoy in world.envoys:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from envoy.config.route.v3 import route_pb2
 from envoy.service.discovery.v3 import discovery_pb2
+from msgspec.structs import replace
 
 from argosy.model import gateways, ir
 from argosy.model.envoy_patches import Side
@@ -20,14 +21,14 @@ from argosy.model.reader import Reader
 from argosy.model.scope import ProxyType, Scope, Selector, SelectorUse
 from argosy.model.snapshot import Snapshot
 from argosy.resources.kinds import decode
-from argosy.translate import names, outbound
+from argosy.translate import names, outbound, parts
 from argosy.translate.compiler import Compiler
 from argosy.translate.graph import PLAN, VIRTUAL_HOST, ViewBuild
 from argosy.translate.patches import subject as subjects
 from argosy.translate.patches.patched import PatchKey, patched
 from argosy.translate.patches.subject import concerns
 from argosy.translate.proxy import Proxy
-from argosy.translate.resource import LISTENER, ROUTE, Resource
+from argosy.translate.resource import LISTENER, ROUTE, SCOPE, Resource
 from argosy.translate.route import (
     RouteConfigurationKey,
     VirtualHostKey,
@@ -50,6 +51,7 @@ SCOPES = (
     ),
 )
 """Of the second two ports of Gateways are one."""
+PARTED = replace(SCOPES[0], parted=("http.80", "http.81"))
 NAMESPACES = ("default", "shop")
 AGES = ("", "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z")
 HOSTS = ("a.example", "b.example", "*.example", "*", "only.net", "a.shop.net", "*.shop.net")
@@ -77,6 +79,38 @@ def walked(scope: Scope, reader: Reader) -> dict[str, Resource]:
             if server.routes_http:
                 servers.setdefault(names.gateway_route(server, listener.port), []).append(server)
     return {name: routes(scope, name, found, reader) for name, found in servers.items()}
+
+
+def told_apart(scope: Scope, view: ViewBuild, expected: dict[str, Resource]) -> None:
+    """Parts: what is said of the hosts of each is what the whole says."""
+    held = view.resources.get(ROUTE, {})
+    assert held.keys() == {name for route in expected for name in names_of(scope, route)}
+    assert view.resources.get(SCOPE, {}).keys() == {
+        name for route in expected if route in scope.parted for name in names_of(scope, route)
+    }
+    for route, whole in expected.items():
+        made = message(whole)
+        for name in names_of(scope, route):
+            found = message(held[name])
+            if route in scope.parted:
+                assert list(found.request_headers_to_remove) == [parts.HEADER]
+                found.ClearField("request_headers_to_remove")
+                part = int(name.rpartition("/")[2])
+                kept = [host for host in made.virtual_hosts if part in parts.of_domains(host.domains)]
+                wanted = route_pb2.RouteConfiguration()
+                wanted.CopyFrom(made)
+                del wanted.virtual_hosts[:]
+                wanted.virtual_hosts.extend(
+                    host for host in made.virtual_hosts if host in kept or host.name == "more"
+                )
+                wanted.name = name
+                assert found == wanted, name
+            else:
+                assert found == made
+
+
+def names_of(scope: Scope, route: str) -> tuple[str, ...]:
+    return tuple(parts.names(route)) if route in scope.parted else (route,)
 
 
 def routes(scope: Scope, name: str, servers: list[ir.GatewayServer], reader: Reader) -> Resource:
@@ -355,23 +389,35 @@ def held(view: ViewBuild) -> dict[str, dict[str, Resource]]:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_after_any_changes_routes_are_what_a_walk_over_everything_makes(seed: int) -> None:
+    check(seed, SCOPES, 250)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_in_parts_they_are_the_same(seed: int) -> None:
+    check(seed, (PARTED,), 100)
+
+
+def check(seed: int, scopes: tuple[Scope, ...], changes: int) -> None:
     chance = random.Random(seed)
     snapshot = Snapshot()
     compiler = Compiler(snapshot)
-    proxies = [Proxy(namespace=scope.namespace, name="gw", scope=scope) for scope in SCOPES]
+    proxies = [Proxy(namespace=scope.namespace, name="gw", scope=scope) for scope in scopes]
     views = [compiler.shared(one.scope) for one in proxies] + [compiler.own(one) for one in proxies]
     bodies: Bodies = {}
     most = 0
-    for number in range(250):
+    for number in range(changes):
         facts: set[Fact] = set()
         for _ in range(chance.choice((1, 1, 1, 3))):
             facts |= some_change(chance, snapshot, bodies)
         compiler.apply(facts)
         assert not compiler.errors
-        for view, scope in zip(views, SCOPES, strict=False):
+        for view, scope in zip(views, scopes, strict=False):
             expected = walked(scope, Reader(snapshot))
             found = view.resources.get(ROUTE, {})
             most = max(most, len(expected))
+            if scope.parted:
+                told_apart(scope, view, expected)
+                continue
             assert found.keys() == expected.keys()
             for name, resource in found.items():
                 assert message(resource) == message(expected[name]), (number, name)

@@ -279,7 +279,7 @@ def test_auto_passthrough_leads_to_clusters_of_endpoints_that_take_mesh_tls(edge
     assert name not in edge.shared.resources[ENDPOINT]
 
 
-def test_a_gateway_that_changes_rebuilds_its_own_routes_alone(edge: Edge) -> None:
+def test_a_gateway_that_changes_rebuilds_what_is_its_own(edge: Edge) -> None:
     tls = "tls: {credentialName: a, mode: SIMPLE}"
     server = f"[{{port: {{number: 443, name: https, protocol: HTTPS}}, hosts: [HOST], {tls}}}]"
     for number in range(20):
@@ -288,7 +288,11 @@ def test_a_gateway_that_changes_rebuilds_its_own_routes_alone(edge: Edge) -> Non
     before = edge.compiler.rebuilt
     edge.apply(gateway(server.replace("HOST", "b.example"), "edge-7"))
     after = edge.compiler.rebuilt
-    assert (after[ROUTE] - before[ROUTE], after[LISTENER] - before[LISTENER]) == (1, 1)
+    assert (after[ROUTE] - before[ROUTE], after[LISTENER] - before[LISTENER]) == (0, 1), (
+        "it serves nobody yet"
+    )
+    edge.apply(bound("{hosts: [b.example], gateways: [edge-7], http: [{redirect: {uri: /}}]}"))
+    assert edge.compiler.rebuilt[ROUTE] - after[ROUTE] == 1
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
@@ -16,11 +17,12 @@ from argosy.translate import parts
 from argosy.translate.compiler import Compiler
 from argosy.translate.dump import dump
 from argosy.translate.proxy import Proxy
-from argosy.translate.resource import LISTENER, ROUTE, SCOPE
+from argosy.translate.resource import LISTENER, ROUTE, SCOPE, Resource
 from tests.unit.translate.mesh import SUFFIX, decoded, endpoint, put, service
 
 PARTED = Scope(parted=("http_proxy",))
 WHOLE = Scope()
+EDGE = Scope(type=ProxyType.ROUTER)
 BY_PORT = Scope(interception=Interception.REDIRECT, parted=("9080",))
 
 
@@ -114,14 +116,94 @@ def test_a_sidecar_that_starts_among_many_hosts_has_parts() -> None:
     assert parts.wanted(few, WHOLE) == ()
     assert parts.wanted(many, WHOLE) == ("http_proxy",)
     assert parts.wanted(many, Scope(interception=Interception.REDIRECT)) == ("9080",), "TCP has no routes"
-    assert parts.wanted(many, Scope(type=ProxyType.ROUTER)) == ()
+    assert parts.wanted(many, Scope(type=ProxyType.ROUTER)) == (), "no Gateway serves anything"
     assert parts.wanted(many, Scope(sidecar="default/bounded")) == ()
 
 
-def test_parts_are_part_of_a_sidecar_s_scope_alone() -> None:
+def test_parts_are_part_of_the_scope() -> None:
     reader = Reader(mesh(1))
     assert scope_of(reader, namespace="default", parted=("b", "a")).parted == ("a", "b")
-    assert scope_of(reader, type=ProxyType.ROUTER, namespace="default", parted=("a",)).parted == ()
+
+
+GATEWAY = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  servers:
+  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}
+  - {port: {number: 81, name: bound, protocol: HTTP}, bind: 127.0.0.1, hosts: ["*"]}
+  - {port: {number: 82, name: tcp, protocol: TCP}, hosts: ["*"]}
+  - {port: {number: 443, name: https, protocol: HTTPS}, hosts: ["*"], tls: {mode: SIMPLE, credentialName: c}}
+"""
+
+
+def at_a_gateway(names: int, wildcards: int = 0) -> Snapshot:
+    """With VirtualServices for so many hosts bound to it."""
+    hosts = [f"h{number}.example" for number in range(names)]
+    hosts += [f"*.w{number}.example" for number in range(wildcards)]
+    snapshot = mesh(1)
+    put(snapshot, GATEWAY)
+    for number, host in enumerate(hosts):
+        put(snapshot, bound(number, host))
+    return snapshot
+
+
+def bound(number: int, host: str, match: str = "") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: v{number}, namespace: default}}
+spec: {{hosts: ["{host}"], gateways: [edge], http: [{{{match}redirect: {{uri: /}}}}]}}
+"""
+
+
+def virtual_hosts(held: dict[str, dict[str, Resource]]) -> dict[int, list[str]]:
+    """Of each part of the gateway's routes."""
+    made = {part: decoded(held[ROUTE][f"http.80/{part}"]) for part in parts.ALL}
+    return {part: [host["name"] for host in one.get("virtual_hosts", ())] for part, one in made.items()}
+
+
+def test_a_gateway_that_starts_with_many_hosts_bound_has_parts() -> None:
+    assert parts.wanted(at_a_gateway(parts.MANY), EDGE) == ()
+    assert parts.wanted(at_a_gateway(parts.MANY + 1), EDGE) == ("http.80",), "plain HTTP of a port"
+    assert parts.wanted(at_a_gateway(parts.MANY + 1, parts.FEW), EDGE) == ("http.80",)
+    assert parts.wanted(at_a_gateway(parts.MANY + 1, parts.FEW + 1), EDGE) == (), "each stands in all parts"
+    assert parts.plain_routes(at_a_gateway(1), EDGE) == ("http.80",)
+
+
+def test_a_gateway_s_parts_hold_what_the_whole_holds_and_its_listener_chooses_among_them() -> None:
+    snapshot = at_a_gateway(5, 1)
+    scope = replace(EDGE, parted=("http.80",))
+    compiler = Compiler(snapshot)
+    held = compiler.shared(scope).resources
+    assert held[SCOPE].keys() == {f"http.80/{part}" for part in parts.ALL}
+    (of_one,) = parts.of_domains(["h3.example"])
+    assert {host["domains"][0] for host in decoded(held[ROUTE][f"http.80/{of_one}"])["virtual_hosts"]} == {
+        "h3.example",
+        "*.w0.example",
+    } | {f"h{number}.example" for number in range(5) if parts.part_of(f"h{number}") == of_one}
+    listener = decoded(
+        compiler.own(Proxy(namespace="default", name="gw", scope=scope)).resources[LISTENER]["127.0.0.1_80"]
+    )
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    assert manager["scoped_routes"]["name"] == "http.80"
+    for number in (5, 0, 1, 2, 3, 4):
+        compiler.apply(snapshot.remove_config("VirtualService", "default", f"v{number}"))
+    assert virtual_hosts(held) == {part: ["blackhole:80"] for part in parts.ALL}, "nothing is served at all"
+    compiler.apply(put(snapshot, bound(7, "h7.example")))
+    of_seven = parts.part_of("h7.example")
+    others: dict[int, list[str]] = {part: [] for part in parts.ALL if part != of_seven}
+    assert virtual_hosts(held) == {**others, of_seven: ["h7.example:80"]}
+    compiler.apply(put(snapshot, bound(8, "h8.example", "match: [{port: 81}], ")))
+    slots = compiler.slots_for({Fact(FactKind.VIRTUAL_SERVICE, "default/v8")})
+    at = {name for _, kind, name in slots if kind == ROUTE and name.startswith("http.80/")}
+    assert at == {parts.name("http.80", parts.part_of("h8.example"))}, (
+        "where it would be, were it for the port"
+    )
+    compiler.apply(snapshot.remove_config("Gateway", "default", "edge"))
+    assert not held[ROUTE]
+    assert not held[SCOPE]
 
 
 # --- views ------------------------------------------------------------------------------------------------------------

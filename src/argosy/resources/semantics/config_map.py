@@ -38,9 +38,13 @@ def _settings(written: dict[str, str], findings: Findings) -> None:
         found = meshconfig.judge(written[key], key)
         refuse = findings.error if key == meshconfig.KEY else findings.warn
         for problem in found.errors:
-            refuse(f"data[{key!r}].{problem.field}", problem.message)
+            refuse(_at(key, problem.field), problem.message)
         for problem in found.warnings:
-            findings.warn(f"data[{key!r}].{problem.field}", problem.message)
+            findings.warn(_at(key, problem.field), problem.message)
+
+
+def _at(key: str, field: str) -> str:
+    return f"data[{key!r}].{field}" if field else f"data[{key!r}]"
 
 
 def check_change(old: ConfigMap, new: ConfigMap, findings: Findings) -> None:
