@@ -38,7 +38,7 @@ async def compare(checkouts: dict[str, Path], count: int, turns: int) -> None:
             note(name, "connecting, ms CPU", one.server.cpu - began)
             note(name, "memory, MB", one.server.memory)
         for turn in range(turns):
-            for name, one in crowds.items():
+            for name, one in sorted(crowds.items(), reverse=turn % 2 == 1):
                 began = one.server.cpu
                 note(name, "change, to the last, ms", await one.change(f"10.0.1.{turn + 1}", count))
                 until = one.server.cpu

@@ -30,9 +30,10 @@ from tests.e2e.explained_answers import LOOKED_UP, TIME, connected, copied, diff
 from tests.e2e.explained_clients import Answer
 from tests.e2e.explained_connections import Whose, shown, to_upstream, wanted
 from tests.e2e.explained_edges import BOUND_ADDRESS, BOUND_PORT, OF_MESH
-from tests.e2e.explained_envoy import ENTRIES, REQUESTS, Lab, scope_at
+from tests.e2e.explained_envoy import ENTRIES, REQUESTS, Lab
 from tests.e2e.explained_mesh import Mesh
 from tests.e2e.explained_requests import Generator
+from tests.e2e.explained_told import scope_at
 from tests.e2e.own_address import OWN_ADDRESS
 
 
@@ -114,7 +115,7 @@ async def compared(envoy: Lab, seed: int, count: int) -> list[Difference]:
         *_structure(envoy, seed, evaluators),
         *await _tunnels(envoy, seed, generator, mesh, evaluators["proxy"]),
     ]
-    said = [_expected(evaluators[entry], request) for entry, request in requests]
+    said = [expected_of(evaluators[entry], request) for entry, request in requests]
     await envoy.shadows(
         answers, [len(mirrors(one, answer)) for one, answer in zip(said, answers, strict=True)]
     )
@@ -415,7 +416,7 @@ def _difference(seed: int, entry: str, what: str) -> Difference:
     return Difference(seed, entry, Request(authority=""), Routed(Unrouted(0, "")), Answer(0), what)
 
 
-def _expected(evaluator: Evaluator, request: Request) -> Routed:
+def expected_of(evaluator: Evaluator, request: Request) -> Routed:
     """Of a captured port its routes: which listener takes a connection is compared by name (see `structure`)."""
     side = evaluator.side
     if isinstance(side, Outbound) and not side.explicit:

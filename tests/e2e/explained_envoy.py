@@ -20,19 +20,14 @@ from typing import Any
 
 import httpx
 import msgspec
-from envoy.config.core.v3 import health_check_pb2
-from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
-from envoy.service.discovery.v3 import discovery_pb2
 
 from argosy.explain.request import Request
 from argosy.model import ir
-from argosy.model.locality import NETWORK
 from argosy.model.providers import FileLog
 from argosy.model.proxy_settings import ProxySettings
 from argosy.model.reader import Reader
-from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
 from argosy.translate import names
 from argosy.translate.compiler import Compiler
@@ -58,7 +53,6 @@ from tests.e2e.explained_clients import Answer, Client
 from tests.e2e.explained_edges import (
     BOUND_ADDRESS,
     BOUND_PORT,
-    GATEWAY_LABELS,
     GATEWAY_PORT,
     LOOKED_UP,
     PORTS,
@@ -66,18 +60,17 @@ from tests.e2e.explained_edges import (
     WILD,
 )
 from tests.e2e.explained_mesh import (
-    ADDRESS,
     AS_USUAL,
     AWAY,
     CLIENT_NAMESPACE,
     GATEWAY,
-    HOME,
     LABELS,
     SERVICES,
     VERSIONS,
     Arrival,
     identity_of,
 )
+from tests.e2e.explained_told import addresses, healthy, scope_at, socket_address, value_of
 from tests.e2e.explained_upstreams import Upstreams
 from tests.e2e.own_address import OWN_ADDRESS
 from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap
@@ -105,7 +98,7 @@ class Lab:
         self, folder: Path, endpoints: dict[tuple[str, str], int], upstreams: Upstreams, arrival: Arrival
     ) -> None:
         self.arrival = arrival
-        self.resolver = Resolver(_addresses)
+        self.resolver = Resolver(addresses)
         self.folder = folder
         self.upstreams = upstreams
         self.endpoints = endpoints
@@ -134,7 +127,11 @@ class Lab:
         self.options = Options(
             logs=(Log(FileLog(path=str(self.log), json=True)),),
             paths=arrival.paths,
-            proxy=ProxySettings(connections=arrival.sidecars, gateway_connections=arrival.gateways),
+            proxy=ProxySettings(
+                connections=arrival.sidecars,
+                gateway_connections=arrival.gateways,
+                trusted_proxies=arrival.trusted,
+            ),
         )
         self.ads.push(SECRET, upstreams.authority.secrets(CALLER, "client.test"), set())
         outside = Authority()
@@ -177,7 +174,7 @@ class Lab:
                     resolving=Resolving.BY_NAME,
                 )
             )
-            listener = listener_pb2.Listener.FromString(_value(made))
+            listener = listener_pb2.Listener.FromString(value_of(made))
             listener.ClearField("bind_to_port")  # nothing is captured here: it is asked directly
             listener.address.socket_address.port_value = self.bound[f"captured {port}"]
             yield resource(listener.name, listener)
@@ -187,7 +184,7 @@ class Lab:
         made = bootstrap(self.folder, {}, self.admin)
         made["typed_dns_resolver_config"] = {
             "name": "envoy.network.dns_resolver.cares",
-            "typed_config": {"@type": RESOLVER, "resolvers": [_at(self.resolver.port)]},
+            "typed_config": {"@type": RESOLVER, "resolvers": [socket_address(self.resolver.port)]},
         }
         path.write_text(json.dumps(made))
         command = [str(ENVOY), "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning",
@@ -257,11 +254,11 @@ class Lab:
         self.edge_ports = {at: key.bind for at, key in made.items()}
         fresh = {}
         for one in self.declared_listeners:
-            message = connections.logged(listener_pb2.Listener.FromString(_value(one)), self.log)
+            message = connections.logged(listener_pb2.Listener.FromString(value_of(one)), self.log)
             message.name += f"-{self.number}"
             fresh[message.name] = resource(message.name, message)
         for key in made.values():
-            message = listener_pb2.Listener.FromString(_value(gateway_listener(key)))
+            message = listener_pb2.Listener.FromString(value_of(gateway_listener(key)))
             if self.mutate_listener is not None:
                 self.mutate_listener(message)
             fresh[key.name] = resource(key.name, message)
@@ -288,7 +285,7 @@ class Lab:
             if entry == "captured":
                 listeners = view.resources.get(LISTENER, {})
                 self.captured = {
-                    name: listener_pb2.Listener.FromString(_value(made))
+                    name: listener_pb2.Listener.FromString(value_of(made))
                     for name, made in listeners.items()
                     if name != BOUND_ROUTE
                 }
@@ -302,7 +299,7 @@ class Lab:
         self.declared_listeners = [one for name, one in own[LISTENER].items() if name.startswith("upstream_")]
         assert len(self.declared_listeners) == len(self.declared)
         assert not compiler.errors, compiler.errors
-        self.addresses = {name: _healthy(made) for name, made in found[ENDPOINT].items()}
+        self.addresses = {name: healthy(made) for name, made in found[ENDPOINT].items()}
         routes = found[ROUTE]
         expected = (names.HTTP_PROXY, *map(str, PORTS), GATEWAY_ROUTE, BOUND_ROUTE)
         self.entries = tuple(entry for entry, name in zip(ENTRIES, expected, strict=True) if name in routes)
@@ -313,7 +310,7 @@ class Lab:
     def _marked(self, name: str, made: Resource | None) -> Resource:
         message = route_pb2.RouteConfiguration(name=name)
         if made is not None:
-            message = route_pb2.RouteConfiguration.FromString(_value(made))
+            message = route_pb2.RouteConfiguration.FromString(value_of(made))
             if self.mutate is not None:
                 self.mutate(message)
         marker = message.virtual_hosts.add(name="marker", domains=[MARKER])
@@ -447,43 +444,6 @@ class Lab:
         except AssertionError:
             lost = [answers[number] for number in sorted(waiting)]
             raise AssertionError(f"not in the access log: {lost[:3]}") from None
-
-
-def scope_at(snapshot: Snapshot, entry: str) -> Scope:
-    gateway = entry == "gateway"
-    return scope_of(
-        Reader(snapshot),
-        type=ProxyType.ROUTER if gateway else ProxyType.SIDECAR,
-        interception=Interception.REDIRECT if entry.startswith("captured") else Interception.EXPLICIT,
-        namespace=CLIENT_NAMESPACE,
-        labels=(*GATEWAY_LABELS, (NETWORK, HOME)) if gateway else LABELS,
-        workload=None
-        if gateway
-        else ir.Workload(name="client", namespace=CLIENT_NAMESPACE, address=ADDRESS, network=HOME),
-    )
-
-
-def _addresses(name: str) -> tuple[str, ...]:
-    return (OWN_ADDRESS,) if OWN_ADDRESS is not None and name.endswith(WILD) else ()
-
-
-def _at(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-
-
-def _healthy(made: Resource) -> frozenset[str]:
-    assignment = endpoint_pb2.ClusterLoadAssignment.FromString(_value(made))
-    return frozenset(
-        f"{one.endpoint.address.socket_address.address}:{one.endpoint.address.socket_address.port_value}"
-        for locality in assignment.endpoints
-        for one in locality.lb_endpoints
-        if one.health_status in (health_check_pb2.UNKNOWN, health_check_pb2.HEALTHY)
-    )
-
-
-def _value(made: Resource) -> bytes:
-    data: bytes = discovery_pb2.Resource.FromString(made.frame).resource.value
-    return data
 
 
 async def _until(condition: Callable[[], Any], what: str, timeout: float = 60) -> None:

@@ -57,6 +57,7 @@ class Arrival(Struct, frozen=True):
     paths: ir.Paths = ir.Paths.BASE
     sidecars: Connections = Connections()
     gateways: Connections = Connections()
+    trusted: int = 0  # proxies before a gateway
 
 
 AS_USUAL = Arrival()
@@ -84,6 +85,7 @@ class Configurations(Rules):
                 forwarded_host=self.random.choice((None, None, None, True, False)),
                 connections=arrival.sidecars,
                 gateway_connections=arrival.gateways,
+                trusted_proxies=arrival.trusted,
             ),
         )
         if self.chance(40):
@@ -151,7 +153,7 @@ class Configurations(Rules):
         snapshot.put_service(service)
 
     def arrival(self) -> Arrival:
-        return Arrival(self.one(*ir.Paths), self._connections(), self._connections())
+        return Arrival(self.one(*ir.Paths), self._connections(), self._connections(), self.one(0, 0, 1))
 
     def _connections(self) -> Connections:
         return Connections(

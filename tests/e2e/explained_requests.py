@@ -80,8 +80,9 @@ class Generator(Configurations):
             path += "?" + "&".join(query)
         headers: list[tuple[str, str]] = []
         for name, wanted in match.get("headers", {}).items():
+            values = VALUES[1:] if name == "x-forwarded-proto" else VALUES  # an empty one has no route at all
             if name != "Host":
-                headers.append((name, self._fitting(wanted, VALUES, ())))
+                headers.append((name, self._fitting(wanted, values, ())))
         for name in match.get("withoutHeaders", {}):
             if self.chance(30) and name != "Host":
                 headers.append((name, str(self.one(*VALUES))))
@@ -110,6 +111,10 @@ class Generator(Configurations):
         if self.oddities.random() < 0.04:
             headers.append((self.oddities.choice(("x_under", "X_Under")), "z"))
         grpc = "grpcStatus" in rule.get("fault", {}).get("abort", {})
+        if self.oddities.random() < 0.03:
+            headers.append(("connection", self.oddities.choice(("x-a", "X-B, x-user", "keep-alive"))))
+        if self.oddities.random() < 0.03:
+            headers.append(("x-a", self.oddities.choice((" y", "x  "))))
         if self.oddities.random() < (0.7 if grpc else 0.15):
             headers.append(("content-type", self.oddities.choice(CONTENT_TYPES)))
         return Request(

@@ -233,6 +233,8 @@ class Rules(Edges):
                 name: self._string(VALUES, VALUE_REGEXES) if self.chance(80) else {}
                 for name in self.some(HEADERS, 1, 2)
             }
+        if self.chance(6):
+            match.setdefault("headers", {})["x-forwarded-proto"] = {"exact": self.one("http", "https")}
         if self.chance(12):
             match["withoutHeaders"] = {
                 name: self._string(VALUES, VALUE_REGEXES) if self.chance(70) else {}

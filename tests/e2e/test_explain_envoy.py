@@ -17,11 +17,22 @@ from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from google.protobuf import any_pb2
 from msgspec.structs import replace
 
-from argosy.explain import arrival, bound, clients, destination, http, matching, replies, rewriting
+from argosy.explain import (
+    arrival,
+    bound,
+    clients,
+    destination,
+    edge,
+    http,
+    matching,
+    outbound,
+    replies,
+    rewriting,
+)
 from argosy.explain.declared import Upstream
 from argosy.explain.edge import Edge
 from argosy.explain.outcome import Answered, ClusterState, Retries
-from argosy.explain.request import Certified, ClientCertificate, Request, Seen
+from argosy.explain.request import Certified, ClientCertificate, Request, Seen, Trust, by_name
 from argosy.explain.view import View
 from argosy.model import ir
 from argosy.model.ir import Destination, MatchKind, RetryPolicy, StringMatch
@@ -66,6 +77,7 @@ ARRIVALS = {
             escaped_slashes="KEEP_UNCHANGED", merge_slashes=False, underscores="REJECT_REQUEST"
         ),
         gateways=Connections(escaped_slashes="UNESCAPE_AND_FORWARD", merge_slashes=False),
+        trusted=1,
     ),
 }
 
@@ -200,6 +212,22 @@ def _answers_as_they_come(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rewriting, "answered", lambda *parts: ())
 
 
+def _everything_sent_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(arrival, "_hop_by_hop", lambda headers: frozenset())
+
+
+def _only_what_a_client_has_written(patch: pytest.MonkeyPatch) -> None:
+    for module in (edge, outbound):
+        right = module.seen
+
+        def wrong(request: Request, trust: Trust, right: Callable[[Request, Trust], Seen] = right) -> Seen:
+            found = right(request, trust)
+            written = by_name(request.headers)
+            return replace(found, headers={k: v for k, v in found.headers.items() if k in written})
+
+        patch.setattr(module, "seen", wrong)
+
+
 def _grpc_as_all_else(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(replies, "speaks_grpc", lambda headers: False)
 
@@ -234,6 +262,8 @@ def _local_address_sent_on(patch: pytest.MonkeyPatch) -> None:
 
 
 EVALUATOR = (
+    _everything_sent_on,
+    _only_what_a_client_has_written,
     _grpc_as_all_else,
     _browsers_forgotten,
     _questions_of_browsers_answered_shortly,

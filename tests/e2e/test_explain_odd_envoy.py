@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from argosy.explain.evaluate import Evaluator, Sender
 from argosy.explain.outcome import Forwarded, Unrouted
@@ -17,7 +18,7 @@ from argosy.model.ir import Protocol
 from argosy.model.snapshot import Snapshot
 from argosy.resources.kinds import decode
 from tests.e2e.explained_answers import difference
-from tests.e2e.explained_comparison import connection_difference
+from tests.e2e.explained_comparison import connection_difference, expected_of
 from tests.e2e.explained_connections import Whose, shown
 from tests.e2e.explained_edges import (
     CREDENTIAL,
@@ -29,7 +30,8 @@ from tests.e2e.explained_edges import (
     WILD,
     written,
 )
-from tests.e2e.explained_envoy import Lab, lab, scope_at
+from tests.e2e.explained_envoy import Lab, lab
+from tests.e2e.explained_told import scope_at
 from tests.e2e.own_address import OWN_ADDRESS
 
 pytestmark = pytest.mark.e2e
@@ -116,6 +118,51 @@ async def test_of_the_chains_for_one_name_the_clients_network_decides(envoy: Lab
     for request, expected, answer in zip(requests, said, await envoy.connect(requests), strict=True):
         assert connection_difference(request, expected, answer) == "", request
     assert [type(one.verdict) for one in said] == [Unrouted, *[Forwarded] * 5]
+
+
+@pytest.mark.parametrize("entry", ["gateway", "captured 80"])
+async def test_odd_requests(envoy: Lab, entry: str) -> None:
+    made = Snapshot()
+    to = service(made, envoy, "alpha", Protocol.HTTP)
+    location = {"headers": {"response": {"set": {"location": "/elsewhere"}}}}
+
+    def asked_for(name: str, value: dict[str, str], status: int) -> dict[str, Any]:
+        return {"match": [{"headers": {name: value}}], "directResponse": {"status": status}}
+
+    rules = [
+        {"match": [{"uri": {"prefix": "/direct"}}], "directResponse": {"status": 200}, **location},
+        {"match": [{"uri": {"prefix": "/redirect"}}], "redirect": {"uri": "/b"}, **location},
+        asked_for("x-forwarded-proto", {"exact": "https"}, 201),
+        asked_for("x-a", {"exact": "a b"}, 202),
+        asked_for("x-b", {}, 203),
+        {"match": [{"headers": {"x-forwarded-proto": {"exact": "http"}}}], "route": [to]},
+        {"directResponse": {"status": 205}},
+    ]
+    spec = {"hosts": ["alpha.test"], "gateways": ["mesh", "front"], "http": rules}
+    put(
+        made,
+        gateway("front", server(GATEWAY_PORT, "HTTP", "*")),
+        written("VirtualService", "odd", "default", spec),
+    )
+    await envoy.apply(made)
+    requests = [
+        Request(authority="alpha.test", path=path, method=method, headers=headers, port=80)
+        for path, method, headers in (
+            ("/direct", "GET", ()),
+            ("/redirect", "GET", ()),
+            ("*", "OPTIONS", ()),
+            ("/", "GET", ()),
+            *(("/", "GET", (("x-forwarded-proto", one),)) for one in ("https", "HTTPS", "http", "ftp")),
+            *(("/", "GET", (("x-a", one),)) for one in ("a b", "  a b ", "a  b")),
+            ("/", "GET", (("x-b", "1"),)),
+            ("/", "GET", (("connection", "X-B"), ("x-b", "1"))),
+            ("/", "GET", (("connection", "close, x-b"), ("x-b", "1"))),
+        )
+    ]
+    requests = [replace(one, port=GATEWAY_PORT if entry == "gateway" else 80) for one in requests]
+    for request, answer in zip(requests, await envoy.ask([(entry, one) for one in requests]), strict=True):
+        expected = expected_of(evaluator(made, entry), request)
+        assert difference(request, expected, answer) == "", request
 
 
 @pytest.mark.parametrize("mode", ["MUTUAL", "OPTIONAL_MUTUAL"])

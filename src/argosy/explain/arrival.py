@@ -16,7 +16,7 @@ from argosy.explain.outcome import Redirected, Step, Unrouted
 from argosy.explain.request import Request, by_name
 from argosy.explain.view import View
 from argosy.model import ir
-from argosy.model.ir import Paths
+from argosy.model.ir import Pairs, Paths
 from argosy.model.scope import ProxyType
 
 KEEP, REJECT, REDIRECT = "KEEP_UNCHANGED", "REJECT_REQUEST", "UNESCAPE_AND_REDIRECT"
@@ -47,13 +47,16 @@ def custom(mesh: ir.Mesh, type_: ProxyType) -> Custom:
 def arrived(view: View, request: Request) -> Request | Routed:
     """The request as routes are asked for it and as it is sent on; or what it is answered."""
     how = custom(view.reader.mesh(), view.scope.type)
+    headers = tuple((name, value.strip(" \t")) for name, value in request.headers)
+    request = replace(request, headers=headers)
     named = [name for name, _ in request.headers if "_" in name]
     if named and how.underscores == REJECT:
         why = f"the header {named[0]} has an underscore, and connectionSettings refuse that"
         return Routed(Unrouted(400, why))
-    headers = request.headers
     if how.underscores == DROP:
         headers = tuple(pair for pair in headers if pair[0] not in named)
+    if nominated := _hop_by_hop(headers):
+        headers = tuple(pair for pair in headers if pair[0].lower() not in nominated)
     if "#" in request.path:
         return _refused(request, f"the path {request.path} has a fragment")
     path = request.path
@@ -62,7 +65,7 @@ def arrived(view: View, request: Request) -> Request | Routed:
         return _refused(request, f"the path {path} has escaped slashes, and connectionSettings refuse them")
     if found:
         path = paths.with_slashes(path)
-    if how.normalised:
+    if how.normalised and path.startswith("/"):
         if paths.has_nul(path):
             return _refused(request, f"the path {request.path} has an escaped NUL, and cannot be normalised")
         path = paths.normalised(path)
@@ -72,6 +75,18 @@ def arrived(view: View, request: Request) -> Request | Routed:
         because = f"connectionSettings say {REDIRECT}, and there are escaped slashes"
         return Routed(Redirected(307, path), (Step("path", request.path, because),))
     return replace(request, path=path, headers=headers)
+
+
+def _hop_by_hop(headers: Pairs) -> frozenset[str]:
+    """Facts (Envoy, tried): what Connection names is for this hop alone."""
+    said = ",".join(value for name, value in headers if name.lower() == "connection")
+    return frozenset(one.strip().lower() for one in said.split(",")) - {
+        "",
+        "close",
+        "keep-alive",
+        "te",
+        "upgrade",
+    }
 
 
 def _refused(request: Request, because: str) -> Routed:

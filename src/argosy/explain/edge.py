@@ -78,7 +78,8 @@ class Edge:
         here = arrived(view, request)
         if isinstance(here, Routed):
             return replace(here, steps=(*steps, *here.steps))
-        request, found = here, seen(here, Trust.NOTHING)
+        trusted = view.reader.mesh().proxy.trusted_proxies
+        request, found = here, seen(here, Trust.ALL if trusted else Trust.NOTHING)
         named = self._hosts(servers).find(found.authority)
         passed = tuple(
             view.miss("gateway", one)
@@ -94,7 +95,7 @@ class Edge:
             return Routed(replies.unrouted(404, why, found.headers), steps, misses + passed)
         domain, host = named
         steps = (*steps, Step("virtual host", f"{host.host}:{host.port}", f"for the domain {domain}"))
-        if host.secure and found.forwarded != "https":
+        if host.secure and found.headers["x-forwarded-proto"] != ("https",):
             where = f"https://{found.authority}{found.path}"
             because = Step("route", "https", "a server of this host says tls.httpsRedirect")
             said = replies.replied(301, replies.speaks_grpc(found.headers))

@@ -83,21 +83,17 @@ def _taken(
                 verdict = forwarded(view, request, seen, one, action, of.authority)
             case ir.Redirect() as action:
                 said = replies.replied(rewriting.redirect_status(action), grpc)
-                location = rewriting.location(action, one.match, seen, of.port)
-                verdict = Redirected(
-                    said.status, location, rewriting.answered((one.headers,)), said.grpc_status
-                )
+                changes = rewriting.answered((one.headers,))
+                location = replies.led(rewriting.location(action, one.match, seen, of.port), changes)
+                verdict = Redirected(said.status, location, changes, said.grpc_status)
             case ir.DirectResponse() as action:
                 said = replies.replied(action.status, grpc)
                 # Facts (Envoy, tried): one whose status needs a Location has that of the request itself.
                 leads = action.status == 201 or 300 <= action.status < 400
-                verdict = Answered(
-                    said.status,
-                    action.body.decode("utf-8", "replace"),
-                    rewriting.answered((one.headers,)),
-                    said.grpc_status,
-                    rewriting.location(ir.Redirect(), one.match, seen, of.port) if leads else "",
-                )
+                itself = rewriting.location(ir.Redirect(), one.match, seen, of.port) if leads else ""
+                changes = rewriting.answered((one.headers,))
+                body = action.body.decode("utf-8", "replace")
+                verdict = Answered(said.status, body, changes, said.grpc_status, replies.led(itself, changes))
     except regex.Undetermined as unknown:
         verdict = Undecided(str(unknown))
     fault = fault_of(one.fault, grpc)

@@ -15,6 +15,8 @@ def failed(match: RouteMatch, request: Seen) -> str:
     """The first condition that does not hold; "" where ALL do. Raises regex.Undetermined."""
     if match.uri is not None and not path_matches(match.uri, request.path_only):
         return f"path {request.path_only} {_is_not(match.uri)}"
+    if match.uri is None and not request.path.startswith("/"):
+        return f"path {request.path} does not begin with /"
     # ALL of the pseudo headers
     for name, wanted, value in (
         ("method", match.method, request.method),

@@ -7,7 +7,6 @@ the port. Where two services want one name or address, the older has it.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from msgspec.structs import replace
@@ -155,7 +154,9 @@ class Outbound:
             if request.spoken is Spoken.TLS:
                 return Routed(Unrouted(0, f"{why}, and this is TLS"), steps)
             return Routed(Unrouted(0, f"{why}, and this is not known to be"), steps)
-        address = _as_address(host_of(request.authority)) or self.view.reader.first_address(virtual_host.host)
+        address = subnets.as_address(host_of(request.authority)) or self.view.reader.first_address(
+            virtual_host.host
+        )
         return _after(steps, self._connection(virtual_host, address, "", host_of(request.authority)))
 
     def _captured_request(self, request: Request) -> Routed:
@@ -439,7 +440,7 @@ class Outbound:
 
     def _address(self, request: Request) -> str:
         """Where a client that looks up the name connects to, as far as the model knows."""
-        if known := request.address or _as_address(host_of(request.authority)):
+        if known := request.address or subnets.as_address(host_of(request.authority)):
             return known
         service = self._meant(request.authority)
         if service is not None and "*" not in service.hostname:
@@ -485,15 +486,11 @@ class Outbound:
 
 def _address_of(listener: str, request: Request) -> str:
     """The address that a captured connection is for: the listener's, else what is known of the request."""
-    return listener if listener != WILDCARD else request.address or _as_address(host_of(request.authority))
-
-
-def _as_address(host: str) -> str:
-    """ "" where it is a name."""
-    try:
-        return str(ipaddress.ip_address(host.strip("[]")))
-    except ValueError:
-        return ""
+    return (
+        listener
+        if listener != WILDCARD
+        else request.address or subnets.as_address(host_of(request.authority))
+    )
 
 
 def _by_routes(port: ir.ServicePort) -> bool:

@@ -39,6 +39,14 @@ def unrouted(status: int, because: str, headers: dict[str, tuple[str, ...]]) -> 
     return Unrouted(said.status, because, said.grpc_status)
 
 
+def led(location: str, changes: Iterable[HeaderChanges]) -> str:
+    """Where an answer leads after what is done to its headers, the Location among them."""
+    headers: ir.Pairs = (("location", location),) if location else ()
+    for one in changes:
+        headers = one.of(headers)
+    return next((value for name, value in headers if name == "location"), "")
+
+
 # --- browsers -------------------------------------------------------------------------------------------------------
 
 

@@ -74,7 +74,7 @@ class Trust(StrEnum):
 
     ALL = "all"  # a captured request says by it how it began
     BESIDE_URL = "beside-url"  # the request's own URL says its scheme; the header is kept
-    NOTHING = "nothing"  # a gateway's own connection is what counts
+    NOTHING = "nothing"  # a gateway's own connection is what counts, unless there are proxies before it
 
 
 class Seen(Struct, frozen=True):
@@ -106,23 +106,25 @@ JOINED = frozenset(
         "x-forwarded-proto", "x-request-id",
     )
 )  # fmt: skip
-"""Headers of which Envoy keeps one value, further ones joined to it by commas (1.40, tried). Of the others each line is
-a value."""
+"""Headers of which Envoy keeps one value, further ones joined to it by commas, but for empty ones (1.40, tried). Of the
+others each line is a value."""
 
 
 def seen(request: Request, trust: Trust) -> Seen:
     """Of a request as it arrived (arrival.py).
 
-    TLS that is looked into has ended here: its scheme is https, whatever the request says.
+    TLS that is looked into has ended here: its scheme is https. Facts (Envoy, tried): x-forwarded-proto is there before
+    a route is looked for, whoever wrote it.
     """
     headers = by_name(request.headers)
-    if request.spoken is Spoken.TLS:
-        return Seen(request.method, "https", "https", request.authority, request.path, headers)
-    told = "".join(headers.get("x-forwarded-proto", ())).lower()
-    forwarded = told if trust is not Trust.NOTHING and told in ("http", "https") else "http"
+    own = "https" if request.spoken is Spoken.TLS else "http"
+    told = "".join(headers.get("x-forwarded-proto", ())).lower() if trust is not Trust.NOTHING else ""
+    forwarded = told if told in ("http", "https") else own
+    if not told:
+        headers["x-forwarded-proto"] = (own,)
     return Seen(
         method=request.method,
-        scheme=forwarded if trust is Trust.ALL else "http",
+        scheme=forwarded if trust is Trust.ALL else own,
         forwarded=forwarded,
         authority=request.authority,
         path=request.path,
@@ -136,7 +138,10 @@ def by_name(headers: Pairs) -> dict[str, tuple[str, ...]]:
         key = name.lower()
         if key not in HOP_BY_HOP:
             found.setdefault(key, []).append(value)
-    return {key: (",".join(values),) if key in JOINED else tuple(values) for key, values in found.items()}
+    return {
+        key: (",".join(filter(None, values)),) if key in JOINED else tuple(values)
+        for key, values in found.items()
+    }
 
 
 def host_of(authority: str) -> str:

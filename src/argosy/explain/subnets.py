@@ -12,6 +12,14 @@ from collections.abc import Sequence
 from argosy.model import ir
 
 
+def as_address(host: str) -> str:
+    """ "" where it is a name."""
+    try:
+        return str(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        return ""
+
+
 def width(networks: Sequence[str], address: str) -> int | None:
     """Of the narrowest of `networks` that holds `address`, in bits; 0 for all addresses where there are none; None
     where it is in none."""

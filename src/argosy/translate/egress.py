@@ -52,8 +52,10 @@ def bound(reader: Reader, scope: Scope) -> tuple[EgressListener, ...]:
 
 
 def takes(reader: Reader, scope: Scope, address: str, port: int) -> bool:
-    """Whether one of them listens where another listener would: Envoy refuses the second."""
-    return any(
+    """Whether one of them listens where another listener would, or takes there what is captured: Envoy refuses the
+    second."""
+    captured = scope.interception is Interception.REDIRECT and captured_address(reader, scope, port)
+    return captured == address or any(
         listener.port == port and overlap(listener.bind or listeners.LOOPBACK, address)
         for listener in bound(reader, scope)
     )

@@ -354,7 +354,9 @@ def _local_cluster(proxy: Proxy, reader: Reader) -> Resource | None:
     service = reader.service(served[0]) if served is not None else None
     port = service.port(served[1]) if service is not None and served is not None else None
     if service is not None and port is not None:
-        beside = localities.on_port(reader, service, port)
+        beside = tuple(
+            one for one in localities.on_port(reader, service, port) if localities.reachable(one.address)
+        )
         key = replace(key, localities=localities.of(reader, proxy.scope, beside, port, None))
     return load_assignment(key)
 

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from argosy.explain.outcome import Forwarded, Outcome, Redirected, Unrouted
+from argosy.explain.evaluate import Evaluator, gateway
+from argosy.explain.outcome import Answered, Forwarded, Outcome, Redirected, Unrouted
+from argosy.explain.request import Request
 from argosy.model import ir
 from argosy.model.ir import Paths
 from argosy.model.proxy_settings import Connections, ProxySettings
 from argosy.model.scope import Interception
 from argosy.model.snapshot import Snapshot
-from tests.unit.explain.asked import asked, asked_at_gateway, shop, virtual_service
+from tests.unit.explain.asked import asked, asked_at_gateway, shop, virtual_service, web
 
 GATEWAY = """
 apiVersion: networking.istio.io/v1
@@ -127,6 +129,51 @@ def test_a_header_that_is_dropped_matches_nothing() -> None:
     for action, there in (("ALLOW", True), ("DROP_HEADER", False)):
         found = asked(mesh(Paths.BASE, asks, underscores=action), "http://reviews:9080/", ("x_a", "1"))
         assert (not isinstance(found.verdict, Forwarded)) is there
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent_on"),
+    [
+        ((("x-a", " 1 "),), (("x-a", "1"),)),
+        (
+            (("connection", "X-A, close"), ("x-a", "1"), ("x-b", "2")),
+            (("connection", "X-A, close"), ("x-b", "2")),
+        ),
+    ],
+)
+def test_values_are_trimmed_and_what_connection_names_is_not_sent_on(
+    headers: ir.Pairs, sent_on: ir.Pairs
+) -> None:
+    verdict = asked(mesh(), "http://reviews:9080/", *headers).verdict
+    assert isinstance(verdict, Forwarded)
+    assert verdict.targets[0].headers == sent_on
+
+
+def test_a_request_for_the_server_itself_matches_no_prefix() -> None:
+    request = Request(authority="reviews:9080", method="OPTIONS", path="*")
+    made = mesh()
+    found = Evaluator(made, web(made)).outcome(request)
+    assert found.verdict == Unrouted(404, "none of the routes is for this request")
+
+
+@pytest.mark.parametrize(
+    ("trusted", "said", "matches"),
+    [(0, "", "http"), (0, "https", "http"), (1, "https", "https"), (1, "", "http"), (1, "ftp", "")],
+)
+def test_how_a_request_began_is_there_to_be_matched(trusted: int, said: str, matches: str) -> None:
+    """A gateway believes what proxies before it say, and says for itself what nobody has said."""
+    route = (
+        "[{match: [{headers: {x-forwarded-proto: {exact: http}}}], directResponse: {status: 201}},"
+        " {match: [{headers: {x-forwarded-proto: {exact: https}}}], directResponse: {status: 202}},"
+        " {directResponse: {status: 203}}]"
+    )
+    texts = (GATEWAY, virtual_service(route, hosts="[a.example.com]", more="gateways: [front]"))
+    made = shop(*texts, proxy=ProxySettings(trusted_proxies=trusted))
+    headers = (("x-forwarded-proto", said),) if said else ()
+    request = Request(authority="a.example.com", headers=headers)
+    verdict = Evaluator(made, gateway(made, "shop", (("istio", "ingressgateway"),))).outcome(request).verdict
+    assert isinstance(verdict, Answered)
+    assert verdict.status == {"http": 201, "https": 202, "": 203}[matches]
 
 
 def test_a_gateway_has_settings_of_its_own() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from argosy.explain.request import BadRequest, Spoken, host_of, port_of, to
+from argosy.explain.request import BadRequest, Spoken, by_name, host_of, port_of, to
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,8 @@ def test_a_host_header_is_the_authority() -> None:
 )
 def test_ports_of_authorities(authority: str, host: str, port: int | None) -> None:
     assert (host_of(authority), port_of(authority)) == (host, port)
+
+
+def test_values_of_a_header_of_one_value_are_joined_but_for_empty_ones() -> None:
+    headers = (("Accept", "1"), ("accept", ""), ("accept", "2"), ("x-a", "1"), ("X-A", ""))
+    assert by_name(headers) == {"accept": ("1,2",), "x-a": ("1", "")}

@@ -216,6 +216,17 @@ def test_an_answer_whose_status_needs_a_location_has_that_of_the_request() -> No
         assert found.location == ("http://reviews:9080/a?q" if leads else "")
 
 
+@pytest.mark.parametrize(
+    ("does", "where"),
+    [("redirect: {uri: /b}", "/elsewhere"), ("directResponse: {status: 200}", "/elsewhere")],
+)
+def test_a_location_that_is_set_is_where_an_answer_leads(does: str, where: str) -> None:
+    headers = "headers: {response: {set: {location: /elsewhere}}}"
+    found = asked(shop(virtual_service(f"[{{{does}, {headers}}}]")), REVIEWS).verdict
+    assert isinstance(found, Answered | Redirected)
+    assert found.location == where
+
+
 def test_what_is_done_to_the_headers_of_an_answer() -> None:
     """Of one destination with the route's, at once; of several before the route's."""
     of_route = "headers: {response: {set: {x-a: r}, add: {x-b: r}, remove: [x-c]}}"

@@ -159,7 +159,7 @@ async def test_the_answers_of_many_are_one_look(mesh: Mesh, monkeypatch: pytest.
     for envoy in envoys:
         envoy.exchange()
     await mesh.becomes("Programmed", says="50 of 50")
-    assert looks.count(VS) == 1
+    assert 0 < looks.count(VS) < 5, "not one for each of the 50"
 
 
 async def test_a_refusal_is_told_in_envoys_words(mesh: Mesh) -> None:

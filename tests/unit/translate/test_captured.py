@@ -187,6 +187,28 @@ spec: {{ingress: [{{port: {{number: 9999, protocol: TCP, name: tcp}}, bind: "{bi
     assert socket == {"address": "10.0.0.9", "port_value": 9999}
 
 
+@pytest.mark.parametrize(("taken", "listens"), [("127.0.0.1", False), ("127.0.0.2", True)])
+def test_one_address_is_not_captured_and_listened_on(taken: str, listens: bool) -> None:
+    """Envoy refuses the second of two listeners of one address, even where only one of them binds it."""
+    snapshot = mesh(entry("one"))
+    put(
+        snapshot,
+        f"""
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{name: s, namespace: default}}
+spec:
+  ingress: [{{port: {{number: 9999, protocol: TCP, name: tcp}}, bind: 127.0.0.1, captureMode: NONE}}]
+  egress: [{{port: {{number: 9999, protocol: TCP, name: tcp}}, bind: {taken}, hosts: ["./*"]}}]
+""",
+    )
+    scope = Scope(interception=Interception.REDIRECT, sidecar="default/s")
+    compiler = Compiler(snapshot)
+    assert f"{taken}_9999" in compiler.shared(scope).resources[LISTENER]
+    own = compiler.own(Proxy(namespace="default", name="w", scope=scope)).resources[LISTENER]
+    assert ("inbound_9999" in own) is listens
+
+
 # --- subnets of routes ----------------------------------------------------------------------------------------------
 
 ROUTES = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from argosy.model import ir
 from argosy.model.facts import Fact, FactKind
@@ -421,6 +422,15 @@ def test_a_proxy_is_told_who_is_beside_it_where_that_is_asked_for() -> None:
         own = Compiler(snapshot).own(Proxy(namespace="default", name="a", scope=scope, outbound_port=1))
         found = decoded(own.resources[ENDPOINT]["local_cluster"])
         assert {one["locality"]["zone"] for one in found.get("endpoints", ())} == zones
+    named = tuple(replace(one, address="api.example.com") for one in Reader(snapshot).endpoints(HOST)[:1])
+    snapshot = mesh(BY_ZONE % "", places=("r1/z1", "r1/z2"))
+    snapshot.put_workload(workload)
+    snapshot.put_endpoints(HOST, (*Reader(snapshot).endpoints(HOST), *named))
+    scope = scope_of(Reader(snapshot), namespace="default", workload=workload)
+    own = Compiler(snapshot).own(Proxy(namespace="default", name="a", scope=scope, outbound_port=1))
+    assert "api.example.com" not in str(decoded(own.resources[ENDPOINT]["local_cluster"])), (
+        "Envoy refuses names"
+    )
     nowhere = ir.Workload(name="b", namespace="default", ports=(port,))
     snapshot.put_workload(nowhere)
     own = Compiler(snapshot).own(Proxy(namespace="default", name="b", scope=scope, outbound_port=1))
