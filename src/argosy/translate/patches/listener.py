@@ -8,6 +8,7 @@ with them. And a merge with a transport socket takes the rest of the value too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from envoy.config.listener.v3 import listener_pb2
@@ -76,13 +77,39 @@ def _chains(out: listener_pb2.Listener, run: Run) -> bool:
     for index, patch in run.of(Part.FILTER_CHAIN):
         if patch.operation is Operation.ADD:
             with run.making(index):
-                kept.append(value(patch, FilterChain))
+                added = value(patch, FilterChain)
+                _told_apart(added, kept)
+                kept.append(added)
     if run.of(Part.FILTER_CHAIN):
         del out.filter_chains[:]
         out.filter_chains.extend(kept)
     if out.HasField("default_filter_chain") and not _chain(out.default_filter_chain, run):
         out.ClearField("default_filter_chain")
     return bool(kept) or out.HasField("default_filter_chain")
+
+
+def _told_apart(added: FilterChain, others: list[FilterChain]) -> None:
+    """Envoy refuses a listener in which two chains take the same connections. Raises PatchError."""
+    wanted = _criteria(added)
+    for other in others:
+        if all(mine & theirs for mine, theirs in zip(wanted, _criteria(other), strict=True)):
+            called = other.name or "without a name"
+            raise PatchError(
+                f"patch.value.filter_chain_match: takes connections that the filter chain {called} takes; say more of "
+                "them, or patch that one"
+            )
+
+
+def _criteria(chain: FilterChain) -> list[frozenset[str]]:
+    """What a chain asks for in each field of its match; of what it does not ask for, nothing counts as a value."""
+    match = chain.filter_chain_match
+    found: list[frozenset[str]] = []
+    for field in match.DESCRIPTOR.fields:
+        held = getattr(match, field.name)
+        one = not match.HasField(field.name) if field.has_presence else not held
+        values = () if one else held if isinstance(held, Sequence) and not isinstance(held, str) else (held,)
+        found.append(frozenset(str(value) for value in values) or frozenset(("",)))
+    return found
 
 
 def _chain(chain: FilterChain, run: Run) -> bool:

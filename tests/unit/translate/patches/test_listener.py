@@ -282,6 +282,40 @@ patch:
     assert config == {"@type": TLS, "require_client_certificate": True, "session_timeout": "5s"}
 
 
+def chain(name: str, **match: Any) -> Json:
+    value = {"name": name, "filter_chain_match": match, "filters": [{"name": "a"}]}
+    return {"applyTo": "FILTER_CHAIN", "patch": {"operation": "ADD", "value": value}}
+
+
+@pytest.mark.parametrize(
+    ("match", "fails"),
+    [
+        ({"server_names": ["b.example", "a.example"]}, True),
+        ({"server_names": ["b.example"]}, False),
+        ({"server_names": ["a.example"], "destination_port": 9}, False),
+        ({"destination_port": 9080, "application_protocols": ["istio"], "transport_protocol": "tls"}, True),
+    ],
+)
+def test_a_chain_for_connections_that_another_takes_is_told_on_its_filter(match: Json, fails: bool) -> None:
+    """Envoy would refuse the listener as a whole, for whatever filter chain is the second."""
+    made = message(
+        listener_pb2.Listener,
+        """
+name: virtualInbound
+filter_chains:
+- name: mesh
+  filter_chain_match: {destination_port: 9080, transport_protocol: tls, application_protocols: [istio, h2]}
+  filters: [{name: a}]
+""",
+    )
+    found = outcome(
+        LISTENER, made, INBOUND, chain("first", server_names=["a.example"]), chain("second", **match)
+    )
+    assert [index for index, _ in found.failed] == ([1] if fails else [])
+    if fails:
+        assert "takes connections that the filter chain" in found.failed[0][1]
+
+
 def test_listeners_are_merged_and_removed() -> None:
     merge = "{applyTo: LISTENER, patch: {operation: MERGE, value: {per_connection_buffer_limit_bytes: 1}}}"
     assert patched(merge)["per_connection_buffer_limit_bytes"] == 1
