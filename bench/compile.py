@@ -4,8 +4,9 @@ The pipeline as it runs in the server, without I/O: stored objects in, resources
 out. A tenth of the services has a VirtualService and a DestinationRule. The proxies are started as the server would
 start them in such a mesh: of many hosts their routes come in parts. Of a gateway by itself: as many VirtualServices are
 bound to it as there are services, each for a host of its own. Times are CPU time of this process, of changes the
-median of several; bytes are what one proxy of each class would be sent, all five together. What grows with the mesh
-shows in the curve: the same change at every size, divided by what it costs at the smallest.
+median of several, one after the other ("cold": each after everything else was looked at, so that the processor has
+nothing of it in its caches); bytes are what one proxy of each class would be sent, all five together. What grows with
+the mesh shows in the curve: the same change at every size, divided by what it costs at the smallest.
 """
 
 from __future__ import annotations
@@ -177,12 +178,13 @@ class Sizes:
 
 
 class Measured(Struct):
-    milliseconds: float
+    milliseconds: float  # one change after the other
+    cold: float  # after all resources of all views were looked at: what a change needs is in no cache of the processor
     routes: float = 0  # bytes
     others: float = 0
 
     def __str__(self) -> str:
-        return f"{self.milliseconds:.1f} ms, {_size(self.others)} + routes {_size(self.routes)}"
+        return f"{self.milliseconds:.1f} ms (cold {self.cold:.1f}), {_size(self.others)} + routes {_size(self.routes)}"
 
 
 def _size(count: float) -> str:
@@ -225,23 +227,26 @@ def at(size: int) -> tuple[list[Row], dict[str, Measured]]:
         mesh.put(*make(0))()
         for one in sizes:
             one.new()
-        found = []
-        for turn in range(1, TURNS + 1):
-            took = milliseconds(mesh.put(*make(turn)))
-            new = [one.new() for one in sizes]
-            found.append(Measured(took, sum(routes for routes, _ in new), sum(rest for _, rest in new)))
-        costs[name] = Measured(
-            *(
-                statistics.median(getattr(one, field) for one in found)
-                for field in ("milliseconds", "routes", "others")
-            )
-        )
+        costs[name] = of_change(mesh, make, sizes)
         rows.append((f"{label}{name}", str(costs[name]), change))
     fresh = milliseconds(lambda: mesh.proxy(NEW_VIEW, "me-1"))
     rows.append((f"{label}one new proxy of a new view", f"{fresh:.0f} ms", full))
     assert not mesh.reconciler.compiler.errors
     gc.unfreeze()
     return rows, costs
+
+
+def of_change(mesh: Mesh, make: Callable[[int], tuple[Any, ...]], sizes: list[Sizes]) -> Measured:
+    cold, sent = [], []
+    for turn in range(1, TURNS + 1):
+        cold.append(milliseconds(mesh.put(*make(turn))))
+        new = [one.new() for one in sizes]
+        sent.append((sum(routes for routes, _ in new), sum(rest for _, rest in new)))
+    warm = [milliseconds(mesh.put(*make(TURNS + turn))) for turn in range(1, TURNS + 1)]
+    for one in sizes:
+        one.new()
+    routes, others = (statistics.median(each) for each in zip(*sent, strict=True))
+    return Measured(statistics.median(warm), statistics.median(cold), routes, others)
 
 
 def edge_objects(size: int) -> Iterator[Any]:
@@ -280,11 +285,7 @@ def at_edge(size: int) -> tuple[list[Row], dict[str, Measured]]:
     rows = [(f"{label}compile its view", f"{took:.0f} ms, {_size(sum(view.new()))}", full)]
     costs: dict[str, Measured] = {}
     for name, make in EDGE_CHANGES.items():
-        found = []
-        for turn in range(TURNS):
-            spent = milliseconds(mesh.put(make(size, turn + 1)))
-            found.append((spent, *view.new()))
-        costs[name] = Measured(*(statistics.median(each) for each in zip(*found, strict=True)))
+        costs[name] = of_change(mesh, lambda turn, make=make: (make(size, turn),), [view])  # type: ignore[misc]
         rows.append((f"{label}{name}", str(costs[name]), change))
     assert not mesh.reconciler.compiler.errors
     gc.unfreeze()
