@@ -37,20 +37,27 @@ class Groups(Generic[K, R]):
 
     def replace(self, old: R | None, before: Iterable[K], new: R | None, after: Iterable[K]) -> set[K]:
         """Takes `old` out of the groups `before`, puts `new` into `after`. The groups that appeared or vanished."""
-        touched = set(before) | set(after)
+        before, after = set(before), set(after)
+        touched = before | after
+        if old is not None and new is not None and old.age == new.age:  # in its place: groups may be long
+            for key in before & after:
+                rules = list(self._groups[key])
+                rules[bisect.bisect_left(rules, old.age, key=_age)] = new
+                self._groups[key] = tuple(rules)
+            before, after = before - after, after - before
         existed = {key for key in touched if key in self._groups}
         for key in before:
-            rules = self._groups[key]
+            left = self._groups[key]
             if old is not None:
-                at = bisect.bisect_left(rules, old.age, key=_age)
-                rules = rules[:at] + rules[at + 1 :]
-            if rules:
-                self._groups[key] = rules
+                at = bisect.bisect_left(left, old.age, key=_age)
+                left = left[:at] + left[at + 1 :]
+            if left:
+                self._groups[key] = left
             else:
                 del self._groups[key]
         if new is not None:
             for key in after:
-                rules = self._groups.get(key, ())
-                at = bisect.bisect_left(rules, new.age, key=_age)
-                self._groups[key] = (*rules[:at], new, *rules[at:])
+                there = self._groups.get(key, ())
+                at = bisect.bisect_left(there, new.age, key=_age)
+                self._groups[key] = (*there[:at], new, *there[at:])
         return existed ^ {key for key in touched if key in self._groups}
