@@ -348,18 +348,11 @@ class ControlPlane:
     async def _taken_in(self) -> None:
         """Until what is stored by now is in the model, which gathers changes before it takes them in. Not for long: a
         proxy starts with what is known."""
-        stored = await self.store.last_change()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CATCH_UP_WITHIN):
-                while self.reconciler.revision < stored:
-                    await asyncio.sleep(0.005)
+        await _until_seen(self.reconciler, await self.store.last_change())
 
     async def _seen(self, stored: int) -> None:
         """Until the analysis has seen what is stored; not for long, as it is for warnings alone."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CATCH_UP_WITHIN):
-                while self.reconciler.analysis.revision < stored:
-                    await asyncio.sleep(0.005)
+        await _until_seen(self.reconciler.analysis, stored)
 
     def _operations(self) -> Sequence[BaseRoute]:
         if Role.XDS not in self.settings.roles:
@@ -473,6 +466,14 @@ class ControlPlane:
         task.add_done_callback(ended)
         self._stack.push_async_callback(cancel)
         return task
+
+
+async def _until_seen(seer: Reconciler | Analysis, stored: int) -> None:
+    """Until it has taken in what was stored by a revision, or CATCH_UP_WITHIN is over."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CATCH_UP_WITHIN):
+            while seer.revision < stored:
+                await asyncio.sleep(0.005)
 
 
 def _environment() -> dict[str, str]:

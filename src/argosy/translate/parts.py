@@ -139,12 +139,8 @@ def names(route: str) -> Iterable[str]:
 
 def whole(route: str) -> str:
     """Of which RouteConfiguration it is a part; the same where it is none."""
-    return route.partition("/")[0] if is_part(route) else route
-
-
-def is_part(route: str) -> bool:
     before, _, number = route.rpartition("/")
-    return number.isdigit() and "/" not in before and bool(before)
+    return before if before and "/" not in before and number.isdigit() else route
 
 
 def wanted(snapshot: Snapshot, scope: Scope) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from argosy.model.ir import DirectResponse, Redirect, RetryPolicy, Route
 from argosy.model.proxy_settings import ProxySettings
-from argosy.translate import names, wire
+from argosy.translate import names, parts, wire
 from argosy.translate.filters import cors, fault, forward_proxy, loopback_guard, tcp_proxy
 from argosy.translate.generator import Encoded, Fragment, fragment, generator
 from argosy.translate.match import route_match
@@ -201,7 +201,6 @@ class RouteConfigurationKey(Struct, frozen=True, kw_only=True):
     virtual_hosts: tuple[Fragment, ...] = ()
     ignore_port: bool = False  # whether `host:port` is matched as `host`
     http3: int = 0  # the UDP port at which answers say that the same is served; 0: none
-    sorted_by: str = ""  # the header by which requests come to it, which is not sent on
 
 
 @generator
@@ -210,8 +209,8 @@ def route_configuration(key: RouteConfigurationKey) -> Encoded:
     head.validate_clusters.value = False
     head.max_direct_response_body_size_bytes.value = MAX_DIRECT_RESPONSE
     head.ignore_port_in_host_matching = key.ignore_port
-    if key.sorted_by:
-        head.request_headers_to_remove.append(key.sorted_by)
+    if parts.whole(key.name) != key.name:  # requests come to a part by a header that is not theirs
+        head.request_headers_to_remove.append(parts.HEADER)
     if key.http3:
         told = head.response_headers_to_add.add(
             append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD

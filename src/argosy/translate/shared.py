@@ -311,11 +311,16 @@ class SharedView(PatchedView):
         made = virtual_host(key) if key is not None else None
         # One for all ports: patches for a port mean the hosts of that port.
         own_port = port if route == names.HTTP_PROXY else 0
-        at = f"{route} {host} {port}"
+        return self.with_patches(f"{route} {host} {port}", made, route, f"{host}:{port}", reader, own_port)
+
+    def with_patches(
+        self, at: str, made: Fragment | None, route: str, name: str, reader: Reader, port: int = 0
+    ) -> Fragment | None:
+        """A virtual host as patches leave it. `at` is unique in the view; by `name` and `port` they mean it."""
         if not self.of_hosts:
             self.forget_patches(VIRTUAL_HOST, at)
             return made
-        subject = subjects.virtual_host(self.side, route, f"{host}:{port}", own_port)
+        subject = subjects.virtual_host(self.side, route, name, port)
         return self.patched_host(at, made, subject, self.of_hosts, reader)
 
     def _last_host(self, route: str, reader: Reader) -> Fragment | None:
@@ -325,12 +330,7 @@ class SharedView(PatchedView):
             tunnel=Tunnel.TCP if self.scope.interception is Interception.EXPLICIT else Tunnel.NONE,
             headers=written_headers(reader.mesh().proxy),
         )
-        at = last_host(route)
-        if not self.of_hosts:
-            self.forget_patches(VIRTUAL_HOST, at)
-            return catch_all(key)
-        subject = subjects.virtual_host(self.side, route, key.name)
-        return self.patched_host(at, catch_all(key), subject, self.of_hosts, reader)
+        return self.with_patches(last_host(route), catch_all(key), route, key.name, reader)
 
     def _place(self, node: Node, old: Fragment | None, new: Fragment | None) -> None:
         route, owner = route_of(node.name)
@@ -352,8 +352,7 @@ class SharedView(PatchedView):
         rest = self._last_host(route, reader)
         last = (rest,) if rest is not None else ()
         hosts = (*self.fragments[name].ordered(), *last)
-        sorted_by = parts.HEADER if route in self.scope.parted else ""
-        return route_configuration(RouteConfigurationKey(name=name, virtual_hosts=hosts, sorted_by=sorted_by))
+        return route_configuration(RouteConfigurationKey(name=name, virtual_hosts=hosts))
 
     def _captured(self, name: str, reader: Reader) -> Resource | None:
         key = captured.captured(reader, self.scope, name, self.addresses)

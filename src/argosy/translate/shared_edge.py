@@ -17,12 +17,11 @@ from argosy.model.gateways import Offer
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
 from argosy.model.snapshot import Name
-from argosy.translate import edge, parts
+from argosy.translate import edge
 from argosy.translate.edge import At, Offers, Place, Routed, RoutePlan, Served, Serving
 from argosy.translate.generator import Fragment
 from argosy.translate.graph import PLAN, VIRTUAL_HOST, Graph, Node, Phase
 from argosy.translate.joined import Owner
-from argosy.translate.patches import subject as subjects
 from argosy.translate.resource import ROUTE, Resource
 from argosy.translate.route import (
     RouteConfigurationKey,
@@ -202,12 +201,7 @@ class EdgeView(SharedView):
         return self._made(_node(route, host), route, key, reader)
 
     def _made(self, at: str, route: str, key: VirtualHostKey, reader: Reader) -> Fragment:
-        made = virtual_host(key)
-        if not self.of_hosts:
-            self.forget_patches(VIRTUAL_HOST, at)
-            return made
-        subject = subjects.virtual_host(self.side, route, key.name)
-        return self.patched_host(at, made, subject, self.of_hosts, reader) or REMOVED
+        return self.with_patches(at, virtual_host(key), route, key.name, reader) or REMOVED
 
     def _of_gateways(self, route: str, reader: Reader) -> tuple[str, ...]:
         gateways = self.routed[route].plan.gateways
@@ -238,7 +232,6 @@ class EdgeView(SharedView):
                 virtual_hosts=hosts,
                 ignore_port=True,
                 http3=of.plan.http3,
-                sorted_by=parts.HEADER if route in self.scope.parted else "",
             )
         )
 
