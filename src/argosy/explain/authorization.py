@@ -1,0 +1,223 @@
+"""Whether a workload's AuthorizationPolicies let a call in, by which rule, and which rule came closest.
+
+Rule: what is said here of conditions is what Envoy's RBAC filters do with them (tests/e2e/test_authorization_envoy.py
+asks it). CUSTOM first, then DENY, then ALLOW: where there is some ALLOW policy, what no rule of one allows is denied.
+A condition is compared with ALL the values that its attribute has: ANY of them is enough. What is not there has no
+value: `values` fail, `not_values` hold. Comments beside loops say ANY or ALL.
+
+# Istio: security.istio.io/v1 AuthorizationPolicy; Envoy: config.rbac.v3.{Permission,Principal}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from msgspec import Struct
+
+from argosy.explain.called import Called, values_of
+from argosy.explain.conditions import describe, holds
+from argosy.model.ir.policies import (
+    HTTP_ONLY,
+    Action,
+    Authorization,
+    AuthorizationPolicy,
+    Condition,
+    Conditions,
+    PolicyRule,
+)
+
+
+class Verdict(StrEnum):
+    ALLOW = "allow"
+    DENY = "deny"
+    ASK = "ask"  # the provider decides
+
+
+class Ruled(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """A rule of a policy, and what it does with the call; or the first that came close, and why it has no say."""
+
+    policy: str  # namespace/name
+    rule: int  # from 0, as in spec.rules[0]
+    action: str
+    provider: str = ""
+    failed: tuple[str, ...] = ()  # the conditions that do not hold; (): it holds
+
+    def says(self) -> str:
+        does = _DOES[Action(self.action)]
+        if not self.failed:
+            return f"AuthorizationPolicy {self.policy} rules[{self.rule}] {does[0]}"
+        return f"AuthorizationPolicy {self.policy} rules[{self.rule}] would {does[1]}, but {' and '.join(self.failed)}"
+
+
+_DOES = {
+    Action.ALLOW: ("allows it", "allow it"),
+    Action.DENY: ("denies it", "deny it"),
+    Action.AUDIT: ("marks it for the audit", "mark it for the audit"),
+    Action.CUSTOM: ("has the provider asked", "have the provider asked"),
+}
+
+
+class Decision(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    verdict: Verdict
+    because: str
+    by: Ruled | None = (
+        None  # the rule that decides; None: there is none (nothing is denied, or nothing allows it)
+    )
+    asks: Ruled | None = None  # the CUSTOM rule that has a provider asked before
+    misses: tuple[
+        Ruled, ...
+    ] = ()  # that came closest: for a denied call to allowing it, for an allowed one to denying it
+    audited: tuple[Ruled, ...] = ()
+    dry_run: tuple[str, ...] = ()  # what policies that are only counted would have decided
+
+    @property
+    def allowed(self) -> bool:
+        return self.verdict is not Verdict.DENY
+
+
+def decide(policies: Authorization, called: Called) -> Decision:
+    """Raises Undetermined where what decides is not known of the call."""
+    enforced = [_enforced(each) for each in (policies.custom, policies.audit, policies.deny, policies.allow)]
+    custom, audit, deny, allow = enforced
+    asks = _first(custom, called)
+    audited = tuple(one for policy in audit if (one := _first((policy,), called)))
+    dry_run = tuple(_dry_run(policies, called))
+    denied, permitted = _first(deny, called), None
+    if denied is not None:
+        verdict, by, because = Verdict.DENY, denied, denied.says()
+    elif allow and (permitted := _first(allow, called)) is None:
+        verdict, by = Verdict.DENY, None
+        because = f"{_names(allow)} allow{'s' if len(allow) == 1 else ''} some calls, and not this one"
+    else:
+        verdict, by = Verdict.ALLOW, permitted
+        because = permitted.says() if permitted is not None else _nothing_denies(deny)
+        if asks is not None:
+            verdict, because = Verdict.ASK, f"{asks.says()} ({asks.provider}); then {because}"
+    against = deny if verdict is not Verdict.DENY else () if denied is not None else allow
+    return Decision(
+        verdict=verdict,
+        because=because,
+        by=by,
+        asks=asks,
+        misses=nearest(against, called),
+        audited=audited,
+        dry_run=dry_run,
+    )
+
+
+def _nothing_denies(deny: Sequence[AuthorizationPolicy]) -> str:
+    return f"no rule of {_names(deny)} denies it" if deny else "no AuthorizationPolicy denies it"
+
+
+def _names(policies: Sequence[AuthorizationPolicy]) -> str:
+    noun = "AuthorizationPolicy" if len(policies) == 1 else "AuthorizationPolicies"
+    return f"{noun} {', '.join(f'{one.namespace}/{one.name}' for one in policies)}"
+
+
+def _enforced(policies: Iterable[AuthorizationPolicy]) -> tuple[AuthorizationPolicy, ...]:
+    return tuple(one for one in policies if not one.dry_run)
+
+
+def _dry_run(policies: Authorization, called: Called) -> Iterable[str]:
+    """Facts (Istio): policies of one action that are only counted decide together, beside those in force."""
+    deny = tuple(one for one in policies.deny if one.dry_run)
+    allow = tuple(one for one in policies.allow if one.dry_run)
+    if found := _first(deny, called):
+        yield f"it would be denied: {found.says()} (only counted)"
+    elif deny:
+        yield f"it would not be denied by {_names(deny)} (only counted)"
+    if found := _first(allow, called):
+        yield f"it would be allowed: {found.says()} (only counted)"
+    elif allow:
+        yield f"it would be denied, as {_names(allow)} (only counted) would not allow it"
+
+
+def _first(policies: Sequence[AuthorizationPolicy], called: Called) -> Ruled | None:
+    for policy in policies:  # ANY
+        for index, rule in enumerate(policy.rules):  # ANY
+            if not failing(rule, policy.action, called):
+                return _ruled(policy, index)
+    return None
+
+
+def _ruled(policy: AuthorizationPolicy, index: int, failed: tuple[str, ...] = ()) -> Ruled:
+    return Ruled(f"{policy.namespace}/{policy.name}", index, str(policy.action), policy.provider, failed)
+
+
+MISSES = 3
+
+
+def nearest(policies: Sequence[AuthorizationPolicy], called: Called) -> tuple[Ruled, ...]:
+    """The rules of which the fewest conditions fail, the closest first; a few of them."""
+    found = [
+        _ruled(policy, index, failing(rule, policy.action, called))
+        for policy in policies
+        for index, rule in enumerate(policy.rules)
+    ]
+    closest = sorted((one for one in found if one.failed), key=lambda one: len(one.failed))
+    least = len(closest[0].failed) if closest else 0
+    return tuple(one for one in closest if len(one.failed) == least)[:MISSES]
+
+
+# --- one rule -------------------------------------------------------------------------------------------------------
+
+
+def failing(rule: PolicyRule, action: Action, called: Called) -> tuple[str, ...]:
+    """The conditions that do not hold, of the source and of the operation that come closest; (): it holds. Raises
+    Undetermined."""
+    if called.http is None and action is not Action.DENY:
+        needed = [one for one in _all_of(rule) if one.attribute in HTTP_ONLY]
+        if needed:
+            return tuple(f"{named(one)} is of HTTP requests, and this is none" for one in needed[:1])
+    groups = (rule.sources, rule.operations, (rule.when,))
+    return tuple(why for group in groups for why in _closest(group, called))  # ALL
+
+
+def _all_of(rule: PolicyRule) -> Iterable[Condition]:
+    for group in (*rule.sources, *rule.operations, rule.when):
+        yield from group
+
+
+def _closest(alternatives: Sequence[Conditions], called: Called) -> tuple[str, ...]:
+    """Of the one of which the fewest conditions fail: ANY is enough. None at all: everything holds."""
+    found = (_failed(one, called) for one in alternatives)
+    best: tuple[str, ...] | None = None
+    for one in found:
+        if not one:
+            return ()
+        if best is None or len(one) < len(best):
+            best = one
+    return best or ()
+
+
+def _failed(conditions: Conditions, called: Called) -> tuple[str, ...]:
+    return tuple(why for one in conditions if (why := why_not(one, called)))  # ALL
+
+
+def why_not(condition: Condition, called: Called) -> str:
+    """Why it does not hold; "" where it does."""
+    if called.http is None and condition.attribute in HTTP_ONLY:
+        return ""  # of DENY: what else it says decides
+    has = values_of(condition, called)
+    attribute = condition.attribute
+    if condition.values and not any(
+        holds(attribute, one, value) for one in condition.values for value in has
+    ):  # ANY
+        wanted = " or ".join(map(describe, condition.values))
+        return f"{named(condition)} {_shown(has)} and not {wanted}"
+    excluded = next(
+        (one for one in condition.not_values if any(holds(attribute, one, value) for value in has)), None
+    )  # NONE of them
+    if excluded is not None:
+        return f"{named(condition)} {_shown(has)}, which is excepted ({describe(excluded)})"
+    return ""
+
+
+def _shown(values: Sequence[str]) -> str:
+    return f"is {', '.join(value or '(empty)' for value in values)}" if values else "is not there"
+
+
+def named(condition: Condition) -> str:
+    """As Istio's conditions are called."""
+    return str(condition.attribute) + "".join(f"[{part}]" for part in condition.key)

@@ -1,0 +1,125 @@
+"""A call as the proxy of the workload that is called sees it, and which values an attribute of policies has in it.
+
+Facts (Envoy 1.40, tried): the peer's identities are the URIs in its certificate, and ANY of them counts; without mutual
+TLS there are none. What a header that is sent several times holds are several values.
+
+# Istio: security.istio.io/v1 AuthorizationPolicy, conditions; SPIFFE ID, 2.1
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from argosy.explain.request import Seen
+from argosy.model.ir.policies import Attribute, Condition
+
+SPIFFE = "spiffe://"
+_IDENTITY = re.compile(r"([^/]+)/ns/([^/]+)/sa/([^/]+)")
+
+Claims = Mapping[str, Any]
+
+
+class Called(Struct, frozen=True, kw_only=True):
+    """`None` and "": it is not known; what asks for it cannot be told."""
+
+    identities: tuple[str, ...] = ()  # URIs of the peer's certificate; (): no mutual TLS
+    address: str = ""  # that the connection comes from
+    remote: str = ""  # of the original client; "": `address`
+    port: int  # of the workload
+    to: str = ""  # the address that it is sent to
+    server_name: str = ""  # in the TLS hello; "": there is none
+    http: Seen | None = None  # None: a connection that is not HTTP
+    token: Claims | None = None  # the claims of a token that was verified; None: there is none
+
+
+class Undetermined(ValueError):
+    """What decides is not known. The message says what is missing."""
+
+
+def values_of(condition: Condition, called: Called) -> tuple[str, ...]:
+    """All the values that the condition's attribute has; (): it is not there. Raises Undetermined."""
+    match condition.attribute:
+        case Attribute.SOURCE_PRINCIPAL:
+            return tuple(one.removeprefix(SPIFFE) for one in called.identities if one.startswith(SPIFFE))
+        case Attribute.SOURCE_NAMESPACE:
+            return tuple(namespace for _, namespace, _ in _parts(called))
+        case Attribute.SOURCE_SERVICE_ACCOUNT:
+            return tuple(f"{namespace}/{name}" for _, namespace, name in _parts(called))
+        case Attribute.SOURCE_TRUST_DOMAIN:
+            return tuple(domain for domain, _, _ in _parts(called))
+        case Attribute.SOURCE_IP:
+            return (_known(called.address, "the address that it comes from"),)
+        case Attribute.REMOTE_IP:
+            return (_known(called.remote or called.address, "the address of the original client"),)
+        case Attribute.DESTINATION_IP:
+            return (_known(called.to, "the address that it is sent to"),)
+        case Attribute.DESTINATION_PORT:
+            return (str(called.port),)
+        case Attribute.SNI:
+            return (called.server_name,) if called.server_name else ()
+        case Attribute.METADATA:
+            raise Undetermined(f"what Envoy's filters say ({'/'.join(condition.key)}) is not known")
+        case _:
+            return tuple(_of_request(condition, called))
+
+
+def _known(value: str, what: str) -> str:
+    if not value:
+        raise Undetermined(f"{what} is not known, and a policy asks for it")
+    return value
+
+
+def _parts(called: Called) -> Iterator[tuple[str, str, str]]:
+    """(trust domain, namespace, service account) of each identity that has that form."""
+    for one in called.identities:
+        if found := _IDENTITY.fullmatch(one.removeprefix(SPIFFE)) if one.startswith(SPIFFE) else None:
+            yield found[1], found[2], found[3]
+
+
+def _of_request(condition: Condition, called: Called) -> Iterator[str]:
+    seen = called.http
+    if seen is None:
+        return
+    token = called.token or {}
+    match condition.attribute:
+        case Attribute.HOST:
+            yield seen.authority
+        case Attribute.METHOD:
+            yield seen.method
+        case Attribute.PATH:
+            yield seen.path_only
+        case Attribute.HEADER:
+            yield from _header(condition.key[0].lower(), seen)
+        case Attribute.REQUEST_PRINCIPAL:
+            if isinstance(token.get("iss"), str) and isinstance(token.get("sub"), str):
+                yield f"{token['iss']}/{token['sub']}"
+        case Attribute.AUDIENCES:
+            yield from texts(token.get("aud"))
+        case Attribute.PRESENTER:
+            yield from texts(token.get("azp"))
+        case Attribute.CLAIM:
+            yield from texts(_within(token, condition.key))
+
+
+def _header(name: str, seen: Seen) -> tuple[str, ...]:
+    special = {":authority": seen.authority, "host": seen.authority, ":method": seen.method, ":path": seen.path,
+               ":scheme": seen.scheme}  # fmt: skip
+    return (special[name],) if name in special else seen.headers.get(name, ())
+
+
+def _within(claims: Claims, path: tuple[str, ...]) -> Any:
+    found: Any = claims
+    for part in path:
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Of a claim: itself, or what its list holds. Numbers, booleans and what is nested are no text."""
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, str):
+            yield one
