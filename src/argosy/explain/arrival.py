@@ -45,8 +45,12 @@ def custom(mesh: ir.Mesh, type_: ProxyType) -> Custom:
 
 
 def arrived(view: View, request: Request) -> Request | Routed:
-    """The request as routes are asked for it and as it is sent on; or what it is answered."""
-    how = custom(view.reader.mesh(), view.scope.type)
+    """At the sender's proxy: the request as routes are asked for it and as it is sent on; or what it is answered."""
+    return passed(custom(view.reader.mesh(), view.scope.type), request)
+
+
+def passed(how: Custom, request: Request) -> Request | Routed:
+    """The same at a proxy that does this with each request."""
     headers = tuple((name, value.strip(" \t")) for name, value in request.headers)
     request = replace(request, headers=headers)
     named = [name for name, _ in request.headers if "_" in name]

@@ -1,0 +1,221 @@
+"""What a workload's RequestAuthentications make of a request: who it is from by its tokens, or why it is refused (401).
+
+The time is given in; keys are those that the model holds. What a person claims without a token is taken as signed
+(`assumed`): everything else about it is judged.
+
+# Envoy: extensions.filters.http.jwt_authn.v3; Istio: security.istio.io/v1 RequestAuthentication
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from argosy.explain import signatures
+from argosy.explain.called import Claims
+from argosy.explain.matching import query_parameters
+from argosy.explain.request import Seen
+from argosy.explain.signatures import NoToken, Token
+from argosy.model.ir.tokens import DELIMITED, TokenRule
+
+SKEW = 60
+"""Seconds by which clocks may differ (Envoy's default, and Istio's)."""
+
+
+class Authenticated(Struct, frozen=True):
+    """`claims` None: without an identity. `seen`: the request with what was done to its headers."""
+
+    seen: Seen
+    claims: Claims | None = None
+    because: str = ""
+
+
+class Refused(Struct, frozen=True):
+    because: str
+
+
+class Judged(Struct, frozen=True):
+    rule: TokenRule
+    valid: Claims | None = None  # the claims of its last token, where ALL are valid
+    wrong: str = ""  # what is wrong with one of its tokens; "": nothing, or it found none
+
+    @property
+    def missing(self) -> bool:
+        return self.valid is None and not self.wrong
+
+
+def authenticated(
+    rules: Sequence[TokenRule], seen: Seen, now: float | None, assumed: frozenset[str] = frozenset()
+) -> Authenticated | Refused:
+    """`now`: in seconds since 1970; None: every time is right. `assumed`: tokens whose signature is not looked at."""
+    judged = [_judged(rule, seen, now, assumed) for rule in rules]
+    satisfied = [one for one in judged if one.valid is not None]
+    wrong = next((one for one in judged if one.wrong), None)
+    if any(rule.required for rule in rules):
+        for one in judged:  # ALL that are required
+            if one.rule.required and one.valid is None:
+                return Refused(one.wrong or f"a token of {_whose(one.rule)} is required, and there is none")
+        if wrong is not None:
+            return Refused(wrong.wrong)
+    elif not satisfied and wrong is not None:
+        return Refused(wrong.wrong)
+    for one in satisfied:
+        seen = _after(one, seen)
+    if not satisfied:
+        return Authenticated(seen)
+    return Authenticated(seen, satisfied[-1].valid, f"its token of {_whose(satisfied[-1].rule)} is valid")
+
+
+def _whose(rule: TokenRule) -> str:
+    return f"issuer {rule.issuer}" if rule.issuer else "any issuer"
+
+
+# --- one rule -------------------------------------------------------------------------------------------------------
+
+
+def _judged(rule: TokenRule, seen: Seen, now: float | None, assumed: frozenset[str]) -> Judged:
+    valid: Claims | None = None
+    for text in found(rule, seen):  # ALL
+        try:
+            token = signatures.read(text)
+        except NoToken as error:
+            return Judged(rule, wrong=f"the token is malformed: {error}")
+        if why := invalid(token, rule, now, text in assumed):
+            return Judged(rule, wrong=why)
+        valid = delimited(token.claims, rule)
+    return Judged(rule, valid)
+
+
+def found(rule: TokenRule, seen: Seen) -> Iterator[str]:
+    """The tokens at the rule's places."""
+    for header in rule.headers:
+        for value in seen.headers.get(header.name, ())[:1]:
+            if value.startswith(header.prefix):
+                yield value[len(header.prefix) :].strip()
+            elif header.prefix and header.prefix in value:
+                yield _word(value[value.index(header.prefix) + len(header.prefix) :])
+    parameters = query_parameters(seen.path)
+    for name in rule.params:
+        if name in parameters:
+            yield unquote(parameters[name])
+    cookies = dict(
+        reversed([(part.partition("=")[0].strip(), part.partition("=")[2]) for value in seen.headers.get("cookie", ())
+                  for part in value.split(";")])
+    )  # fmt: skip
+    for name in rule.cookies:
+        if name in cookies:
+            yield cookies[name]
+
+
+def _word(text: str) -> str:
+    """Of a header in which the prefix stands somewhere: the characters of a token that follow."""
+    allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+    end = next((at for at, char in enumerate(text) if char not in allowed), len(text))
+    return text[:end]
+
+
+def invalid(token: Token, rule: TokenRule, now: float | None, assumed: bool) -> str:
+    """Why it is not valid; "" where it is."""
+    claims = token.claims
+    if rule.issuer and claims.get("iss") != rule.issuer:
+        return f"the token is of issuer {claims.get('iss', '(none)')}, and not of {rule.issuer}"
+    if now is not None and "nbf" in claims and now + SKEW < claims["nbf"]:
+        return "the token is not valid yet (nbf)"
+    if now is not None and "exp" in claims and now > claims["exp"] + SKEW:
+        return "the token has expired (exp)"
+    audiences = [one for one in _listed(claims.get("aud")) if isinstance(one, str)]
+    if rule.audiences and not {_bare(one) for one in rule.audiences} & {_bare(one) for one in audiences}:
+        return f"the token is for {', '.join(audiences) or 'no audience'}, and not for {' or '.join(rule.audiences)}"
+    if assumed:
+        return ""
+    if not signatures.key_set(rule.keys):
+        return f"no keys of {_whose(rule)} are known"
+    return (
+        "" if signatures.is_signed(token, rule.keys) else f"the token is signed by no key of {_whose(rule)}"
+    )
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _bare(audience: str) -> str:
+    """Facts (Envoy): http:// and https:// before an audience, and a slash behind it, are not compared."""
+    for scheme in ("https://", "http://"):
+        if audience.startswith(scheme):
+            audience = audience[len(scheme) :]
+            break
+    return audience.removesuffix("/")
+
+
+def delimited(claims: Claims, rule: TokenRule) -> Claims:
+    """With those claims as lists that are written with spaces."""
+    names = (*DELIMITED, *rule.space_delimited)
+    return {
+        name: value.split(" ") if name in names and isinstance(value, str) and " " in value else value
+        for name, value in claims.items()
+    }
+
+
+# --- what is done to the request ------------------------------------------------------------------------------------
+
+
+def _after(one: Judged, seen: Seen) -> Seen:
+    rule, headers = one.rule, dict(seen.headers)
+    if not rule.forward:
+        for header in rule.headers:
+            if any(header.prefix in value for value in headers.get(header.name, ())):
+                headers.pop(header.name)
+    if rule.payload_header:
+        payload = base64.urlsafe_b64encode(msgspec.json.encode(one.valid)).rstrip(b"=").decode()
+        headers[rule.payload_header] = (payload,)
+    for claim in rule.claim_headers:
+        headers.pop(claim.header, None)
+        value: object = one.valid
+        for part in claim.claim.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if (text := claim_text(value)) is not None:
+            headers[claim.header] = (text,)
+    return replace(seen, headers=headers)
+
+
+def claim_text(value: object) -> str | None:
+    """Of text, a number or a boolean as a header; None: of nothing else."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(int(value)) if value == int(value) else repr(value)
+    return value if isinstance(value, str) else None
+
+
+# --- a token to ask with --------------------------------------------------------------------------------------------
+
+
+def unsigned(claims: Claims) -> str:
+    """A token that says these claims, to be assumed as signed."""
+    parts = (msgspec.json.encode({"alg": "none"}), msgspec.json.encode(dict(claims)), b"")
+    return ".".join(base64.urlsafe_b64encode(one).rstrip(b"=").decode() for one in parts)
+
+
+def presented(text: str, rules: Sequence[TokenRule], seen: Seen) -> Seen:
+    """The request with a token at the first place where the rule of its issuer looks (else where any rule does)."""
+    try:
+        issuer = signatures.read(text).claims.get("iss", "")
+    except NoToken:
+        issuer = ""
+    rule = next((one for one in rules if one.issuer in ("", issuer)), rules[0] if rules else None)
+    if rule is None or rule.headers:
+        name, prefix = (
+            (rule.headers[0].name, rule.headers[0].prefix) if rule else ("authorization", "Bearer ")
+        )
+        return replace(seen, headers={**seen.headers, name: (prefix + text,)})
+    if rule.params:
+        mark = "&" if "?" in seen.path else "?"
+        return replace(seen, path=f"{seen.path}{mark}{rule.params[0]}={text}")
+    cookie = "; ".join((*seen.headers.get("cookie", ()), f"{rule.cookies[0]}={text}"))
+    return replace(seen, headers={**seen.headers, "cookie": (cookie,)})
