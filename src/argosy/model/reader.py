@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from argosy.model import destinations, gateways, ir, peers, routing
+from argosy.model import destinations, gateways, ir, peers, policies, routing
 from argosy.model.delegates import numbered
 from argosy.model.envoy_patches import PlacedPatch
 from argosy.model.facts import Fact, FactKind
@@ -46,10 +46,12 @@ def _fact(kind: FactKind, name: str) -> Fact:
 
 
 @lru_cache(maxsize=65536)
-def _policy_facts(namespace: str, labels: ir.Pairs) -> tuple[tuple[str, ...], frozenset[Fact]]:
+def _policy_facts(
+    kind: FactKind, namespace: str, labels: ir.Pairs
+) -> tuple[tuple[str, ...], frozenset[Fact]]:
     """The groups in which a workload's policies are, and their facts."""
     groups = policy_groups(namespace, labels)
-    return groups, frozenset(_fact(FactKind.PEER_AUTHENTICATION, group) for group in groups)
+    return groups, frozenset(_fact(kind, group) for group in groups)
 
 
 class Reader:
@@ -501,7 +503,7 @@ class Reader:
 
     def peer_ports(self, namespace: str, labels: ir.Pairs) -> tuple[int, ...]:
         """The ports of which a PeerAuthentication of the workload speaks by itself, sorted."""
-        groups, facts = _policy_facts(namespace, labels)
+        groups, facts = _policy_facts(FactKind.PEER_AUTHENTICATION, namespace, labels)
         self.facts.update(facts)
         by_group = self._snapshot.peer_authentications.by_group
         own = (rule for group in groups for rule in by_group.get(group))
@@ -516,7 +518,7 @@ class Reader:
     ) -> tuple[ir.MtlsMode, PeerAuthenticationRule | None]:
         root = self.mesh().root_namespace
         by_group = self._snapshot.peer_authentications.by_group
-        groups, facts = _policy_facts(namespace, labels)
+        groups, facts = _policy_facts(FactKind.PEER_AUTHENTICATION, namespace, labels)
         self.facts.update(facts)
         self.facts.add(_fact(FactKind.PEER_AUTHENTICATION, root))
         own = [rule for group in groups for rule in by_group.get(group)]
@@ -526,3 +528,14 @@ class Reader:
             labels=frozenset(labels),
             port=workload_port,
         )
+
+    def authorization(self, namespace: str, labels: ir.Pairs) -> ir.Authorization:
+        """What decides for a workload."""
+        mesh = self.mesh()
+        by_group = self._snapshot.authorization_policies.by_group
+        found = []
+        for where in dict.fromkeys((mesh.root_namespace, namespace)):
+            groups, facts = _policy_facts(FactKind.AUTHORIZATION, where, labels)
+            self.facts.update(facts)
+            found += [rule for group in groups for rule in by_group.get(group)]
+        return policies.selected(found, frozenset(labels), policies.domains(mesh))

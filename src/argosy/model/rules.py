@@ -213,6 +213,26 @@ class PeerAuthenticationRule(Struct, frozen=True, kw_only=True):
         return _policy_group(self.namespace, self.labels[0] if self.labels else None)
 
 
+class AuthorizationPolicyRule(Struct, frozen=True, kw_only=True):
+    namespace: str
+    name: str
+    created: str = ""
+    selectors: tuple[ir.Pairs, ...] = ((),)  # labels, ANY of them; (): every workload
+    policy: ir.AuthorizationPolicy
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        return (self.created, self.name, self.namespace)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Of the policies that the same workloads look at; see `policy_groups`."""
+        return frozenset(_policy_group(self.namespace, one[0] if one else None) for one in self.selectors)
+
+    def selects(self, labels: frozenset[tuple[str, str]]) -> bool:
+        return any(labels.issuperset(one) for one in self.selectors)
+
+
 def policy_groups(namespace: str, labels: ir.Pairs) -> tuple[str, ...]:
     """The groups in which a workload's policies are: that of the whole namespace, and one for each of its labels.
 

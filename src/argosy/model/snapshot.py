@@ -21,6 +21,7 @@ from argosy.model.locality import HOSTNAME
 from argosy.model.origins import Origins
 from argosy.model.scope import Selector, traits
 from argosy.model.selectors import SelectorIndex
+from argosy.model.tables.authorization_policies import AuthorizationPolicies
 from argosy.model.tables.base import SELECTORS, Name, Table, named, split
 from argosy.model.tables.destination_rules import DestinationRules
 from argosy.model.tables.envoy_filters import EnvoyFilters
@@ -65,6 +66,7 @@ class Snapshot:
             defaults.ingress_gateway,
         )
         self.peer_authentications = PeerAuthentications(self.selectors)
+        self.authorization_policies = AuthorizationPolicies(self.selectors)
         self.envoy_filters = EnvoyFilters(self.selectors)
         self.telemetries = Telemetries(self.selectors)
         self.proxy_configs = ProxyConfigs(self.selectors)
@@ -77,6 +79,7 @@ class Snapshot:
             self.sidecars,
             self.ingresses,
             self.peer_authentications,
+            self.authorization_policies,
             self.envoy_filters,
             self.telemetries,
             self.proxy_configs,
