@@ -2,8 +2,7 @@
 
 Facts (Istio: pilot/pkg/security/authz): a value that is `*` is anything, one that begins with * a suffix, else one that
 ends with * a prefix; names of namespaces and trust domains may have a * anywhere. A request principal is split at its
-last slash into issuer and subject. A target that is a Gateway of the Gateway API means the proxies with its name as a
-label, in its namespace; the other targets are for waypoints, which are not served.
+last slash into issuer and subject.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 
-from argosy.model import ir
+from argosy.model import attachment
 from argosy.model.errors import LoweringError
 from argosy.model.ir.policies import (
     Action,
@@ -24,15 +23,9 @@ from argosy.model.ir.policies import (
     TextMatch,
     text_match,
 )
-from argosy.model.lower_http import pairs
-from argosy.model.rules import AuthorizationPolicyRule
+from argosy.model.policies import AuthorizationPolicyRule
 from argosy.resources import security
-from argosy.resources.selector import PolicyTargetReference
-from argosy.resources.semantics.attachment import GATEWAY_API
 from argosy.resources.semantics.metadata import DRY_RUN
-
-GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
-"""The label of a gateway of the Gateway API: the name of its Gateway."""
 
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _TEMPLATES = ("{*}", "{**}")
@@ -55,27 +48,9 @@ def lower(obj: security.AuthorizationPolicy) -> AuthorizationPolicyRule:
         namespace=meta.namespace,
         name=meta.name,
         created=meta.creation_timestamp,
-        selectors=selectors(spec),
+        selected=attachment.selected(spec),
         policy=policy,
     )
-
-
-def selectors(
-    spec: security.AuthorizationPolicySpec | security.RequestAuthenticationSpec,
-) -> tuple[ir.Pairs, ...]:
-    """The labels of the workloads that a policy is for, ANY of them; `((),)`: every workload, `()`: none."""
-    targets = (spec.target_ref,) if spec.target_ref is not None else spec.target_refs
-    if targets:
-        return tuple(sorted({_gateway(one) for one in targets if _is_gateway(one)}))
-    return (pairs(spec.selector.match_labels) if spec.selector is not None else (),)
-
-
-def _is_gateway(target: PolicyTargetReference) -> bool:
-    return (target.group, target.kind) == (GATEWAY_API, "Gateway") and not target.namespace
-
-
-def _gateway(target: PolicyTargetReference) -> ir.Pairs:
-    return ((GATEWAY_NAME, target.name),)
 
 
 # --- rules ----------------------------------------------------------------------------------------------------------

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from argosy.model import ir
+from argosy.model import attachment, ir
+from argosy.model.attachment import Selected
 from argosy.model.ir.policies import (
     Action,
     Attribute,
@@ -25,10 +27,27 @@ from argosy.model.ir.policies import (
     TextMatch,
     text_match,
 )
-from argosy.model.rules import AuthorizationPolicyRule
 
 POINTER = "cluster.local"
 """Means the mesh's own trust domain, however it is called."""
+
+
+class AuthorizationPolicyRule(Struct, frozen=True, kw_only=True):
+    namespace: str
+    name: str
+    created: str = ""
+    selected: Selected = None
+    policy: AuthorizationPolicy
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        return (self.created, self.name, self.namespace)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Of the objects that the same workloads look at."""
+        return attachment.groups(self.namespace, self.selected)
+
 
 Domains = tuple[str, ...]
 """The mesh's trust domain, then its aliases."""
@@ -38,11 +57,11 @@ def domains(mesh: ir.Mesh) -> Domains:
     return (mesh.trust_domain, *mesh.trust_domain_aliases)
 
 
-def selected(
+def for_workload(
     rules: Iterable[AuthorizationPolicyRule], labels: frozenset[tuple[str, str]], trusted: Domains
 ) -> Authorization:
     """`rules`: those of the groups of a workload with these labels, in any order. The oldest first."""
-    found = {rule.age: rule for rule in rules if rule.selects(labels)}
+    found = {rule.age: rule for rule in rules if attachment.holds(rule.selected, labels)}
     ordered = [(found[age].policy.action, in_mesh(found[age].policy, trusted)) for age in sorted(found)]
     by_action = {
         action: tuple(policy for its, policy in ordered if its is action) for action in tuple(Action)

@@ -30,6 +30,7 @@ from argosy.model.tables.ingresses import Ingresses
 from argosy.model.tables.mesh_settings import MESH, MeshSettings
 from argosy.model.tables.peer_authentications import PeerAuthentications
 from argosy.model.tables.proxy_configs import ProxyConfigs
+from argosy.model.tables.request_authentications import RequestAuthentications
 from argosy.model.tables.secrets import Secrets
 from argosy.model.tables.sidecars import Sidecars
 from argosy.model.tables.telemetries import Telemetries
@@ -67,6 +68,7 @@ class Snapshot:
         )
         self.peer_authentications = PeerAuthentications(self.selectors)
         self.authorization_policies = AuthorizationPolicies(self.selectors)
+        self.request_authentications = RequestAuthentications(self.selectors)
         self.envoy_filters = EnvoyFilters(self.selectors)
         self.telemetries = Telemetries(self.selectors)
         self.proxy_configs = ProxyConfigs(self.selectors)
@@ -80,6 +82,7 @@ class Snapshot:
             self.ingresses,
             self.peer_authentications,
             self.authorization_policies,
+            self.request_authentications,
             self.envoy_filters,
             self.telemetries,
             self.proxy_configs,

@@ -7,7 +7,7 @@ from typing import Any
 from argosy.model import lower_authorization_policy
 from argosy.model.facts import Fact, FactKind
 from argosy.model.groups import Groups
-from argosy.model.rules import AuthorizationPolicyRule
+from argosy.model.policies import AuthorizationPolicyRule
 from argosy.model.selectors import SelectorIndex
 from argosy.model.tables.base import Name, Table
 from argosy.model.updates import Ref
