@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from argosy.explain.declared import Upstreams
     from argosy.explain.evaluate import Evaluator, Sender
     from argosy.explain.outcome import Outcome
+    from argosy.explain.view import Locate
     from argosy.model.ir import Pairs
     from argosy.model.reader import Reader
     from argosy.model.snapshot import Snapshot
@@ -222,9 +223,20 @@ def evaluator_of(
     filename: Sequence[str] | None, mesh_config: str, state_dir: str,
 ) -> tuple[Evaluator, list[Object]]:  # fmt: skip
     """With the objects that it answers from. Raises Failure."""
+    from argosy.explain.evaluate import Evaluator
+
+    snapshot, locate, found, namespace = model(filename, mesh_config, state_dir, namespace)
+    who = sender_of(snapshot, sender, gateway, labels, interception, namespace)
+    return Evaluator(snapshot, who, locate), found
+
+
+def model(
+    filename: Sequence[str] | None, mesh_config: str, state_dir: str, namespace: str
+) -> tuple[Snapshot, Locate, list[Object], str]:
+    """Of files, or of a server; where objects stand, the objects, and the namespace in which names are. Raises
+    Failure."""
     from argosy.cli.mesh_model import modelled, of_files, of_server
     from argosy.cli.xds import mesh_settings
-    from argosy.explain.evaluate import Evaluator
     from argosy.explain.view import nowhere
     from argosy.model.ir import Mesh
 
@@ -234,14 +246,10 @@ def evaluator_of(
         )
     if filename:
         found, places = of_files(filename)
-        snapshot = modelled(found, mesh_settings(mesh_config))
-        locate: Any = places
-    else:
-        found, locate = of_server(state_dir), nowhere
-        snapshot = modelled(found, Mesh())
-        namespace = namespace or namespace_of_context(state_dir)
-    who = sender_of(snapshot, sender, gateway, labels, interception, namespace or "default")
-    return Evaluator(snapshot, who, locate), found
+        return modelled(found, mesh_settings(mesh_config)), places, found, namespace or "default"
+    found = of_server(state_dir)
+    namespace = namespace or namespace_of_context(state_dir)
+    return modelled(found, Mesh()), nowhere, found, namespace or "default"
 
 
 def sender_of(

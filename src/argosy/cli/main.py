@@ -83,6 +83,7 @@ COMMANDS: dict[str, Entry] = {
         CONFIGURATION,
         connects=True,
     ),
+    "authz": Entry("argosy.cli.authz:app", "See who may do what, and why not", CONFIGURATION, connects=True),
     "explain-kind": Entry(
         "argosy.cli.explain_kind:explain_kind", "Show what a kind and its fields are for", CONFIGURATION
     ),

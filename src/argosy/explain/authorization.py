@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 from msgspec import Struct
 
-from argosy.explain.called import Called, values_of
-from argosy.explain.conditions import describe, holds
+from argosy.explain.called import Called, Undetermined, Value, values_of
+from argosy.explain.conditions import describe, matched
 from argosy.model.ir.policies import (
     HTTP_ONLY,
     Action,
@@ -25,6 +26,7 @@ from argosy.model.ir.policies import (
     Condition,
     Conditions,
     PolicyRule,
+    rule_for_bytes,
 )
 
 
@@ -77,32 +79,31 @@ class Decision(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 def decide(policies: Authorization, called: Called) -> Decision:
-    """Raises Undetermined where what decides is not known of the call."""
-    enforced = [_enforced(each) for each in (policies.custom, policies.audit, policies.deny, policies.allow)]
-    custom, audit, deny, allow = enforced
-    asks = _first(custom, called)
-    audited = tuple(one for policy in audit if (one := _first((policy,), called)))
-    dry_run = tuple(_dry_run(policies, called))
-    denied, permitted = _first(deny, called), None
-    if denied is not None:
-        verdict, by, because = Verdict.DENY, denied, denied.says()
-    elif allow and (permitted := _first(allow, called)) is None:
-        verdict, by = Verdict.DENY, None
+    """Raises Undetermined where what is not known of the call decides."""
+    deny, allow = _enforced(policies.deny), _enforced(policies.allow)
+    asks, denied, permitted = (_judged(each, called) for each in (_enforced(policies.custom), deny, allow))
+    against: tuple[AuthorizationPolicy, ...] = ()
+    if denied.by is not None:
+        verdict, by, because = Verdict.DENY, denied.by, denied.by.says()
+    elif allow and permitted.by is None and not permitted.doubt:
+        verdict, by, against = Verdict.DENY, None, allow
         because = f"{_names(allow)} allow{'s' if len(allow) == 1 else ''} some calls, and not this one"
+    elif doubt := denied.doubt or permitted.doubt or asks.doubt:
+        raise Undetermined(doubt)
     else:
-        verdict, by = Verdict.ALLOW, permitted
-        because = permitted.says() if permitted is not None else _nothing_denies(deny)
-        if asks is not None:
-            verdict, because = Verdict.ASK, f"{asks.says()} ({asks.provider}); then {because}"
-    against = deny if verdict is not Verdict.DENY else () if denied is not None else allow
+        verdict, by, against = Verdict.ALLOW, permitted.by, deny
+        because = by.says() if by is not None else _nothing_denies(deny)
+        if asks.by is not None:
+            verdict, because = Verdict.ASK, f"{asks.by.says()} ({asks.by.provider}); then {because}"
+    marks = (_judged((policy,), called).by for policy in policies.audit)
     return Decision(
         verdict=verdict,
         because=because,
         by=by,
-        asks=asks,
+        asks=asks.by,
         misses=nearest(against, called),
-        audited=audited,
-        dry_run=dry_run,
+        audited=tuple(one for one in marks if one is not None),
+        dry_run=tuple(_dry_run(policies, called)),
     )
 
 
@@ -123,22 +124,32 @@ def _dry_run(policies: Authorization, called: Called) -> Iterable[str]:
     """Facts (Istio): policies of one action that are only counted decide together, beside those in force."""
     deny = tuple(one for one in policies.deny if one.dry_run)
     allow = tuple(one for one in policies.allow if one.dry_run)
-    if found := _first(deny, called):
-        yield f"it would be denied: {found.says()} (only counted)"
+    denied, permitted = _judged(deny, called), _judged(allow, called)
+    if denied.by:
+        yield f"it would be denied: {denied.by.says()} (only counted)"
     elif deny:
-        yield f"it would not be denied by {_names(deny)} (only counted)"
-    if found := _first(allow, called):
-        yield f"it would be allowed: {found.says()} (only counted)"
+        yield denied.doubt or f"it would not be denied by {_names(deny)} (only counted)"
+    if permitted.by:
+        yield f"it would be allowed: {permitted.by.says()} (only counted)"
     elif allow:
-        yield f"it would be denied, as {_names(allow)} (only counted) would not allow it"
+        yield permitted.doubt or f"it would be denied, as {_names(allow)} (only counted) would not allow it"
 
 
-def _first(policies: Sequence[AuthorizationPolicy], called: Called) -> Ruled | None:
+class Judged(NamedTuple):
+    by: Ruled | None  # the first rule that holds
+    doubt: str  # where none does: what is not known and might make one hold
+
+
+def _judged(policies: Sequence[AuthorizationPolicy], called: Called) -> Judged:
+    doubt = ""
     for policy in policies:  # ANY
         for index, rule in enumerate(policy.rules):  # ANY
-            if not failing(rule, policy.action, called):
-                return _ruled(policy, index)
-    return None
+            failed = failing(rule, policy.action, called)
+            if not failed:
+                return Judged(_ruled(policy, index), "")
+            if all(isinstance(one, Doubt) for one in failed):
+                doubt = doubt or str(failed[0])
+    return Judged(None, doubt)
 
 
 def _ruled(policy: AuthorizationPolicy, index: int, failed: tuple[str, ...] = ()) -> Ruled:
@@ -155,22 +166,27 @@ def nearest(policies: Sequence[AuthorizationPolicy], called: Called) -> tuple[Ru
         for policy in policies
         for index, rule in enumerate(policy.rules)
     ]
-    closest = sorted((one for one in found if one.failed), key=lambda one: len(one.failed))
-    least = len(closest[0].failed) if closest else 0
-    return tuple(one for one in closest if len(one.failed) == least)[:MISSES]
+    closest = sorted((one for one in found if one.failed), key=lambda one: distance(one.failed))
+    return tuple(one for one in closest if distance(one.failed) == distance(closest[0].failed))[:MISSES]
 
 
 # --- one rule -------------------------------------------------------------------------------------------------------
 
 
+class Doubt(str):
+    """Of a condition of which it is not known whether it holds: what is missing."""
+
+    __slots__ = ()
+
+
 def failing(rule: PolicyRule, action: Action, called: Called) -> tuple[str, ...]:
-    """The conditions that do not hold, of the source and of the operation that come closest; (): it holds. Raises
-    Undetermined."""
-    if called.http is None and action is not Action.DENY:
-        needed = [one for one in _all_of(rule) if one.attribute in HTTP_ONLY]
-        if needed:
-            return tuple(f"{named(one)} is of HTTP requests, and this is none" for one in needed[:1])
-    groups = (rule.sources, rule.operations, (rule.when,))
+    """The conditions that do not hold, or of which that is not known, of the source and of the operation that come
+    closest; (): it holds."""
+    judged = rule if called.http is not None else rule_for_bytes(rule, action)
+    if judged is None:
+        needed = next(one for one in _all_of(rule) if one.attribute in HTTP_ONLY)
+        return (f"{named(needed)} is of HTTP requests, and this is none",)
+    groups = (judged.sources, judged.operations, (judged.when,))
     return tuple(why for group in groups for why in _closest(group, called))  # ALL
 
 
@@ -181,14 +197,14 @@ def _all_of(rule: PolicyRule) -> Iterable[Condition]:
 
 def _closest(alternatives: Sequence[Conditions], called: Called) -> tuple[str, ...]:
     """Of the one of which the fewest conditions fail: ANY is enough. None at all: everything holds."""
-    found = (_failed(one, called) for one in alternatives)
-    best: tuple[str, ...] | None = None
-    for one in found:
-        if not one:
-            return ()
-        if best is None or len(one) < len(best):
-            best = one
-    return best or ()
+    found = [_failed(one, called) for one in alternatives]
+    return min(found, key=distance, default=())
+
+
+def distance(failed: Sequence[str]) -> tuple[int, int]:
+    """Those that fail count before those that are in doubt."""
+    doubts = sum(isinstance(one, Doubt) for one in failed)
+    return len(failed) - doubts, doubts
 
 
 def _failed(conditions: Conditions, called: Called) -> tuple[str, ...]:
@@ -197,25 +213,24 @@ def _failed(conditions: Conditions, called: Called) -> tuple[str, ...]:
 
 def why_not(condition: Condition, called: Called) -> str:
     """Why it does not hold; "" where it does."""
-    if called.http is None and condition.attribute in HTTP_ONLY:
-        return ""  # of DENY: what else it says decides
-    has = values_of(condition, called)
+    try:
+        has = values_of(condition, called)
+    except Undetermined as error:
+        return Doubt(str(error))
     attribute = condition.attribute
-    if condition.values and not any(
-        holds(attribute, one, value) for one in condition.values for value in has
-    ):  # ANY
+    if condition.values and not any(matched(attribute, one, has) for one in condition.values):  # ANY
         wanted = " or ".join(map(describe, condition.values))
         return f"{named(condition)} {_shown(has)} and not {wanted}"
     excluded = next(
-        (one for one in condition.not_values if any(holds(attribute, one, value) for value in has)), None
+        (one for one in condition.not_values if matched(attribute, one, has)), None
     )  # NONE of them
     if excluded is not None:
         return f"{named(condition)} {_shown(has)}, which is excepted ({describe(excluded)})"
     return ""
 
 
-def _shown(values: Sequence[str]) -> str:
-    return f"is {', '.join(value or '(empty)' for value in values)}" if values else "is not there"
+def _shown(values: Sequence[Value]) -> str:
+    return f"is {', '.join(str(value) or '(empty)' for value in values)}" if values else "is not there"
 
 
 def named(condition: Condition) -> str:

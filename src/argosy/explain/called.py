@@ -23,10 +23,21 @@ _IDENTITY = re.compile(r"([^/]+)/ns/([^/]+)/sa/([^/]+)")
 Claims = Mapping[str, Any]
 
 
+class RequestPrincipal(Struct, frozen=True):
+    issuer: str
+    subject: str | None  # None: the token names none
+
+    def __str__(self) -> str:
+        return self.issuer if self.subject is None else f"{self.issuer}/{self.subject}"
+
+
+Value = str | RequestPrincipal
+
+
 class Called(Struct, frozen=True, kw_only=True):
     """`None` and "": it is not known; what asks for it cannot be told."""
 
-    identities: tuple[str, ...] = ()  # URIs of the peer's certificate; (): no mutual TLS
+    identities: tuple[str, ...] | None = ()  # URIs of the peer's certificate; (): no mutual TLS
     address: str = ""  # that the connection comes from
     remote: str = ""  # of the original client; "": `address`
     port: int  # of the workload
@@ -40,11 +51,11 @@ class Undetermined(ValueError):
     """What decides is not known. The message says what is missing."""
 
 
-def values_of(condition: Condition, called: Called) -> tuple[str, ...]:
+def values_of(condition: Condition, called: Called) -> tuple[Value, ...]:
     """All the values that the condition's attribute has; (): it is not there. Raises Undetermined."""
     match condition.attribute:
         case Attribute.SOURCE_PRINCIPAL:
-            return tuple(one.removeprefix(SPIFFE) for one in called.identities if one.startswith(SPIFFE))
+            return tuple(one.removeprefix(SPIFFE) for one in _identities(called))
         case Attribute.SOURCE_NAMESPACE:
             return tuple(namespace for _, namespace, _ in _parts(called))
         case Attribute.SOURCE_SERVICE_ACCOUNT:
@@ -75,12 +86,18 @@ def _known(value: str, what: str) -> str:
 
 def _parts(called: Called) -> Iterator[tuple[str, str, str]]:
     """(trust domain, namespace, service account) of each identity that has that form."""
-    for one in called.identities:
-        if found := _IDENTITY.fullmatch(one.removeprefix(SPIFFE)) if one.startswith(SPIFFE) else None:
+    for one in _identities(called):
+        if found := _IDENTITY.fullmatch(one.removeprefix(SPIFFE)):
             yield found[1], found[2], found[3]
 
 
-def _of_request(condition: Condition, called: Called) -> Iterator[str]:
+def _identities(called: Called) -> tuple[str, ...]:
+    if called.identities is None:
+        raise Undetermined("the caller's service account is not known, and a policy asks for it")
+    return tuple(one for one in called.identities if one.startswith(SPIFFE))
+
+
+def _of_request(condition: Condition, called: Called) -> Iterator[Value]:
     seen = called.http
     if seen is None:
         return
@@ -95,8 +112,8 @@ def _of_request(condition: Condition, called: Called) -> Iterator[str]:
         case Attribute.HEADER:
             yield from _header(condition.key[0].lower(), seen)
         case Attribute.REQUEST_PRINCIPAL:
-            if isinstance(token.get("iss"), str) and isinstance(token.get("sub"), str):
-                yield f"{token['iss']}/{token['sub']}"
+            if isinstance(token.get("iss"), str):
+                yield RequestPrincipal(token["iss"], token.get("sub"))
         case Attribute.AUDIENCES:
             yield from texts(token.get("aud"))
         case Attribute.PRESENTER:
@@ -105,7 +122,13 @@ def _of_request(condition: Condition, called: Called) -> Iterator[str]:
             yield from texts(_within(token, condition.key))
 
 
+COMPUTED = ("x-forwarded-client-cert",)
+"""Headers that the proxy writes before it asks policies."""
+
+
 def _header(name: str, seen: Seen) -> tuple[str, ...]:
+    if name in COMPUTED or (name == "x-request-id" and name not in seen.headers):
+        raise Undetermined(f"the proxy writes {name} by itself, and a policy asks for it")
     special = {":authority": seen.authority, "host": seen.authority, ":method": seen.method, ":path": seen.path,
                ":scheme": seen.scheme}  # fmt: skip
     return (special[name],) if name in special else seen.headers.get(name, ())

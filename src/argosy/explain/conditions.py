@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
+from msgspec.structs import replace
+
+from argosy.explain.called import RequestPrincipal, Value
 from argosy.explain.matching import lower
 from argosy.model.ir.policies import Attribute, Match, TextMatch
 
@@ -16,10 +20,28 @@ _SEGMENT = r"[a-zA-Z0-9\-._~%!$&'()+,;:@=]"
 """What a path template takes for a segment's text. Facts (Envoy, tried): a `*` in a path is no such text."""
 
 
-def holds(attribute: Attribute, wanted: Match, value: str) -> bool:
-    expected = wanted.value
+_MAY_BE_EMPTY = frozenset((Attribute.HEADER, Attribute.HOST, Attribute.METHOD))
+
+
+def matched(attribute: Attribute, wanted: Match, values: Sequence[Value]) -> bool:
+    """Whether ANY of the values of an attribute is what a match asks for; none are there: never."""
+    return any(_is(attribute, wanted, value) for value in values)
+
+
+def _is(attribute: Attribute, wanted: Match, value: Value) -> bool:
+    if isinstance(value, RequestPrincipal):
+        if not _text(wanted, value.issuer):
+            return False
+        return wanted.subject is None or (value.subject is not None and _text(wanted.subject, value.subject))
+    if wanted.kind is TextMatch.PRESENT and attribute in _MAY_BE_EMPTY:
+        return True
     if attribute is Attribute.HOST:
-        expected, value = lower(expected), lower(value)
+        return _text(replace(wanted, value=lower(wanted.value)), lower(value))
+    return _text(wanted, value)
+
+
+def _text(wanted: Match, value: str) -> bool:
+    expected = wanted.value
     match wanted.kind:
         case TextMatch.EXACT | TextMatch.PORT:
             return value == expected
@@ -29,10 +51,17 @@ def holds(attribute: Attribute, wanted: Match, value: str) -> bool:
             return value.endswith(expected)
         case TextMatch.PRESENT:
             return value != ""
+        case TextMatch.PATTERN:
+            return _pattern(expected).fullmatch(value) is not None
         case TextMatch.ADDRESS:
             return within(value, expected)
         case TextMatch.TEMPLATE:
             return _template(expected).fullmatch(value) is not None
+
+
+@lru_cache(maxsize=1024)
+def _pattern(written: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, written.split("*"))), re.DOTALL)
 
 
 def within(address: str, block: str) -> bool:
@@ -50,13 +79,14 @@ def _template(written: str) -> re.Pattern[str]:
     return re.compile("".join(known.get(part) or re.escape(part) for part in parts))
 
 
-_SAYS = {
-    TextMatch.PREFIX: "{}*",
-    TextMatch.SUFFIX: "*{}",
-    TextMatch.PRESENT: "anything",
-}
-
-
 def describe(wanted: Match) -> str:
     """As it was written."""
-    return _SAYS.get(wanted.kind, "{}").format(wanted.value)
+    if wanted.kind is TextMatch.PRESENT and wanted.subject in (None, Match(TextMatch.PRESENT)):
+        return "anything"
+    if wanted.subject is None:
+        return wanted.written
+    return (
+        wanted.written
+        if wanted.subject == Match(TextMatch.EXACT)
+        else f"{wanted.written}/{wanted.subject.written}"
+    )

@@ -78,6 +78,40 @@ def called(snapshot: Snapshot, name: str, namespace: str, port: int = 0) -> Call
     return _of_service(snapshot, service, port)
 
 
+def described(snapshot: Snapshot, name: str, namespace: str, labels: ir.Pairs, port: int = 0) -> Called:
+    """A workload with these labels that is not there; of a service of that name, if there is one. A port that nobody
+    has declared is one for HTTP. Raises NoSuchReceiver."""
+    key = _key(name, namespace)
+    service = _service(snapshot, name, key)
+    ports = [one for one in service.ports if one.number == port or not port] if service is not None else []
+    if not port and len(ports) != 1:
+        raise NoSuchReceiver(f"which port of {key[0]}/{key[1]}?")
+    chosen = ports[0] if ports else None
+    receiver = Receiver(
+        namespace=key[0],
+        name=key[1],
+        labels=labels,
+        port=(chosen.target_port or chosen.number) if chosen is not None else port,
+        http=chosen.protocol.is_http if chosen is not None else True,
+    )
+    if chosen is None:
+        return Called(receivers=(receiver,))
+    return Called(receivers=(receiver,), service=service, port=chosen.number)
+
+
+def misnamed(snapshot: Snapshot, service: ir.Service, receiver: Receiver) -> str:
+    """Why the caller's sidecar refuses who serves the service (secure naming); "" where it does not, or where nobody
+    knows who serves it."""
+    workload = snapshot.workloads.get((receiver.namespace, receiver.name))
+    if workload is None or not service.subject_alt_names:
+        return ""
+    identity = spiffe(snapshot.mesh.trust_domain, workload.namespace, workload.service_account)
+    if identity in service.subject_alt_names:
+        return ""
+    allowed = ", ".join(service.subject_alt_names)
+    return f"the caller refuses it: it is {identity}, and {service.namespace}/{service.name} may run as {allowed} alone"
+
+
 def _key(name: str, namespace: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
     if slash:

@@ -30,14 +30,14 @@ def lines(outcome: Outcome) -> Iterator[str]:
     yield f"{outcome.sender}: {outcome.request}"
     yield ""
     for step in outcome.steps:
-        yield _row(step.stage, f"{step.name}{f': {step.because}' if step.because else ''}")
-        yield from _origins(step.origins)
+        yield row(step.stage, f"{step.name}{f': {step.because}' if step.because else ''}")
+        yield from origins(step.origins)
     if outcome.fault is not None:
-        yield _row("fault", fault(outcome.fault))
+        yield row("fault", fault(outcome.fault))
     yield ""
     yield from _verdict(outcome)
     for note in outcome.notes:
-        yield _row("note", note)
+        yield row("note", note)
     if outcome.misses:
         yield ""
         yield "Not elsewhere, because"
@@ -46,10 +46,10 @@ def lines(outcome: Outcome) -> Iterator[str]:
 
 def misses(found: tuple[Miss, ...]) -> Iterator[str]:
     for one in found[:MOST_MISSES]:
-        yield _row(one.stage, f"{one.name}: {one.because}")
-        yield from _origins(one.origins)
+        yield row(one.stage, f"{one.name}: {one.because}")
+        yield from origins(one.origins)
     if len(found) > MOST_MISSES:
-        yield _row("", f"and {len(found) - MOST_MISSES} more")
+        yield row("", f"and {len(found) - MOST_MISSES} more")
 
 
 def in_short(outcome: Outcome) -> str:
@@ -79,12 +79,12 @@ def _verdict(outcome: Outcome) -> Iterator[str]:
             for target in forwarded.targets:
                 yield from _target(target, forwarded.unserved, alone=len(forwarded.targets) == 1)
             if forwarded.targets and forwarded.targets[0].authority:
-                yield _row("time-out", f"{forwarded.timeout_ms} ms" if forwarded.timeout_ms else "none")
-                yield _row("retries", retries(forwarded.retries))
+                yield row("time-out", f"{forwarded.timeout_ms} ms" if forwarded.timeout_ms else "none")
+                yield row("retries", retries(forwarded.retries))
             for hashed in forwarded.hash_on:
-                yield _row("hashed on", hashed)
+                yield row("hashed on", hashed)
             for mirror in forwarded.mirrors:
-                yield _row("mirrored to", f"{mirror.cluster.name} ({_percent(mirror.percent)})")
+                yield row("mirrored to", f"{mirror.cluster.name} ({_percent(mirror.percent)})")
         case Redirected(location=location):
             yield f"The proxy answers {_status(outcome.verdict)}, Location: {location}"
             yield from _response(outcome.verdict.response)
@@ -95,24 +95,24 @@ def _verdict(outcome: Outcome) -> Iterator[str]:
             yield from _response(outcome.verdict.response)
         case Unrouted(status=status, because=because):
             yield f"It goes nowhere: {because}"
-            yield _row("answer", _status(outcome.verdict) if status else "the connection is closed")
+            yield row("answer", _status(outcome.verdict) if status else "the connection is closed")
         case Undecided(because=because):
             yield f"It cannot be told: {because}"
 
 
 def _target(target: Target, unserved: Replied, *, alone: bool) -> Iterator[str]:
     cluster = target.cluster
-    yield _row("cluster" if alone else _percent(target.percent), cluster.name)
+    yield row("cluster" if alone else _percent(target.percent), cluster.name)
     if cluster.missing:
-        yield _row("", f"{_status(unserved)}: there is no such cluster: {cluster.missing}")
-    yield from _origins(cluster.origins)
+        yield row("", f"{_status(unserved)}: there is no such cluster: {cluster.missing}")
+    yield from origins(cluster.origins)
     if target.authority:
-        yield _row("request", f"{target.path} of {target.authority}")
+        yield row("request", f"{target.path} of {target.authority}")
     if target.headers:
-        yield _row("headers", ", ".join(f"{name}: {value}" for name, value in target.headers))
+        yield row("headers", ", ".join(f"{name}: {value}" for name, value in target.headers))
     yield from _response(target.response)
     for note in target.notes:
-        yield _row("note", note)
+        yield row("note", note)
     yield from _cluster(cluster, unserved)
 
 
@@ -123,22 +123,22 @@ def _response(changes: Iterable[HeaderChanges]) -> Iterator[str]:
         parts += [f"{name}: {value} is set" for name, value in one.set]
         parts += [f"{name}: {value} is added" for name, value in one.added]
     if parts:
-        yield _row("response", ", ".join(parts))
+        yield row("response", ", ".join(parts))
 
 
 def _cluster(cluster: ClusterState, unserved: Replied) -> Iterator[str]:
     said = [one for one in (cluster.protocol, cluster.load_balancer, cluster.tls) if one]
     if said:
-        yield _row("how", "; ".join(said))
+        yield row("how", "; ".join(said))
     if cluster.limits:
-        yield _row("limits", "; ".join(cluster.limits))
+        yield row("limits", "; ".join(cluster.limits))
     if cluster.outlier_detection:
-        yield _row("ejected", ", ".join(cluster.outlier_detection))
+        yield row("ejected", ", ".join(cluster.outlier_detection))
     for one in cluster.endpoints:
-        yield _row("endpoint", _endpoint(one))
-        yield from _origins(one.policies)
+        yield row("endpoint", _endpoint(one))
+        yield from origins(one.policies)
     if cluster.host and not cluster.endpoints and not cluster.missing:
-        yield _row("endpoint", f"none: requests are answered {_status(unserved)}")
+        yield row("endpoint", f"none: requests are answered {_status(unserved)}")
 
 
 def _endpoint(one: EndpointState) -> str:
@@ -181,10 +181,10 @@ def _percent(value: float) -> str:
     return f"{value:.3g} %"
 
 
-def _origins(origins: Iterable[Origin]) -> Iterator[str]:
-    for origin in origins:
-        yield _row("", origin.label)
+def origins(found: Iterable[Origin]) -> Iterator[str]:
+    for origin in found:
+        yield row("", origin.label)
 
 
-def _row(title: str, text: str) -> str:
+def row(title: str, text: str) -> str:
     return f"  {title:<{WIDTH}}{text}".rstrip()

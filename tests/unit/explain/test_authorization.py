@@ -19,6 +19,7 @@ from argosy.model.ir.policies import (
     Match,
     PolicyRule,
     TextMatch,
+    text_match,
 )
 
 WEB = "spiffe://cluster.local/ns/shop/sa/web"
@@ -37,13 +38,7 @@ CALL = Called(
 
 
 def match(written: str, kind: TextMatch | None = None) -> Match:
-    if kind is not None:
-        return Match(kind, written)
-    if written == "*":
-        return Match(TextMatch.PRESENT)
-    if written.startswith("*"):
-        return Match(TextMatch.SUFFIX, written[1:])
-    return Match(TextMatch.PREFIX, written[:-1]) if written.endswith("*") else Match(TextMatch.EXACT, written)
+    return text_match(written) if kind is None else Match(kind, written)
 
 
 def condition(attribute: Attribute, *values: str, no: tuple[str, ...] = (), key: tuple[str, ...] = (),
@@ -109,7 +104,13 @@ HOLD: list[tuple[Condition, Called, bool]] = [
     (condition(A.HEADER, no=("a",), key=("x-user",)), CALL, True),
     (condition(A.HEADER, "*", key=("x-user",)), CALL, False),
     (condition(A.REQUEST_PRINCIPAL, "*"), CALL, False),
-    (condition(A.REQUEST_PRINCIPAL, "i/s"), replace(CALL, token={"iss": "i", "sub": "s"}), True),
+    (replace(condition(A.REQUEST_PRINCIPAL), values=(replace(match("i"), subject=match("s*")),)),
+     replace(CALL, token={"iss": "i", "sub": "s/1"}), True),
+    (replace(condition(A.REQUEST_PRINCIPAL), values=(replace(match("i"), subject=match("*")),)),
+     replace(CALL, token={"iss": "i"}), False),
+    (condition(A.SOURCE_NAMESPACE, "s*p", kind=T.PATTERN), CALL, True),
+    (condition(A.SOURCE_NAMESPACE, "*s*", kind=T.PATTERN), replace(CALL, identities=(BILLING,)), False),
+    (condition(A.HEADER, "*", key=("x-user",)), replace(CALL, http=http(x_user="")), True),
     (condition(A.AUDIENCES, "b"), replace(CALL, token={"aud": ["a", "b"]}), True),
     (condition(A.PRESENTER, "p"), replace(CALL, token={"azp": "p"}), True),
     (condition(A.CLAIM, "admin", key=("groups",)), replace(CALL, token={"groups": ["dev", "admin"]}), True),
@@ -198,6 +199,8 @@ def test_what_is_not_http_has_nothing_of_http() -> None:
     said = decide(Authorization(allow=(policy("allow", both),)), tcp)
     assert said.verdict is Verdict.DENY
     assert said.misses[0].failed == ("request.method is of HTTP requests, and this is none",)
+    ask = policy("ask", both, action=Action.CUSTOM, provider="opa")
+    assert decide(Authorization(custom=(ask,)), tcp).verdict is Verdict.ASK
     assert (
         decide(Authorization(deny=(policy("deny", both, action=Action.DENY),)), tcp).verdict is Verdict.DENY
     )
@@ -209,3 +212,22 @@ def test_what_is_not_known_is_not_guessed() -> None:
     blocks = policy("blocks", when(condition(A.SOURCE_IP, "10.0.0.0/8", kind=T.ADDRESS)))
     with pytest.raises(Undetermined, match="the address that it comes from"):
         decide(Authorization(allow=(blocks,)), replace(CALL, address=""))
+
+
+def test_what_is_not_known_does_not_matter_where_something_else_decides() -> None:
+    block = condition(A.SOURCE_IP, "10.0.0.0/8", kind=T.ADDRESS)
+    nowhere = replace(CALL, address="")
+    posting = policy("posting", PolicyRule(sources=((block,),), when=(POST,)))
+    assert decide(Authorization(allow=(posting,)), nowhere).verdict is Verdict.DENY
+    assert (
+        decide(Authorization(allow=(policy("both", when(block), when(GET)),)), nowhere).verdict
+        is Verdict.ALLOW
+    )
+    either = PolicyRule(sources=((condition(A.SOURCE_NAMESPACE, "x"),), (block,)))
+    for action in (Action.DENY, Action.CUSTOM):
+        one = (policy("either", either, action=action),)
+        policies = Authorization(deny=one) if action is Action.DENY else Authorization(custom=one)
+        with pytest.raises(Undetermined):
+            decide(policies, nowhere)
+        nothing = replace(policies, allow=(policy("post", when(POST)),))
+        assert decide(nothing, nowhere).verdict is Verdict.DENY
