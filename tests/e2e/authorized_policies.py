@@ -51,7 +51,8 @@ BLOCKS = (
 )
 REMOTES = ("10.0.0.7", "10.1.0.7", "192.0.2.1", "2001:db8::1")
 REMOTE_BLOCKS = (*BLOCKS, "10.0.0.0/16", "192.0.2.1/32", "2001:db8::/32")
-METHODS = ("GET", "POST", "DELETE", "PATCH", "get")
+METHODS = ("GET", "POST", "DELETE", "PATCH")
+ASKED_METHODS = (*METHODS, "get", "POS")
 HOSTS = (
     "reviews",
     "reviews:8080",
@@ -310,7 +311,8 @@ class Policies:
             case "ports" | "destination.port":
                 call.port = int(value) if int(value) in PORTS else call.port
             case "methods":
-                call.method = text.replace("/", "") or "GET"
+                bare = value.replace("*", "")
+                call.method = self.one(*[one for one in METHODS if bare in one] or METHODS)
             case "paths":
                 text = value.replace("{**}", self.one("", "a", "a/b")).replace(
                     "{*}", self.one("a", "v1", "", "x*")
@@ -323,7 +325,12 @@ class Policies:
                 call.headers.append((name[16:-1], value.replace("*", self.one("", "x"))))
 
 
-OPERATIONS = {"hosts": HOSTS, "ports": tuple(map(str, (*PORTS, 80))), "methods": METHODS, "paths": PATHS}
+OPERATIONS = {
+    "hosts": HOSTS,
+    "ports": tuple(map(str, (*PORTS, 80))),
+    "methods": ASKED_METHODS,
+    "paths": PATHS,
+}
 CONDITIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "request.headers[x-user]": ("", TEXTS),
     "request.headers[X-Group]": ("", TEXTS),

@@ -141,14 +141,16 @@ class Judged(NamedTuple):
 
 
 def _judged(policies: Sequence[AuthorizationPolicy], called: Called) -> Judged:
+    """Facts (Envoy): rules are looked at in the order of their names, and the first that holds is the one that logs and
+    metrics tell of."""
     doubt = ""
-    for policy in policies:  # ANY
-        for index, rule in enumerate(policy.rules):  # ANY
-            failed = failing(rule, policy.action, called)
-            if not failed:
-                return Judged(_ruled(policy, index), "")
-            if all(isinstance(one, Doubt) for one in failed):
-                doubt = doubt or str(failed[0])
+    rules = [(one.rule_name(index), one, index) for one in policies for index in range(len(one.rules))]
+    for _, policy, index in sorted(rules, key=lambda each: each[0]):  # ANY
+        failed = failing(policy.rules[index], policy.action, called)
+        if not failed:
+            return Judged(_ruled(policy, index), "")
+        if all(isinstance(one, Doubt) for one in failed):
+            doubt = doubt or str(failed[0])
     return Judged(None, doubt)
 
 
