@@ -6,10 +6,8 @@ wrong usage, files that are not valid, a server that does not answer.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -18,6 +16,7 @@ from argosy.cli.options import MaybeFiles, OfContext, StateDir, chosen_output, o
 from argosy.runtime.errors import Failure
 
 if TYPE_CHECKING:
+    from argosy.cli.explain import Token
     from argosy.explain.access import Access, Incoming, Receiver
     from argosy.explain.receivers import Called, Caller
     from argosy.explain.request import Request
@@ -33,11 +32,6 @@ FORMS = ("text", "json", "yaml")
 @app.callback()
 def authz() -> None:
     """See who may do what."""
-
-
-class Token(NamedTuple):
-    text: str = ""  # "": there is none
-    claimed: bool = False  # whether it is claims alone, which nobody has signed
 
 
 @app.command()
@@ -169,7 +163,7 @@ class Asked(NamedTuple):
 def _asked(
     to: str, sender: str, method: str, path: str, port: int, header: Sequence[str], jwt: str, source: str
 ) -> Asked:
-    from argosy.cli.explain import headers
+    from argosy.cli.explain import headers, token
     from argosy.explain.request import TOKEN, host_of, port_of
     from argosy.model.hostnames import is_address
 
@@ -195,31 +189,6 @@ def _asked(
         token(jwt),
         source,
     )
-
-
-def token(written: str) -> Token:
-    """Of a token, of claims in JSON, or of a file (@NAME) with either. Raises Failure."""
-    from argosy.explain import signatures, tokens
-
-    if written.startswith("@"):
-        try:
-            written = Path(written[1:]).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise Failure(
-                f"--jwt {written}: {error}", "name a file with a token or claims", code=2
-            ) from error
-    if not written:
-        return Token()
-    if not written.startswith("{"):
-        return Token(written)
-    try:
-        claims = json.loads(written)
-        made = tokens.unsigned(claims)
-        signatures.read(made)
-    except (ValueError, TypeError, RecursionError) as error:
-        remedy = """write --jwt '{"iss": "https://issuer", "sub": "alice"}', a token, or @FILE"""
-        raise Failure(f"--jwt: these are no claims: {error}", remedy, code=2) from error
-    return Token(made, claimed=True)
 
 
 def _view(
@@ -285,21 +254,13 @@ def _incoming(
     view: View, who: Caller, whom: Called, receiver: Receiver, asked: Asked
 ) -> tuple[Incoming, tuple[str, ...]]:
     from argosy.explain.access import Incoming
+    from argosy.explain.tokens import Judge
     from argosy.model.ir import MtlsMode
 
     mode = view.reader.peer_mtls(receiver.namespace, receiver.labels, receiver.port)
     mutual = bool(who.identities) and mode is not MtlsMode.DISABLE  # as automatic mutual TLS would
-    rules = view.reader.token_rules(receiver.namespace, receiver.labels)
     text, claimed = asked.token
-    notes: list[str] = []
-    if text and not claimed and rules and not all(one.keys for one in rules):
-        # Keys that are fetched are the server's; here nobody asks others.
-        claimed = True
-        notes.append(
-            "the token's signature is not checked: keys that are fetched (jwksUri) are not known here"
-        )
-    elif claimed:
-        notes.append("the claims are taken as if an issuer had signed them")
+    notes = ("the claims are taken as if an issuer had signed them",) if claimed else ()
     sni = f"outbound_.{whom.port}_._.{whom.service.hostname}" if whom.service is not None and mutual else ""
     call = Incoming(
         mutual=mutual,
@@ -308,10 +269,9 @@ def _incoming(
         server_name=sni,
         request=asked.request(whom) if receiver.http else None,
         token=text if receiver.http else "",
-        assumed=frozenset((text,)) if claimed else frozenset(),
-        now=time.time(),
+        judge=Judge(now=time.time(), assumed=frozenset((text,)) if claimed else frozenset()),
     )
-    return call, tuple(notes)
+    return call, notes
 
 
 Found = tuple["Receiver", "Access", tuple[str, ...]]

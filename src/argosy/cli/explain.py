@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -81,7 +83,12 @@ def explain(
         typer.Option("--header", "-H", metavar="NAME: VALUE", help="A header of it; repeats."),
     ] = None,
     jwt: Annotated[
-        str, typer.Option("--jwt", metavar="TOKEN", help="It carries this token: its claims are shown.")
+        str,
+        typer.Option(
+            "--jwt",
+            metavar="TOKEN|JSON|@FILE",
+            help="It carries this token (Authorization: Bearer); or one with these claims, taken as signed.",
+        ),
     ] = "",
     source: Annotated[
         str,
@@ -163,8 +170,9 @@ def explain(
         raise Failure(f"--source {source}: is no IP address", "write --source 10.0.0.7", code=2)
     to = to or url
     given = headers(header or ())
-    if jwt:
-        given = (*given, ("authorization", f"Bearer {jwt}"))
+    carried = token(jwt)
+    if carried.text:
+        given = (*given, ("authorization", f"Bearer {carried.text}"))
     asked = None
     if to:
         try:
@@ -173,8 +181,9 @@ def explain(
             raise Failure(str(error), "argosy explain --help has examples", code=2) from error
     try:
         evaluator, found = evaluator_of(
-            sender, gateway, labels, interception, namespace, filename, mesh_config, state_dir
-        )
+            sender, gateway, labels, interception, namespace, filename, mesh_config, state_dir,
+            frozenset((carried.text,)) if carried.claimed else frozenset(),
+        )  # fmt: skip
     except Failure as error:
         raise Failure(error.what, error.remedy, code=2) from error
     if sender:
@@ -186,7 +195,10 @@ def explain(
     request = replace(asked[0] if asked[1] else evaluator.as_spoken(asked[0]), source=source)
     request = replace(request, certificate=requests.ClientCertificate(certificate), server_name=server_name)
     outcome = evaluator.outcome(request)
-    more = (*not_enforced(found, evaluator.view.reader, outcome), *(claims(jwt) if jwt else ()))
+    more = (
+        *not_enforced(found, evaluator.view.reader, outcome),
+        *(claims(carried.text) if carried.text else ()),
+    )
     outcome = replace(outcome, notes=(*outcome.notes, *more))
     if not documents.show(form, builtins(outcome)):
         show(outcome)
@@ -220,14 +232,15 @@ def upstreams(given: Sequence[str], sender: str, state_dir: str, of_files: bool)
 
 def evaluator_of(
     sender: str, gateway: str, labels: str, interception: str, namespace: str,
-    filename: Sequence[str] | None, mesh_config: str, state_dir: str,
+    filename: Sequence[str] | None, mesh_config: str, state_dir: str, assumed: frozenset[str] = frozenset(),
 ) -> tuple[Evaluator, list[Object]]:  # fmt: skip
-    """With the objects that it answers from. Raises Failure."""
+    """With the objects that it answers from. `assumed`: tokens that are taken as signed. Raises Failure."""
     from argosy.explain.evaluate import Evaluator
+    from argosy.explain.tokens import Judge
 
     snapshot, locate, found, namespace = model(filename, mesh_config, state_dir, namespace)
     who = sender_of(snapshot, sender, gateway, labels, interception, namespace)
-    return Evaluator(snapshot, who, locate), found
+    return Evaluator(snapshot, who, locate, Judge(now=time.time(), assumed=assumed)), found
 
 
 def model(
@@ -338,8 +351,38 @@ def headers(written: Sequence[str]) -> Pairs:
     return tuple(found)
 
 
+class Token(NamedTuple):
+    text: str = ""  # "": there is none
+    claimed: bool = False  # whether it is claims alone, which nobody has signed
+
+
+def token(written: str) -> Token:
+    """Of a token, of claims in JSON, or of a file (@NAME) with either. Raises Failure."""
+    from argosy.explain import signatures, tokens
+
+    if written.startswith("@"):
+        try:
+            written = Path(written[1:]).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Failure(
+                f"--jwt {written}: {error}", "name a file with a token or claims", code=2
+            ) from error
+    if not written:
+        return Token()
+    if not written.startswith("{"):
+        return Token(written)
+    try:
+        claims = json.loads(written)
+        made = tokens.unsigned(claims)
+        signatures.read(made)
+    except (ValueError, TypeError, RecursionError) as error:
+        remedy = """write --jwt '{"iss": "https://issuer", "sub": "alice"}', a token, or @FILE"""
+        raise Failure(f"--jwt: these are no claims: {error}", remedy, code=2) from error
+    return Token(made, claimed=True)
+
+
 def claims(token: str) -> tuple[str, ...]:
-    """What a token says, and that nobody has looked whether it is true. Raises Failure."""
+    """What a token says, whether it is true or not. Raises Failure."""
     parts = token.split(".")
     try:
         body = parts[1] if len(parts) == 3 else ""
@@ -350,10 +393,7 @@ def claims(token: str) -> tuple[str, ...]:
         remedy = "it has three parts in base64url with dots between, and claims in the second"
         raise Failure("--jwt: is no JSON web token", remedy, code=2)
     shown = ", ".join(f"{name}: {json.dumps(value)}" for name, value in sorted(said.items()))
-    return (
-        f"the token claims {shown}",
-        "the token is not checked yet: no RequestAuthentication is in force in this version; claims decide nothing",
-    )
+    return (f"the token claims {shown}",)
 
 
 def builtins(outcome: Outcome) -> Any:

@@ -16,7 +16,7 @@ from argosy.explain.http import Routed
 from argosy.explain.inbound import received
 from argosy.explain.outcome import Miss, Origin, Redirected, Unrouted
 from argosy.explain.request import Request, Seen, Trust, seen
-from argosy.explain.tokens import Refused
+from argosy.explain.tokens import Judge, Refused
 from argosy.explain.view import View
 from argosy.model import ir
 from argosy.model.hostnames import is_address
@@ -46,11 +46,13 @@ class Incoming(Struct, frozen=True, kw_only=True):
     mutual: bool  # mutual TLS of the mesh; else plaintext
     identities: tuple[str, ...] | None = ()  # URIs of the certificate; None: it is not known which
     address: str = ""  # that it comes from; "": not known
+    client: str | None = (
+        None  # the original client's, ""; not known; None: as x-forwarded-for says, else `address`
+    )
     server_name: str = ""
     request: Request | None = None  # None: it is not HTTP
     token: str = ""  # to be put where a rule looks for it
-    assumed: frozenset[str] = frozenset()  # tokens whose signature is taken as good
-    now: float | None = None  # seconds since 1970, for tokens; None: every time is right
+    judge: Judge = Judge()
 
 
 class Access(Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -103,7 +105,7 @@ def _asked(view: View, to: Receiver, call: Incoming) -> Access:
         rules = reader.token_rules(to.namespace, to.labels)
         if call.token:
             http = tokens.presented(call.token, rules, http)
-        found = tokens.authenticated(rules, http, call.now, call.assumed)
+        found = tokens.authenticated(rules, http, call.judge)
         if isinstance(found, Refused):
             named = tuple(view.origin(ref) for ref in reader.token_origins(to.namespace, to.labels))
             return Access(Verdict.DENY, found.because, REQUEST, 401, named)
@@ -113,7 +115,7 @@ def _asked(view: View, to: Receiver, call: Incoming) -> Access:
     called = Called(
         identities=call.identities,
         address=call.address,
-        remote=_remote(http, call.address),
+        remote=_remote(http, call.address) if call.client is None else call.client,
         port=to.port,
         to=to.address,
         server_name=call.server_name,

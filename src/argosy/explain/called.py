@@ -23,6 +23,11 @@ _IDENTITY = re.compile(r"([^/]+)/ns/([^/]+)/sa/([^/]+)")
 Claims = Mapping[str, Any]
 
 
+def spiffe(trust_domain: str, namespace: str, account: str) -> str:
+    """The identity of a service account."""
+    return f"{SPIFFE}{trust_domain}/ns/{namespace}/sa/{account}"
+
+
 class RequestPrincipal(Struct, frozen=True):
     issuer: str
     subject: str | None  # None: the token names none
@@ -35,11 +40,11 @@ Value = str | RequestPrincipal
 
 
 class Called(Struct, frozen=True, kw_only=True):
-    """`None` and "": it is not known; what asks for it cannot be told."""
+    """`None`, and "" of an address: it is not known; what asks for it cannot be told."""
 
     identities: tuple[str, ...] | None = ()  # URIs of the peer's certificate; (): no mutual TLS
     address: str = ""  # that the connection comes from
-    remote: str = ""  # of the original client; "": `address`
+    remote: str = ""  # of the original client
     port: int  # of the workload
     to: str = ""  # the address that it is sent to
     server_name: str = ""  # in the TLS hello; "": there is none
@@ -65,7 +70,7 @@ def values_of(condition: Condition, called: Called) -> tuple[Value, ...]:
         case Attribute.SOURCE_IP:
             return (_known(called.address, "the address that it comes from"),)
         case Attribute.REMOTE_IP:
-            return (_known(called.remote or called.address, "the address of the original client"),)
+            return (_known(called.remote, "the address of the original client"),)
         case Attribute.DESTINATION_IP:
             return (_known(called.to, "the address that it is sent to"),)
         case Attribute.DESTINATION_PORT:

@@ -9,23 +9,29 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from argosy.explain.admitted import Caller, admitted
+from argosy.explain.called import spiffe
 from argosy.explain.declared import Upstreams
 from argosy.explain.edge import Edge
 from argosy.explain.http import Routed
 from argosy.explain.outbound import Outbound
-from argosy.explain.outcome import Outcome
+from argosy.explain.outcome import Forwarded, Outcome
 from argosy.explain.request import Request, Spoken
+from argosy.explain.tokens import Judge
 from argosy.explain.view import Locate, View, nowhere
 from argosy.model import ir
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
 
+ANY_TIME = Judge()
+
 
 class Sender(Struct, frozen=True):
     name: str  # as messages name it
     scope: Scope
     address: str = ""  # from which its connections come, where a workload has that name
+    identity: str | None = None  # its SPIFFE identity; None: it is not known who it is
     upstreams: Upstreams = ()  # explicit: what its local ports lead to
 
 
@@ -44,7 +50,13 @@ def sidecar(
     scope = scope_of(
         Reader(snapshot), interception=interception, namespace=namespace, labels=labels, workload=workload
     )
-    return Sender(f"{namespace}/{name}", scope, workload.address if workload is not None else "")
+    if workload is None:
+        return Sender(f"{namespace}/{name}", scope)
+    return Sender(f"{namespace}/{name}", scope, workload.address, _identity(snapshot, workload))
+
+
+def _identity(snapshot: Snapshot, workload: ir.Workload) -> str:
+    return spiffe(snapshot.mesh.trust_domain, workload.namespace, workload.service_account)
 
 
 def gateway(snapshot: Snapshot, namespace: str, labels: ir.Pairs) -> Sender:
@@ -61,7 +73,10 @@ def gateway(snapshot: Snapshot, namespace: str, labels: ir.Pairs) -> Sender:
         workload=workload,
     )
     words = ",".join(f"{key}={value}" for key, value in labels)
-    return Sender(f"gateway {scope.namespace} {words}".rstrip(), scope)
+    name = f"gateway {scope.namespace} {words}".rstrip()
+    if workload is None:
+        return Sender(name, scope)
+    return Sender(name, scope, workload.address, _identity(snapshot, workload))
 
 
 def named(snapshot: Snapshot, name: str, namespace: str, interception: Interception) -> Sender:
@@ -102,8 +117,11 @@ def named(snapshot: Snapshot, name: str, namespace: str, interception: Intercept
 class Evaluator:
     """For any number of requests of one sender, as long as the snapshot does not change."""
 
-    def __init__(self, snapshot: Snapshot, sender: Sender, locate: Locate = nowhere) -> None:
+    def __init__(
+        self, snapshot: Snapshot, sender: Sender, locate: Locate = nowhere, judge: Judge = ANY_TIME
+    ) -> None:
         self.sender = sender
+        self.judge = judge
         self.view = View(snapshot, sender.scope, locate)
         self._made = (snapshot, locate)
         router = sender.scope.type is ProxyType.ROUTER
@@ -112,7 +130,7 @@ class Evaluator:
     def declaring(self, upstreams: Upstreams) -> Evaluator:
         """The same of a sender that has these upstreams."""
         snapshot, locate = self._made
-        return Evaluator(snapshot, replace(self.sender, upstreams=upstreams), locate)
+        return Evaluator(snapshot, replace(self.sender, upstreams=upstreams), locate, self.judge)
 
     def evaluate(self, request: Request) -> Routed:
         if not request.source:
@@ -132,14 +150,25 @@ class Evaluator:
 
     def outcome(self, request: Request) -> Outcome:
         routed = self.evaluate(request)
+        verdict = routed.verdict
+        if isinstance(verdict, Forwarded):
+            verdict = admitted(self.view, self._caller(request), request, verdict, self.judge)
         return Outcome(
             sender=self.sender.name,
             request=described(request),
-            verdict=routed.verdict,
+            verdict=verdict,
             steps=routed.steps,
             misses=routed.misses,
             fault=routed.fault,
             notes=(*routed.notes, *self._patches()),
+        )
+
+    def _caller(self, request: Request) -> Caller:
+        router = self.view.scope.type is ProxyType.ROUTER
+        return Caller(
+            identity=self.sender.identity,
+            address=self.sender.address,
+            client=request.source if router else None,
         )
 
     def _patches(self) -> tuple[str, ...]:

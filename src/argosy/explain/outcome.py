@@ -55,7 +55,9 @@ class EndpointState(Struct, frozen=True, omit_defaults=True):
     tls: str = ""  # mutual | plaintext | originated
     mode: str = ""  # what its PeerAuthentication takes: STRICT, PERMISSIVE, DISABLE; "": it has no sidecar
     policies: tuple[Origin, ...] = ()  # that have their say there
-    refused: str = ""  # why it would not take the connection
+    refused: str = ""  # why it would not take the connection, or the request
+    admits: str = ""  # by which policy it takes it, or which came closest to that; or why that cannot be told
+    asked: str = ""  # the provider (CUSTOM) that must let it in, too
     through: tuple[str, ...] = ()  # gateways of its network, any of which passes the connection on
 
 
@@ -80,6 +82,14 @@ class ClusterState(Struct, frozen=True, omit_defaults=True, rename="camel"):
         """Whether anybody can be there: a cluster that finds its endpoints by itself may have some."""
         by_itself = not self.endpoints and not self.missing and not self.host
         return by_itself or any(one.healthy and not one.refused for one in self.endpoints)
+
+    @property
+    def silence(self) -> str:
+        """Why nobody answers; "" where somebody does."""
+        if self.answers:
+            return ""
+        refusing = next((one.refused for one in self.endpoints if one.healthy and one.refused), "")
+        return f"refused: {refusing}" if refusing else "nobody there"
 
 
 class HeaderChanges(Struct, frozen=True, omit_defaults=True):

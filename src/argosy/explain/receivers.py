@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from argosy.explain.access import Receiver
-from argosy.explain.called import SPIFFE
+from argosy.explain.called import spiffe
 from argosy.model import ir
 from argosy.model.snapshot import Snapshot
 
@@ -30,10 +30,6 @@ class Called(Struct, frozen=True, kw_only=True):
     receivers: tuple[Receiver, ...]
     service: ir.Service | None = None
     port: int = 0  # of the service
-
-
-def spiffe(trust_domain: str, namespace: str, account: str) -> str:
-    return f"{SPIFFE}{trust_domain}/ns/{namespace}/sa/{account}"
 
 
 def caller(snapshot: Snapshot, name: str, namespace: str) -> Caller:

@@ -57,9 +57,8 @@ def in_short(outcome: Outcome) -> str:
     match outcome.verdict:
         case Forwarded(targets=targets):
             return ", ".join(
-                f"{_percent(one.percent)} {one.cluster.name}{'' if one.cluster.answers else ' (nobody there)'}"
-                if len(targets) > 1
-                else f"{one.cluster.name}{'' if one.cluster.answers else ' (nobody there)'}"
+                f"{f'{_percent(one.percent)} ' if len(targets) > 1 else ''}{one.cluster.name}"
+                f"{f' ({one.cluster.silence})' if one.cluster.silence else ''}"
                 for one in targets
             )
         case Redirected(location=location):
@@ -151,6 +150,8 @@ def _endpoint(one: EndpointState) -> str:
         parts.append(f"through {' or '.join(one.through)}, the gateway of its network")
     if one.refused:
         parts.append(f"REFUSED: {one.refused}")
+    if one.admits:
+        parts.append(one.admits)
     return ", ".join(parts)
 
 

@@ -27,6 +27,15 @@ SKEW = 60
 """Seconds by which clocks may differ (Envoy's default, and Istio's)."""
 
 
+class Judge(Struct, frozen=True, kw_only=True):
+    """By what tokens are judged. `fetched`: whether keys that are fetched from an issuer would be known; where not, a
+    token of such an issuer is taken as signed."""
+
+    now: float | None = None  # in seconds since 1970; None: every time is right
+    assumed: frozenset[str] = frozenset()  # tokens that are taken as signed
+    fetched: bool = False
+
+
 class Authenticated(Struct, frozen=True):
     """`claims` None: without an identity. `seen`: the request with what was done to its headers."""
 
@@ -43,17 +52,15 @@ class Judged(Struct, frozen=True):
     rule: TokenRule
     valid: Claims | None = None  # the claims of its last token, where ALL are valid
     wrong: str = ""  # what is wrong with one of its tokens; "": nothing, or it found none
+    unlooked: bool = False  # nobody has looked whether it is signed
 
     @property
     def missing(self) -> bool:
         return self.valid is None and not self.wrong
 
 
-def authenticated(
-    rules: Sequence[TokenRule], seen: Seen, now: float | None, assumed: frozenset[str] = frozenset()
-) -> Authenticated | Refused:
-    """`now`: in seconds since 1970; None: every time is right. `assumed`: tokens whose signature is not looked at."""
-    judged = [_judged(rule, seen, now, assumed) for rule in rules]
+def authenticated(rules: Sequence[TokenRule], seen: Seen, judge: Judge) -> Authenticated | Refused:
+    judged = [_judged(rule, seen, judge) for rule in rules]
     satisfied = [one for one in judged if one.valid is not None]
     wrong = next((one for one in judged if one.wrong), None)
     if any(rule.required for rule in rules):
@@ -68,7 +75,11 @@ def authenticated(
         seen = _after(one, seen)
     if not satisfied:
         return Authenticated(seen)
-    return Authenticated(seen, satisfied[-1].valid, f"its token of {_whose(satisfied[-1].rule)} is valid")
+    last = satisfied[-1]
+    unlooked = (
+        " (keys that are fetched are not known here: its signature is not looked at)" if last.unlooked else ""
+    )
+    return Authenticated(seen, last.valid, f"its token of {_whose(last.rule)} is valid{unlooked}")
 
 
 def _whose(rule: TokenRule) -> str:
@@ -78,17 +89,18 @@ def _whose(rule: TokenRule) -> str:
 # --- one rule -------------------------------------------------------------------------------------------------------
 
 
-def _judged(rule: TokenRule, seen: Seen, now: float | None, assumed: frozenset[str]) -> Judged:
+def _judged(rule: TokenRule, seen: Seen, judge: Judge) -> Judged:
     valid: Claims | None = None
+    keyless = not rule.keys and not judge.fetched
     for text in found(rule, seen):  # ALL
         try:
             token = signatures.read(text)
         except NoToken as error:
             return Judged(rule, wrong=f"the token is malformed: {error}")
-        if why := invalid(token, rule, now, text in assumed):
+        if why := invalid(token, rule, judge.now, keyless or text in judge.assumed):
             return Judged(rule, wrong=why)
         valid = delimited(token.claims, rule)
-    return Judged(rule, valid)
+    return Judged(rule, valid, unlooked=keyless and valid is not None)
 
 
 def found(rule: TokenRule, seen: Seen) -> Iterator[str]:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from argosy.explain.access_log import Recorded
 from argosy.explain.evaluate import Evaluator, described
-from argosy.explain.outcome import Forwarded, Outcome, Redirected, Unrouted
+from argosy.explain.outcome import ClusterState, Forwarded, Outcome, Redirected, Unrouted
 from argosy.explain.render import fault, in_short
 
 
@@ -91,7 +91,20 @@ def _treatment(outcome: Outcome) -> list[str]:
         verdict = outcome.verdict
         parts += [f"time-out {verdict.timeout_ms} ms"] if verdict.timeout_ms else []
         parts += [f"mirrored to {mirror.cluster.name}" for mirror in verdict.mirrors]
+        for target in verdict.targets:
+            parts += _at_endpoints(target.cluster)
     return parts
+
+
+def _at_endpoints(cluster: ClusterState) -> list[str]:
+    """What some endpoints do that others do not, and whom they ask."""
+    asked = sorted({one.asked for one in cluster.endpoints if one.asked})
+    refused = sorted(
+        f"{one.workload or one.address} refuses it: {one.refused}"
+        for one in cluster.endpoints
+        if one.healthy and one.refused and cluster.answers
+    )
+    return [*(f"provider {one} is asked" for one in asked), *refused]
 
 
 def _as_recorded(one: Before) -> bool:
@@ -102,5 +115,13 @@ def _as_recorded(one: Before) -> bool:
 
 
 def _decided_by(outcome: Outcome) -> str:
+    if isinstance(outcome.verdict, Forwarded):
+        for target in outcome.verdict.targets:
+            if target.cluster.silence:
+                refusing = (
+                    one for one in target.cluster.endpoints if one.healthy and one.refused and one.policies
+                )
+                if (one := next(refusing, None)) is not None:
+                    return one.policies[-1].label
     step = next((step for step in reversed(outcome.steps) if step.origins), None)
     return step.origins[0].label if step is not None else ""

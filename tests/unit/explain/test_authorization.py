@@ -85,7 +85,6 @@ HOLD: list[tuple[Condition, Called, bool]] = [
     (condition(A.SOURCE_IP, "10.0.0.0/30", kind=T.ADDRESS), CALL, False),
     (condition(A.SOURCE_IP, "::/0", kind=T.ADDRESS), CALL, False),
     (condition(A.REMOTE_IP, "203.0.113.9", kind=T.ADDRESS), CALL, True),
-    (condition(A.REMOTE_IP, "10.0.0.7", kind=T.ADDRESS), replace(CALL, remote=""), True),
     (condition(A.DESTINATION_IP, "10.0.0.1", kind=T.ADDRESS), CALL, True),
     (condition(A.DESTINATION_PORT, "9080", kind=T.PORT), CALL, True),
     (condition(A.DESTINATION_PORT, no=("9080",), kind=T.PORT), CALL, False),
