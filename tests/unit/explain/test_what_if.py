@@ -11,7 +11,7 @@ from argosy.explain.evaluate import Evaluator
 from argosy.explain.request import Request, Spoken
 from argosy.model.snapshot import Snapshot
 from argosy.translate.filters.access_log import FIELDS as WRITTEN
-from tests.unit.explain.asked import SHOP, shop, virtual_service, web
+from tests.unit.explain.asked import SHOP, endpoint, shop, virtual_service, web
 
 ITSELF = f"outbound|9080||reviews.{SHOP}"
 
@@ -115,3 +115,37 @@ def test_redirects_of_one_route_are_one_group() -> None:
 def test_a_request_that_was_recorded_at_another_cluster_is_told() -> None:
     found = compared(shop(), shop(), entry(upstream_cluster="outbound|1||other"), entry())
     assert (found.otherwise, found.moved) == (1, ())
+
+
+POLICY = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: %s}
+spec: {action: %s, rules: [{to: [{operation: {paths: ["/a*"]}}]}]%s}
+"""
+
+
+def test_a_policy_tells_the_requests_that_would_be_denied() -> None:
+    made, changed = shop(), shop(POLICY % ("none", "DENY", ""))
+    found = compared(made, changed, entry("/a"), entry("/a/1"), entry("/b"))
+    (moved,) = found.moved
+    assert (moved.count, moved.lost, moved.request) == (2, True, "GET http://reviews:9080/a")
+    denied = "refused: AuthorizationPolicy shop/none rules[0] denies it (403)"
+    assert (moved.before, moved.after) == (ITSELF, f"{ITSELF} ({denied})")
+    assert moved.because == "AuthorizationPolicy shop/none spec.rules[0]"
+    (back,) = compared(changed, made, entry("/a")).moved
+    assert (back.lost, back.after) == (False, ITSELF)
+
+
+def test_one_version_that_denies_and_a_provider_that_is_asked_are_told_too() -> None:
+    both = shop()
+    both.put_endpoints(f"reviews.{SHOP}", (endpoint("v1"), endpoint("v2", address="10.0.0.2")))
+    one = shop(POLICY % ("none", "DENY", ", selector: {matchLabels: {version: v2}}"))
+    one.put_endpoints(f"reviews.{SHOP}", (endpoint("v1"), endpoint("v2", address="10.0.0.2")))
+    (moved,) = compared(both, one, entry("/a")).moved
+    said = "shop/reviews-v2 refuses it: AuthorizationPolicy shop/none rules[0] denies it (403)"
+    assert (moved.lost, moved.after) == (False, f"{ITSELF}; {said}")
+    (moved,) = compared(
+        shop(), shop(POLICY % ("ask", "CUSTOM", ", provider: {name: opa}")), entry("/a")
+    ).moved
+    assert moved.after == f"{ITSELF}; provider opa is asked"
