@@ -81,7 +81,7 @@ TEMPLATES = (
     "/{*}",
     "/api/{*}/items/{**}",
     "/{**}/items",
-    "/a{*}",
+    "/{*}/{*}/items",
 )
 HEADERS = ("x-user", "x-group", "User-Agent", "x-forwarded-for")
 TEXTS = ("alice", "alic", "bob", "alice, bob", "alice,bob", "", "Alice")

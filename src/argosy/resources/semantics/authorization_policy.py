@@ -25,6 +25,8 @@ _TEMPLATES = ("{*}", "{**}")
 _NO_TEMPLATE = re.compile(
     r"/\{\w+=\*\*?\}|\{\w*\}|/\*\*?|\*\*?/"
 )  # named variables, and wildcards beside templates
+_LITERAL = re.compile(r"[A-Za-z0-9\-._~%!$&'()+,;:@=]*")
+"""Text of a path template. # Envoy: extensions.path.match.uri_template.v3"""
 _ADDRESSES = frozenset(("source.ip", "remote.ip", "destination.ip"))
 _PLAIN = frozenset(
     (
@@ -252,8 +254,22 @@ def _ports(path: str, values: Iterable[str], findings: Findings) -> None:
 
 def _paths(path: str, values: Iterable[str], findings: Findings) -> None:
     for index, value in enumerate(values):
-        if any(template in value for template in _TEMPLATES) and _NO_TEMPLATE.search(value):
-            findings.error(
-                f"{path}[{index}]",
-                f"{names.shown(value)}: beside {{*}} and {{**}} no other wildcards or variables are supported",
-            )
+        if any(template in value for template in _TEMPLATES) and (why := _no_template(value)):
+            findings.error(f"{path}[{index}]", f"{names.shown(value)}: {why}")
+
+
+def _no_template(value: str) -> str:
+    """Why Envoy would not take a path with {*} or {**} as a template, or not as what it looks like; "": it would."""
+    if _NO_TEMPLATE.search(value):
+        return "beside {*} and {**} no other wildcards or variables are supported"
+    rest = False
+    for segment in value.strip("/").split("/"):
+        if segment in _TEMPLATES:
+            if rest:
+                return "behind {**} there can be no other wildcard"
+            rest = segment == "{**}"
+        elif "{" in segment or "}" in segment:
+            return "{*} and {**} stand for whole segments of a path; write them between slashes"
+        elif not _LITERAL.fullmatch(segment):
+            return f"{names.shown(segment)} has characters that cannot stand beside {{*}} and {{**}}; escape them (%20)"
+    return ""
