@@ -18,7 +18,9 @@ from argosy.explain.request import Seen
 from argosy.model.ir.policies import Attribute, Condition
 
 SPIFFE = "spiffe://"
-_IDENTITY = re.compile(r"([^/]+)/ns/([^/]+)/sa/([^/]+)")
+_TRUST_DOMAIN = re.compile("([^/]+)/")
+_NAMESPACE = re.compile("[^/]+/ns/([^/]+)/")
+_ACCOUNT = re.compile("[^/]+/ns/([^/]+)/sa/([^/]+)$")
 
 Claims = Mapping[str, Any]
 
@@ -62,11 +64,11 @@ def values_of(condition: Condition, called: Called) -> tuple[Value, ...]:
         case Attribute.SOURCE_PRINCIPAL:
             return tuple(one.removeprefix(SPIFFE) for one in _identities(called))
         case Attribute.SOURCE_NAMESPACE:
-            return tuple(namespace for _, namespace, _ in _parts(called))
+            return tuple(found[1] for found in _of_identities(_NAMESPACE, called))
         case Attribute.SOURCE_SERVICE_ACCOUNT:
-            return tuple(f"{namespace}/{name}" for _, namespace, name in _parts(called))
+            return tuple(f"{found[1]}/{found[2]}" for found in _of_identities(_ACCOUNT, called))
         case Attribute.SOURCE_TRUST_DOMAIN:
-            return tuple(domain for domain, _, _ in _parts(called))
+            return tuple(found[1] for found in _of_identities(_TRUST_DOMAIN, called))
         case Attribute.SOURCE_IP:
             return (_known(called.address, "the address that it comes from"),)
         case Attribute.REMOTE_IP:
@@ -89,11 +91,10 @@ def _known(value: str, what: str) -> str:
     return value
 
 
-def _parts(called: Called) -> Iterator[tuple[str, str, str]]:
-    """(trust domain, namespace, service account) of each identity that has that form."""
+def _of_identities(form: re.Pattern[str], called: Called) -> Iterator[re.Match[str]]:
     for one in _identities(called):
-        if found := _IDENTITY.fullmatch(one.removeprefix(SPIFFE)):
-            yield found[1], found[2], found[3]
+        if found := form.match(one.removeprefix(SPIFFE)):
+            yield found
 
 
 def _identities(called: Called) -> tuple[str, ...]:
