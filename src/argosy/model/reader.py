@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from argosy.model import attachment, destinations, gateways, ir, peers, routing, tokens
+from argosy.model import attachment, destinations, gateways, ir, peers, policies, routing, tokens
 from argosy.model.delegates import numbered
 from argosy.model.envoy_patches import PlacedPatch
 from argosy.model.facts import Fact, FactKind
@@ -540,3 +540,11 @@ class Reader:
             labels=frozenset(labels),
             port=workload_port,
         )
+
+    def authorization(self, namespace: str, labels: ir.Pairs) -> ir.Authorization:
+        """What decides for a workload."""
+        mesh, table = self.mesh(), self._snapshot.authorization_policies
+        groups = attachment.groups_of(mesh.root_namespace, namespace, labels)
+        self.facts.update(_fact(FactKind.AUTHORIZATION, group) for group in groups)
+        found = (rule for group in groups for rule in table.by_group.get(group))
+        return policies.for_workload(found, frozenset(labels), policies.domains(mesh))

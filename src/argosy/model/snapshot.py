@@ -21,6 +21,7 @@ from argosy.model.locality import HOSTNAME
 from argosy.model.origins import Origins
 from argosy.model.scope import Selector, traits
 from argosy.model.selectors import SelectorIndex
+from argosy.model.tables.authorization_policies import AuthorizationPolicies
 from argosy.model.tables.base import SELECTORS, Name, Table, named, split
 from argosy.model.tables.destination_rules import DestinationRules
 from argosy.model.tables.envoy_filters import EnvoyFilters
@@ -66,6 +67,7 @@ class Snapshot:
             defaults.ingress_gateway,
         )
         self.peer_authentications = PeerAuthentications(self.selectors)
+        self.authorization_policies = AuthorizationPolicies(self.selectors)
         self.request_authentications = RequestAuthentications(self.selectors)
         self.envoy_filters = EnvoyFilters(self.selectors)
         self.telemetries = Telemetries(self.selectors)
@@ -79,6 +81,7 @@ class Snapshot:
             self.sidecars,
             self.ingresses,
             self.peer_authentications,
+            self.authorization_policies,
             self.request_authentications,
             self.envoy_filters,
             self.telemetries,
