@@ -88,10 +88,19 @@ class Kept:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
+        self.on_changed: list[Callable[[KeySource], None]] = []
         self._sources: dict[Key, KeySource] = {}
 
     def take(self, event: Event) -> set[Fact]:
         """The facts that changed."""
+        before = self._sources.get(event.stored.key)
+        facts = self._taken(event)
+        if facts and (source := self._sources.get(event.stored.key, before)):
+            for tell in self.on_changed:
+                tell(source)
+        return facts
+
+    def _taken(self, event: Event) -> set[Fact]:
         key = event.stored.key
         table = self.snapshot.request_authentications
         if event.type is EventType.DELETED:
@@ -131,7 +140,7 @@ class KeySets:
     def __init__(
         self,
         store: Store,
-        snapshot: Snapshot,
+        kept: Kept,
         leadership: Leads,
         fetch: Fetch,
         tell: Callable[[Iterable[Key]], None],
@@ -140,7 +149,7 @@ class KeySets:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store = store
-        self.snapshot = snapshot
+        self.snapshot = kept.snapshot
         self.leadership = leadership
         self.fetch = fetch
         self.tell = tell
@@ -154,6 +163,7 @@ class KeySets:
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._woken = asyncio.Event()
         leadership.on_changed.append(self._woken.set)
+        kept.on_changed.append(self._tell_of)
 
     def show(self, metrics: Metrics) -> None:
         metrics.show("argosy_jwks_fetches_total", "Key sets fetched from issuers, by result.", self.fetches)

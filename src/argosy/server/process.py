@@ -265,7 +265,7 @@ class ControlPlane:
         fetcher = Fetcher(self.settings.jwks_allow)
         self.key_sets = KeySets(
             self.store,
-            self.reconciler.snapshot,
+            self.reconciler.key_sets,
             self.leadership,
             fetcher.fetch,
             self.reporter.touched,

@@ -69,7 +69,7 @@ class Server:
         self.now = 1000.0
         self.told: list[Key] = []
         self.key_sets = KeySets(
-            store, self.reconciler.snapshot, self.leads, web.fetch, self._tell, refresh=1200,
+            store, self.reconciler.key_sets, self.leads, web.fetch, self._tell, refresh=1200,
             clock=lambda: 1_000_000 + self.now, monotonic=lambda: self.now,
         )  # fmt: skip
         self.reconciler.on_reconciled.append(self.key_sets.reconciled)
@@ -148,6 +148,7 @@ async def test_keys_are_fetched_stored_and_served(server: Server) -> None:
     await server.settled()
     assert server.serves == [canonical(ONE)]
     assert server.web.asked == [(URL, 5.0)]
+    assert server.told == [Key(key_sets.POLICIES, "shop", "a")], "once they are there"
     stored = await server.store.get(key_of(SOURCE))
     assert stored is not None
     assert server.said == []
