@@ -1,8 +1,8 @@
-"""Secure naming in real Envoys: whoever gets into the registry in place of another gets nothing of what is sent to it.
+"""Secure naming in real Envoys: whoever gets into the registry in place of another gets nothing that is sent to it.
 
-Each attack is a set of objects beside a Service that says what it may run as; each is tried on every way out: through the
-application's proxy and a declared upstream, captured listeners, and a gateway; HTTP and TCP. The rogue is a server that
-takes every connection, with TLS and without, and keeps what it gets.
+Each attack is a set of objects beside a Service that says what it may run as; each is tried on every way out: a
+declared upstream, captured listeners, and a gateway; HTTP and TCP. The rogue is a server that takes every connection,
+with TLS and without, and keeps what it gets.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ SERVICES = """
 apiVersion: v1
 kind: Service
 metadata: {name: reviews, namespace: default, annotations: {argosy.dev/service-accounts: reviews}}
-spec: {selector: {app: reviews}, ports: [{name: http, port: 9080, targetPort: http}, {name: tcp, port: 6379, targetPort: tcp}]}
+spec:
+  selector: {app: reviews}
+  ports: [{name: http, port: 9080, targetPort: http}, {name: tcp, port: 6379, targetPort: tcp}]
 """
 ENTRY = """
 apiVersion: networking.istio.io/v1
