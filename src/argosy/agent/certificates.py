@@ -199,19 +199,16 @@ class Certificate:
 
     async def run(self) -> None:
         """Renews for ever."""
-        due = self._due()
+        wait = self._until_due()
         while True:
-            await self._wait(due)
+            await self._wait(time.time() + wait)
             self._soon, self._again = math.inf, False
             await self._renew()
-            due = self._due()
+            # Not at once, whatever the clock says: one that is a day ahead would ask for certificates all the time.
+            wait = max(self._until_due(), shortest_wait(self.svid))
 
-    def _due(self) -> float:
-        """The Unix time of the next renewal. Never at once, whatever the clock says: one that is a day ahead of the
-        server's would ask for certificates all the time."""
-        now = time.time()
-        wait = wait_before_renewal(self.svid, now, random.random())  # noqa: S311
-        return now + (max(wait, shortest_wait(self.svid)) if now < self.svid.not_after else 0.0)
+    def _until_due(self) -> float:
+        return wait_before_renewal(self.svid, time.time(), random.random())  # noqa: S311
 
     async def _wait(self, due: float) -> None:
         """Looks at the clock of the day again and again: timers stand still while a host sleeps."""
@@ -221,8 +218,6 @@ class Certificate:
                 async with asyncio.timeout(min(left, LOOK_EVERY)):
                     await self._changed.wait()
             self._changed.clear()
-            if time.time() >= self.svid.not_after:
-                return
 
     async def _renew(self) -> None:
         attempt = 0

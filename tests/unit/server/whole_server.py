@@ -30,6 +30,7 @@ from argosy.xds.registration import (
     Port,
     Register,
     ServerMessage,
+    Trust,
 )
 from argosy.xds.wire import Node, Received, Request
 
@@ -143,13 +144,18 @@ class Attendance:
     def __init__(self, address: str, held: Svid) -> None:
         self.channel = channel(address, held.bundle, held.chain, held.key)
         method: Any = self.channel.stream_stream
+        self.trust: Trust | None = None
         self.call = method(ATTEND)()
 
     async def ask(self, message: AgentMessage) -> ServerMessage:
         await self.call.write(msgspec.json.encode(message))
-        answer = await asyncio.wait_for(self.call.read(), 10)
-        decoded: ServerMessage = msgspec.json.decode(answer, type=ServerMessage)
-        return decoded
+        while True:
+            answer = await asyncio.wait_for(self.call.read(), 10)
+            decoded: ServerMessage = msgspec.json.decode(answer, type=ServerMessage)
+            if isinstance(decoded, Trust):  # unasked
+                self.trust = decoded
+                continue
+            return decoded
 
     async def close(self) -> None:
         self.call.cancel()
