@@ -1,4 +1,4 @@
-"""The root of a mesh is rotated under load, with two servers and real Envoys: no request fails, nobody is left behind."""
+"""The root of a mesh is rotated under load, with two servers and real Envoys, and no request fails."""
 
 from __future__ import annotations
 

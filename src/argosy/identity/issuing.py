@@ -18,7 +18,7 @@ from argosy.identity.names import Identity
 class IssuingPolicy(Struct, frozen=True, kw_only=True):
     """`allow` and `deny` are patterns of NAMESPACE/NAME of service accounts; `*` stands for any part of either."""
 
-    name: str  # namespace/name of the object
+    name: str  # of the object
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     maximum_ttl: int = 0  # seconds; 0: none of its own

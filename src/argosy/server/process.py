@@ -55,6 +55,7 @@ from argosy.server.fleet import Fleet, Operations, OperationsService, ServerReco
 from argosy.server.identities import Identities
 from argosy.server.info import publish, withdraw
 from argosy.server.issuance import Issuance
+from argosy.server.issuing_policies import IssuingPolicies
 from argosy.server.join_tokens import JoinTokens
 from argosy.server.joining import JoinService
 from argosy.server.leader import Leadership
@@ -229,12 +230,15 @@ class ControlPlane:
     async def _start_identity(self) -> None:
         self.registrations = Registrations(self.store)
         self.tokens = Tokens()
+        self.issuing = IssuingPolicies(self.store)
+        self._task("issuing policies", self.issuing.follow(await self.issuing.load()))
         revision = await self.registrations.load()
         self._task("registrations", self.registrations.follow(revision))
         self.identity = CertificateAuthorityService(self.authority, self.tokens, self.registrations.current)
         issuance = Issuance(self.settings.state, self.authority, self.certificates, self.fleet.own.id)
         self._stack.push_async_callback(asyncio.to_thread, issuance.log.close)
         self.identity.on_issued = issuance.issued
+        self.identity.policies = self.issuing.current
         show = self.metrics.show
         show(
             "argosy_certificates_issued_total", "Certificates signed.", Reading(lambda: self.identity.issued)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import msgspec
 import pytest
@@ -156,6 +157,14 @@ class Attendance:
                 self.trust = decoded
                 continue
             return decoded
+
+    async def ended(self) -> grpc.StatusCode:
+        """How the server ended it; a status comes behind what it says unasked."""
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            while await self.call.read() is not grpc.aio.EOF:  # type: ignore[attr-defined]
+                pass
+        code: grpc.StatusCode = await self.call.code()
+        return code
 
     async def close(self) -> None:
         self.call.cancel()
