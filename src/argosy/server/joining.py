@@ -174,8 +174,11 @@ async def renew_if_due(directory: Path, authority: Authority, fleet: Fleet) -> N
     if not authority.issuing_ends_soon:
         return
     if authority.issuer.root_key is not None:
-        authority.renewed(directory, authority.sign_issuing(authority.issuing_csr()))
-        log.info("issuing certificate renewed")
+        try:
+            authority.renewed(directory, authority.sign_issuing(authority.issuing_csr()))
+            log.info("issuing certificate renewed")
+        except (BadRequest, Failure) as error:
+            log.warning("issuing certificate not renewed", reason=str(error)[:300])
         return
     for server in fleet.others:
         if not (server.root and server.xds):

@@ -5,6 +5,7 @@ The certificate is renewed without a restart: gRPC asks for it at each handshake
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -14,7 +15,7 @@ from typing import Any
 import grpc
 
 from argosy.identity.authority import Authority, ServerCertificate
-from argosy.runtime.certificates import pem
+from argosy.runtime.certificates import BadRequest, pem
 from argosy.runtime.errors import Failure
 from argosy.runtime.files import open_files
 from argosy.runtime.preflight import listener
@@ -35,7 +36,8 @@ class OwnCertificate:
 
     def renew_if_due(self) -> None:
         if self.authority.clock() >= self.current.renew_after:
-            self.renew()
+            with contextlib.suppress(BadRequest):  # the authority has expired, which is told elsewhere
+                self.renew()
 
     def renew_if_rotated(self) -> None:
         """What the authority issues with has changed: of the old one nothing is shown any more."""

@@ -51,6 +51,7 @@ from argosy.server.certificates import Certificates
 from argosy.server.collecting import give_back, settle_down
 from argosy.server.defaults import write_access_objects, write_first_objects
 from argosy.server.delivery import Delivery
+from argosy.server.ends import Ends
 from argosy.server.fleet import Fleet, Operations, OperationsService, ServerRecord
 from argosy.server.identities import Identities
 from argosy.server.info import publish, withdraw
@@ -177,6 +178,10 @@ class ControlPlane:
         self.fleet.own = msgspec.structs.replace(self.fleet.own, api=info.get("api", ""))
         if Role.CA in settings.roles:
             info["attest_socket"] = await self._start_attestation(info["ca"])
+        self.ends = Ends(
+            self.authority, lambda: self.attend.credentials() if Role.XDS in settings.roles else {}
+        )
+        self.ends.show(self.metrics)
         self._task("fleet", self.fleet.run())
         self._task("trust", self.trust.follow(trusted_at))
         self._task("rotation", self.trust.run())
@@ -472,6 +477,7 @@ class ControlPlane:
             await asyncio.sleep(HOUSEKEEPING_EVERY)
             await joining.renew_if_due(self.settings.state / "ca", self.authority, self.fleet)
             self.own.renew_if_due()
+            self.ends.look()
             if Role.XDS in self.settings.roles:
                 self.reconciler.sweep()
                 departed = self.reconciler.proxies.departed
