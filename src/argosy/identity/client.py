@@ -142,8 +142,8 @@ async def attest_remotely(
     challenged: bool = True,
     timeout: float = 20,
 ) -> AttestResponse:
-    """Proves identity by an attestor, on a channel to the CA port; where the connection's certificate is the proof, on one
-    to the xDS port and not `challenged`. Raises Unreachable, Refused, and what `gather` raises."""
+    """Proves identity by an attestor, on a channel to the CA port; where the connection's certificate is the proof, on
+    one to the xDS port and not `challenged`. Raises Unreachable, Refused, and what `gather` raises."""
     try:
         nonce = ""
         if challenged:

@@ -181,7 +181,7 @@ class _Claims(Struct, frozen=True):
 
 
 class Tokens:
-    """Short-lived tokens: who holds one has proven what it says. Made and checked in one process, which keeps the key."""
+    """Short-lived tokens: who holds one has proven what it says. Made and checked in one process."""
 
     def __init__(self, clock: Callable[[], float] = time.time, key: bytes | None = None) -> None:
         self.clock = clock

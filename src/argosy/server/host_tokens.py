@@ -1,7 +1,5 @@
 """Join tokens of hosts: with one of them another machine joins the mesh, once.
 
-    argosy-host-1.ID.SECRET.ROOTS      ROOTS: the root certificates of the mesh, DER in base64url, with commas between
-
 The token is bound to a name of a host; what that host may be is for IdentityRegistrations to say (`host:name=NAME`).
 The store holds a hash, `/internal/host-tokens/ID`, and when it ends. Whoever marks it as used, by compare and swap,
 has used it; a second use is refused, and logged with who was first. With the roots in it, whoever holds it speaks to
@@ -78,7 +76,7 @@ class HostTokens:
     async def create(self, host: str, seconds: float, roots: str, address: str) -> tuple[HostToken, float]:
         """A new one, and the Unix time when it ends. `roots`: PEM; `address`: of the CA port. Raises StoreError."""
         await self._forget()
-        token = HostToken(secrets.token_hex(6), secrets.token_urlsafe(32), roots, address)
+        token = HostToken(secrets.token_hex(6), host, secrets.token_urlsafe(32), roots, address)
         now = self.clock()
         expires = now + min(max(seconds, SHORTEST), LONGEST)
         kept = Kept(host=host, sha256=_hash(token.secret), created=now, expires=expires)
