@@ -32,6 +32,9 @@ class FactKind(StrEnum):
     PEER_AUTHENTICATION = (
         "peer-authentication"  # name: of a group of policies, see `rules.PeerAuthenticationRule.group`
     )
+    AUTHORIZATION = "authorization"  # name: of a group of policies, see `attachment.groups`
+    REQUEST_AUTHENTICATION = "request-authentication"  # name: of a group of policies, see `attachment.groups`
+    KEY_SET = "key-set"  # name: where it is fetched, see `tokens.KeySource.name`
     ENVOY_FILTERS = "envoy-filters"  # name: of a group of EnvoyFilters, see `rules.EnvoyFilterRule.groups`
     ENVOY_FILTER = "envoy-filter"  # namespace/name: what that EnvoyFilter says
     TELEMETRY = "telemetry"  # name: of a group of Telemetry objects, see `TelemetryRule.groups`

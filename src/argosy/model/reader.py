@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from argosy.model import destinations, gateways, ir, peers, routing
+from argosy.model import attachment, destinations, gateways, ir, peers, policies, routing, tokens
 from argosy.model.delegates import numbered
 from argosy.model.envoy_patches import PlacedPatch
 from argosy.model.facts import Fact, FactKind
 from argosy.model.hostnames import MESH_GATEWAY, covers, patterns, visible_from
+from argosy.model.ir.tokens import TokenRule
 from argosy.model.locality import FAILOVER, NETWORK
 from argosy.model.networks import Address
 from argosy.model.routing import Place
@@ -32,6 +33,7 @@ from argosy.model.sidecars import SidecarRule
 from argosy.model.snapshot import HOSTS, LOOKED_UP, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
 from argosy.model.tables.base import split
 from argosy.model.telemetry import Side, Telemetry, resolve
+from argosy.model.tokens import KeySource
 
 
 @lru_cache(maxsize=65536)
@@ -499,6 +501,18 @@ class Reader:
 
     # --- policy -----------------------------------------------------------------------------------------------------
 
+    def token_rules(self, namespace: str, labels: ir.Pairs) -> tuple[TokenRule, ...]:
+        """Whose tokens a workload takes, with the keys that are there; (): it looks at none."""
+        root, table = self.mesh().root_namespace, self._snapshot.request_authentications
+        groups = attachment.groups_of(root, namespace, labels)
+        self.facts.update(_fact(FactKind.REQUEST_AUTHENTICATION, group) for group in groups)
+        found = (rule for group in groups for rule in table.by_group.get(group))
+        return tokens.joined(found, root, frozenset(labels), self._key_set)
+
+    def _key_set(self, source: KeySource) -> str:
+        self.facts.add(_fact(FactKind.KEY_SET, source.name))
+        return self._snapshot.request_authentications.key_set(source)
+
     def peer_ports(self, namespace: str, labels: ir.Pairs) -> tuple[int, ...]:
         """The ports of which a PeerAuthentication of the workload speaks by itself, sorted."""
         groups, facts = _policy_facts(namespace, labels)
@@ -526,3 +540,11 @@ class Reader:
             labels=frozenset(labels),
             port=workload_port,
         )
+
+    def authorization(self, namespace: str, labels: ir.Pairs) -> ir.Authorization:
+        """What decides for a workload."""
+        mesh, table = self.mesh(), self._snapshot.authorization_policies
+        groups = attachment.groups_of(mesh.root_namespace, namespace, labels)
+        self.facts.update(_fact(FactKind.AUTHORIZATION, group) for group in groups)
+        found = (rule for group in groups for rule in table.by_group.get(group))
+        return policies.for_workload(found, frozenset(labels), policies.domains(mesh))

@@ -210,7 +210,7 @@ class PeerAuthenticationRule(Struct, frozen=True, kw_only=True):
     @property
     def group(self) -> str:
         """Of the policies that the same workloads look at; see `policy_groups`."""
-        return _policy_group(self.namespace, self.labels[0] if self.labels else None)
+        return policy_group(self.namespace, self.labels[0] if self.labels else None)
 
 
 def policy_groups(namespace: str, labels: ir.Pairs) -> tuple[str, ...]:
@@ -218,10 +218,10 @@ def policy_groups(namespace: str, labels: ir.Pairs) -> tuple[str, ...]:
 
     A selector stands in the group of its first label: who lacks that is not selected, and is not concerned.
     """
-    return (_policy_group(namespace, None), *(_policy_group(namespace, label) for label in labels))
+    return (policy_group(namespace, None), *(policy_group(namespace, label) for label in labels))
 
 
-def _policy_group(namespace: str, label: tuple[str, str] | None) -> str:
+def policy_group(namespace: str, label: tuple[str, str] | None) -> str:
     return namespace if label is None else f"{namespace}|{label[0]}={label[1]}"
 
 

@@ -21,6 +21,7 @@ from argosy.model.locality import HOSTNAME
 from argosy.model.origins import Origins
 from argosy.model.scope import Selector, traits
 from argosy.model.selectors import SelectorIndex
+from argosy.model.tables.authorization_policies import AuthorizationPolicies
 from argosy.model.tables.base import SELECTORS, Name, Table, named, split
 from argosy.model.tables.destination_rules import DestinationRules
 from argosy.model.tables.envoy_filters import EnvoyFilters
@@ -29,6 +30,7 @@ from argosy.model.tables.ingresses import Ingresses
 from argosy.model.tables.mesh_settings import MESH, MeshSettings
 from argosy.model.tables.peer_authentications import PeerAuthentications
 from argosy.model.tables.proxy_configs import ProxyConfigs
+from argosy.model.tables.request_authentications import RequestAuthentications
 from argosy.model.tables.secrets import Secrets
 from argosy.model.tables.sidecars import Sidecars
 from argosy.model.tables.telemetries import Telemetries
@@ -65,6 +67,8 @@ class Snapshot:
             defaults.ingress_gateway,
         )
         self.peer_authentications = PeerAuthentications(self.selectors)
+        self.authorization_policies = AuthorizationPolicies(self.selectors)
+        self.request_authentications = RequestAuthentications(self.selectors)
         self.envoy_filters = EnvoyFilters(self.selectors)
         self.telemetries = Telemetries(self.selectors)
         self.proxy_configs = ProxyConfigs(self.selectors)
@@ -77,6 +81,8 @@ class Snapshot:
             self.sidecars,
             self.ingresses,
             self.peer_authentications,
+            self.authorization_policies,
+            self.request_authentications,
             self.envoy_filters,
             self.telemetries,
             self.proxy_configs,

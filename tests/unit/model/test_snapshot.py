@@ -60,6 +60,7 @@ BASE = (
     vs("child"),
     obj("DestinationRule", "dr", {"host": "reviews"}),
     obj("PeerAuthentication", "shop/pa", {"mtls": {"mode": "STRICT"}}),
+    obj("AuthorizationPolicy", "shop/ap", {"selector": {"matchLabels": {"app": "web"}}}),
 )
 
 
@@ -119,6 +120,10 @@ BASE = (
                 "PeerAuthentication", "shop/pa", {"selector": {"matchLabels": {"version": "1", "app": "web"}}}
             ),
             {Fact(FactKind.PEER_AUTHENTICATION, "shop"), Fact(FactKind.PEER_AUTHENTICATION, "shop|app=web")},
+        ),
+        (
+            obj("AuthorizationPolicy", "shop/ap", {"selector": {"matchLabels": {"app": "db"}}}),
+            {Fact(FactKind.AUTHORIZATION, "shop|app=web"), Fact(FactKind.AUTHORIZATION, "shop|app=db")},
         ),
         (
             obj("Gateway", "front", {"selector": {"a": "b"}, "servers": []}),

@@ -41,6 +41,7 @@ PLACES = {
     "DestinationRule": (("default", "a"), ("default", "b"), ("shop", "a"), ("istio-system", "a")),
     "Gateway": (("default", "a"), ("shop", "b")),
     "PeerAuthentication": (("default", "a"), ("shop", "a"), ("shop", "b"), ("istio-system", "a")),
+    "AuthorizationPolicy": (("default", "a"), ("shop", "a"), ("istio-system", "a"), ("istio-system", "b")),
     "Sidecar": (("default", "a"), ("default", "b"), ("istio-system", "a")),
     "EnvoyFilter": (("default", "a"), ("shop", "b"), ("istio-system", "a")),
 }
@@ -129,6 +130,22 @@ peer_authentication = some(
     mtls=st.sampled_from(("STRICT", "DISABLE", "UNSET")).map(lambda mode: {"mode": mode}),
     portLevelMtls=st.just({"80": {"mode": "DISABLE"}}),
 )
+authorization_policy = st.builds(
+    lambda target, action, rules: target | {"action": action, "rules": rules, "provider": {"name": "p"}},
+    st.one_of(
+        some(selector=labels.map(lambda found: {"matchLabels": found})),
+        st.just(
+            {
+                "targetRefs": [
+                    {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": name}
+                    for name in ("a", "b")
+                ]
+            }
+        ),
+    ),
+    st.sampled_from(("ALLOW", "DENY", "AUDIT", "CUSTOM")),
+    st.sampled_from(([], [{}], [{"from": [{"source": {"principals": ["cluster.local/ns/a/sa/b"]}}]}])),
+)
 egress = st.builds(
     lambda namespace, host, port: {"hosts": [f"{namespace}/{host}"]} | port,
     st.sampled_from(("*", ".", "shop", "~shop")),
@@ -168,6 +185,7 @@ SPECS = {
     "Gateway": gateway,
     "PeerAuthentication": peer_authentication,
     "EnvoyFilter": envoy_filter,
+    "AuthorizationPolicy": authorization_policy,
 }
 
 Change = Callable[["World"], set[Fact]]
@@ -337,6 +355,7 @@ def answers(made: Snapshot, seen: list[Scope]) -> Answers:
         for of in LABELS:
             ask("selectors", namespace, of)
             ask("peer_mtls", namespace, of, 80)
+            ask("authorization", namespace, of)
     for host in FULL:
         ask("service", host)
         ask("endpoints", host)

@@ -19,6 +19,8 @@ API = {
     "Gateway": "networking.istio.io/v1",
     "Sidecar": "networking.istio.io/v1",
     "PeerAuthentication": "security.istio.io/v1",
+    "AuthorizationPolicy": "security.istio.io/v1",
+    "RequestAuthentication": "security.istio.io/v1",
     "Telemetry": "telemetry.istio.io/v1",
     "EnvoyFilter": "networking.istio.io/v1alpha3",
 }

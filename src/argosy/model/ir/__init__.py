@@ -37,6 +37,7 @@ from argosy.model.ir.mesh import (
     Paths,
     TlsParameters,
 )
+from argosy.model.ir.policies import Authorization, AuthorizationPolicy
 from argosy.model.ir.routes import (
     BUILT_IN_RETRY,
     INBOUND_RETRY,
@@ -78,6 +79,8 @@ __all__ = [
     "BUILT_IN_RETRY",
     "INBOUND_RETRY",
     "Abort",
+    "Authorization",
+    "AuthorizationPolicy",
     "ClientTls",
     "ConnectionPool",
     "Cors",
