@@ -185,7 +185,7 @@ async def test_what_is_no_request_is_refused(server: Running, body: bytes) -> No
 
 async def test_who_fails_again_and_again_is_turned_away(server: Running) -> None:
     for _ in range(int(FAILURES) + 2):
-        with pytest.raises(client.Failure):
+        with pytest.raises(Refused):
             await server.prove("k8s", "bad")
     with pytest.raises(client.Unreachable, match="too many"):
         await server.prove()
