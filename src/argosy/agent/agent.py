@@ -39,7 +39,6 @@ from argosy.runtime.paths import (
     leave_runtime_dir,
     make_runtime_dir,
     private_dir,
-    server_info,
     write_private,
 )
 
@@ -270,16 +269,19 @@ class Agent:
             await asyncio.sleep(DELIVER_EVERY)
 
     async def _find_server(self) -> None:
-        """Another user's server may come back at another address, which only its attestation tells."""
-        info = server_info(self.state)
-        links = [one.sidecar.delivery for one in self.workloads.values()]
-        if (
-            info is not None
-            and not info.pid
-            and any(link and not link.connection.connected for link in links)
-        ):
+        """Another user's server may come back at another address, and a mesh with other roots, which only its
+        attestation tells."""
+        away = [
+            one.sidecar
+            for one in self.workloads.values()
+            if one.sidecar.delivery and not one.sidecar.delivery.connection.connected
+        ]
+        if away:
             with contextlib.suppress(Failure):
-                await prove(self.state)
+                proof = await prove(self.state)
+                for sidecar in away:
+                    if sidecar.certificate is not None:
+                        sidecar.certificate.proven(proof.answer)
 
     def _tidy(self) -> None:
         """No socket and no folder of ours stays; a server's may."""

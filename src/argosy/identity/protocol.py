@@ -99,6 +99,8 @@ class SignResponse(Struct, frozen=True, kw_only=True):
     not_before: float  # Unix time
     not_after: float
     renew_after: float  # Unix time: when to renew (a quarter of the lifetime: 12 h of 48 h)
+    serial: str = ""  # hexadecimal
+    trust_version: int = 0  # of the bundle
 
 
 class JoinRequest(Struct, frozen=True, kw_only=True):

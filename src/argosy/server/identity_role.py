@@ -22,6 +22,7 @@ from argosy.identity.protocol import AttestResponse
 from argosy.identity.service import CertificateAuthorityService
 from argosy.server.attestors import Attestors
 from argosy.server.host_tokens import HostTokens
+from argosy.server.issuing_policies import IssuingPolicies
 from argosy.server.metrics import Metrics, Reading
 from argosy.server.registrations import Registrations
 from argosy.store.base import Store
@@ -47,7 +48,9 @@ class IdentityRole:
         self.tokens = Tokens()
         self.registrations = Registrations(store)
         self.attestors = Attestors(store, host_tokens, time.time)
+        self.issuing = IssuingPolicies(store)
         self.service = CertificateAuthorityService(authority, self.tokens, self.registrations.current)
+        self.service.policies = self.issuing.current
         self.attestation = AttestationService(
             self.attestors,
             self.answer,
@@ -61,6 +64,7 @@ class IdentityRole:
     async def start(self) -> None:
         """Raises StoreError."""
         self._task("registrations", self.registrations.follow(await self.registrations.load()))
+        self._task("issuing policies", self.issuing.follow(await self.issuing.load()))
         self._task("attestors", self.attestors.follow(await self.attestors.load()))
 
     def for_anybody(self, more: Iterable[Handler] = ()) -> list[Handler]:

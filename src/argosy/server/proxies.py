@@ -28,6 +28,7 @@ from argosy.server.views import Held, Views
 from argosy.translate.names import HTTP_PROXY
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from argosy.xds.node import METADATA_KEY, ProxyNode
+from argosy.xds.registration import Credentials
 from argosy.xds.server import Refused
 from argosy.xds.stream import Stream
 from argosy.xds.types import short
@@ -47,6 +48,21 @@ class TypeState(Struct, frozen=True, kw_only=True):
     rejected: dict[str, str]  # name -> version
 
 
+class CredentialState(Struct, frozen=True, kw_only=True):
+    """What the proxy holds, as its agent says: what Envoy has acknowledged."""
+
+    serial: str  # hexadecimal
+    root: str  # fingerprint of the root that its certificate is below
+    trusts: tuple[str, ...]  # fingerprints
+    not_before: float  # Unix time
+    not_after: float
+    problem: str  # why its certificate could not be renewed at the last attempt
+
+    def late(self, now: float) -> bool:
+        """Whether half of the certificate's life is over: it should have been renewed after a quarter."""
+        return now > (self.not_before + self.not_after) / 2
+
+
 class ProxyState(Struct, frozen=True, kw_only=True):
     """One line of `proxy status`."""
 
@@ -62,6 +78,7 @@ class ProxyState(Struct, frozen=True, kw_only=True):
     types: tuple[TypeState, ...]
     last_nack: str = ""
     last_nack_at: float = 0.0
+    credentials: CredentialState | None = None  # None: of an agent that does not say
 
 
 class ProxySession:
@@ -259,6 +276,24 @@ class Proxies:
         """The newest session of each proxy, by name."""
         newest = {session.name: session for session in self.sessions}
         return [session.state() for _, session in sorted(newest.items())]
+
+
+def with_credentials(state: ProxyState, said: Credentials | None) -> ProxyState:
+    """And what its agent says of what it holds."""
+    if said is None:
+        return state
+    return msgspec.structs.replace(
+        state,
+        certificate_expires_at=said.not_after,
+        credentials=CredentialState(
+            serial=said.serial,
+            root=said.root,
+            trusts=said.trusts,
+            not_before=said.not_before,
+            not_after=said.not_after,
+            problem=said.problem,
+        ),
+    )
 
 
 def disconnected(name: str) -> ProxyState:
