@@ -60,6 +60,13 @@ class Judged(Struct, frozen=True):
 
 
 def authenticated(rules: Sequence[TokenRule], seen: Seen, judge: Judge) -> Authenticated | Refused:
+    """Facts (Envoy): where ANY rule is enough, the first that is satisfied is the one whose token counts; else all are
+    asked, and it is the last of those that are."""
+    told = {name for rule in rules for name in rule.told_headers}
+    headers = {name: values for name, values in seen.headers.items() if name not in told}
+    seen = replace(seen, headers=headers)  # whoever wrote them
+    if _is_preflight(seen):
+        return Authenticated(seen)
     judged = [_judged(rule, seen, judge) for rule in rules]
     satisfied = [one for one in judged if one.valid is not None]
     wrong = next((one for one in judged if one.wrong), None)
@@ -71,6 +78,8 @@ def authenticated(rules: Sequence[TokenRule], seen: Seen, judge: Judge) -> Authe
             return Refused(wrong.wrong)
     elif not satisfied and wrong is not None:
         return Refused(wrong.wrong)
+    else:
+        satisfied = satisfied[:1]
     for one in satisfied:
         seen = _after(one, seen)
     if not satisfied:
@@ -80,6 +89,12 @@ def authenticated(rules: Sequence[TokenRule], seen: Seen, judge: Judge) -> Authe
         " (keys that are fetched are not known here: its signature is not looked at)" if last.unlooked else ""
     )
     return Authenticated(seen, last.valid, f"its token of {_whose(last.rule)} is valid{unlooked}")
+
+
+def _is_preflight(seen: Seen) -> bool:
+    """Facts (Istio): a browser asks without tokens whether it may ask."""
+    asks = seen.headers.get("access-control-request-method", ("",))[0]
+    return seen.method == "OPTIONS" and bool(seen.headers.get("origin", ("",))[0]) and bool(asks)
 
 
 def _whose(rule: TokenRule) -> str:
@@ -187,7 +202,6 @@ def _after(one: Judged, seen: Seen) -> Seen:
         payload = base64.urlsafe_b64encode(msgspec.json.encode(one.valid)).rstrip(b"=").decode()
         headers[rule.payload_header] = (payload,)
     for claim in rule.claim_headers:
-        headers.pop(claim.header, None)
         value: object = one.valid
         for part in claim.claim.split("."):
             value = value.get(part) if isinstance(value, dict) else None
