@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hmac
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from argosy.cli.main import app
 from argosy.runtime.errors import Failure
+from tests.tokens import key, key_set
 
-SECRET = b"a secret that only the issuer has"
-KEYS = json.dumps(
-    {"keys": [{"kty": "oct", "alg": "HS256", "k": base64.urlsafe_b64encode(SECRET).decode().rstrip("=")}]}
-)
+KEY, STRANGERS = key(), key(kid="strangers")
+KEYS = key_set(KEY)
 
 SHOP = f"""
 apiVersion: v1
@@ -75,15 +71,6 @@ def check(file: Path, *arguments: str) -> Result:
     return CliRunner().invoke(app, ["authz", "check", "-f", str(file), *arguments])
 
 
-def signed(claims: dict[str, Any], secret: bytes = SECRET) -> str:
-    parts = [
-        base64.urlsafe_b64encode(json.dumps(one).encode()).decode().rstrip("=")
-        for one in ({"alg": "HS256"}, claims)
-    ]
-    made = hmac.digest(secret, ".".join(parts).encode(), "sha256")
-    return ".".join((*parts, base64.urlsafe_b64encode(made).decode().rstrip("=")))
-
-
 def test_who_is_allowed_is_told_by_which_rule_and_where_it_stands(file: Path) -> None:
     done = check(file, "--from", "shop/web-1", "--to", "shop/reviews:9080", "--path", "/api/x")
     assert done.exit_code == 0, done.output
@@ -126,11 +113,11 @@ def test_a_connection_that_is_not_http_and_its_address(file: Path) -> None:
 def test_tokens_are_verified_claims_are_believed(file: Path) -> None:
     asked = ("--to", "shop/reviews:9080", "--path", "/any")
     good = {"iss": "https://issuer", "sub": "alice", "groups": ["dev", "admin"], "exp": time.time() + 600}
-    done = check(file, *asked, "--jwt", signed(good))
+    done = check(file, *asked, "--jwt", KEY.token(good))
     assert done.exit_code == 0, done.output
     assert "its token of issuer https://issuer is valid" in done.output
-    assert check(file, *asked, "--jwt", signed(good, b"another secret")).exit_code == 1
-    late = check(file, *asked, "--jwt", signed(good | {"exp": time.time() - 600}))
+    assert check(file, *asked, "--jwt", STRANGERS.token(good)).exit_code == 1
+    late = check(file, *asked, "--jwt", KEY.token(good | {"exp": time.time() - 600}))
     assert (late.exit_code, "the token has expired (exp) (401)" in late.output) == (1, True)
     stranger = check(file, *asked, "--jwt", json.dumps(good | {"iss": "https://other"}))
     assert "the token is of issuer https://other, and not of https://issuer (401)" in stranger.output
@@ -175,10 +162,24 @@ def test_plaintext_where_it_is_not_taken(file: Path) -> None:
 
 
 def test_a_server_of_another_identity_is_refused_by_the_caller(file: Path) -> None:
-    file.write_text(SHOP.replace("serviceAccount: reviews", "serviceAccount: rogue"))
-    done = check(file, "--from", "shop/web-1", "--to", "shop/reviews:9080", "--path", "/api/x")
+    file.write_text(
+        SHOP
+        + """---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: entry, namespace: shop}
+spec:
+  hosts: [reviews.example.test]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{name: http, number: 9080, targetPort: 8080, protocol: HTTP}]
+  workloadSelector: {labels: {app: reviews}}
+  subjectAltNames: ["spiffe://cluster.local/ns/shop/sa/other"]
+"""
+    )
+    done = check(file, "--from", "shop/web-1", "--to", "reviews.example.test:9080", "--path", "/api/x")
     assert done.exit_code == 1
-    assert "the caller refuses it: it is spiffe://cluster.local/ns/shop/sa/rogue" in done.output
+    assert "the caller refuses it: it is spiffe://cluster.local/ns/shop/sa/reviews" in done.output
 
 
 def test_a_workload_that_is_not_there_yet(file: Path) -> None:
