@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from argosy.explain.access import Access, Incoming, Receiver, access
 from argosy.explain.authorization import Verdict
 from argosy.explain.request import Request
+from argosy.explain.tokens import Judge
 from argosy.explain.view import View
 from argosy.model.scope import Scope
 from argosy.resources.meta import Object
+from tests.e2e.authorized_call import Call
 from tests.e2e.authorized_envoy import NAME, REFUSED, Answer, Lab
-from tests.e2e.authorized_policies import LABELS, SHOP, Call, Policies
+from tests.e2e.authorized_policies import LABELS, SHOP, Policies
 
 CALLS = 100  # of a set of policies
 
@@ -85,6 +88,7 @@ def incoming(call: Call) -> Incoming:
         address=call.source,
         server_name=call.server_name.lower() if call.identities else "",
         request=request if call.http else None,
+        judge=Judge(now=time.time(), fetched=True),
     )
 
 

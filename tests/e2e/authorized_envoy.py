@@ -38,7 +38,8 @@ from argosy.translate.compiler import Compiler
 from argosy.translate.generator import resource
 from argosy.translate.proxy import Proxy
 from argosy.translate.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, SECRET, Resource
-from tests.e2e.authorized_policies import LABELS, PORTS, PROVIDER, ROOT, SHOP, Call
+from tests.e2e.authorized_call import PORTS, Call
+from tests.e2e.authorized_policies import LABELS, PROVIDER, ROOT, SHOP
 from tests.e2e.explained_told import value_of
 from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap
 from tests.ports import free_ports

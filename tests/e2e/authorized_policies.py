@@ -6,21 +6,20 @@ satisfy a rule, and then one thing of it is changed, or nothing, or all of it is
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from argosy.resources.kinds import decode
 from argosy.resources.meta import Object
+from argosy.resources.security import AuthorizationPolicy, RequestAuthentication
 from argosy.resources.validation import validate
+from tests.e2e.authorized_call import HTTP_PORT, PORTS, SECOND_PORT, SOURCES, TCP_PORT, Call
+from tests.e2e.authorized_tokens import TOKEN_CONDITIONS, TOKEN_SOURCES, Tokens
 
 ROOT, SHOP, OTHER = "istio-system", "shop", "other"
 LABELS = (("app", "web"), ("version", "v1"))
 PROVIDER = "asked"
 DRY_RUN = "istio.io/dry-run"
-
-HTTP_PORT, SECOND_PORT, TCP_PORT = 8080, 8081, 9000
-PORTS = {HTTP_PORT: True, SECOND_PORT: True, TCP_PORT: False}  # workload port -> whether it speaks HTTP
 
 IDENTITIES: tuple[tuple[str, ...], ...] = (
     (),  # plaintext
@@ -38,7 +37,6 @@ PRINCIPALS = tuple(one.removeprefix("spiffe://") for each in IDENTITIES for one 
 NAMESPACES = ("shop", "shop-2", "billing", "sa")
 ACCOUNTS = ("shop/web", "shop/web-2", "billing/cron", "web")
 DOMAINS = ("cluster.local", "old.test", "else.where", "cluster.loca")
-SOURCES = ("127.0.0.1", "127.0.0.2", "127.0.0.9", "127.0.1.1")
 BLOCKS = (
     "127.0.0.1",
     "127.0.0.0/30",
@@ -90,72 +88,51 @@ NAMES = ("outbound_.8080_._.reviews.shop.svc.cluster.local", "reviews.shop", "re
 Spec = dict[str, Any]
 
 
-@dataclass
-class Call:
-    """One that a client makes."""
-
-    port: int
-    identities: tuple[str, ...] = ()
-    source: str = SOURCES[0]
-    server_name: str = ""
-    method: str = "GET"
-    path: str = "/"
-    authority: str = "reviews"
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    consents: bool = False  # whether the provider lets it in
-
-    @property
-    def http(self) -> bool:
-        return PORTS[self.port]
-
-
-class Policies:
-    """`tcp`: whether calls are of connections, too."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-
-    def chance(self, percent: int) -> bool:
-        return self.random.random() * 100 < percent
-
-    def one(self, *choices: Any) -> Any:
-        return self.random.choice(choices)
-
+class Policies(Tokens):
     # --- policies ---------------------------------------------------------------------------------------------------
 
     def policies(self) -> list[Object]:
         """Some for the workload, some for others; all valid."""
+        made = [partial(self.policy, f"policy-{number}") for number in range(self.one(1, 1, 2, 2, 3, 4, 6))]
+        for number in range(self.one(0, 0, 1, 1, 2)):
+            made.append(partial(self.token_policy, f"tokens-{number}"))
         found = []
-        for number in range(self.one(1, 1, 2, 2, 3, 4, 6)):
-            while not validate(written := self.policy(f"policy-{number}")).valid:
+        for one in made:
+            while not validate(written := one()).valid:
                 pass
             found.append(decode(written))
         return found
 
+    def token_policy(self, name: str) -> Spec:
+        return self.request_authentication(name, {"metadata": self.metadata(name), "spec": self.selector()})
+
+    def metadata(self, name: str) -> Spec:
+        return {
+            "name": name,
+            "namespace": self.one(*[SHOP] * 5, ROOT, ROOT, OTHER),
+            "creationTimestamp": f"2026-01-0{self.random.randint(1, 9)}T00:00:00Z",
+        }
+
+    def selector(self) -> Spec:
+        labels = self.one(
+            {}, {}, {"app": "web"}, {"app": "web", "version": "v1"}, {"app": "web", "version": "v2"}
+        )
+        return {"selector": {"matchLabels": labels}} if labels else {}
+
     def policy(self, name: str) -> Spec:
         action = self.one(*["ALLOW"] * 5, *["DENY"] * 4, "AUDIT", "CUSTOM", "CUSTOM")
-        spec: Spec = {"action": action}
+        spec: Spec = {"action": action, **self.selector()}
         count = self.one(0, 1, 1, 1, 2, 2, 3) if action in ("ALLOW", "AUDIT") else self.one(1, 1, 2)
         spec["rules"] = [self.rule(action) for _ in range(count)]
         if action == "CUSTOM":
             spec["provider"] = {"name": PROVIDER}
-        selector = self.one(
-            {}, {}, {"app": "web"}, {"app": "web", "version": "v1"}, {"app": "web", "version": "v2"}
-        )
-        if selector:
-            spec["selector"] = {"matchLabels": selector}
         annotations = {}
         if action in ("ALLOW", "DENY") and self.chance(15):
             annotations[DRY_RUN] = self.one("true", "true", "false")
         return {
             "apiVersion": "security.istio.io/v1",
             "kind": "AuthorizationPolicy",
-            "metadata": {
-                "name": name,
-                "namespace": self.one(*[SHOP] * 5, ROOT, ROOT, OTHER),
-                "annotations": annotations,
-                "creationTimestamp": f"2026-01-0{self.random.randint(1, 9)}T00:00:00Z",
-            },
+            "metadata": {**self.metadata(name), "annotations": annotations},
             "spec": spec,
         }
 
@@ -178,7 +155,7 @@ class Policies:
             if self.chance(20)
             else {"principals": PRINCIPALS, "namespaces": NAMESPACES}
         )
-        return {**custom, **proven, "trustDomains": DOMAINS}
+        return {**custom, **proven, "trustDomains": DOMAINS, **TOKEN_SOURCES}
 
     def fields(self, pools: dict[str, tuple[str, ...]]) -> Spec:
         """One field or two, some of them excepting."""
@@ -205,7 +182,7 @@ class Policies:
         return self.one(f"{value[:cut]}*", f"{value[:cut]}*", f"*{value[cut:]}", f"*{value[cut:]}", "*")  # type: ignore[no-any-return]
 
     def condition(self, action: str) -> Spec:
-        keys = dict(CONDITIONS) if action == "CUSTOM" else CONDITIONS | PROVEN_CONDITIONS
+        keys = dict(CONDITIONS) if action == "CUSTOM" else CONDITIONS | PROVEN_CONDITIONS | TOKEN_CONDITIONS
         key = self.one(*keys)
         name, pool = keys[key]
         condition: Spec = {"key": key}
@@ -219,11 +196,16 @@ class Policies:
 
     def call(self, policies: list[Object]) -> Call:
         call = self.anything()
-        rules = [rule for one in policies for rule in (one.spec.rules or ())]  # type: ignore[attr-defined]
+        rules = [
+            rule for one in policies if isinstance(one, AuthorizationPolicy) for rule in one.spec.rules or ()
+        ]
         if rules and self.chance(90):
             self.satisfy(self.one(*rules), call)
             for _ in range(self.one(0, 0, 1, 1, 2)):
                 self.bend(call)
+        tokens = any(isinstance(one, RequestAuthentication) for one in policies)
+        if call.http and self.chance(75 if call.claims and tokens else 50 if tokens else 5):
+            self.carry(call, self.token(call.claims))
         return call
 
     def anything(self) -> Call:
@@ -272,7 +254,7 @@ class Policies:
             wanted = {
                 "principals": source.principals, "namespaces": source.namespaces, "trustDomains": source.trust_domains,
                 "serviceAccounts": source.service_accounts, "ipBlocks": source.ip_blocks,
-                "remoteIpBlocks": source.remote_ip_blocks,
+                "remoteIpBlocks": source.remote_ip_blocks, "requestPrincipals": source.request_principals,
             }  # fmt: skip
             self.take(wanted, call)
         if rule.to:
@@ -306,6 +288,8 @@ class Policies:
                     if any(bare in uri or bare.replace("/", "/sa/") in uri for uri in one)
                 ]
                 call.identities = self.one(*(near or IDENTITIES))
+            case _ if name in TOKEN_SOURCES or name.startswith("request.auth."):
+                self.claim(name, value, call)
             case "hosts":
                 call.authority = text.strip("/") or "reviews"
             case "ports" | "destination.port":
