@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from argosy.explain.access import Access, Incoming, Receiver, access
+from argosy.explain.access import REQUEST, Access, Incoming, Receiver, access
 from argosy.explain.authorization import Verdict
 from argosy.explain.request import Request
 from argosy.explain.tokens import Judge
@@ -63,12 +63,14 @@ async def compared(envoy: Lab, seed: int, count: int = CALLS) -> list[Difference
 
 def kind(expected: Access) -> str:
     decision = expected.decision
-    if decision is None or (decision.by is None and expected.verdict is Verdict.DENY):
-        return "nothing allows it" if decision is not None else "turned away"
+    if expected.stage == REQUEST:
+        return "its token is refused"
+    if decision is None:
+        return "turned away"
     if expected.verdict is Verdict.ASK:
         return "asked"
     if expected.verdict is Verdict.DENY:
-        return "a rule denies it"
+        return "a rule denies it" if decision.by is not None else "nothing allows it"
     return "a rule allows it" if decision.by is not None else "nothing denies it"
 
 
@@ -102,7 +104,7 @@ def difference(call: Call, expected: Access, answer: Answer) -> str:
     wanted = REFUSED if refused else 200 if expected.allowed else expected.status
     if answer.status != wanted:
         return f"status {answer.status}, expected {wanted}"
-    if wanted != 403 or decision is None:
+    if answer.status != 403 or decision is None:
         return ""
     by = "none"
     if decision.by is not None:

@@ -128,10 +128,8 @@ def _clients_as_connections(patch: Patch) -> None:
 def _first_of_forwarded(patch: Patch) -> None:
     right = access._remote
 
-    def wrong(http: Seen | None, address: str) -> str:
-        said = "".join(http.headers.get("x-forwarded-for", ())) if http is not None else ""
-        if http is None or not said:
-            return address
+    def wrong(http: Seen, address: str) -> str:
+        said = "".join(http.headers.get("x-forwarded-for", ()))
         return right(replace(http, headers={"x-forwarded-for": (said.partition(",")[0],)}), address)
 
     patch.setattr(access, "_remote", wrong)
@@ -147,8 +145,8 @@ def _dry_run_in_force(patch: Patch) -> None:
 
 
 def _nobody_is_asked(patch: Patch) -> None:
-    right = authorization.decide
-    patch.setattr(access, "decide", lambda policies, call: right(replace(policies, custom=()), call))
+    right = authorization.asked
+    patch.setattr(access, "asked", lambda policies, call: right(replace(policies, custom=()), call))
 
 
 def _deny_before_nothing(patch: Patch) -> None:

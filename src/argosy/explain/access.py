@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from argosy.explain import arrival, tokens
-from argosy.explain.authorization import Decision, Ruled, Verdict, decide
+from argosy.explain.authorization import Decision, Ruled, Verdict, asked, decide
 from argosy.explain.called import SPIFFE, Called
 from argosy.explain.http import Routed
 from argosy.explain.inbound import received
@@ -94,52 +94,54 @@ def access(view: View, to: Receiver, call: Incoming) -> Access:
 
 
 def _asked(view: View, to: Receiver, call: Incoming) -> Access:
+    """Facts (Istio): who is asked from outside (CUSTOM) is asked before anybody looks at tokens."""
     reader = view.reader
-    http: Seen | None = None
-    authenticated = tokens.Authenticated(_NOTHING)
+    policies = reader.authorization(to.namespace, to.labels)
+    called = Called(
+        identities=call.identities,
+        address=call.address,
+        remote=call.address if call.client is None else call.client,
+        port=to.port,
+        to=to.address,
+        server_name=call.server_name,
+    )
+    asks, authenticated = asked(policies, called), ""
     if call.request is not None and to.http:
         arrived = arrival.passed(arrival.custom(reader.mesh(), ProxyType.SIDECAR), call.request)
         if isinstance(arrived, Routed):
             return _turned_away(arrived)
-        http = seen(arrived, Trust.ALL)
-        rules = reader.token_rules(to.namespace, to.labels)
-        if call.token:
-            http = tokens.presented(call.token, rules, http)
+        rules, http = reader.token_rules(to.namespace, to.labels), seen(arrived, Trust.ALL)
+        http = tokens.without_told(rules, tokens.presented(call.token, rules, http) if call.token else http)
+        called = replace(
+            called, http=http, remote=_remote(http, call.address) if call.client is None else call.client
+        )
+        asks = asked(policies, called)
         found = tokens.authenticated(rules, http, call.judge)
         if isinstance(found, Refused):
             named = tuple(view.origin(ref) for ref in reader.token_origins(to.namespace, to.labels))
-            return Access(Verdict.DENY, found.because, REQUEST, 401, named)
-        authenticated, http = found, found.seen
-        if call.token and not rules:
-            authenticated = replace(found, because="no RequestAuthentication looks at its token")
-    called = Called(
-        identities=call.identities,
-        address=call.address,
-        remote=_remote(http, call.address) if call.client is None else call.client,
-        port=to.port,
-        to=to.address,
-        server_name=call.server_name,
-        http=http,
-        token=authenticated.claims,
-    )
-    decision = decide(reader.authorization(to.namespace, to.labels), called)
+            decision = Decision(Verdict.DENY, found.because, asks=asks.by)
+            return Access(Verdict.DENY, found.because, REQUEST, 401, named, decision=decision)
+        called = replace(called, http=found.seen, token=found.claims)
+        authenticated = (
+            found.because if rules or not call.token else "no RequestAuthentication looks at its token"
+        )
+    return _decided(view, decide(policies, called, asks), called, authenticated)
+
+
+def _decided(view: View, decision: Decision, called: Called, token: str) -> Access:
     by = decision.by or decision.asks
-    origins = (_origin(view, by),) if by is not None else ()
     return Access(
         verdict=decision.verdict,
         because=decision.because,
         stage=POLICY if by is not None or not decision.allowed else "",
-        status=403 if http is not None and not decision.allowed else 0,
-        origins=origins,
+        status=403 if called.http is not None and not decision.allowed else 0,
+        origins=(_origin(view, by),) if by is not None else (),
         misses=tuple(
             Miss("policy", one.policy, one.says(), (_origin(view, one),)) for one in decision.misses
         ),
-        token=authenticated.because,
+        token=token,
         decision=decision,
     )
-
-
-_NOTHING = Seen(method="", scheme="", forwarded="", authority="", path="", headers={})
 
 
 def _turned_away(routed: Routed) -> Access:
@@ -155,8 +157,8 @@ def _origin(view: View, by: Ruled) -> Origin:
     return view.origin((POLICY, namespace, name), f"spec.rules[{by.rule}]")
 
 
-def _remote(http: Seen | None, address: str) -> str:
+def _remote(http: Seen, address: str) -> str:
     """Facts (Envoy): a sidecar believes the last address in x-forwarded-for, if it is one."""
-    said = "".join(http.headers.get("x-forwarded-for", ())) if http is not None else ""
+    said = "".join(http.headers.get("x-forwarded-for", ()))
     last = said.rpartition(",")[2].strip(" \t")
     return last if is_address(last) else address

@@ -60,6 +60,11 @@ _DOES = {
 }
 
 
+class Judged(NamedTuple):
+    by: Ruled | None  # the first rule that holds
+    doubt: str  # where none does: what is not known and might make one hold
+
+
 class Decision(Struct, frozen=True, omit_defaults=True, rename="camel"):
     verdict: Verdict
     because: str
@@ -78,10 +83,16 @@ class Decision(Struct, frozen=True, omit_defaults=True, rename="camel"):
         return self.verdict is not Verdict.DENY
 
 
-def decide(policies: Authorization, called: Called) -> Decision:
-    """Raises Undetermined where what is not known of the call decides."""
+def asked(policies: Authorization, called: Called) -> Judged:
+    """Whether a provider is asked, of a call whose tokens nobody has looked at yet."""
+    return _judged(policies.custom, called)
+
+
+def decide(policies: Authorization, called: Called, asks: Judged | None = None) -> Decision:
+    """`asks`: whether a provider was asked before. Raises Undetermined where what is not known of the call decides."""
+    asks = asked(policies, called) if asks is None else asks
     deny, allow = _enforced(policies.deny), _enforced(policies.allow)
-    asks, denied, permitted = (_judged(each, called) for each in (_enforced(policies.custom), deny, allow))
+    denied, permitted = _judged(deny, called), _judged(allow, called)
     against: tuple[AuthorizationPolicy, ...] = ()
     if denied.by is not None:
         verdict, by, because = Verdict.DENY, denied.by, denied.by.says()
@@ -133,11 +144,6 @@ def _dry_run(policies: Authorization, called: Called) -> Iterable[str]:
         yield f"it would be allowed: {permitted.by.says()} (only counted)"
     elif allow:
         yield permitted.doubt or f"it would be denied, as {_names(allow)} (only counted) would not allow it"
-
-
-class Judged(NamedTuple):
-    by: Ruled | None  # the first rule that holds
-    doubt: str  # where none does: what is not known and might make one hold
 
 
 def _judged(policies: Sequence[AuthorizationPolicy], called: Called) -> Judged:

@@ -62,9 +62,6 @@ class Judged(Struct, frozen=True):
 def authenticated(rules: Sequence[TokenRule], seen: Seen, judge: Judge) -> Authenticated | Refused:
     """Facts (Envoy): where ANY rule is enough, the first that is satisfied is the one whose token counts; else all are
     asked, and it is the last of those that are."""
-    told = {name for rule in rules for name in rule.told_headers}
-    headers = {name: values for name, values in seen.headers.items() if name not in told}
-    seen = replace(seen, headers=headers)  # whoever wrote them
     if _is_preflight(seen):
         return Authenticated(seen)
     judged = [_judged(rule, seen, judge) for rule in rules]
@@ -89,6 +86,12 @@ def authenticated(rules: Sequence[TokenRule], seen: Seen, judge: Judge) -> Authe
         " (keys that are fetched are not known here: its signature is not looked at)" if last.unlooked else ""
     )
     return Authenticated(seen, last.valid, f"its token of {_whose(last.rule)} is valid{unlooked}")
+
+
+def without_told(rules: Sequence[TokenRule], seen: Seen) -> Seen:
+    """Without the headers in which tokens are told of, whoever wrote them."""
+    told = {name for rule in rules for name in rule.told_headers}
+    return replace(seen, headers={name: values for name, values in seen.headers.items() if name not in told})
 
 
 def _is_preflight(seen: Seen) -> bool:

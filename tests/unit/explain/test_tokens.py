@@ -14,7 +14,15 @@ from msgspec.structs import replace
 
 from argosy.explain import signatures
 from argosy.explain.request import Request, Seen, Trust, seen
-from argosy.explain.tokens import Authenticated, Judge, Refused, authenticated, presented, unsigned
+from argosy.explain.tokens import (
+    Authenticated,
+    Judge,
+    Refused,
+    authenticated,
+    presented,
+    unsigned,
+    without_told,
+)
 from argosy.model.ir.tokens import AUTHORIZATION, ClaimHeader, TokenHeader, TokenRule
 
 NOW = 1_800_000_000.0
@@ -55,7 +63,8 @@ def bearing(text: str) -> Seen:
 
 
 def judged(at: Seen, *rules: TokenRule, **judge: Any) -> Authenticated | Refused:
-    return authenticated(rules or (RULE,), at, Judge(now=NOW, fetched=True, **judge))
+    of = rules or (RULE,)
+    return authenticated(of, without_told(of, at), Judge(now=NOW, fetched=True, **judge))
 
 
 def why(found: Authenticated | Refused) -> str:
