@@ -136,6 +136,7 @@ async def test_a_server_that_was_away_for_all_of_it_is_told_what_to_do(plane: Co
     chosen = second(plane, await token(plane))
     async with serving(chosen):
         pass
+    await until(lambda: not plane.fleet.others, "it is known to be away", 30)
     async with api(plane) as web:
         await step(web, "begin")
         await step(web, "issue")
