@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 import argosy
-from argosy.agent import protocol, registration, servers, spec, workload
+from argosy.agent import host, joined, protocol, registration, servers, spec, workload
 from argosy.agent.certificates import prove
 from argosy.agent.client import agent_log, is_alive, socket_path
 from argosy.agent.control import Control
@@ -71,6 +71,7 @@ class Agent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = asyncio.Event()
         self._place: Place | None = None
+        self._joined = joined.load(state)
 
     async def serve(self) -> None:
         """Until it is told to end, or has nothing to do. Raises Failure where it cannot begin."""
@@ -81,6 +82,7 @@ class Agent:
             connections = raise_open_files() // 4
             await self._export()
             await self.outlet.start()
+            own = host.Host(self.state, self._joined) if self._joined is not None else None
             self._place = Place(
                 state=self.state,
                 agent=self.folder,
@@ -89,9 +91,13 @@ class Agent:
                 outlet=self.outlet,
                 metrics_address=self.exporter.address,
                 max_connections=connections,
+                heard=own.heard if own is not None else None,
             )
             self._adopt()
             server = await self._listen()
+            if own is not None:
+                self._linger = float("inf")  # the host's own certificate is renewed, workloads or not
+                self._tasks.add(asyncio.create_task(own.keep()))
             log.info("agent ready", pid=os.getpid(), state=str(self.state), metrics=self.exporter.address)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -172,6 +178,8 @@ class Agent:
         """Raises Failure where it cannot be run."""
         if self._ending.is_set():
             raise Failure("the agent ends just now", "try again")
+        if self._joined is not None and request.type == "sidecar":
+            request = spec.reachable(request, self._joined.address)
         spec.check(request)
         name = spec.free_name(request.name, (*self.workloads, *workload.names_on_disk(self.folder)))
         record = spec.new_record(request, name, client, self.ports, _address)
@@ -275,7 +283,7 @@ class Agent:
                 proof = await prove(self.state)
                 for sidecar in away:
                     if sidecar.certificate is not None:
-                        sidecar.certificate.proven(proof)
+                        sidecar.certificate.proven(proof.answer)
 
     def _tidy(self) -> None:
         """No socket and no folder of ours stays; a server's may."""

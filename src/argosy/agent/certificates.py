@@ -18,7 +18,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from argosy.agent import servers
+from argosy.agent import joined, servers
+from argosy.agent.joined import Proof
 from argosy.agent.link import Link
 from argosy.identity import client as identity
 from argosy.identity.client import Svid, Unreachable
@@ -57,14 +58,19 @@ class Subject(Struct, frozen=True, kw_only=True):
         )
 
 
-async def prove(state: Path) -> AttestResponse:
-    """Proves this process's user to the server of this host. Raises Unreachable, Refused."""
+async def prove(state: Path) -> Proof:
+    """Proves who this is: on a host that joined as it joined, elsewhere this process's user to the server of this host.
+
+    Raises Unreachable, Refused, and Failure where there is nothing to prove it with.
+    """
+    if (host := joined.load(state)) is not None:
+        return await joined.prove(state, host)
     info = server_info(state)
     socket = info.attest_socket if info and info.attest_socket else str(runtime_dir(state) / "attest.sock")
-    proof = await identity.attest(socket)
-    servers.remember(state, proof.xds_addresses)
-    _remember(state, info, proof)
-    return proof
+    answer = await identity.attest(socket)
+    servers.remember(state, answer.xds_addresses)
+    _remember(state, info, answer)
+    return Proof(answer=answer, address=answer.ca_address, bundle=answer.bundle)
 
 
 def _remember(state: Path, info: ServerInfo | None, proof: AttestResponse) -> None:
@@ -78,11 +84,11 @@ def _remember(state: Path, info: ServerInfo | None, proof: AttestResponse) -> No
         write_private(other_server(state), msgspec.json.encode(now))
 
 
-async def issue(proof: AttestResponse, subject: Subject) -> Svid:
+async def issue(proof: Proof, subject: Subject) -> Svid:
     """A new key and its certificate, by the token of a proof. Raises Unreachable, Refused."""
     key, csr = identity.new_key_and_csr()
-    async with identity.channel(proof.ca_address, proof.bundle) as channel:
-        return identity.svid(await identity.sign(channel, subject.request(csr), proof.token), key)
+    async with identity.channel(proof.address, proof.bundle, proof.chain, proof.key) as channel:
+        return identity.svid(await identity.sign(channel, subject.request(csr), proof.answer.token), key)
 
 
 async def first(
@@ -99,7 +105,9 @@ async def first(
             return await issue(await prove(state), subject)
         except Unreachable as failure:
             if time.monotonic() > deadline:
-                raise Failure(failure.what, "start the server: argosy server") from failure
+                raise Failure(
+                    failure.what, joined.remedy(state) or "start the server: argosy server"
+                ) from failure
             if not waiting:
                 waiting = True
                 await progress(f"waiting for the control plane ({failure.what})")
@@ -183,15 +191,16 @@ class Certificate:
             if self._trusted is not None:
                 await self._trusted(self.svid)
         if issues and self.svid.root != issues:
-            self._renew_within(within)
+            self.renew_within(within)
 
     def proven(self, proof: AttestResponse) -> None:
         """The server of this host tells what it trusts. Where the certificate is below none of these roots, the mesh
         has another root by now, and takes it no more: it is asked for anew."""
         if readable(proof.bundle) and self.svid.root not in fingerprints(proof.bundle):
-            self._renew_within(1.0)
+            self.renew_within(1.0)
 
-    def _renew_within(self, seconds: float) -> None:
+    def renew_within(self, seconds: float) -> None:
+        """Early, at some moment of these seconds."""
         at = asyncio.get_running_loop().time() + seconds * random.random()  # noqa: S311
         if at < self._soon:
             self._soon = at

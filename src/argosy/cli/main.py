@@ -106,7 +106,8 @@ COMMANDS: dict[str, Entry] = {
     "join-token": Entry(
         "argosy.cli.join_token:join_token", "Let a further server into the mesh", MESH, connects=True
     ),
-    "agent": Entry("argosy.cli.agent:agent", "Run this host's agent in the foreground", MESH),
+    "token": Entry("argosy.cli.token:app", "Let another host into the mesh", MESH, connects=True),
+    "agent": Entry("argosy.cli.agent:app", "Run this host's agent in the foreground; join a mesh", MESH),
     "install": Entry(
         "argosy.cli.install:app", "Print the CustomResourceDefinitions of the mesh's kinds", MESH
     ),

@@ -25,6 +25,7 @@ from msgspec import Struct
 from argosy.identity import issuer as issuers
 from argosy.identity.issuer import JOINED, NEXT, OFFLINE, Issuer, csr_of
 from argosy.identity.names import Identity, check, dns_san
+from argosy.identity.proofs import comment
 from argosy.identity.protocol import SERVER_DNS_NAME, SignResponse
 from argosy.runtime.certificates import (
     CLOCK_SKEW,
@@ -165,8 +166,11 @@ class Authority:
             self.following = now
         self.adopt(self.trusted, now)
 
-    def sign(self, csr_pem: str, identity: Identity, ttl: int = 0) -> SignResponse:
+    def sign(
+        self, csr_pem: str, identity: Identity, ttl: int = 0, given_for: tuple[str, ...] = ()
+    ) -> SignResponse:
         """Signs the CSR's public key, and nothing else of it, for an identity that the caller has proven.
+        `given_for`: the selectors that decided; () where they are not known.
 
         Raises BadRequest for a CSR that is broken, not signed by its key, or of a weak key, and where the authority
         itself has expired; NotAnIdentity (both are ValueError) for names that do not fit into a certificate.
@@ -181,7 +185,7 @@ class Authority:
             x509.UniformResourceIdentifier(identity.spiffe_id),
             x509.DNSName(dns_san(identity)),
         ]
-        leaf = self._leaf(key, names, now, seconds)
+        leaf = self._leaf(key, names, now, seconds, given_for)
         return SignResponse(
             chain=(pem(leaf), *self._above),
             bundle=self.bundle,
@@ -210,7 +214,12 @@ class Authority:
         )
 
     def _leaf(
-        self, key: ec.EllipticCurvePublicKey, names: list[x509.GeneralName], now: float, seconds: int
+        self,
+        key: ec.EllipticCurvePublicKey,
+        names: list[x509.GeneralName],
+        now: float,
+        seconds: int,
+        given_for: tuple[str, ...] = (),
     ) -> x509.Certificate:
         end = min(now + seconds, self.issuer.ends)
         if end <= now:
@@ -219,7 +228,7 @@ class Authority:
                 "(docs/identity.md says how the mesh comes back)"
             )
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        return (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([]))
             .issuer_name(self.issuing.subject)
@@ -233,8 +242,10 @@ class Authority:
             # RFC 5280, 4.2.1.6: critical where the subject is empty.
             .add_extension(x509.SubjectAlternativeName(names), critical=True)
             .add_extension(self._key_identifier, critical=False)
-            .sign(self.issuing_key, hashes.SHA256())
         )
+        if given_for:
+            builder = builder.add_extension(comment(given_for), critical=False)
+        return builder.sign(self.issuing_key, hashes.SHA256())
 
 
 def open_authority(

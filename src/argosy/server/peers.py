@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 
 from argosy.identity.names import Identity, NotAnIdentity, Peer
+from argosy.identity.proofs import HOSTS
 from argosy.identity.service import peer_of_call
 from argosy.runtime.log import logger
 
@@ -109,6 +110,8 @@ class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
                     )
                 if self.denied(peer.identity):
                     raise NotAnIdentity(DENIED)
+                if peer.identity.namespace == HOSTS:
+                    raise NotAnIdentity(f"the host {peer.identity.service_account} is no workload")
             except NotAnIdentity as error:
                 log.warning("call refused", peer=context.peer(), reason=str(error))
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))

@@ -74,9 +74,15 @@ def credentials(own: OwnCertificate, mutual: str) -> grpc.ServerCredentials:
     )
 
 
-def grpc_server(handlers: Iterable[grpc.GenericRpcHandler[Any, Any]]) -> grpc.aio.Server:
-    """It takes so many connections that the store, and the API, always have files left."""
-    server = grpc.aio.server(options=server_options(connections=int(open_files() * OF_FILES)))
+def grpc_server(
+    handlers: Iterable[grpc.GenericRpcHandler[Any, Any]], longest: int | None = None
+) -> grpc.aio.Server:
+    """It takes so many connections that the store, and the API, always have files left. `longest`: bytes of a
+    message, where less than usual will do."""
+    options = dict(server_options(connections=int(open_files() * OF_FILES)))
+    if longest is not None:
+        options["grpc.max_receive_message_length"] = longest
+    server = grpc.aio.server(options=list(options.items()))
     server.add_generic_rpc_handlers(tuple(handlers))
     return server
 

@@ -36,6 +36,7 @@ from argosy.xds.wire import Node, Request, Response
 
 MOST_PARTED = 8
 LONGEST_TEXT = 256  # of a node's metadata that EnvoyFilters may ask for
+MOST_TEXTS = 64  # of them
 
 log = logger("xds")
 
@@ -208,6 +209,7 @@ class Proxies:
                 metadata=said,
                 workload=workload if known else None,
                 parted=_parted(node),
+                account=identity.service_account,
             ),
             labels=labels,
             outbound_port=node.outbound_port,
@@ -335,22 +337,23 @@ def proxy_node(node: Node) -> ProxyNode:
     described = metadata.get(METADATA_KEY, {})
     try:
         # Every number in a protobuf Struct is a double, every key a text.
-        return msgspec.convert(_whole(described), ProxyNode, strict=False)
-    except msgspec.ValidationError as error:
+        said = msgspec.convert(_whole(described), ProxyNode, strict=False)
+        ProxyType(said.type), Interception(said.interception)
+        return said
+    except ValueError as error:
         raise Refused(
             f"node.metadata[{METADATA_KEY!r}]: {error}; agent and server differ in version?"
         ) from error
 
 
 def texts(node: Node) -> Pairs:
-    """What its metadata says in plain texts (NAME, NAMESPACE, ISTIO_VERSION), sorted."""
-    return tuple(
-        sorted(
-            (key, value.string_value)
-            for key, value in node.metadata.fields.items()
-            if value.HasField("string_value") and len(value.string_value) <= LONGEST_TEXT
-        )
+    """What its metadata says in plain texts (NAME, NAMESPACE, ISTIO_VERSION), sorted; the first of many."""
+    found = sorted(
+        (key, value.string_value)
+        for key, value in node.metadata.fields.items()
+        if value.HasField("string_value") and max(len(key), len(value.string_value)) <= LONGEST_TEXT
     )
+    return tuple(found[:MOST_TEXTS])
 
 
 def _whole(value: Any) -> Any:

@@ -101,7 +101,16 @@ RICH: list[dict[str, Any]] = [
         "apiVersion": "identity.argosy.dev/v1",
         "kind": "IdentityRegistration",
         "metadata": {"name": "a"},
-        "spec": {"match": {"unixUser": "a"}, "serviceAccounts": ["*/*"]},
+        "spec": {"match": {"unixUser": "a", "selectors": ["k8s:ns=a"]}, "serviceAccounts": ["*/*"]},
+    },
+    {
+        "apiVersion": "identity.argosy.dev/v1",
+        "kind": "Attestor",
+        "metadata": {"name": "a", "namespace": "istio-system"},
+        "spec": {
+            "type": "jwt",
+            "jwt": {"issuer": "https://a", "audiences": ["b"], "claims": [{"claim": "a", "key": "b"}]},
+        },
     },
     {
         "apiVersion": "identity.argosy.dev/v1",

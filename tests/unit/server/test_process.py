@@ -212,14 +212,14 @@ async def test_a_certificate_is_for_nobody_but_the_proven_user(plane: ControlPla
         found["spec"]["serviceAccounts"] = ["default/reviews"]
         assert (await web.put(path, json=found)).status_code == 200
         await until(
-            lambda: plane.registrations.current()[0].service_accounts == ("default/reviews",),
+            lambda: plane.identity.registrations.current()[0].service_accounts == ("default/reviews",),
             "the mapping counts",
         )
         assert (await identity(plane, "reviews-v1")).peer().identity.service_account == "reviews"
         with pytest.raises(Refused, match="ratings"):
             await identity(plane, "ratings-v1")
         assert (await web.delete(path)).status_code == 200
-        await until(lambda: not plane.registrations.current(), "the mapping is gone")
+        await until(lambda: not plane.identity.registrations.current(), "the mapping is gone")
         with pytest.raises(Refused):
             await identity(plane, "reviews-v1")
 
