@@ -14,15 +14,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from argosy.explain.request import Seen
+from argosy.explain.request import Claims, Seen
 from argosy.model.ir.policies import Attribute, Condition
 
 SPIFFE = "spiffe://"
 _TRUST_DOMAIN = re.compile("([^/]+)/")
 _NAMESPACE = re.compile("[^/]+/ns/([^/]+)/")
 _ACCOUNT = re.compile("[^/]+/ns/([^/]+)/sa/([^/]+)$")
-
-Claims = Mapping[str, Any]
 
 
 def spiffe(trust_domain: str, namespace: str, account: str) -> str:

@@ -17,9 +17,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from argosy.explain import signatures
-from argosy.explain.called import Claims
 from argosy.explain.matching import query_parameters
-from argosy.explain.request import Seen
+from argosy.explain.request import Claims, Seen
 from argosy.explain.signatures import NoToken, Token
 from argosy.model.ir.tokens import DELIMITED, TokenRule
 
