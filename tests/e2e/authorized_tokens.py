@@ -84,7 +84,8 @@ class Tokens(Choices):
 
     def token(self, wanted: Spec) -> str:
         """`wanted`: claims that it has."""
-        issuer: str = wanted.get("iss", self.one(*ISSUERS))
+        issuer = self.one(*ISSUERS)
+        issuer = next((one for one in ISSUERS if one == wanted.get("iss")), issuer)
         claims: Spec = {"iss": issuer, "sub": self.one(*SUBJECTS), "exp": LATER}
         if self.chance(10):
             del claims["sub"]

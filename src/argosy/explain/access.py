@@ -120,7 +120,7 @@ def _asked(view: View, to: Receiver, call: Incoming) -> Access:
         if isinstance(found, Refused):
             named = tuple(view.origin(ref) for ref in reader.token_origins(to.namespace, to.labels))
             decision = Decision(Verdict.DENY, found.because, asks=asks.by)
-            return Access(Verdict.DENY, found.because, REQUEST, 401, named, decision=decision)
+            return Access(Verdict.DENY, found.because, REQUEST, found.status, named, decision=decision)
         called = replace(called, http=found.seen, token=found.claims)
         authenticated = (
             found.because if rules or not call.token else "no RequestAuthentication looks at its token"

@@ -16,8 +16,8 @@ from argosy.explain.called import RequestPrincipal, Value
 from argosy.explain.matching import lower
 from argosy.model.ir.policies import Attribute, Match, TextMatch
 
-_SEGMENT = r"[a-zA-Z0-9\-._~%!$&'()+,;:@=]"
-"""What a path template takes for a segment's text. Facts (Envoy, tried): a `*` in a path is no such text."""
+_SEGMENT = r"[a-zA-Z0-9\-._~%!$&'()*+,;:@=]"
+"""What a path template takes for text within a segment (Envoy 1.40, tried)."""
 
 
 _MAY_BE_EMPTY = frozenset((Attribute.HEADER, Attribute.HOST, Attribute.METHOD))

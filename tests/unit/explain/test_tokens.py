@@ -169,6 +169,12 @@ def test_any_rule_is_enough_unless_some_are_required() -> None:
 # --- what is done to the request ------------------------------------------------------------------------------------
 
 
+def test_two_rules_that_are_required_need_two_tokens_unless_the_first_leaves_it() -> None:
+    required = replace(RULE, required=True)
+    assert why(judged(bearing(GOOD), required, required)).endswith("is required, and there is none")
+    assert claims(judged(bearing(GOOD), replace(required, forward=True), required)) == CLAIMS
+
+
 def test_the_token_is_taken_off_and_claims_become_headers() -> None:
     rule = replace(
         RULE,
