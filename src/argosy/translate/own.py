@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from argosy.model import ir
+from argosy.model import ir, policies
 from argosy.model.envoy_patches import Side
 from argosy.model.hostnames import is_address
 from argosy.model.locality import ZONE_AWARE
@@ -30,6 +30,7 @@ from argosy.translate import secret as secrets
 from argosy.translate import upstream as of_upstream
 from argosy.translate.cluster import Application, ClusterKey, Discovery
 from argosy.translate.endpoint import LoadAssignmentKey, load_assignment
+from argosy.translate.filters.authorization import BEFORE_TOKENS, Layer, Slot
 from argosy.translate.graph import PLAN, Graph, Node, Phase
 from argosy.translate.http_or_tcp import (
     Handling,
@@ -51,6 +52,9 @@ from argosy.translate.tls import ServerTls
 class OwnPlan(Struct, frozen=True, kw_only=True):
     ports: tuple[tuple[int, Handling], ...] = ()  # workload ports
     bound: tuple[int, ...] = ()  # of them, those that listen by themselves where the others are captured
+    authorized: tuple[
+        tuple[Layer, int], ...
+    ] = ()  # where authorization is asked for: see `names.authorization`
     upstreams: tuple[tuple[DeclaredUpstream, Handling], ...] = ()
     listeners: tuple[tuple[str, int], ...] = ()  # of a gateway: (bind, workload port)
     http3: tuple[tuple[str, int], ...] = ()  # of them, those with a server for HTTP/3
@@ -116,6 +120,10 @@ class OwnView(PatchedView):
             if handling is Handling.HTTP:
                 found[ROUTE, names.inbound(port)] = (_inbound_routes, port)
                 found[EXTENSION, names.peer_authentication(port)] = (_peer_authentication, port)
+        for layer, told_apart in plan.authorized:
+            for slot in Slot:
+                name = names.authorization(layer, slot, told_apart)
+                found[EXTENSION, name] = (_authorization, layer, slot, told_apart)
         for upstream, handling in plan.upstreams:
             listener = names.upstream_listener(upstream.host, upstream.port)
             found[LISTENER, listener] = (of_upstream.listener, upstream)
@@ -137,6 +145,15 @@ def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
     if proxy.type is ProxyType.ROUTER:
         found = reader.gateway_listeners(proxy.scope)
         return OwnPlan(
+            authorized=tuple(
+                sorted(
+                    {
+                        (layer, _told_apart(one.port, proxy.bound(one.port)))
+                        for one in found
+                        for layer in ((Layer.HTTP,) if one.kind is ir.ListenerKind.HTTP else Layer)
+                    }
+                )
+            ),
             listeners=tuple(sorted((one.bind, one.port) for one in found)),
             http3=tuple(
                 sorted(
@@ -146,17 +163,44 @@ def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
                 )
             ),
         )
-    ports = tuple(
-        (port.workload, _inbound_handling(reader, proxy, port))
+    taken = [
+        (port, _inbound_handling(reader, proxy, port))
         for port in reader.inbound_ports(proxy.scope, proxy.namespace, proxy.name)
         if inbound_handling(port.protocol) is not Handling.NONE
-    )
+    ]
     sidecar = reader.sidecar(proxy.scope)
-    upstreams = () if proxy.scope.interception is Interception.REDIRECT else proxy.upstreams
+    bound = tuple(one.port for one in sidecar.ingress if not one.captured) if sidecar else ()
+    redirect = proxy.scope.interception is Interception.REDIRECT
+    upstreams = () if redirect else proxy.upstreams
+    authorized = {(Layer.TCP, 0)} if redirect else set()  # of what passes through
+    for port, handling in taken:
+        apart = 0 if redirect and port.workload not in bound else _told_apart(port.workload, port.bind)
+        authorized.add((Layer.HTTP if handling is Handling.HTTP else Layer.TCP, apart))
     return OwnPlan(
-        ports=ports,
-        bound=tuple(one.port for one in sidecar.ingress if not one.captured) if sidecar else (),
+        ports=tuple((port.workload, handling) for port, handling in taken),
+        bound=bound,
+        authorized=tuple(sorted(authorized)),
         upstreams=tuple((one, of_upstream.handling(reader, proxy, one)) for one in upstreams),
+    )
+
+
+def _told_apart(port: int, bind: int) -> int:
+    """Where Envoy sees another port than policies speak of, each port has rules of its own."""
+    return 0 if port == bind else port
+
+
+def _authorization(proxy: Proxy, layer: Layer, slot: Slot, told_apart: int, reader: Reader) -> Resource:
+    workload = reader.workload(proxy.namespace, proxy.name)
+    held = reader.authorization(proxy.namespace, workload.labels if workload else proxy.labels)
+    if slot in BEFORE_TOKENS:
+        asking = ir.Authorization(custom=held.custom)
+        whom = policies.authorizer(asking, proxy.scope, reader) if asking.custom else None
+    else:
+        asking, whom = ir.Authorization(**{slot.value: getattr(held, slot.value)}), None
+    return extension.authorization(
+        extension.AuthorizationKey(
+            layer=layer, slot=slot, told_apart=told_apart, policies=asking, authorizer=whom
+        )
     )
 
 
@@ -266,7 +310,9 @@ def _inbound_listener(proxy: Proxy, number: int, reader: Reader) -> Resource | N
         inbound.InboundListenerKey(
             address=address,
             bind=port.bind,
-            inbound=_inbound_port(reader, proxy, port),
+            inbound=replace(
+                _inbound_port(reader, proxy, port), told_apart=_told_apart(port.workload, port.bind)
+            ),
         )
     )
 
@@ -418,6 +464,7 @@ def _gateway_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Res
             name=names.gateway_listener(bind, proxy.bind_address, port),
             address=bind or proxy.bind_address,
             bind=proxy.bound(port),
+            told_apart=_told_apart(port, proxy.bound(port)),
             chains=chains,
             inspects=found.kind is ir.ListenerKind.TLS,
             options=options.of_proxy(reader, proxy),
@@ -435,6 +482,7 @@ def _quic_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Resour
             name=names.quic_listener(bind, proxy.bind_address, port),
             address=bind or proxy.bind_address,
             bind=proxy.bound(port),
+            told_apart=_told_apart(port, proxy.bound(port)),
             chains=chains,
             options=options.of_proxy(reader, proxy),
         )

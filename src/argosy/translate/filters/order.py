@@ -7,7 +7,16 @@ from enum import Enum, auto
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from argosy.model.proxy_settings import ProxySettings
-from argosy.translate.filters import cors, fault, forward_proxy, loopback_guard, peer_authentication, router
+from argosy.translate.filters import (
+    authorization,
+    cors,
+    fault,
+    forward_proxy,
+    loopback_guard,
+    peer_authentication,
+    router,
+)
+from argosy.translate.filters.authorization import BEFORE_TOKENS, BEHIND_TOKENS
 
 AS_USUAL = ProxySettings()
 
@@ -22,10 +31,12 @@ class Resolving(Enum):
 HttpFilters = tuple[http_connection_manager_pb2.HttpFilter, ...]
 
 
-def inbound(port: int, proxy: ProxySettings = AS_USUAL) -> HttpFilters:
-    """Requests to the application of a workload port."""
+def inbound(port: int, told_apart: int = 0, proxy: ProxySettings = AS_USUAL) -> HttpFilters:
+    """Requests to the application of a workload port. `told_apart`: see `names.authorization`."""
     return (
         peer_authentication.http_filter(port),  # who may not even speak
+        *authorization.http_filters(told_apart, BEFORE_TOKENS),
+        *authorization.http_filters(told_apart, BEHIND_TOKENS),
         router.http_filter(proxy),
     )
 
@@ -51,10 +62,14 @@ def outbound_proxy(own_addresses: tuple[str, ...], proxy: ProxySettings = AS_USU
     )
 
 
-def gateway(proxy: ProxySettings = AS_USUAL, resolves: Resolving = Resolving.NEVER) -> HttpFilters:
-    """Requests from outside the mesh."""
+def gateway(
+    told_apart: int = 0, proxy: ProxySettings = AS_USUAL, resolves: Resolving = Resolving.NEVER
+) -> HttpFilters:
+    """Requests from outside the mesh. `told_apart`: see `names.authorization`."""
     return (
-        cors.http_filter(),
+        cors.http_filter(),  # what a browser asks beforehand says nothing of who asks
+        *authorization.http_filters(told_apart, BEFORE_TOKENS),
+        *authorization.http_filters(told_apart, BEHIND_TOKENS),
         fault.http_filter(),
         *(forward_proxy.http_filters() if resolves is Resolving.BY_NAME else ()),  # hosts under a wildcard
         router.http_filter(proxy),
