@@ -145,7 +145,7 @@ def _custom(
 ) -> Message:
     if not policies or (authorizer is not None and not _is_asked(layer, authorizer)):
         return _empty(layer)
-    named = {f"{ext_authz.rules(of.provider)}{name}": rule for of in policies for name, rule in made(of)}
+    named = {ext_authz.rule_name(of.provider, name): rule for of in policies for name, rule in made(of)}
     deny = rbac_pb2.RBAC.DENY
     if authorizer is None:
         return _rbac(layer, rules=rbac.rules(deny, ((f"{name}{BAD}", rule) for name, rule in named.items())))

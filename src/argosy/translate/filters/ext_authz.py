@@ -51,16 +51,21 @@ def network(asked: ExternalAuthorization, provider: str) -> network_pb2.ExtAuthz
     )
 
 
-def rules(provider: str) -> str:
-    """The beginning of the names of the rules that ask."""
-    return f"{RULE}-{provider}-" if provider else f"{RULE}-"
+def rule_name(provider: str, rule: str) -> str:
+    """Of a rule that asks."""
+    return f"{_asks(provider)}-{rule}"
+
+
+def _asks(provider: str) -> str:
+    """How the names of the rules begin by which a provider is asked."""
+    return f"{RULE}-{provider}" if provider else RULE
 
 
 def _where_asked(rbac: str, provider: str) -> metadata_pb2.MetadataMatcher:
     return metadata_pb2.MetadataMatcher(
         filter=rbac,
         path=[metadata_pb2.MetadataMatcher.PathSegment(key=POLICY)],
-        value=value_pb2.ValueMatcher(string_match=string_pb2.StringMatcher(prefix=rules(provider))),
+        value=value_pb2.ValueMatcher(string_match=string_pb2.StringMatcher(prefix=_asks(provider))),
     )
 
 
