@@ -210,7 +210,7 @@ def _text(matcher: Any, value: str) -> bool:
         case "exact":
             return bool(value == wanted)
         case "prefix":
-            return value.startswith(wanted)
+            return bool(value.startswith(wanted))
         case "suffix":
             return value.endswith(wanted)
         case "contains":
@@ -226,7 +226,7 @@ def _header(matcher: route_components_pb2.HeaderMatcher, request: Request) -> bo
     else:
         assert kind == "string_match"
         found = value is not None and _text(matcher.string_match, value)
-    return found != matcher.invert_match
+    return bool(found != matcher.invert_match)
 
 
 def _template(extension: Any, path: str) -> bool:
@@ -246,7 +246,7 @@ def _metadata(matcher: Any, request: Request) -> bool:
     value: Any = request.metadata.get(matcher.filter)
     for segment in matcher.path:
         value = value.get(segment.key) if isinstance(value, dict) else None
-    return _value(matcher.value, value) != matcher.invert
+    return bool(_value(matcher.value, value) != matcher.invert)
 
 
 def _value(matcher: Any, value: Any) -> bool:

@@ -25,8 +25,9 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa
 from google.protobuf import json_format
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from argosy.identity.attestation import AttestationSocket, Registration, Tokens
+from argosy.identity.attestation import AttestationSocket
 from argosy.identity.authority import open_authority
+from argosy.identity.proofs import Registration, Tokens, unix_user
 from argosy.identity.protocol import AttestResponse
 from argosy.identity.service import CertificateAuthorityService, peer_of_call
 from argosy.runtime.log import logger
@@ -251,7 +252,7 @@ class ControlPlane:
         self.connected.clear()
 
     def _attest(self, uid: int) -> AttestResponse:
-        token, expires_at = self.tokens.issue(uid)
+        token, expires_at = self.tokens.issue(unix_user(uid))
         return AttestResponse(
             token=token,
             expires_at=expires_at,

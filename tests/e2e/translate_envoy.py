@@ -13,7 +13,7 @@ import queue
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 
@@ -36,7 +37,7 @@ from argosy.translate import names
 from argosy.translate.compiler import Compiler
 from argosy.translate.generator import resource
 from argosy.translate.proxy import Proxy
-from argosy.translate.resource import ENDPOINT, SECRET, Resource
+from argosy.translate.resource import ENDPOINT, LISTENER, SECRET, Resource
 from argosy.xds.node import ProxyNode
 from tests.e2e.mesh import until
 from tests.ports import free_port
@@ -386,6 +387,18 @@ class Running:
         return (self.folder / "envoy.log").read_text()
 
 
+def _changed(
+    held: Mapping[str, Resource], change: Callable[[listener_pb2.Listener], bool]
+) -> dict[str, Resource]:
+    found = {}
+    for name, one in held.items():
+        listener = listener_pb2.Listener()
+        discovery_pb2.Resource.FromString(one.frame).resource.Unpack(listener)
+        if change(listener):
+            found[name] = resource(name, listener)
+    return found
+
+
 @contextlib.contextmanager
 def running(
     folder: Path,
@@ -394,14 +407,15 @@ def running(
     identity: str,
     locality: str = "",
     authority: Authority | None = None,
+    listeners: Callable[[listener_pb2.Listener], bool] | None = None,
 ) -> Iterator[Running]:
     """`identity`: the SPIFFE URI of the proxy's certificate; `authority`: who signs it, its own where none is given.
-    `locality`: where the agent says that it is."""
+    `locality`: where the agent says that it is. `listeners` may change each, and says whether it is there."""
     compiler = Compiler(snapshot)
     ads, admin, authority = Ads(folder / "ads.sock"), free_port(), authority or Authority()
     for view in (compiler.shared(proxy.scope), compiler.own(proxy)):
         for kind, held in view.resources.items():
-            ads.push(kind, held, set())
+            ads.push(kind, _changed(held, listeners) if kind == LISTENER and listeners else held, set())
     assert not compiler.errors, compiler.errors
     ads.push(SECRET, authority.secrets(identity, "v1.client.client-v1.default.workload.mesh"), set())
     path = folder / "bootstrap.json"

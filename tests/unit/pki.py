@@ -31,7 +31,9 @@ class Authority:
     def issue(self, *names: str, since: float = 1, until: float = 1) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+        alternatives = x509.SubjectAlternativeName(
+            [x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name) for name in names]
+        )
         signed = self._signed(subject, key, alternatives, since, until)
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

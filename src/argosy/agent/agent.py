@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 import argosy
-from argosy.agent import protocol, registration, servers, spec, workload
+from argosy.agent import host, joined, protocol, registration, servers, spec, workload
 from argosy.agent.certificates import prove
 from argosy.agent.client import agent_log, is_alive, socket_path
 from argosy.agent.control import Control
@@ -39,7 +39,6 @@ from argosy.runtime.paths import (
     leave_runtime_dir,
     make_runtime_dir,
     private_dir,
-    server_info,
     write_private,
 )
 
@@ -72,6 +71,7 @@ class Agent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = asyncio.Event()
         self._place: Place | None = None
+        self._joined = joined.load(state)
 
     async def serve(self) -> None:
         """Until it is told to end, or has nothing to do. Raises Failure where it cannot begin."""
@@ -93,6 +93,9 @@ class Agent:
             )
             self._adopt()
             server = await self._listen()
+            if self._joined is not None:
+                self._linger = float("inf")  # the host's own certificate is renewed, workloads or not
+                self._tasks.add(asyncio.create_task(host.keep(self.state, self._joined)))
             log.info("agent ready", pid=os.getpid(), state=str(self.state), metrics=self.exporter.address)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -173,6 +176,8 @@ class Agent:
         """Raises Failure where it cannot be run."""
         if self._ending.is_set():
             raise Failure("the agent ends just now", "try again")
+        if self._joined is not None and request.type == "sidecar":
+            request = spec.reachable(request, self._joined.address)
         spec.check(request)
         name = spec.free_name(request.name, (*self.workloads, *workload.names_on_disk(self.folder)))
         record = spec.new_record(request, name, client, self.ports, _address)
@@ -264,16 +269,19 @@ class Agent:
             await asyncio.sleep(DELIVER_EVERY)
 
     async def _find_server(self) -> None:
-        """Another user's server may come back at another address, which only its attestation tells."""
-        info = server_info(self.state)
-        links = [one.sidecar.delivery for one in self.workloads.values()]
-        if (
-            info is not None
-            and not info.pid
-            and any(link and not link.connection.connected for link in links)
-        ):
+        """Another user's server may come back at another address, and a mesh with other roots, which only its
+        attestation tells."""
+        away = [
+            one.sidecar
+            for one in self.workloads.values()
+            if one.sidecar.delivery and not one.sidecar.delivery.connection.connected
+        ]
+        if away:
             with contextlib.suppress(Failure):
-                await prove(self.state)
+                proof = await prove(self.state)
+                for sidecar in away:
+                    if sidecar.certificate is not None:
+                        sidecar.certificate.proven(proof.answer)
 
     def _tidy(self) -> None:
         """No socket and no folder of ours stays; a server's may."""

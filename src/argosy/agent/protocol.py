@@ -172,6 +172,8 @@ class Started(Message, frozen=True, kw_only=True, tag="started"):
     metrics_url: str
     envoy_log: str
     app_log: str  # where the client may write what the application writes (`argosy logs`)
+    bind_address: str = "127.0.0.1"  # where the sidecar listens
+    workload_socket: str = ""  # the SPIFFE Workload API, a Unix socket
 
 
 class Registered(Message, frozen=True, kw_only=True, tag="registered"):

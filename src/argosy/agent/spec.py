@@ -23,6 +23,7 @@ from argosy.xds.node import ProxyNode, Upstream
 from argosy.xds.start import ProxyStart
 
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
+LOOPBACK = "127.0.0.1"
 PROTOCOLS = ("http", "http2", "grpc", "tcp", "tls")
 TYPES = ("sidecar", "router")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -62,6 +63,13 @@ def check(start: Start) -> None:
     ):
         if not 0 <= number <= 65535:
             raise Failure(f"port {number} is not between 0 and 65535", "choose another")
+
+
+def reachable(start: Start, address: str) -> Start:
+    """On a host that joined: other hosts reach its ports where nothing else was said."""
+    if start.bind_address != LOOPBACK or not address:
+        return start
+    return msgspec.structs.replace(start, bind_address=address)
 
 
 def free_name(hint: str, taken: Collection[str]) -> str:

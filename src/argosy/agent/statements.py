@@ -28,6 +28,7 @@ def started(sidecar: Sidecar) -> Started:
         metrics_url=_metrics_url(sidecar),
         envoy_log=str(folder.envoy_log),
         app_log=str(folder.app_log),
+        bind_address=record.spec.bind_address,
     )
 
 

@@ -98,12 +98,16 @@ COMMANDS: dict[str, Entry] = {
     "user": Entry(
         "argosy.cli.user:app", "Give people and programs access to the API, and take it", MESH, connects=True
     ),
+    "identity": Entry(
+        "argosy.cli.identity:app", "See who holds which certificate, and rotate the root", MESH, connects=True
+    ),
     "store": Entry("argosy.cli.store:app", "Back up, restore, move and check the store", MESH),
     "server": Entry("argosy.cli.server:server", "Run the control plane", MESH),
     "join-token": Entry(
         "argosy.cli.join_token:join_token", "Let a further server into the mesh", MESH, connects=True
     ),
-    "agent": Entry("argosy.cli.agent:agent", "Run this host's agent in the foreground", MESH),
+    "token": Entry("argosy.cli.token:app", "Let another host into the mesh", MESH, connects=True),
+    "agent": Entry("argosy.cli.agent:app", "Run this host's agent in the foreground; join a mesh", MESH),
     "install": Entry(
         "argosy.cli.install:app", "Print the CustomResourceDefinitions of the mesh's kinds", MESH
     ),

@@ -64,6 +64,14 @@ def run(
         typer.Option("--create-service/--no-create-service", help="Create the Service where there is none."),
     ] = True,
     locality: Locality = "",
+    bind: Annotated[
+        str,
+        typer.Option(
+            metavar="IP",
+            help="Where its sidecar listens: an address of this host that others reach.",
+            show_default="127.0.0.1; on a host that joined, the address it joined with",
+        ),
+    ] = "127.0.0.1",
     proxy_config: Annotated[
         str,
         typer.Option(
@@ -120,6 +128,7 @@ def run(
         access_log=access_log,
         locality=run_spec.locality(locality),
         proxy_config=proxy_config,
+        bind_address=run_spec.bind(bind),
     )
     state = chosen(state_dir)
     if attest_socket:

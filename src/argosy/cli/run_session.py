@@ -427,7 +427,7 @@ def described(started: protocol.Started, start: protocol.Start) -> list[str]:
         )
     for port in started.ports:
         lines.append(
-            f"  port      {port.workload}  {port.protocol}, sidecar 127.0.0.1:{port.bind}"
+            f"  port      {port.workload}  {port.protocol}, sidecar {started.bind_address}:{port.bind}"
             f" -> application 127.0.0.1:{port.application}"
         )
     for upstream in started.upstreams:

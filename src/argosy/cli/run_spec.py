@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Sequence
 
@@ -90,6 +91,14 @@ def locality(text: str) -> str:
             code=2,
         )
     return text
+
+
+def bind(text: str) -> str:
+    """An IP address."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise Failure(f"--bind {text}: not an IP address", "as in --bind 10.0.0.1", code=2) from None
 
 
 def workload_name(service: str, version: str) -> str:

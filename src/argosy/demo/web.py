@@ -42,12 +42,8 @@ class Request(Struct, frozen=True):
 
     @property
     def caller(self) -> str:
-        """The identity the caller proved by its certificate, as the sidecar tells it (Envoy: XFCC, SANITIZE_SET)."""
-        for part in self.headers.get("x-forwarded-client-cert", "").rpartition(",")[2].split(";"):
-            name, _, value = part.partition("=")
-            if name.lower() == "uri":
-                return value.strip('"')
-        return ""
+        """The identity the caller proved by its certificate, as the sidecar tells it: docs/caller.md."""
+        return self.headers.get("x-argosy-caller", "")
 
     def passed_on(self) -> dict[str, str]:
         return {name: self.headers[name] for name in PASSED_ON if name in self.headers}

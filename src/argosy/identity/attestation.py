@@ -1,129 +1,31 @@
-"""Proof of who asks on one host: a Unix socket, whose caller the kernel names, and tokens bound to that Unix user.
+"""Proof of who asks on one host: a Unix socket, whose caller the kernel names.
 
-The boundary on a host is the Unix user. IdentityRegistration objects say which service accounts a user may have; they
-come in as plain `Registration` values. One line in (`AttestRequest`), one line out (`AttestResponse`), then the
-connection closes. Sizes and times are bounded, because anybody on the host may connect.
+The boundary on a host is the Unix user. One line in (`AttestRequest`), one line out (`AttestResponse`, with a token of
+`proofs.py`), then the connection closes. Sizes and times are bounded, because anybody on the host may connect.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
-import hmac
 import os
-import pwd
-import secrets
 import socket
 import struct
-import time
-from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
 from argosy.identity.protocol import AttestRequest, AttestResponse
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
 
-TOKEN_LIFETIME = 60
 LONGEST_LINE = 4096
 LONGEST_WAIT = 5.0
 MOST_CALLERS = 64
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 log = logger("identity")
-
-
-class Registration(Struct, frozen=True, kw_only=True):
-    """What one IdentityRegistration says: this Unix user may have these service accounts.
-
-    `service_accounts` are `namespace/name`, either with `*`.
-    """
-
-    name: str
-    unix_user: str = ""
-    unix_uid: int | None = None
-    service_accounts: tuple[str, ...] = ()
-
-    def is_for(self, uid: int) -> bool:
-        """ALL that is set must hold; nothing set holds for nobody."""
-        if self.unix_uid is None and not self.unix_user:
-            return False
-        if self.unix_uid is not None and self.unix_uid != uid:
-            return False
-        return not self.unix_user or _uid_of(self.unix_user) == uid
-
-    def covers(self, namespace: str, service_account: str) -> bool:
-        """ANY of the patterns matches; `*` stands for any part of a namespace or name, never for the slash."""
-        for pattern in self.service_accounts:
-            wanted_namespace, _, wanted_name = pattern.partition("/")
-            if fnmatchcase(namespace, wanted_namespace) and fnmatchcase(service_account, wanted_name):
-                return True
-        return False
-
-
-def allowed(uid: int, namespace: str, service_account: str, registrations: Iterable[Registration]) -> bool:
-    """May this Unix user have this service account? ANY registration that says so is enough."""
-    return any(r.is_for(uid) and r.covers(namespace, service_account) for r in registrations)
-
-
-def _uid_of(user: str) -> int | None:
-    try:
-        return pwd.getpwnam(user).pw_uid
-    except KeyError:
-        return None
-
-
-# --- tokens ---------------------------------------------------------------------------------------------------------
-
-
-class BadToken(ValueError):
-    """A token that proves nothing; says why."""
-
-
-class _Claims(Struct, frozen=True):
-    uid: int
-    expires_at: float
-
-
-class Tokens:
-    """Short-lived proofs `this caller is Unix user N`, made and checked in one process: the key never leaves it."""
-
-    def __init__(self, clock: Callable[[], float] = time.time, key: bytes | None = None) -> None:
-        self.clock = clock
-        self.key = key or secrets.token_bytes(32)
-
-    def issue(self, uid: int) -> tuple[str, float]:
-        """(token, Unix time of its end)."""
-        expires_at = self.clock() + TOKEN_LIFETIME
-        claims = msgspec.json.encode(_Claims(uid, expires_at))
-        return f"{_base64(claims)}.{_base64(self._mac(claims))}", expires_at
-
-    def uid(self, token: str) -> int:
-        """The Unix user that the token proves. Raises BadToken."""
-        claims_text, _, mac_text = token.partition(".")
-        try:
-            claims = base64.urlsafe_b64decode(claims_text)
-            mac = base64.urlsafe_b64decode(mac_text)
-        except ValueError:
-            raise BadToken("the token is malformed") from None
-        if not hmac.compare_digest(mac, self._mac(claims)):
-            raise BadToken("the token was not issued by this server since it started")
-        proven = msgspec.json.decode(claims, type=_Claims)
-        if proven.expires_at <= self.clock():
-            raise BadToken("the token has expired")
-        return proven.uid
-
-    def _mac(self, claims: bytes) -> bytes:
-        return hmac.new(self.key, claims, hashlib.sha256).digest()
-
-
-def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode()
 
 
 # --- the socket -----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import grpc
@@ -19,13 +20,19 @@ from msgspec import Struct
 
 from argosy.identity.names import NotAnIdentity, Peer, peer_of
 from argosy.identity.protocol import (
+    ATTEST,
+    CHALLENGE,
     SERVER_DNS_NAME,
     SIGN,
     AttestRequest,
     AttestResponse,
+    ChallengeRequest,
+    ChallengeResponse,
+    ProveRequest,
     SignRequest,
     SignResponse,
 )
+from argosy.identity.trust import fingerprint, root_of
 from argosy.runtime.errors import Failure
 from argosy.runtime.paths import write_private
 from argosy.runtime.pings import pings
@@ -50,6 +57,18 @@ class Svid(Struct, frozen=True, kw_only=True):
     not_before: float  # Unix time
     not_after: float
     renew_after: float
+    trust_version: int = 0  # of the bundle: of two, that of the higher version holds
+
+    @property
+    def root(self) -> str:
+        """The fingerprint of the root that the certificate is below; "" where it is none of the bundle."""
+        found = root_of(self.chain, x509.load_pem_x509_certificates(self.bundle.encode()))
+        return fingerprint(found) if found is not None else ""
+
+    @property
+    def serial(self) -> str:
+        """Hexadecimal."""
+        return f"{x509.load_pem_x509_certificate(self.chain.encode()).serial_number:x}"
 
     def peer(self) -> Peer:
         """What the certificate proves. Raises NotAnIdentity."""
@@ -90,6 +109,7 @@ def svid(response: SignResponse, key: str) -> Svid:
         not_before=response.not_before,
         not_after=response.not_after,
         renew_after=response.renew_after,
+        trust_version=response.trust_version,
     )
 
 
@@ -126,6 +146,48 @@ async def attest(socket_path: str | os.PathLike[str], timeout: float = 5) -> Att
     if response.error:
         raise Refused(f"the server does not attest this process: {response.error}")
     return response
+
+
+async def attest_remotely(
+    connection: grpc.aio.Channel,
+    attestor: str,
+    gather: Callable[[str], Awaitable[str]],
+    *,
+    challenged: bool = True,
+    timeout: float = 20,
+) -> AttestResponse:
+    """Proves identity by an attestor, on a channel to the CA port; where the connection's certificate is the proof, on
+    one to the xDS port and not `challenged`. Raises Unreachable, Refused, and what `gather` raises."""
+    try:
+        nonce = ""
+        if challenged:
+            answer = await _call(connection, CHALLENGE, ChallengeRequest(), timeout)
+            nonce = msgspec.json.decode(answer, type=ChallengeResponse).nonce
+        request = ProveRequest(attestor=attestor, proof=await gather(nonce), nonce=nonce)
+        return msgspec.json.decode(await _call(connection, ATTEST, request, timeout), type=AttestResponse)
+    except grpc.aio.AioRpcError as error:
+        details = error.details() or error.code().name
+        if error.code() is grpc.StatusCode.PERMISSION_DENIED:
+            raise Refused(
+                f"the server does not take the proof of {attestor}: {details}",
+                "its operator finds the reason there",
+            ) from error
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            raise Refused(
+                "what answers there takes no proofs",
+                "is it the CA port of a server of this version or newer?",
+            ) from error
+        raise Unreachable(
+            f"the proof of {attestor} is not taken yet: {details}", "it is tried again"
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise Refused(f"the server answers with something else than an attestation: {error}") from error
+
+
+async def _call(connection: grpc.aio.Channel, method: str, message: Struct, timeout: float) -> bytes:
+    call = connection.unary_unary(method, request_serializer=None, response_deserializer=None)
+    answer: bytes = await call(msgspec.json.encode(message), timeout=timeout)
+    return answer
 
 
 def channel(address: str, bundle: str, chain: str = "", key: str = "") -> grpc.aio.Channel:

@@ -9,6 +9,10 @@
 3. Renewals call the same method on the xDS port (mutual TLS): the current certificate is the proof, and only for
    exactly its own identity and workload.
 
+Elsewhere than on a server's host, step 1 is a call of the CA port (`CHALLENGE` for a nonce, then `ATTEST`): with the
+proof of an attestor (`attestors/`), one of them the join token of a host; its answer is the same. A host that has
+joined holds a certificate of its own, and proves itself with that on the xDS port (`ATTEST`, attestor `host`).
+
 A further server of the mesh makes an issuing key and asks one that holds the root (`JOIN`, on the CA port) with a join
 token, which an operator gave it together with the root's certificate: so neither believes a stranger.
 
@@ -21,6 +25,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 SIGN = "/argosy.identity.v1.CertificateAuthority/Sign"
+SIGN_JWT = "/argosy.identity.v1.CertificateAuthority/SignJwt"
+JWT_BUNDLES = "/argosy.identity.v1.CertificateAuthority/JwtBundles"
+CHALLENGE = "/argosy.identity.v1.Attestation/Challenge"
+ATTEST = "/argosy.identity.v1.Attestation/Attest"
 JOIN = "/argosy.identity.v1.Membership/Join"
 SERVER_DNS_NAME = "argosy-server.istio-system.svc"
 """DNS SAN of the control plane's own certificate; no workload can hold it (theirs end in `.workload.mesh`)."""
@@ -42,6 +50,39 @@ class AttestResponse(Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+class ChallengeRequest(Struct, frozen=True):
+    protocol: int = 1
+
+
+class ChallengeResponse(Struct, frozen=True, kw_only=True):
+    nonce: str  # for one proof, within a minute, at this server
+
+
+class ProveRequest(Struct, frozen=True, kw_only=True):
+    """Answered with an AttestResponse."""
+
+    protocol: int = 1
+    attestor: str  # the name of an Attestor object; `join-token`, `host`
+    proof: str = ""
+    nonce: str = ""
+
+
+class JwtRequest(Struct, frozen=True, kw_only=True):
+    """A JWT-SVID for the holder of the connection's certificate."""
+
+    protocol: int = 1
+    audience: tuple[str, ...]
+
+
+class JwtResponse(Struct, frozen=True, kw_only=True):
+    token: str
+    expires_at: float  # Unix time
+
+
+class JwtBundlesResponse(Struct, frozen=True, kw_only=True):
+    bundles: dict[str, str]  # trust domain -> JSON Web Key Set, in JSON
+
+
 class SignRequest(Struct, frozen=True, kw_only=True):
     csr: str  # PEM, ECDSA P-256
     namespace: str
@@ -58,6 +99,8 @@ class SignResponse(Struct, frozen=True, kw_only=True):
     not_before: float  # Unix time
     not_after: float
     renew_after: float  # Unix time: when to renew (a quarter of the lifetime: 12 h of 48 h)
+    serial: str = ""  # hexadecimal
+    trust_version: int = 0  # of the bundle
 
 
 class JoinRequest(Struct, frozen=True, kw_only=True):

@@ -11,11 +11,21 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import grpc
 import msgspec
-from cryptography import x509
 
-from argosy.identity.attestation import BadToken, Registration, Tokens, allowed
 from argosy.identity.authority import Authority
+from argosy.identity.issuing import IssuingPolicy, NotPermitted, permitted
 from argosy.identity.names import Identity, NotAnIdentity, Peer, peer_of
+from argosy.identity.proofs import (
+    HOSTS,
+    BadToken,
+    Proven,
+    Registration,
+    Tokens,
+    given_for,
+    joined_host,
+    knows_host,
+    used_for,
+)
 from argosy.identity.protocol import SIGN, SignRequest, SignResponse
 from argosy.runtime.log import logger
 
@@ -49,6 +59,10 @@ class CertificateAuthorityService:
         self.clock = clock
         self.issued = 0
         self.refused = 0
+        self.on_issued: Callable[[Identity, SignResponse, str], None] = lambda *_: None
+        """Hears of each certificate, and how its holder had proven who it is."""
+        self.policies: Callable[[], Iterable[IssuingPolicy]] = tuple
+        """The issuing policies of this moment."""
 
     def with_token(self) -> grpc.GenericRpcHandler[bytes, bytes]:
         """For the CA port: server-authenticated TLS, `authorization: Bearer TOKEN`."""
@@ -58,19 +72,26 @@ class CertificateAuthorityService:
         """For the xDS port: mutual TLS."""
         return _handler(self._sign_with_certificate)
 
-    def sign_for_user(self, uid: int, request: SignRequest) -> SignResponse:
-        """A certificate for a proven Unix user. Raises Refusal."""
-        if not allowed(uid, request.namespace, request.service_account, self.registrations()):
+    def sign_for(self, proven: Proven, request: SignRequest) -> SignResponse:
+        """A certificate for what was proven. Raises Refusal."""
+        used = used_for(proven, request.namespace, request.service_account, self.registrations())
+        if not used:
+            account = f"{request.namespace}/{request.service_account}"
             raise Refusal(
-                f"no IdentityRegistration gives uid {uid} the service account "
-                f"{request.namespace}/{request.service_account}",
-                f"your user (uid {uid}) may not have the service account {request.namespace}/"
-                f"{request.service_account}: an operator can allow it with an IdentityRegistration",
+                f"no IdentityRegistration gives {proven or 'nothing'} the service account {account}",
+                f"what was proven may not have the service account {account}: an operator can allow it with an "
+                f"IdentityRegistration ({_shown(proven)})",
             )
-        return self._sign(request, proof=f"uid {uid}")
+        return self._sign(request, used)
 
-    def renew(self, peer: Peer, request: SignRequest) -> SignResponse:
-        """A new certificate for the holder of a valid one. Raises Refusal."""
+    def sign_for_host(self, token: str, request: SignRequest) -> SignResponse:
+        """The certificate of a host that joins. Raises Refusal, BadToken."""
+        self.tokens.enrol(token, request.service_account)
+        return self._sign(request, self._host(request))
+
+    def renew(self, peer: Peer, request: SignRequest, given: tuple[str, ...] | None = None) -> SignResponse:
+        """A new certificate for the holder of a valid one. `given`: what that was given for, where it says so. Raises
+        Refusal."""
         held = peer.identity
         if held.trust_domain != self.authority.trust_domain:
             raise Refusal(f"a certificate of trust domain {held.trust_domain}")
@@ -79,12 +100,31 @@ class CertificateAuthorityService:
         asked = (request.namespace, request.service_account, request.workload)
         if asked != (held.namespace, held.service_account, held.workload):
             raise Refusal(f"{held.spiffe_id} workload {held.workload} asked for {'/'.join(asked)}")
-        # The user is not known here; an account that nobody may have any more is not renewed.
-        if not any(r.covers(held.namespace, held.service_account) for r in self.registrations()):
-            raise Refusal(f"no IdentityRegistration names {held.namespace}/{held.service_account} any more")
-        return self._sign(request, proof="its certificate")
+        if held.namespace == HOSTS:
+            return self._sign(request, self._host(request))
+        account = f"{held.namespace}/{held.service_account}"
+        if (
+            given is None
+        ):  # of a version before: what was proven is not known, so an account that nobody may have ends
+            if not any(r.covers(held.namespace, held.service_account) for r in self.registrations()):
+                raise Refusal(f"no IdentityRegistration names {account} any more")
+            return self._sign(request, ())
+        used = used_for(Proven(selectors=given), held.namespace, held.service_account, self.registrations())
+        if not used:
+            raise Refusal(f"no IdentityRegistration gives {' '.join(given)[:400]} {account} any more")
+        return self._sign(request, used)
 
-    def _sign(self, request: SignRequest, proof: str) -> SignResponse:
+    def _host(self, request: SignRequest) -> tuple[str, ...]:
+        """Raises Refusal where the host is not, or no longer, to be one of the mesh."""
+        host = request.service_account
+        if request.namespace != HOSTS or request.workload != host:
+            raise Refusal(f"{request.namespace}/{host} workload {request.workload} is no host")
+        if not knows_host(host, self.registrations()):
+            raise Refusal(f"no IdentityRegistration names the host {host} (any more)")
+        return joined_host(host).selectors
+
+    def _sign(self, request: SignRequest, used: tuple[str, ...]) -> SignResponse:
+        """`used`: what the certificate is given for; () where that is not known."""
         identity = Identity(
             trust_domain=self.authority.trust_domain,
             namespace=request.namespace,
@@ -94,40 +134,53 @@ class CertificateAuthorityService:
             version=request.version,
         )
         try:
-            response = self.authority.sign(request.csr, identity, request.ttl)
+            ttl = permitted(identity, request.ttl or self.authority.default_ttl, self.policies())
+        except NotPermitted as error:
+            raise Refusal(str(error), error.answer) from error
+        try:
+            response = self.authority.sign(request.csr, identity, ttl, used)
         except ValueError as error:  # BadRequest, NotAnIdentity: about what the caller itself sent
             raise Refusal(str(error), str(error)) from error
         self.issued += 1
-        serial = x509.load_pem_x509_certificate(response.chain[0].encode()).serial_number
+        proof = " ".join(used)[:400] or "its certificate"
+        self.on_issued(identity, response, proof)
         log.info(
             "certificate issued",
             identity=identity.spiffe_id,
             workload=identity.workload,
             proof=proof,
-            serial=f"{serial:x}",
+            serial=response.serial,
             not_after=int(response.not_after),
         )
         return response
 
     async def _sign_with_token(self, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-        def decide(request: SignRequest) -> SignResponse:
-            try:
-                uid = self.tokens.uid(_bearer(context))
-            except BadToken as error:
-                raise Refusal(str(error), str(error)) from error
-            return self.sign_for_user(uid, request)
+        return await self._answer(body, context, lambda request: self._by_token(_bearer(context), request))
 
-        return await self._answer(body, context, decide)
+    def _by_token(self, token: str, request: SignRequest) -> SignResponse:
+        """Raises Refusal."""
+        try:
+            if not token:
+                raise BadToken("there is no token: metadata `authorization: Bearer …`")
+            proven = self.tokens.proven(token)
+            if request.namespace == HOSTS:
+                return self.sign_for_host(token, request)
+        except BadToken as error:
+            raise Refusal(str(error), str(error)) from error
+        return self.sign_for(proven, request)
 
     async def _sign_with_certificate(
         self, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
     ) -> bytes:
         def decide(request: SignRequest) -> SignResponse:
+            if token := _bearer(context):  # of a host, which asks for its workloads
+                return self._by_token(token, request)
             try:
-                peer = peer_of_call(context)
+                shown = certificate_of_call(context)
+                peer = peer_of(shown)
             except NotAnIdentity as error:
                 raise Refusal(str(error)) from error
-            return self.renew(peer, request)
+            return self.renew(peer, request, given_for(shown))
 
         return await self._answer(body, context, decide)
 
@@ -154,19 +207,30 @@ class CertificateAuthorityService:
 
 def peer_of_call(context: grpc.aio.ServicerContext[bytes, bytes]) -> Peer:
     """Who makes a call over mutual TLS. Raises NotAnIdentity."""
+    return peer_of(certificate_of_call(context))
+
+
+def certificate_of_call(context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    """The certificate (PEM) with which a call over mutual TLS is made. Raises NotAnIdentity."""
     certificates = context.auth_context().get("x509_pem_cert")
     if not certificates:
         raise NotAnIdentity("the connection has no client certificate")
-    return peer_of(next(iter(certificates)))
+    return bytes(next(iter(certificates)))
+
+
+def _shown(proven: Proven) -> str:
+    """What the caller itself has proven: no secret to it."""
+    return f"proven: {str(proven) or 'nothing'}"
 
 
 def _bearer(context: grpc.aio.ServicerContext[bytes, bytes]) -> str:
+    """ "" where there is none."""
     for key, value in context.invocation_metadata() or ():
         if key == "authorization" and isinstance(value, str):
             scheme, _, token = value.partition(" ")
             if scheme.lower() == "bearer" and token:
                 return token
-    raise BadToken("there is no token: metadata `authorization: Bearer …`")
+    return ""
 
 
 def _handler(

@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 
 from argosy.identity.names import NotAnIdentity, Peer
+from argosy.identity.proofs import HOSTS
 from argosy.identity.service import peer_of_call
 from argosy.runtime.log import logger
 
@@ -96,6 +97,8 @@ class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
                     raise NotAnIdentity(
                         f"the trust domain is {peer.identity.trust_domain}, not {self.trust_domain}"
                     )
+                if peer.identity.namespace == HOSTS:
+                    raise NotAnIdentity(f"the host {peer.identity.service_account} is no workload")
             except NotAnIdentity as error:
                 log.warning("call refused", peer=context.peer(), reason=str(error))
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))

@@ -27,9 +27,8 @@ from argosy.apiserver import serving
 from argosy.apiserver.access.audit_log import AuditLog
 from argosy.apiserver.writing import Admission
 from argosy.explain.analysis.applied import Warned
-from argosy.identity.attestation import AttestationSocket, Tokens
-from argosy.identity.protocol import AttestResponse
-from argosy.identity.service import CertificateAuthorityService
+from argosy.identity.attestation import AttestationSocket
+from argosy.identity.limits import LONGEST_MESSAGE
 from argosy.model import ir
 from argosy.model.proxy_start import start_of
 from argosy.runtime import preflight
@@ -39,7 +38,17 @@ from argosy.runtime.hosts import is_wildcard
 from argosy.runtime.locks import FileLock
 from argosy.runtime.log import logger
 from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir
-from argosy.server import fleet, join_tokens, joining, membership, operations, ports, status
+from argosy.server import (
+    fleet,
+    host_tokens,
+    identities,
+    join_tokens,
+    joining,
+    membership,
+    operations,
+    ports,
+    status,
+)
 from argosy.server.advertise import LOOPBACK, Advertised
 from argosy.server.advice import Advice
 from argosy.server.analysis import Analysis
@@ -47,27 +56,36 @@ from argosy.server.api import ApiRole
 from argosy.server.attend import AttendService
 from argosy.server.attendance import Attendance
 from argosy.server.bootstraps import Bootstraps
+from argosy.server.certificates import Certificates
 from argosy.server.collecting import give_back, settle_down
 from argosy.server.defaults import write_access_objects, write_first_objects
 from argosy.server.delivery import Delivery
+from argosy.server.ends import Ends
+from argosy.server.fetching import Fetcher
 from argosy.server.fleet import Fleet, Operations, OperationsService, ServerRecord
+from argosy.server.host_tokens import HostTokens
+from argosy.server.identities import Identities
+from argosy.server.identity_role import IdentityRole
 from argosy.server.info import publish, withdraw
+from argosy.server.issuance import Issuance
 from argosy.server.join_tokens import JoinTokens
 from argosy.server.joining import JoinService
+from argosy.server.key_sets import KeySets
 from argosy.server.leader import Leadership
 from argosy.server.mesh_metrics import show_mesh
 from argosy.server.metrics import Gauge, Metrics, Reading
 from argosy.server.peers import Authenticated, Door, current_peer
-from argosy.server.proxies import ProxySession, ProxyState, disconnected
+from argosy.server.proxies import ProxySession, ProxyState, disconnected, with_credentials
 from argosy.server.reconcile import Loop, Reconciler
 from argosy.server.registration import Registrar
-from argosy.server.registrations import Registrations
 from argosy.server.reporting import Reporter
 from argosy.server.settings import Address, Role, Settings
 from argosy.server.tally import Tally
 from argosy.server.telling import Telling
+from argosy.server.trust import TrustKeeper
 from argosy.store import open as stores
 from argosy.store.base import Store, StoreError
+from argosy.xds.registration import Trust as TrustMessage
 from argosy.xds.server import AdsService, Peer
 from argosy.xds.wire import Node
 
@@ -96,6 +114,7 @@ class ControlPlane:
         self._ready = False
         self.door = Door()
         self._advertised = Advertised(settings.advertise)
+        self.ca: Address | None = None  # where this process signs
 
     # --- start and stop ---
 
@@ -146,7 +165,13 @@ class ControlPlane:
         )
         self.fleet = Fleet(self.store, record, self.own)
         await self.fleet.load()
+        self.trust = TrustKeeper(self.store, self.authority, state, self.fleet)
+        self.trust.on_changed.append(self.own.renew_if_rotated)
+        trusted_at = await self.trust.load()
+        self.certificates = Certificates(self.store)
+        self._task("certificates", self.certificates.run())
         self.join_tokens = JoinTokens(self.store)
+        self.host_tokens = HostTokens(self.store)
         info: dict[str, str] = {}
         if Role.CA in settings.roles or Role.XDS in settings.roles:
             await self._start_identity()
@@ -165,8 +190,14 @@ class ControlPlane:
         info["status"] = await self._start_status()
         self.fleet.own = msgspec.structs.replace(self.fleet.own, api=info.get("api", ""))
         if Role.CA in settings.roles:
-            info["attest_socket"] = await self._start_attestation(info["ca"])
+            info["attest_socket"] = await self._start_attestation()
+        self.ends = Ends(
+            self.authority, lambda: self.attend.credentials() if Role.XDS in settings.roles else {}
+        )
+        self.ends.show(self.metrics)
         self._task("fleet", self.fleet.run())
+        self._task("trust", self.trust.follow(trusted_at))
+        self._task("rotation", self.trust.run())
         self._task("housekeeping", self._keep_house())
         self._write_info(info)
         self._ready = True
@@ -215,20 +246,18 @@ class ControlPlane:
                 )
 
     async def _start_identity(self) -> None:
-        self.registrations = Registrations(self.store)
-        self.tokens = Tokens()
-        revision = await self.registrations.load()
-        self._task("registrations", self.registrations.follow(revision))
-        self.identity = CertificateAuthorityService(self.authority, self.tokens, self.registrations.current)
-        show = self.metrics.show
-        show(
-            "argosy_certificates_issued_total", "Certificates signed.", Reading(lambda: self.identity.issued)
+        issuance = Issuance(self.settings.state, self.authority, self.certificates, self.fleet.own.id)
+        self._stack.push_async_callback(asyncio.to_thread, issuance.log.close)
+        self.identity = IdentityRole(
+            self.store, self.authority, self.host_tokens, self._addresses, self._task, self.metrics
         )
-        show(
-            "argosy_certificates_refused_total",
-            "Requests for a certificate that were refused.",
-            Reading(lambda: self.identity.refused),
-        )
+        self.identity.service.on_issued = issuance.issued
+        await self.identity.start()
+
+    def _addresses(self) -> tuple[str, tuple[str, ...]]:
+        """Where this process signs ("": nowhere), and where proxies are served, the one to turn to first in front."""
+        serving = self.fleet.xds_addresses() or (str(self._advertised.address(self.settings.xds)),)
+        return (str(self.ca) if self.ca is not None else "", serving)
 
     async def _start_views(self) -> None:
         mesh = ir.Mesh(trust_domain=self.authority.trust_domain)
@@ -260,6 +289,18 @@ class ControlPlane:
             self._warnings,
         )
         self.fleet.on_changed.append(self.reporter.fleet_changed)
+        fetcher = Fetcher(self.settings.jwks_allow)
+        self.key_sets = KeySets(
+            self.store,
+            self.reconciler.key_sets,
+            self.leadership,
+            fetcher.fetch,
+            self.reporter.touched,
+            self.settings.jwks_refresh,
+        )
+        self.key_sets.show(self.metrics)
+        self.reporter.keys_of = self.key_sets.found
+        self.reconciler.on_reconciled.append(self.key_sets.reconciled)
         loop = Loop(self.store, self.reconciler)
         running = self._task("reconcile", loop.run())
         synced = asyncio.ensure_future(loop.synced.wait())
@@ -273,33 +314,40 @@ class ControlPlane:
         self._task("leadership", self.leadership.run())
         self._task("losses", self.attendance.sweep_for_ever())
         self._task("status", self.reporter.run())
+        self._task("keys", self.key_sets.run())
         show_mesh(self.metrics, self.reconciler, self.attendance, self.reporter, self.leadership)
 
-    async def _start_grpc(self, name: str, wanted: Address, mutual: str, handlers: list[Any]) -> Address:
-        server = ports.grpc_server(handlers)
+    async def _start_grpc(
+        self, name: str, wanted: Address, mutual: str, handlers: list[Any], longest: int | None = None
+    ) -> Address:
+        server = ports.grpc_server(handlers, longest)
         bound = ports.bind(server, name, wanted, ports.credentials(self.own, mutual))
         await server.start()
         self._stack.push_async_callback(server.stop, STREAMS_END_WITHIN)
         return self._advertised.address(bound)
 
     async def _start_ca(self) -> Address:
-        handlers = [self.identity.with_token()]
+        handlers = []
         if self.authority.holds_root:
             handlers.append(JoinService(self.settings, self.authority, self.join_tokens).handler())
-        return await self._start_grpc("ca", self.settings.ca, "none", handlers)
+        served = self.identity.for_anybody(handlers)
+        self.ca = await self._start_grpc("ca", self.settings.ca, "none", served, LONGEST_MESSAGE)
+        return self.ca
 
     async def _start_xds(self) -> Address:
         async def resolve(node: Node, _: Peer) -> ProxySession:
             return self.reconciler.proxies.session(node, current_peer())
 
         domain = self.authority.trust_domain
-        attend = AttendService(self.registrar)
+        self.attend = attend = AttendService(self.registrar, self._trusted)
+        self.registrar.on_left = lambda entry: self.certificates.forget(entry.namespace, entry.name)
         self.fleet.on_changed.append(attend.servers_changed)
+        self.trust.on_changed.append(attend.trust_changed)
         self._task("door", self._mind_door())
         handlers = [
             Authenticated(AdsService(resolve, logger("xds")).handler(), domain, door=self.door),
             Authenticated(attend.handler(), domain, door=self.door),
-            self.identity.with_certificate(),
+            *self.identity.with_certificate(),
             self.asked.handler(),
         ]
         return await self._start_grpc("xds", self.settings.xds, "required", handlers)
@@ -316,6 +364,7 @@ class ControlPlane:
         self._task("collector", app.state.collector.run())
         url = f"https://{self._advertised.address(Address(self.settings.api.host, served[0].port))}"
         role.write_kubeconfig(url)
+        self.trust.on_changed.append(lambda: role.write_kubeconfig(url))
         return {"api": url, "api_socket": str(role.socket())}
 
     def _show_audit(self, audit: AuditLog) -> None:
@@ -360,13 +409,31 @@ class ControlPlane:
         return (
             *operations.routes(self.operations),
             *joining.routes(self.join_tokens, self.authority, self.fleet),
+            *host_tokens.routes(
+                self.host_tokens,
+                lambda: self.authority.bundle,
+                lambda: [one.ca for one in self.fleet.servers if one.ca],
+                operations.PREFIX,
+            ),
+            *identities.routes(Identities(self.trust, self.certificates, self.operations, self.fleet)),
         )
 
     def _states(self) -> list[ProxyState]:
         """The proxies that are connected here, and those that are known and away."""
         states = self.reconciler.proxies.states()
         away = sorted(self._lost() - {state.name for state in states})
-        return [*states, *map(disconnected, away)]
+        said = self.attend.credentials()
+        return [
+            *(with_credentials(state, said.get(state.name)) for state in states),
+            *map(disconnected, away),
+        ]
+
+    def _trusted(self) -> TrustMessage:
+        """What agents are told."""
+        authority = self.authority
+        return TrustMessage(
+            bundle=authority.bundle, version=authority.trust_version, issues=self.trust.trust.issues
+        )
 
     async def _start_status(self) -> str:
         wanted = self.settings.status
@@ -381,25 +448,11 @@ class ControlPlane:
         if self.api is not None:
             await asyncio.to_thread(self.api.audit_log.close)
 
-    async def _start_attestation(self, ca: str) -> str:
+    async def _start_attestation(self) -> str:
         state = self.settings.state
         path = self.settings.attest_socket or make_runtime_dir(state) / "attest.sock"
         self._stack.callback(leave_runtime_dir, state)
-
-        def answer(uid: int) -> AttestResponse:
-            token, expires_at = self.tokens.issue(uid)
-            serving = self.fleet.xds_addresses()
-            return AttestResponse(
-                token=token,
-                expires_at=expires_at,
-                trust_domain=self.authority.trust_domain,
-                bundle=self.authority.bundle,
-                ca_address=ca,
-                xds_address=serving[0] if serving else str(self._advertised.address(self.settings.xds)),
-                xds_addresses=serving,
-            )
-
-        served = AttestationSocket(path, answer)
+        served = AttestationSocket(path, self.identity.of_user)
         await served.start()
         self._stack.push_async_callback(served.stop)
         return str(path)
@@ -438,6 +491,7 @@ class ControlPlane:
             await asyncio.sleep(HOUSEKEEPING_EVERY)
             await joining.renew_if_due(self.settings.state / "ca", self.authority, self.fleet)
             self.own.renew_if_due()
+            self.ends.look()
             if Role.XDS in self.settings.roles:
                 self.reconciler.sweep()
                 departed = self.reconciler.proxies.departed

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from argosy.model.ir import Paths
 from argosy.model.proxy_settings import CertificateDetails, Connections, ForwardedCertificate
-from argosy.translate import options, parts, wire
+from argosy.translate import caller, options, parts, wire
 from argosy.translate.filters import access_log, order, stats, tracing
 
 NAME = "envoy.filters.network.http_connection_manager"
@@ -50,6 +50,7 @@ class ConnectionManager(Struct, frozen=True, kw_only=True):
     options: options.Options = options.NONE
     resolving: order.Resolving = order.Resolving.NEVER  # OUTBOUND, GATEWAY
     parted: bool = False  # whether the RouteConfiguration comes in parts
+    caller: caller.Caller = caller.Caller.REMOVED  # TOLD: where TLS is the mesh's, if there is any
 
 
 def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
@@ -65,8 +66,11 @@ def network_filter(key: ConnectionManager) -> listener_components_pb2.Filter:
         server_name=key.options.proxy.server or SERVER_NAME,
         use_remote_address=wire.true() if key.place.at_the_edge else wire.false(),
     )
+    early = caller.mutations(key.caller)
     if key.parted:
         parts.into(key.route, out)
+        early.append(parts.mutation(key.route))
+    caller.early(early, out)
     _normalize(key.options.paths, out)
     if key.options.tracing is not None:
         tracing.trace(key.options.tracing, out)

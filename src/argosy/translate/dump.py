@@ -136,7 +136,9 @@ def _in_place(filters: Any, extensions: dict[str, bytes]) -> None:
 
 
 def _is_empty(config: any_pb2.Any) -> bool:
-    """Whether it is an RBAC without any rules, which lets everything pass."""
+    """Whether it says nothing, or is an RBAC without any rules, which lets everything pass."""
+    if not config.value:
+        return True
     for kind in (rbac_pb2.RBAC, network_rbac_pb2.RBAC):
         if config.Is(kind.DESCRIPTOR):
             made = kind.FromString(config.value)

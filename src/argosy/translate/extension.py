@@ -6,10 +6,12 @@ from envoy.config.core.v3 import extension_pb2
 from msgspec import Struct
 
 from argosy.model.ir import Authorization, MtlsMode
+from argosy.model.ir.tokens import TokenRule
 from argosy.model.providers import ExternalAuthorization
 from argosy.translate import names, wire
 from argosy.translate.filters import authorization as authorization_filter
 from argosy.translate.filters import peer_authentication as peer_authentication_filter
+from argosy.translate.filters import request_authentication as request_authentication_filter
 from argosy.translate.filters.authorization import Layer, Slot
 from argosy.translate.generator import generator
 
@@ -44,3 +46,30 @@ class AuthorizationKey(Struct, frozen=True, kw_only=True):
 def authorization(key: AuthorizationKey) -> extension_pb2.TypedExtensionConfig:
     made = authorization_filter.config(key.layer, key.slot, key.policies, key.authorizer, key.told_apart)
     return wire.extension(key.name, made)
+
+
+class RequestAuthenticationKey(Struct, frozen=True, kw_only=True):
+    rules: tuple[TokenRule, ...]
+    reroutes: bool = False  # whether the route is chosen again where there was a valid token
+
+    @property
+    def name(self) -> str:
+        return names.REQUEST_AUTHENTICATION
+
+
+@generator
+def request_authentication(key: RequestAuthenticationKey) -> extension_pb2.TypedExtensionConfig:
+    return wire.extension(key.name, request_authentication_filter.config(key.rules, key.reroutes))
+
+
+class ClaimHeadersKey(Struct, frozen=True, kw_only=True):
+    headers: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return names.CLAIM_HEADERS
+
+
+@generator
+def claim_headers(key: ClaimHeadersKey) -> extension_pb2.TypedExtensionConfig:
+    return wire.extension(key.name, request_authentication_filter.claim_headers(key.headers))

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from argosy.model.ir import MtlsMode, Protocol, TlsParameters
 from argosy.translate import connection_manager, names, options, tls, wire
+from argosy.translate.caller import Caller
 from argosy.translate.connection_manager import ConnectionManager, Place
 from argosy.translate.filters import authorization, listener, stats, tcp_proxy
 from argosy.translate.generator import generator
@@ -144,6 +145,8 @@ def _handlers(key: InboundPort) -> list[listener_components_pb2.Filter]:
         told_apart=key.told_apart,
         service=key.service,
         options=key.options,
+        # TLS that a Sidecar ends is of another authority, whose certificates may say what they want.
+        caller=Caller.TOLD if key.ends is None else Caller.REMOVED,
     )
     return [connection_manager.network_filter(manager)]
 

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from argosy.model import ir, policies
+from argosy.model import ir
 from argosy.model.envoy_patches import Side
 from argosy.model.hostnames import is_address
 from argosy.model.locality import ZONE_AWARE
@@ -22,7 +22,7 @@ from argosy.model.scope import Interception, ProxyType
 from argosy.model.telemetry import Side as Reporting
 from argosy.resources.addresses import EVERY_ADDRESS
 from argosy.translate import cluster as clusters
-from argosy.translate import edge, egress, extension, localities, names, options, outbound
+from argosy.translate import edge, egress, localities, names, options, outbound, own_policies
 from argosy.translate import listener_gateway as gateway
 from argosy.translate import listener_inbound as inbound
 from argosy.translate import listener_outbound as listeners
@@ -30,7 +30,7 @@ from argosy.translate import secret as secrets
 from argosy.translate import upstream as of_upstream
 from argosy.translate.cluster import Application, ClusterKey, Discovery
 from argosy.translate.endpoint import LoadAssignmentKey, load_assignment
-from argosy.translate.filters.authorization import BEFORE_TOKENS, Layer, Slot
+from argosy.translate.filters.authorization import Layer, Slot
 from argosy.translate.graph import PLAN, Graph, Node, Phase
 from argosy.translate.http_or_tcp import (
     Handling,
@@ -119,11 +119,14 @@ class OwnView(PatchedView):
                 found[LISTENER, names.inbound_listener(port)] = (_inbound_listener, port)
             if handling is Handling.HTTP:
                 found[ROUTE, names.inbound(port)] = (_inbound_routes, port)
-                found[EXTENSION, names.peer_authentication(port)] = (_peer_authentication, port)
+                found[EXTENSION, names.peer_authentication(port)] = (own_policies.peer_authentication, port)
         for layer, told_apart in plan.authorized:
             for slot in Slot:
                 name = names.authorization(layer, slot, told_apart)
-                found[EXTENSION, name] = (_authorization, layer, slot, told_apart)
+                found[EXTENSION, name] = (own_policies.authorization, layer, slot, told_apart)
+        if plan.listeners or any(handling is Handling.HTTP for _, handling in plan.ports):
+            found[EXTENSION, names.CLAIM_HEADERS] = (own_policies.claim_headers,)
+            found[EXTENSION, names.REQUEST_AUTHENTICATION] = (own_policies.request_authentication,)
         for upstream, handling in plan.upstreams:
             listener = names.upstream_listener(upstream.host, upstream.port)
             found[LISTENER, listener] = (of_upstream.listener, upstream)
@@ -148,9 +151,12 @@ def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
             authorized=tuple(
                 sorted(
                     {
-                        (layer, _told_apart(one.port, proxy.bound(one.port)))
+                        (
+                            Layer.HTTP if server.routes_http else Layer.TCP,
+                            own_policies.told_apart(one.port, proxy.bound(one.port)),
+                        )
                         for one in found
-                        for layer in ((Layer.HTTP,) if one.kind is ir.ListenerKind.HTTP else Layer)
+                        for server in one.servers
                     }
                 )
             ),
@@ -174,33 +180,17 @@ def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
     upstreams = () if redirect else proxy.upstreams
     authorized = {(Layer.TCP, 0)} if redirect else set()  # of what passes through
     for port, handling in taken:
-        apart = 0 if redirect and port.workload not in bound else _told_apart(port.workload, port.bind)
+        apart = (
+            0
+            if redirect and port.workload not in bound
+            else own_policies.told_apart(port.workload, port.bind)
+        )
         authorized.add((Layer.HTTP if handling is Handling.HTTP else Layer.TCP, apart))
     return OwnPlan(
         ports=tuple((port.workload, handling) for port, handling in taken),
         bound=bound,
         authorized=tuple(sorted(authorized)),
         upstreams=tuple((one, of_upstream.handling(reader, proxy, one)) for one in upstreams),
-    )
-
-
-def _told_apart(port: int, bind: int) -> int:
-    """Where Envoy sees another port than policies speak of, each port has rules of its own."""
-    return 0 if port == bind else port
-
-
-def _authorization(proxy: Proxy, layer: Layer, slot: Slot, told_apart: int, reader: Reader) -> Resource:
-    workload = reader.workload(proxy.namespace, proxy.name)
-    held = reader.authorization(proxy.namespace, workload.labels if workload else proxy.labels)
-    if slot in BEFORE_TOKENS:
-        asking = ir.Authorization(custom=held.custom)
-        whom = policies.authorizer(asking, proxy.scope, reader) if asking.custom else None
-    else:
-        asking, whom = ir.Authorization(**{slot.value: getattr(held, slot.value)}), None
-    return extension.authorization(
-        extension.AuthorizationKey(
-            layer=layer, slot=slot, told_apart=told_apart, policies=asking, authorizer=whom
-        )
     )
 
 
@@ -230,17 +220,11 @@ def _virtual_hosts(reader: Reader, proxy: Proxy, route: str) -> tuple[str, ...]:
     return ()
 
 
-def _mode(reader: Reader, proxy: Proxy, number: int) -> ir.MtlsMode:
-    workload = reader.workload(proxy.namespace, proxy.name)
-    labels = workload.labels if workload else proxy.labels
-    return reader.peer_mtls(proxy.namespace, labels, number)
-
-
 def _inbound_port(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> inbound.InboundPort:
     return inbound.InboundPort(
         port=port.workload,
         handling=_inbound_handling(reader, proxy, port),
-        mode=_mode(reader, proxy, port.workload),
+        mode=own_policies.mode(reader, proxy, port.workload),
         protocol=port.protocol,
         ends=_own_tls(reader, proxy, port),
         service=port.service_hosts[0] if port.service_hosts else "",
@@ -255,7 +239,7 @@ def _own_tls(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> ServerTls |
     written = sidecar.at(port.workload) if sidecar else None
     if written is None or written.tls is None:
         return None
-    if _mode(reader, proxy, port.workload) is not ir.MtlsMode.DISABLE:
+    if own_policies.mode(reader, proxy, port.workload) is not ir.MtlsMode.DISABLE:
         return None
     http = port.protocol.is_http or port.protocol is ir.Protocol.HTTPS
     return edge.server_tls(proxy.namespace, written.tls, ("h2", "http/1.1") if http else (), reader.mesh())
@@ -277,7 +261,7 @@ def _passing(reader: Reader, proxy: Proxy, declared: set[int]) -> tuple[inbound.
         inbound.InboundPort(
             port=port,
             handling=Handling.TCP,
-            mode=_mode(reader, proxy, port),
+            mode=own_policies.mode(reader, proxy, port),
             passes=True,
             mesh_tls=reader.mesh().mesh_tls,
             options=options.of_proxy(reader, proxy, Reporting.SERVER),
@@ -311,7 +295,8 @@ def _inbound_listener(proxy: Proxy, number: int, reader: Reader) -> Resource | N
             address=address,
             bind=port.bind,
             inbound=replace(
-                _inbound_port(reader, proxy, port), told_apart=_told_apart(port.workload, port.bind)
+                _inbound_port(reader, proxy, port),
+                told_apart=own_policies.told_apart(port.workload, port.bind),
             ),
         )
     )
@@ -382,11 +367,6 @@ def _inbound_passthrough(proxy: Proxy, reader: Reader) -> Resource:
 
 def _inbound_routes(proxy: Proxy, number: int, reader: Reader) -> Resource:
     return inbound_routes(InboundRouteKey(port=number, retry=reader.mesh().inbound_retry))
-
-
-def _peer_authentication(proxy: Proxy, number: int, reader: Reader) -> Resource:
-    key = extension.PeerAuthenticationKey(port=number, mode=_mode(reader, proxy, number))
-    return extension.peer_authentication(key)
 
 
 def _local_cluster(proxy: Proxy, reader: Reader) -> Resource | None:
@@ -464,7 +444,7 @@ def _gateway_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Res
             name=names.gateway_listener(bind, proxy.bind_address, port),
             address=bind or proxy.bind_address,
             bind=proxy.bound(port),
-            told_apart=_told_apart(port, proxy.bound(port)),
+            told_apart=own_policies.told_apart(port, proxy.bound(port)),
             chains=chains,
             inspects=found.kind is ir.ListenerKind.TLS,
             options=options.of_proxy(reader, proxy),
@@ -482,7 +462,7 @@ def _quic_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Resour
             name=names.quic_listener(bind, proxy.bind_address, port),
             address=bind or proxy.bind_address,
             bind=proxy.bound(port),
-            told_apart=_told_apart(port, proxy.bound(port)),
+            told_apart=own_policies.told_apart(port, proxy.bound(port)),
             chains=chains,
             options=options.of_proxy(reader, proxy),
         )

@@ -23,12 +23,12 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 
+from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
 from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_pb2, scoped_route_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as manager_pb2,
 )
-from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
 from msgspec import Struct
 
 from argosy.model.reader import Reader
@@ -210,10 +210,12 @@ def into(route: str, manager: manager_pb2.HttpConnectionManager) -> None:
     key.name, key.index = HEADER, 0
     manager.scoped_routes.rds_config_source.CopyFrom(wire.ads())
     manager.scoped_routes.scoped_rds.scoped_rds_config_source.CopyFrom(wire.ads())
-    early = header_mutation_pb2.HeaderMutation()
-    chosen = early.mutations.add().append
+
+
+def mutation(route: str) -> mutation_rules_pb2.HeaderMutation:
+    """Writes the part of a request, before it is routed."""
+    out = mutation_rules_pb2.HeaderMutation()
+    chosen = out.append
     chosen.header.key, chosen.header.value = HEADER, f"{route}/%CEL({expression()})%"
     chosen.append_action = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
-    manager.early_header_mutation_extensions.add(
-        name="envoy.http.early_header_mutation.header_mutation", typed_config=wire.pack(early)
-    )
+    return out

@@ -12,15 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from argosy.identity.attestation import (
-    LONGEST_LINE,
-    AttestationSocket,
-    BadToken,
-    Registration,
-    Tokens,
-    allowed,
-)
+from argosy.identity.attestation import LONGEST_LINE, AttestationSocket
 from argosy.identity.client import Refused, Unreachable, attest
+from argosy.identity.proofs import BadToken, Registration, Tokens, unix_user, used_for
 from argosy.identity.protocol import AttestRequest, AttestResponse
 from argosy.runtime.errors import Failure
 
@@ -55,13 +49,13 @@ def registration(uid: int | None = ME, user: str = "", accounts: tuple[str, ...]
 def test_a_user_gets_only_the_service_accounts_mapped_to_it(
     given: Registration, namespace: str, account: str, expected: bool
 ) -> None:
-    assert allowed(ME, namespace, account, [given]) is expected
+    assert bool(used_for(unix_user(ME), namespace, account, [given])) is expected
 
 
 def test_any_registration_is_enough_and_none_is_not() -> None:
     no, yes = registration(accounts=("a/b",)), registration(accounts=("shop/*",))
-    assert allowed(ME, "shop", "reviews", [no, yes])
-    assert not allowed(ME, "shop", "reviews", [])
+    assert used_for(unix_user(ME), "shop", "reviews", [no, yes]) == (f"unix:uid={ME}",)
+    assert not used_for(unix_user(ME), "shop", "reviews", [])
 
 
 class TestTokens:
@@ -72,36 +66,36 @@ class TestTokens:
 
     def test_a_token_proves_the_user_it_was_made_for(self) -> None:
         tokens = self.tokens()
-        token, expires_at = tokens.issue(4711)
-        assert tokens.uid(token) == 4711
+        token, expires_at = tokens.issue(unix_user(4711))
+        assert tokens.proven(token) == unix_user(4711)
         assert expires_at == self.now + 60
 
     def test_a_token_ends_after_a_minute(self) -> None:
         tokens = self.tokens()
-        token, _ = tokens.issue(4711)
+        token, _ = tokens.issue(unix_user(4711))
         self.now += 60
         with pytest.raises(BadToken, match="expired"):
-            tokens.uid(token)
+            tokens.proven(token)
 
     def test_a_token_of_another_server_proves_nothing(self) -> None:
-        token, _ = self.tokens().issue(4711)
+        token, _ = self.tokens().issue(unix_user(4711))
         with pytest.raises(BadToken, match="not issued"):
-            self.tokens().uid(token)
+            self.tokens().proven(token)
 
     def test_a_token_that_was_changed_anywhere_proves_nothing(self) -> None:
         tokens = self.tokens()
-        token, _ = tokens.issue(4711)
+        token, _ = tokens.issue(unix_user(4711))
         claims, _, mac = token.partition(".")
         for at in range(len(claims)):
             changed = claims[:at] + ("A" if claims[at] != "A" else "B") + claims[at + 1 :]
             if base64.urlsafe_b64decode(changed) != base64.urlsafe_b64decode(claims):
                 with pytest.raises(BadToken):
-                    tokens.uid(f"{changed}.{mac}")
+                    tokens.proven(f"{changed}.{mac}")
 
     @pytest.mark.parametrize("text", ["", ".", "a", "a.b.c", "ä.ö", "=.=", "e30=.e30="])
     def test_garbage_proves_nothing(self, text: str) -> None:
         with pytest.raises(BadToken):
-            self.tokens().uid(text)
+            self.tokens().proven(text)
 
 
 def answer(uid: int) -> AttestResponse:

@@ -12,10 +12,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from argosy.identity.attestation import Registration, Tokens
 from argosy.identity.authority import Authority, open_authority
 from argosy.identity.client import Refused, Svid, Unreachable, channel, load, new_key_and_csr, sign, svid
 from argosy.identity.names import Identity
+from argosy.identity.proofs import Registration, Tokens, unix_user
 from argosy.identity.protocol import SignRequest
 from argosy.identity.service import CertificateAuthorityService
 
@@ -51,7 +51,7 @@ class Running:
         connection = channel(self.ca, bundle or self.authority.bundle)
         try:
             self.answer = await sign(
-                connection, request, self.tokens.issue(ME)[0] if token is None else token
+                connection, request, self.tokens.issue(unix_user(ME))[0] if token is None else token
             )
         finally:
             await connection.close(None)
@@ -149,8 +149,8 @@ async def test_without_a_good_token_nothing_is_signed(ca: Running, token: str) -
 
 
 async def test_a_token_of_another_user_gets_that_users_accounts(ca: Running) -> None:
-    token, _ = ca.tokens.issue(ME + 1)
-    with pytest.raises(Refused, match=f"uid {ME + 1}"):
+    token, _ = ca.tokens.issue(unix_user(ME + 1))
+    with pytest.raises(Refused, match=f"uid={ME + 1}"):
         await ca.first(ask(new_key_and_csr()[1]), token=token)
 
 
@@ -183,7 +183,7 @@ async def test_a_connection_whose_certificate_expired_renews_nothing(ca: Running
 async def test_the_xds_port_wants_a_certificate(ca: Running) -> None:
     connection = channel(ca.xds, ca.authority.bundle)
     with pytest.raises(Unreachable):
-        await sign(connection, ask(new_key_and_csr()[1]), ca.tokens.issue(ME)[0], timeout=3)
+        await sign(connection, ask(new_key_and_csr()[1]), ca.tokens.issue(unix_user(ME))[0], timeout=3)
     await connection.close(None)
 
 
@@ -216,7 +216,7 @@ async def test_a_workload_that_poses_as_the_server_is_not_trusted(ca: Running) -
     await server.start()
     connection = channel(f"127.0.0.1:{port}", ca.authority.bundle)
     with pytest.raises(Unreachable):
-        await sign(connection, ask(new_key_and_csr()[1]), ca.tokens.issue(ME)[0], timeout=3)
+        await sign(connection, ask(new_key_and_csr()[1]), ca.tokens.issue(unix_user(ME))[0], timeout=3)
     await connection.close(None)
     await server.stop(None)
 

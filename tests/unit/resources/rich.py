@@ -101,7 +101,22 @@ RICH: list[dict[str, Any]] = [
         "apiVersion": "identity.argosy.dev/v1",
         "kind": "IdentityRegistration",
         "metadata": {"name": "a"},
-        "spec": {"match": {"unixUser": "a"}, "serviceAccounts": ["*/*"]},
+        "spec": {"match": {"unixUser": "a", "selectors": ["k8s:ns=a"]}, "serviceAccounts": ["*/*"]},
+    },
+    {
+        "apiVersion": "identity.argosy.dev/v1",
+        "kind": "Attestor",
+        "metadata": {"name": "a", "namespace": "istio-system"},
+        "spec": {
+            "type": "jwt",
+            "jwt": {"issuer": "https://a", "audiences": ["b"], "claims": [{"claim": "a", "key": "b"}]},
+        },
+    },
+    {
+        "apiVersion": "identity.argosy.dev/v1",
+        "kind": "IssuingPolicy",
+        "metadata": {"name": "a"},
+        "spec": {"maxLifetime": "24h", "allow": ["*/*"], "deny": ["a/b"], "reason": "r"},
     },
     {
         "apiVersion": "v1",
@@ -149,7 +164,7 @@ RICH: list[dict[str, Any]] = [
             "jwtRules": [
                 {
                     "issuer": "a",
-                    "jwks": '{"keys": [{"kty": "RSA"}]}',
+                    "jwks": '{"kty": "OKP", "crv": "Ed25519", "x": "DlbvgllXeZkRygZlBw2NA1TmrCMAunRVWys2Rm0GbJg"}',
                     "fromHeaders": [{"name": "a", "prefix": "b "}],
                     "outputClaimToHeaders": [{"header": "a", "claim": "b.c"}],
                     "timeout": "1s",

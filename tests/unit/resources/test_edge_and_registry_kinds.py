@@ -30,6 +30,14 @@ def svc(*ports: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 CERTIFICATE = {"serverCertificate": "c", "privateKey": "k"}
 
+JWKS = '{"keys": [{"kty": "EC", "crv": "P-256", "x": "a", "y": "b"}]}'
+PEM = "-----BEGIN CERTIFICATE-----"
+
+
+def jwt(**more: Any) -> dict[str, Any]:
+    return {"type": "jwt", "jwt": {"issuer": "https://a.b", "audiences": ["x"]} | more}
+
+
 VALID: list[tuple[str, dict[str, Any]]] = [
     ("Gateway", server()),
     ("Gateway", server(hosts=["shop/*", "./a.com", "*/*.a.com", "10.0.0.1"])),
@@ -70,6 +78,20 @@ VALID: list[tuple[str, dict[str, Any]]] = [
         {"match": {"unixUser": "ann"}, "serviceAccounts": ["shop/reviews", "shop-*/*", "*/*"]},
     ),
     ("IdentityRegistration", {"match": {"unixUid": 0}, "serviceAccounts": ["a/b"]}),
+    (
+        "IdentityRegistration",
+        {"match": {"selectors": ["k8s:ns=shop-*", "k8s:sa=reviews"]}, "serviceAccounts": ["a/b"]},
+    ),
+    (
+        "IdentityRegistration",
+        {"match": {"unixUid": 7, "selectors": ["host:name=vm-1"]}, "serviceAccounts": ["a/b"]},
+    ),
+    ("Attestor", {"type": "jwt", "jwt": {"issuer": "https://a.b", "audiences": ["x"]}}),
+    ("Attestor", {"type": "jwt", "jwt": {"issuer": "nomad", "audiences": ["x"], "jwks": JWKS}}),
+    ("Attestor", {"type": "tpm", "parameters": {"vendor": "any"}}),
+    ("Attestor", {"type": "kubernetes", "kubernetes": {"audiences": ["x"], "issuer": "i", "jwks": JWKS}}),
+    ("IssuingPolicy", {"maxLifetime": "1m"}),
+    ("IssuingPolicy", {"allow": ["shop/*"], "deny": ["shop/till"], "reason": "stolen"}),
     ("Namespace", {}),
     ("Service", svc()),
     ("Service", svc({"port": 80})),
@@ -350,6 +372,11 @@ INVALID: list[tuple[str, Any, str, str]] = [
         "spec.selector.matchLabels",
         "wildcards",
     ),
+    ("IssuingPolicy", {}, "spec", "says nothing"),
+    ("IssuingPolicy", {"maxLifetime": "59s"}, "spec.maxLifetime", "too short"),
+    ("IssuingPolicy", {"maxLifetime": "soon"}, "spec.maxLifetime", "not a duration"),
+    ("IssuingPolicy", {"allow": ["shop"]}, "spec.allow[0]", "not namespace/name"),
+    ("IssuingPolicy", {"deny": ["a/b", "shop/"]}, "spec.deny[1]", "not namespace/name"),
     ("IdentityRegistration", {"match": {}, "serviceAccounts": ["a/b"]}, "spec.match", "exactly one"),
     (
         "IdentityRegistration",
@@ -376,6 +403,48 @@ INVALID: list[tuple[str, Any, str, str]] = [
         "is empty",
     ),
     ("IdentityRegistration", {"match": {"unixUid": 1}}, "spec.serviceAccounts", "is missing"),
+    (
+        "IdentityRegistration",
+        {"match": {"selectors": ["k8s:ns=shop", "ns=shop"]}, "serviceAccounts": ["a/b"]},
+        "spec.match.selectors[1]",
+        "ATTESTOR:KEY=VALUE",
+    ),
+    (
+        "IdentityRegistration",
+        {"match": {"selectors": ["*:ns=shop"]}, "serviceAccounts": ["a/b"]},
+        "spec.match.selectors[0]",
+        "ATTESTOR:KEY=VALUE",
+    ),
+    ("Attestor", {"type": "jwt"}, "spec.jwt", "is missing"),
+    ("Attestor", {"type": ""}, "spec.type", "is empty"),
+    ("Attestor", {"type": "tpm", "x509": {"roots": PEM}}, "spec.x509", "does not belong"),
+    (
+        "Attestor",
+        {"type": "x509", "x509": {"roots": PEM}, "parameters": {"a": "b"}},
+        "spec.parameters",
+        "plugins",
+    ),
+    ("Attestor", {"type": "x509", "x509": {"roots": "x"}}, "spec.x509.roots", "PEM"),
+    ("Attestor", jwt(audiences=[]), "spec.jwt.audiences", "prove nothing here"),
+    ("Attestor", jwt(issuer="nomad"), "spec.jwt.issuer", "jwksUri"),
+    ("Attestor", jwt(jwksUri="http://a.b"), "spec.jwt.jwksUri", "https://"),
+    ("Attestor", jwt(jwks="{}"), "spec.jwt.jwks", "Key Set"),
+    ("Attestor", jwt(jwks='{"keys": [{"kty": "oct", "k": "AA"}]}'), "spec.jwt.jwks", "private or shared"),
+    ("Attestor", jwt(jwks=JWKS, jwksUri="https://a.b"), "spec.jwt", "keep one"),
+    ("Attestor", jwt(claims=[{"claim": "a", "key": "B"}]), "spec.jwt.claims[0].key", "a-z"),
+    ("Attestor", jwt(claims=[{"claim": "a", "key": "sub"}]), "spec.jwt.claims[0].key", "another claim"),
+    (
+        "Attestor",
+        {"type": "kubernetes", "kubernetes": {"audiences": ["x"]}},
+        "spec.kubernetes",
+        "exactly one",
+    ),
+    (
+        "Attestor",
+        {"type": "kubernetes", "kubernetes": {"audiences": ["x"], "server": "https://a.b"}},
+        "spec.kubernetes.credentialName",
+        "is empty",
+    ),
     (
         "IdentityRegistration",
         {"match": {"unixUid": 1}, "serviceAccounts": ["a"]},
@@ -474,3 +543,25 @@ def test_no_message_shows_the_value_of_a_secret(judge: Judge, data: Any) -> None
     assert errors
     if not isinstance(data, dict) or "hunter2*" not in data:  # a key is no secret
         assert "hunter2" not in "".join(str(problem) for problem in errors)
+
+
+def test_an_object_outside_the_root_namespace_gives_its_own_accounts_alone(judge: Judge) -> None:
+    match = {"unixUser": "ann"}
+    given = {"match": match, "serviceAccounts": ["shop/reviews", "*/reviews", "bank/x"]}
+    found = judge("IdentityRegistration", given, namespace="shop").errors
+    assert [problem.field for problem in found] == ["spec.serviceAccounts[1]", "spec.serviceAccounts[2]"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "field"),
+    [
+        ({"namespace": "shop"}, "metadata.namespace"),
+        ({"name": "unix"}, "metadata.name"),
+        ({"name": "host"}, "metadata.name"),
+    ],
+)
+def test_an_attestor_stands_in_the_root_namespace_and_speaks_for_itself(
+    judge: Judge, metadata: dict[str, str], field: str
+) -> None:
+    found = judge("Attestor", {"type": "x509", "x509": {"roots": PEM}}, **metadata).errors
+    assert [problem.field for problem in found] == [field]

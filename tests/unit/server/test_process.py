@@ -212,14 +212,14 @@ async def test_a_certificate_is_for_nobody_but_the_proven_user(plane: ControlPla
         found["spec"]["serviceAccounts"] = ["default/reviews"]
         assert (await web.put(path, json=found)).status_code == 200
         await until(
-            lambda: plane.registrations.current()[0].service_accounts == ("default/reviews",),
+            lambda: plane.identity.registrations.current()[0].service_accounts == ("default/reviews",),
             "the mapping counts",
         )
         assert (await identity(plane, "reviews-v1")).peer().identity.service_account == "reviews"
         with pytest.raises(Refused, match="ratings"):
             await identity(plane, "ratings-v1")
         assert (await web.delete(path)).status_code == 200
-        await until(lambda: not plane.registrations.current(), "the mapping is gone")
+        await until(lambda: not plane.identity.registrations.current(), "the mapping is gone")
         with pytest.raises(Refused):
             await identity(plane, "reviews-v1")
 
@@ -302,7 +302,7 @@ async def test_a_server_that_is_cut_off_from_the_store_sends_its_agents_to_the_o
     await until(
         lambda: "turn to another" in envoy.connection.error, "it is told why, and on the next attempt too"
     )
-    assert await attendance.call.code() is grpc.StatusCode.UNAVAILABLE
+    assert await attendance.ended() is grpc.StatusCode.UNAVAILABLE
     await until(lambda: plane.attendance.losses.since, "its grace runs, as of any that is lost")
     monkeypatch.setattr(type(plane.fleet), "cut_off", False)
     await until(lambda: envoy.connection.connected, "it is served again", 20)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from argosy.identity.attestation import Registration
+from argosy.identity.proofs import Registration
 from argosy.server.registrations import RESOURCE, Registrations
 from argosy.store.base import Compacted, Event, Key
 from argosy.store.memory import MemoryStore

@@ -144,11 +144,12 @@ def test_the_order_of_filters() -> None:
     def names(filters: order.HttpFilters) -> list[str]:
         return [one.name.removeprefix("envoy.filters.http.") for one in filters]
 
-    asked = [f"authorization/http/{slot}" for slot in SLOTS]
-    assert names(order.inbound(1)) == ["peer-authentication/1", *asked, "router"]
-    assert names(order.inbound(1, told_apart=2))[1] == "authorization/http/custom/2"
+    custom, asks, *behind = (f"authorization/http/{slot}" for slot in SLOTS)
+    tokens = ["claim-headers", custom, asks, "jwt_authn"]
+    assert names(order.inbound(1)) == ["peer-authentication/1", *tokens, *behind, "router"]
+    assert names(order.inbound(1, told_apart=2))[2] == "authorization/http/custom/2"
     assert names(order.outbound()) == ["cors", "fault", "router"]
-    assert names(order.gateway()) == ["cors", *asked, "fault", "router"]
+    assert names(order.gateway()) == [*tokens, "cors", *behind, "fault", "router"]
     assert names(order.outbound_proxy(())) == [
         "cors",
         "fault",

@@ -290,7 +290,7 @@ def test_listeners_ask_for_scopes() -> None:
         assert "rds" not in manager
         assert manager["scoped_routes"]["name"] == "http_proxy"
         (early,) = manager["early_header_mutation_extensions"]
-        (added,) = early["typed_config"]["mutations"]
+        added = early["typed_config"]["mutations"][-1]
         assert added["append"]["append_action"] == "OVERWRITE_IF_EXISTS_OR_ADD", (
             "whatever the application says"
         )

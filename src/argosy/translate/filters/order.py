@@ -14,6 +14,7 @@ from argosy.translate.filters import (
     forward_proxy,
     loopback_guard,
     peer_authentication,
+    request_authentication,
     router,
 )
 from argosy.translate.filters.authorization import BEFORE_TOKENS, BEHIND_TOKENS
@@ -35,10 +36,16 @@ def inbound(port: int, told_apart: int = 0, proxy: ProxySettings = AS_USUAL) -> 
     """Requests to the application of a workload port. `told_apart`: see `names.authorization`."""
     return (
         peer_authentication.http_filter(port),  # who may not even speak
-        *authorization.http_filters(told_apart, BEFORE_TOKENS),
+        *_of_tokens(told_apart),
         *authorization.http_filters(told_apart, BEHIND_TOKENS),
         router.http_filter(proxy),
     )
+
+
+def _of_tokens(told_apart: int) -> HttpFilters:
+    """Whose tokens are taken. Who is asked from outside may bring one, but writes no claims."""
+    claims, tokens = request_authentication.http_filters()
+    return (claims, *authorization.http_filters(told_apart, BEFORE_TOKENS), tokens)
 
 
 def outbound(proxy: ProxySettings = AS_USUAL, resolves: Resolving = Resolving.NEVER) -> HttpFilters:
@@ -67,8 +74,8 @@ def gateway(
 ) -> HttpFilters:
     """Requests from outside the mesh. `told_apart`: see `names.authorization`."""
     return (
-        cors.http_filter(),  # what a browser asks beforehand says nothing of who asks
-        *authorization.http_filters(told_apart, BEFORE_TOKENS),
+        *_of_tokens(told_apart),  # what follows may go by the claims
+        cors.http_filter(),  # answers what a browser asks beforehand, which says nothing of who asks
         *authorization.http_filters(told_apart, BEHIND_TOKENS),
         fault.http_filter(),
         *(forward_proxy.http_filters() if resolves is Resolving.BY_NAME else ()),  # hosts under a wildcard
