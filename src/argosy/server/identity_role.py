@@ -88,6 +88,8 @@ class IdentityRole:
             expires_at=expires_at,
             trust_domain=self.authority.trust_domain,
             bundle=self.authority.bundle,
+            issues=self.authority.issuer.fingerprint,
+            trust_version=self.authority.trust_version,
             ca_address=ca,
             xds_address=serving[0],
             xds_addresses=serving,

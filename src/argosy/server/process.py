@@ -338,15 +338,21 @@ class ControlPlane:
         async def resolve(node: Node, _: Peer) -> ProxySession:
             return self.reconciler.proxies.session(node, current_peer())
 
-        domain = self.authority.trust_domain
+        known = partial(
+            Authenticated,
+            trust_domain=self.authority.trust_domain,
+            door=self.door,
+            denied=self.identity.issuing.denies,
+        )
         self.attend = attend = AttendService(self.registrar, self._trusted)
         self.registrar.on_left = lambda entry: self.certificates.forget(entry.namespace, entry.name)
         self.fleet.on_changed.append(attend.servers_changed)
         self.trust.on_changed.append(attend.trust_changed)
         self._task("door", self._mind_door())
+        self.identity.issuing.on_changed.append(lambda: self.door.expel(self.identity.issuing.denies))
         handlers = [
-            Authenticated(AdsService(resolve, logger("xds")).handler(), domain, door=self.door),
-            Authenticated(attend.handler(), domain, door=self.door),
+            known(AdsService(resolve, logger("xds")).handler()),
+            known(attend.handler()),
             *self.identity.with_certificate(),
             self.asked.handler(),
         ]
