@@ -30,6 +30,7 @@ IDENTITIES: tuple[tuple[str, ...], ...] = (
     ("spiffe://old.test/ns/shop/sa/web",),
     ("spiffe://else.where/ns/shop/sa/web",),
     ("spiffe://else.where/vm/shop",),
+    ("spiffe://else.where/cluster/c/ns/shop/sa/web/pod/x",),
     ("https://cluster.local/ns/shop/sa/web",),
     ("spiffe://cluster.local/ns/billing/sa/web", "spiffe://else.where/ns/shop/sa/cron"),
 )

@@ -36,7 +36,17 @@ class RequestPrincipal(Struct, frozen=True):
         return self.issuer if self.subject is None else f"{self.issuer}/{self.subject}"
 
 
-Value = str | RequestPrincipal
+class Account(Struct, frozen=True):
+    """A service account, by the identity that it is of."""
+
+    principal: str
+
+    def __str__(self) -> str:
+        found = _ACCOUNT.match(self.principal)
+        return f"{found[1]}/{found[2]}" if found else self.principal
+
+
+Value = str | RequestPrincipal | Account
 
 
 class Called(Struct, frozen=True, kw_only=True):
@@ -64,7 +74,7 @@ def values_of(condition: Condition, called: Called) -> tuple[Value, ...]:
         case Attribute.SOURCE_NAMESPACE:
             return tuple(found[1] for found in _of_identities(_NAMESPACE, called))
         case Attribute.SOURCE_SERVICE_ACCOUNT:
-            return tuple(f"{found[1]}/{found[2]}" for found in _of_identities(_ACCOUNT, called))
+            return tuple(Account(one.removeprefix(SPIFFE)) for one in _identities(called))
         case Attribute.SOURCE_TRUST_DOMAIN:
             return tuple(found[1] for found in _of_identities(_TRUST_DOMAIN, called))
         case Attribute.SOURCE_IP:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from argosy.explain.called import RequestPrincipal, Value
+from argosy.explain.called import Account, RequestPrincipal, Value
 from argosy.explain.matching import lower
 from argosy.model.ir.policies import Attribute, Match, TextMatch
 
@@ -20,7 +20,7 @@ _SEGMENT = r"[a-zA-Z0-9\-._~%!$&'()*+,;:@=]"
 """What a path template takes for text within a segment (Envoy 1.40, tried)."""
 
 
-_MAY_BE_EMPTY = frozenset((Attribute.HEADER, Attribute.HOST, Attribute.METHOD))
+_MAY_BE_EMPTY = frozenset((Attribute.HEADER, Attribute.HOST, Attribute.METHOD, Attribute.SOURCE_PRINCIPAL))
 
 
 def matched(attribute: Attribute, wanted: Match, values: Sequence[Value]) -> bool:
@@ -33,6 +33,8 @@ def _is(attribute: Attribute, wanted: Match, value: Value) -> bool:
         if not _text(wanted, value.issuer):
             return False
         return wanted.subject is None or (value.subject is not None and _text(wanted.subject, value.subject))
+    if isinstance(value, Account):
+        return _account(wanted.value).fullmatch(value.principal) is not None
     if wanted.kind is TextMatch.PRESENT and attribute in _MAY_BE_EMPTY:
         return True
     if attribute is Attribute.HOST:
@@ -60,8 +62,15 @@ def _text(wanted: Match, value: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
+def _account(written: str) -> re.Pattern[str]:
+    """Facts (Istio): an identity may say more than its namespace and its account."""
+    namespace, _, name = map(re.escape, written.partition("/"))
+    return re.compile(f".+/ns/{namespace}/(.+/|)sa/{name}(/.+)?")
+
+
+@lru_cache(maxsize=1024)
 def _pattern(written: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, written.split("*"))), re.DOTALL)
+    return re.compile("[^/]*".join(map(re.escape, written.split("*"))))
 
 
 def within(address: str, block: str) -> bool:

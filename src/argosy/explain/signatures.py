@@ -50,7 +50,7 @@ class Token(Struct, frozen=True):
 def read(text: str) -> Token:
     """Raises NoToken."""
     parts = text.split(".")
-    if len(parts) != 3:
+    if len(parts) != 3 or not all(parts):
         raise NoToken("it has not three parts with dots between")
     header, claims = _object(parts[0], "header"), _object(parts[1], "payload")
     if not isinstance(header.get("alg"), str):

@@ -238,7 +238,7 @@ def claim_text(value: object) -> str | None:
 
 def unsigned(claims: Claims) -> str:
     """A token that says these claims, to be assumed as signed."""
-    parts = (msgspec.json.encode({"alg": "none"}), msgspec.json.encode(dict(claims)), b"")
+    parts = (msgspec.json.encode({"alg": "none"}), msgspec.json.encode(dict(claims)), b"none")
     return ".".join(base64.urlsafe_b64encode(one).rstrip(b"=").decode() for one in parts)
 
 

@@ -200,7 +200,7 @@ def identity(attribute: Attribute, match: Match) -> string_pb2.StringMatcher:
     value = match.value
     match attribute:
         case Attribute.SOURCE_NAMESPACE:
-            return _expression(f".*/ns/{_pattern(value)}/.*")
+            return _expression(f"{SPIFFE}[^/]+/ns/{_pattern(value)}/.*")
         case Attribute.SOURCE_SERVICE_ACCOUNT:
             namespace, _, name = value.partition("/")
             return _expression(f"{SPIFFE}.+/ns/{re.escape(namespace)}/(.+/|)sa/{re.escape(name)}(/.+)?")
@@ -208,14 +208,15 @@ def identity(attribute: Attribute, match: Match) -> string_pb2.StringMatcher:
             return _expression(f"{SPIFFE}{_pattern(value)}/.*")
     match match.kind:
         case TextMatch.PRESENT:
-            return _expression(".+")
+            return _expression(f"{SPIFFE}.*")
         case TextMatch.SUFFIX:
             return _expression(f"{SPIFFE}.*{re.escape(value)}")
     return text(Match(match.kind, f"{SPIFFE}{value}"))
 
 
 def _pattern(value: str) -> str:
-    return ".*".join(re.escape(part) for part in value.split("*"))
+    """Within one segment of an identity: `*a` must not be whatever has an /sa/ behind it."""
+    return "[^/]*".join(re.escape(part) for part in value.split("*"))
 
 
 def _claim_or_item(path: tuple[str, ...], match: Match) -> rbac_pb2.Principal:
