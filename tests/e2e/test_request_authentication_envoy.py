@@ -120,9 +120,9 @@ def test_without_a_token_a_request_passes(sidecar: Sidecar) -> None:
     assert sidecar.answer(authorization="Basic YTpi") == (200, "")
 
 
-def tampered(token: str) -> str:
+def tampered(token: str, **more: Any) -> str:
     head, _, signature = token.split(".")
-    return f"{head}.{base64url(claims(sub='admin', exp=LATER))}.{signature}"
+    return f"{head}.{base64url(claims(sub='admin', exp=LATER, **more))}.{signature}"
 
 
 def now() -> int:
@@ -322,6 +322,27 @@ def test_claims_become_headers_and_forged_ones_are_taken_out(sidecar: Sidecar) -
     assert told(sidecar.seen(token, **FORGED)) == expected
     assert told(sidecar.seen(**FORGED)) == {}, "no token says so"
     assert told(sidecar.seen(EC.token({"iss": ISSUER}), **FORGED)).keys() == {"x-payload"}
+
+
+def test_a_token_that_was_seen_before_is_looked_at_again(sidecar: Sidecar) -> None:
+    """Envoy remembers that its signature was good, and nothing else."""
+    sidecar.rules(rule(**TOLD, audiences=["reviews"]))
+    token = EC.token(claims(aud="reviews"))
+    answers = [told(sidecar.seen(token, **FORGED)) for _ in range(5)]
+    assert answers == [{"x-payload": token.split(".")[1], "x-sub": "alice"}] * 5
+    assert "jwt_cache_hit: 0" not in sidecar.envoy.stats("jwt_authn.jwt_cache_hit")
+    assert sidecar.answer(tampered(token, aud="reviews"))[0] == 401
+    sidecar.rules(rule(**TOLD, audiences=["ratings"]))
+    assert sidecar.answer(token)[0] == 403
+    sidecar.rules(rule(**TOLD, jwks=key_set(RSA)))
+    assert sidecar.answer(token)[0] == 401, "its key is gone"
+
+
+def test_a_token_that_was_seen_before_expires(sidecar: Sidecar) -> None:
+    sidecar.rules(rule())
+    token = EC.token(claims(exp=now() - 57))  # a minute of skew is allowed
+    assert sidecar.answer(token) == sidecar.answer(token) == (200, "")
+    until(lambda: sidecar.answer(token)[0] == 401, "it expires")
 
 
 def test_forged_claims_are_taken_out_of_preflights(sidecar: Sidecar) -> None:
