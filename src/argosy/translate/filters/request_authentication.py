@@ -26,8 +26,8 @@ PAYLOAD = "payload"
 """Under which key of the metadata the claims are."""
 
 REMEMBERED = 500
-"""Tokens of one rule whose signature a proxy remembers to have verified, those of up to 4 KiB: without it a request costs
-ten times as much (bench/tokens.py). Issuer, time and audience are looked at each time; with other keys all is forgotten."""
+"""Tokens of one rule, of up to 4 KiB each, whose signature a proxy remembers to have verified: a request costs ten times
+as much without (bench/tokens.py). Issuer, time and audience are looked at each time; new keys make it forget all."""
 
 
 def http_filters() -> tuple[http_connection_manager_pb2.HttpFilter, ...]:
