@@ -26,8 +26,8 @@ PAYLOAD = "payload"
 """Under which key of the metadata the claims are."""
 
 REMEMBERED = 500
-"""Tokens of one rule, of up to 4 KiB each, whose signature a proxy remembers to have verified: a request costs ten times
-as much without (bench/tokens.py). Issuer, time and audience are looked at each time; new keys make it forget all."""
+"""Tokens of one rule, of up to 4 KiB each, whose signature a proxy remembers to have verified: a request costs ten
+times as much without (bench/tokens.py). Issuer, time, audience are looked at each time; new keys make it forget all."""
 
 
 def http_filters() -> tuple[http_connection_manager_pb2.HttpFilter, ...]:
