@@ -1,9 +1,9 @@
 """What would fail if the certificates of some workloads were good no more: a root, or an issuing certificate, expired.
 
 A call between two sidecars is mutual TLS where the destination has a sidecar and its PeerAuthentication does not
-disable it (also where it is PERMISSIVE: the caller's sidecar offers its certificate, and one that has expired is refused).
-Such a call fails at the next connection if either side's certificate is below what expired; open connections go on. What
-leaves the mesh, and what has no sidecar, goes on too.
+disable it (also where it is PERMISSIVE: the caller's sidecar offers its certificate, and an expired one is refused).
+Such a call fails at the next connection if either side's certificate is below what expired; open connections go on.
+What leaves the mesh, and what has no sidecar, goes on too.
 """
 
 from __future__ import annotations

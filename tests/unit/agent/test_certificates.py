@@ -277,7 +277,7 @@ async def test_what_ended_while_the_host_slept_is_renewed_at_once_when_it_wakes(
     await asyncio.sleep(0.05)
     assert world.renewed == []
     slept, now = 60 * 3600, time.time
-    monkeypatch.setattr(certificates.time, "time", lambda: now() + slept)
+    monkeypatch.setattr(time, "time", lambda: now() + slept)
     async with asyncio.timeout(10):
         while not world.proofs:
             await asyncio.sleep(0.005)
