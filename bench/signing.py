@@ -1,8 +1,8 @@
 """How many CSRs are signed per second and core, and how long is it until 1,000 workloads hold certificates again?
 
 In process: the way of a request through the service (JSON, registrations, policies, signature, JSON), without network,
-logs and records. Over the network: a server with the role ca, and 1,000 workloads in another process that come at once, each
-with a key of its own and a TLS connection of its own, as after a restart of everything.
+logs and records. Over the network: a server with the role ca, and 1,000 workloads in another process that come at once,
+each with a key of its own and a TLS connection of its own, as after a restart of everything.
 """
 
 from __future__ import annotations
