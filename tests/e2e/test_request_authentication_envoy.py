@@ -418,6 +418,15 @@ def test_issuers_that_share_a_place(sidecar: Sidecar) -> None:
     assert sidecar.answer(crossed)[0] == 401, "the key of one issuer signs for it alone"
 
 
+def test_two_rules_of_one_issuer(sidecar: Sidecar) -> None:
+    """As when its keys move to another place."""
+    sidecar.rules(rule(jwks=key_set(RSA)), {"issuer": ISSUER, "jwksUri": "https://keys.example/new"})
+    assert sidecar.answer(RSA.token(claims())) == (200, ""), "while the other has no keys yet"
+    sidecar.rules(rule(jwks=key_set(RSA)), rule(jwks=key_set(EC)))
+    assert sidecar.answer(RSA.token(claims())) == sidecar.answer(EC.token(claims())) == (200, "")
+    assert sidecar.answer(STRANGER.token(claims()))[0] == 401
+
+
 # --- change ---------------------------------------------------------------------------------------------------------
 
 
