@@ -16,7 +16,7 @@ import grpc
 
 from argosy.identity.attesting import AttestationService
 from argosy.identity.authority import Authority
-from argosy.identity.limits import Limited, Limiter
+from argosy.identity.limits import Limited, Limiter, by_identity
 from argosy.identity.proofs import Proven, Tokens, knows_host, unix_user
 from argosy.identity.protocol import AttestResponse
 from argosy.identity.service import CertificateAuthorityService
@@ -58,6 +58,7 @@ class IdentityRole:
             authority.trust_domain,
         )
         self.limiter = Limiter()
+        self.of_proven = Limiter()
         self._task = task
         self._show(metrics)
 
@@ -73,8 +74,9 @@ class IdentityRole:
         return [Limited(handler, self.limiter) for handler in handlers]
 
     def with_certificate(self) -> list[Handler]:
-        """For the xDS port."""
-        return [self.service.with_certificate(), self.attestation.with_certificate()]
+        """For the xDS port: nobody there can use up what others have."""
+        handlers = [self.service.with_certificate(), self.attestation.with_certificate()]
+        return [Limited(handler, self.of_proven, by_identity) for handler in handlers]
 
     def of_user(self, uid: int) -> AttestResponse:
         """For a user of this host, whom the kernel has named."""
