@@ -28,6 +28,7 @@ from argosy.apiserver.access.audit_log import AuditLog
 from argosy.apiserver.writing import Admission
 from argosy.explain.analysis.applied import Warned
 from argosy.identity.attestation import AttestationSocket
+from argosy.identity.jwt_svids import JwtKeys
 from argosy.identity.limits import LONGEST_MESSAGE
 from argosy.model import ir
 from argosy.model.proxy_start import start_of
@@ -55,6 +56,7 @@ from argosy.server.identity_role import IdentityRole
 from argosy.server.info import publish, withdraw
 from argosy.server.join_tokens import JoinTokens
 from argosy.server.joining import JoinService
+from argosy.server.jwt_keys import PublishedKeys
 from argosy.server.leader import Leadership
 from argosy.server.mesh_metrics import show_mesh
 from argosy.server.metrics import Gauge, Metrics, Reading
@@ -217,8 +219,11 @@ class ControlPlane:
                 )
 
     async def _start_identity(self) -> None:
+        jwts = PublishedKeys(self.store, self.fleet.own.id)
+        if Role.XDS in self.settings.roles:  # for whoever has a certificate, at the port for these alone
+            jwts.keys = JwtKeys(self.settings.state / "ca")
         self.identity = IdentityRole(
-            self.store, self.authority, self.host_tokens, self._addresses, self._task, self.metrics
+            self.store, self.authority, self.host_tokens, self._addresses, self._task, self.metrics, jwts
         )
         await self.identity.start()
 
@@ -431,6 +436,8 @@ class ControlPlane:
             await asyncio.sleep(HOUSEKEEPING_EVERY)
             await joining.renew_if_due(self.settings.state / "ca", self.authority, self.fleet)
             self.own.renew_if_due()
+            if Role.CA in self.settings.roles or Role.XDS in self.settings.roles:
+                await self.identity.keep_house()
             if Role.XDS in self.settings.roles:
                 self.reconciler.sweep()
                 departed = self.reconciler.proxies.departed
