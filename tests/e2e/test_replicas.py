@@ -33,11 +33,18 @@ def changed(value: str) -> str:
 class Replicas:
     """Two servers, `a` with the root and `b` that joined it, and the workloads of both."""
 
-    def __init__(self, folder: Path, store: str, stack: ExitStack, store_of_b: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: str,
+        stack: ExitStack,
+        store_of_b: str = "",
+        flags: tuple[str, ...] = (),
+    ) -> None:
         self.a, self.b = Mesh(folder / "a"), Mesh(folder / "b")
         stack.callback(self.b.close)
         stack.callback(self.a.close)
-        self.a.server_flags = (f"--store={store}",)
+        self.a.server_flags = (f"--store={store}", *flags)
         self.a.start_server()
         token = folder / "join.token"
         self.a.argosy("join-token", "--file", str(token))
@@ -45,6 +52,7 @@ class Replicas:
             f"--store={store_of_b or store}",
             f"--join=127.0.0.1:{self.a.ports['ca']}",
             f"--join-token-file={token}",
+            *flags,
         )
         self.b.start_server()
         token.unlink()

@@ -31,6 +31,7 @@ from argosy.agent.processes import ProcessId
 from argosy.agent.sidecar import Place
 from argosy.agent.supervisor import Workload
 from argosy.agent.workload import Folder
+from argosy.agent.workload_api import WorkloadApi
 from argosy.runtime.errors import Failure
 from argosy.runtime.files import raise_open_files
 from argosy.runtime.locks import FileLock, Held
@@ -39,7 +40,6 @@ from argosy.runtime.paths import (
     leave_runtime_dir,
     make_runtime_dir,
     private_dir,
-    server_info,
     write_private,
 )
 
@@ -67,6 +67,7 @@ class Agent:
         self.outlet = Outlet(self.runtime / "xds.sock")
         self.ports = Ports(self.folder / "ports.json", begin=zlib.crc32(os.fsencode(self.folder)))
         self.control = Control(self)
+        self.workload_api = WorkloadApi(self.runtime, self.workloads)
         self.started_at = time.time()
         self._linger = linger
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,6 +84,7 @@ class Agent:
             connections = raise_open_files() // 4
             await self._export()
             await self.outlet.start()
+            await self.workload_api.start()
             self._place = Place(
                 state=self.state,
                 agent=self.folder,
@@ -109,6 +111,7 @@ class Agent:
                 server.close()
                 socket_path(self.state).unlink(missing_ok=True)
             self.exporter.stop()
+            await self.workload_api.stop()
             await self.outlet.stop()
             if not self.workloads:
                 self._tidy()
@@ -270,16 +273,19 @@ class Agent:
             await asyncio.sleep(DELIVER_EVERY)
 
     async def _find_server(self) -> None:
-        """Another user's server may come back at another address, which only its attestation tells."""
-        info = server_info(self.state)
-        links = [one.sidecar.delivery for one in self.workloads.values()]
-        if (
-            info is not None
-            and not info.pid
-            and any(link and not link.connection.connected for link in links)
-        ):
+        """Another user's server may come back at another address, and a mesh with other roots, which only its
+        attestation tells."""
+        away = [
+            one.sidecar
+            for one in self.workloads.values()
+            if one.sidecar.delivery and not one.sidecar.delivery.connection.connected
+        ]
+        if away:
             with contextlib.suppress(Failure):
-                await prove(self.state)
+                proof = await prove(self.state)
+                for sidecar in away:
+                    if sidecar.certificate is not None:
+                        sidecar.certificate.proven(proof.answer)
 
     def _tidy(self) -> None:
         """No socket and no folder of ours stays; a server's may."""

@@ -4,8 +4,8 @@
 
 Rule: the nearest such ancestor counts, so that a workload started within another is itself. Each is known by pid *and*
 start time, and the caller must still live after its ancestors were read (SO_PEERPIDFD, Linux 6.5; before that a pidfd
-opened at once), so that no pid given to another process in the meantime is taken for it. A process that left the tree (a
-daemon that was adopted by init) is nobody's: it gets nothing rather than something that may be another's.
+opened at once), so that no pid given to another process in the meantime is taken for it. A process that left the tree
+(a daemon that was adopted by init) is nobody's: it gets nothing rather than something that may be another's.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import socket
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from argosy.agent.client import start_time
 from argosy.agent.processes import ProcessId
 from argosy.agent.workload import Record
 
@@ -35,11 +34,14 @@ class Held(Protocol):
     def record(self) -> Record: ...
 
 
+W = TypeVar("W", bound=Held)
+
+
 class Nobody(Exception):
     """The caller is no workload of ours; says why, for the log."""
 
 
-def owner[W: Held](connection: socket.socket, workloads: Iterable[W]) -> W:
+def owner(connection: socket.socket, workloads: Iterable[W]) -> W:
     """The workload whose process has connected. Raises Nobody."""
     pid, _, _ = _CREDENTIALS.unpack(
         connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -79,7 +81,7 @@ def ancestry(pid: int, proc: Path = Path("/proc")) -> list[ProcessId]:
     return found
 
 
-def nearest[W: Held](line: Iterable[ProcessId], workloads: Iterable[W]) -> W:
+def nearest(line: Iterable[ProcessId], workloads: Iterable[W]) -> W:
     """Raises Nobody. One `argosy run` that holds several workloads is none of them."""
     known = list(workloads)
     for one in line:
@@ -93,6 +95,3 @@ def nearest[W: Held](line: Iterable[ProcessId], workloads: Iterable[W]) -> W:
         if holding:
             return holding[0]
     raise Nobody("the process is in the tree of no workload of this agent")
-
-
-__all__ = ["Nobody", "ancestry", "nearest", "owner", "start_time"]

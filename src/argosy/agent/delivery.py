@@ -35,12 +35,23 @@ log = logger("agent")
 
 
 class Delivery:
-    """`refused` is told whenever what Envoy refuses has changed."""
+    """`refused` is told whenever what Envoy refuses has changed, `held` of each certificate and bundle that Envoy has
+    acknowledged."""
 
     def __init__(
-        self, node: dict[str, Any], cache: Path, link: Link, svid: Svid, refused: Callable[[], None]
+        self,
+        node: dict[str, Any],
+        cache: Path,
+        link: Link,
+        svid: Svid,
+        refused: Callable[[], None],
+        held: Callable[[Svid], None] = lambda _: None,
     ) -> None:
         self._cache = cache
+        self._svid = svid
+        self._on_held = held
+        self.held: Svid | None = None
+        """What Envoy has acknowledged last; None: not known yet."""
         self._local = View()
         self._local.update(SECRET, secrets(svid))
         self._touched = asyncio.Event()
@@ -63,6 +74,9 @@ class Delivery:
 
     def _status(self) -> None:
         self._touched.set()
+        if self.held is not self._svid and self.relay.has_local():
+            self.held = self._svid
+            self._on_held(self._svid)
         now = self.refused()
         if now != self._refusals:
             self._refusals = now
@@ -77,8 +91,13 @@ class Delivery:
 
     def present(self, svid: Svid) -> None:
         """A new certificate: for Envoy at once, for our own connection by a new one."""
-        self._local.update(SECRET, secrets(svid))
+        self.trust(svid)
         self.connection.renew()
+
+    def trust(self, svid: Svid) -> None:
+        """Other roots: for Envoy at once; our own connection stays."""
+        self._svid = svid
+        self._local.update(SECRET, secrets(svid))
 
     async def run(self) -> None:
         """Fetches and saves for ever."""

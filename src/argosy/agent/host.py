@@ -1,7 +1,10 @@
-"""The certificate of a host that joined with a token: renewed for as long as the agent runs, as a workload's is."""
+"""The certificate of a host that joined with a token: renewed for as long as the agent runs, as a workload's is; and
+the roots that the mesh trusts, asked for every `LOOK_EVERY`, as a host without workloads is told nothing.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from argosy.agent import joined, servers
@@ -13,11 +16,14 @@ from argosy.identity.proofs import HOSTS
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
 
+LOOK_EVERY = 60.0
+RENEWED_WITHIN = 30.0  # seconds, below another root
+
 log = logger("agent")
 
 
 async def keep(state: Path, of: Joined) -> None:
-    """Renews for ever; at once over where there is nothing to renew."""
+    """For ever; at once over where there is nothing to keep."""
     if not of.host:
         return
     try:
@@ -27,7 +33,7 @@ async def keep(state: Path, of: Joined) -> None:
         return
     link = Link(lambda: servers.addresses(state), svid)
 
-    async def renewed(svid: Svid) -> None:
+    async def present(svid: Svid) -> None:
         svid.save(joined.svid_file(state))
         link.present(svid)
 
@@ -35,4 +41,21 @@ async def keep(state: Path, of: Joined) -> None:
         log.error("the host's own certificate", reason=what, remedy=remedy)
 
     subject = Subject(namespace=HOSTS, service_account=of.host, workload=of.host, app=of.host, version="")
-    await Certificate(state, subject, svid, link, renewed, warn).run()
+    certificate = Certificate(state, subject, svid, link, present, warn, trusted=present)
+    looking = asyncio.create_task(_look(state, of, certificate))
+    try:
+        await certificate.run()
+    finally:
+        looking.cancel()
+
+
+async def _look(state: Path, of: Joined, certificate: Certificate) -> None:
+    """What the mesh trusts, for ever."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        try:
+            answer = (await joined.prove(state, of)).answer
+        except Failure as failure:
+            log.info("the roots of the mesh are not known anew", reason=failure.what)
+            continue
+        await certificate.trust(answer.bundle, answer.trust_version, answer.issues, RENEWED_WITHIN)

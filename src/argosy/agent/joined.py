@@ -187,7 +187,7 @@ def _file(state: Path) -> Path:
 async def prove(state: Path, of: Joined) -> Proof:
     """Raises Unreachable, Refused, and Failure where there is nothing to prove it with."""
     proof = await (_by_certificate(state, of) if of.host else _gathered(of))
-    if proof.answer.bundle != of.bundle:
+    if proof.answer.bundle and proof.answer.bundle != of.bundle:
         _keep(state, of, proof.answer)
     else:
         servers.remember(state, proof.answer.xds_addresses)

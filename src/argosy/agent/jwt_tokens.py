@@ -1,5 +1,5 @@
-"""JWT-SVIDs beside a workload: asked of the server for its own certificate, kept until half of their life, and validated by
-the key sets of the mesh, which are kept fresh and outlive a server that is away.
+"""JWT-SVIDs beside a workload: asked of the server for its own certificate, kept until half of their life, and
+validated by the key sets of the mesh, which are kept fresh and outlive a server that is away.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class JwtTokens:
     """Of one workload."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, ...], tuple[JwtResponse, float]] = {}  # with the Unix time when it was made
+        self._kept: dict[
+            tuple[str, ...], tuple[JwtResponse, float]
+        ] = {}  # with the Unix time when it was made
 
     async def token(self, link: Link, audience: Sequence[str]) -> str:
         """Raises Unavailable, Denied."""

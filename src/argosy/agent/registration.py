@@ -31,6 +31,7 @@ from argosy.xds.registration import (
     AgentMessage,
     Announce,
     Announced,
+    Credentials,
     Leave,
     Left,
     Refused,
@@ -38,6 +39,7 @@ from argosy.xds.registration import (
     Registered,
     ServerMessage,
     Servers,
+    Trust,
     Withdraw,
     Withdrawn,
 )
@@ -52,7 +54,7 @@ class Registration:
 
     `on_registered` is told of each acceptance, `on_refused` of what the server does not take (it is tried again),
     `on_settled` whenever the server confirmed an announcement (True) or a withdrawal (False), `on_servers` of where the
-    servers are.
+    servers are, `on_trust` of which roots the mesh trusts.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Registration:
         on_refused: Callable[[Refused], Awaitable[None]],
         on_settled: Callable[[bool], Awaitable[None]],
         on_servers: Callable[[tuple[str, ...]], None] = lambda _: None,
+        on_trust: Callable[[Trust], Awaitable[None]] | None = None,
     ) -> None:
         self._link = link
         self._register = register
@@ -71,6 +74,9 @@ class Registration:
         self._on_refused = on_refused
         self._on_settled = on_settled
         self._on_servers = on_servers
+        self._on_trust = on_trust
+        self._aside: Credentials | None = None
+        self._understood = False  # whether the server on the stream takes it
         self._wish: Announce | Withdraw | Leave | None = None
         self._wishes = 0  # counts them: each is said once on each stream
         self._changed = asyncio.Event()
@@ -101,6 +107,12 @@ class Registration:
 
     def leave(self) -> None:
         self._want(Leave())
+
+    def say_aside(self, credentials: Credentials) -> None:
+        """What its proxy holds: on each stream whose server understands it, and whenever it changes."""
+        if credentials != self._aside:
+            self._aside = credentials
+            self._changed.set()
 
     def _want(self, wish: Announce | Withdraw | Leave) -> None:
         self._wish = wish
@@ -174,9 +186,13 @@ class Registration:
             return f"{type(error).__name__}: {error}"
 
     async def _write(self, call: grpc.aio.StreamStreamCall[bytes, bytes], reader: asyncio.Task[str]) -> None:
+        self._understood = False
         await self._send(call, self._register)
-        said = 0
+        said, aside = 0, None
         while not reader.done() and not self._renew:
+            if self._understood and self._aside is not None and aside is not self._aside:
+                aside = self._aside
+                await call.write(msgspec.json.encode(aside))
             if self._wish is not None and said != self._wishes:
                 said = self._wishes
                 await self._send(call, self._wish)
@@ -193,6 +209,12 @@ class Registration:
             if isinstance(answer, Registered | Servers):
                 self._on_servers(answer.xds_addresses)
             if isinstance(answer, Servers):
+                continue
+            if isinstance(answer, Trust):
+                self._understood = True
+                self._changed.set()
+                if self._on_trust is not None:
+                    await self._on_trust(answer)
                 continue
             asked = self._outstanding.pop(0) if self._outstanding else None
             match answer:

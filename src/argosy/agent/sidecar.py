@@ -20,6 +20,8 @@ from argosy.agent.bootstrap import Bootstrap, bootstrap, node_id
 from argosy.agent.certificates import Certificate
 from argosy.agent.delivery import Delivery, Outlet
 from argosy.agent.envoy import Envoy, write_bootstrap
+from argosy.agent.jwt_tokens import JwtTokens
+from argosy.agent.latest import Latest
 from argosy.agent.link import Link
 from argosy.agent.ports import Ports
 from argosy.agent.processes import ProcessId
@@ -28,6 +30,7 @@ from argosy.agent.protocol import Event as Message
 from argosy.agent.registration import Registration
 from argosy.agent.workload import Folder, Record, State
 from argosy.identity.client import Svid
+from argosy.identity.trust import fingerprints
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
 from argosy.xds import registration as wire
@@ -89,6 +92,9 @@ class Sidecar:
         self.delivery: Delivery | None = None
         self.certificate: Certificate | None = None
         self.registration: Registration | None = None
+        self.svid: Latest[Svid | None] = Latest(None)
+        """Its certificate of now, for whoever follows it."""
+        self.tokens = JwtTokens()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._node = ""
         self._remarks: set[str] = set()
@@ -187,10 +193,18 @@ class Sidecar:
         """With its certificate the workload turns to the control plane: registration, renewals, and, once it is known
         what its Envoy is started with, configuration."""
         self.link = Link(self._servers, svid)
+        self.svid.set(svid)
         if self.owner.record.state is not State.STARTING:
             self._deliver(svid, self.link)
         self.certificate = Certificate(
-            self.place.state, spec.subject(self.owner.record), svid, self.link, self._renewed, self._warn
+            self.place.state,
+            spec.subject(self.owner.record),
+            svid,
+            self.link,
+            self._renewed,
+            self._warn,
+            trusted=self._trusted,
+            troubled=self._say_credentials,
         )
         self._beside("certificate", self.certificate.run())
         self.registration = Registration(
@@ -200,6 +214,7 @@ class Sidecar:
             on_refused=self._refused,
             on_settled=self.owner.settled,
             on_servers=lambda found: servers.remember(self.place.state, found),
+            on_trust=self._told_trust,
         )
         self._beside("registration", self.registration.run())
 
@@ -215,18 +230,54 @@ class Sidecar:
             self.place.outlet.remove(self._node)
         of = self._bootstrap()
         self._node = node_id(of)
-        self.delivery = Delivery(bootstrap(of)["node"], self.folder.cache, link, svid, self._rejected)
+        self.delivery = Delivery(
+            bootstrap(of)["node"], self.folder.cache, link, svid, self._rejected, self._held
+        )
         self.place.outlet.add(self._node, self.delivery)
         self._beside("delivery", self.delivery.run())
 
     async def _renewed(self, svid: Svid) -> None:
         svid.save(self.folder.svid)
+        self.svid.set(svid)
         if self.link is not None:
             self.link.present(svid)
         if self.delivery is not None:
             self.delivery.present(svid)
         if self.registration is not None:
             self.registration.renew()
+
+    async def _told_trust(self, trust: wire.Trust) -> None:
+        if self.certificate is not None:
+            await self.certificate.trust(trust.bundle, trust.version, trust.issues, trust.within)
+            self._say_credentials()
+
+    async def _trusted(self, svid: Svid) -> None:
+        """The same certificate, other roots: nothing is connected anew."""
+        svid.save(self.folder.svid)
+        self.svid.set(svid)
+        if self.link is not None:
+            self.link.present(svid)
+        if self.delivery is not None:
+            self.delivery.trust(svid)
+
+    def _held(self, _: Svid) -> None:
+        self._say_credentials()
+
+    def _say_credentials(self) -> None:
+        """What Envoy holds, and why it is not renewed, to the server."""
+        held = self.delivery.held if self.delivery is not None else None
+        if held is None or self.registration is None or self.certificate is None:
+            return
+        self.registration.say_aside(
+            wire.Credentials(
+                serial=held.serial,
+                root=held.root,
+                trusts=fingerprints(held.bundle),
+                not_before=held.not_before,
+                not_after=held.not_after,
+                problem=self.certificate.problem,
+            )
+        )
 
     async def _warn(self, what: str, remedy: str) -> None:
         await self.owner.tell(Warned(what=what, remedy=remedy))

@@ -1,14 +1,15 @@
-"""The SPIFFE Workload API: applications and other tools use the identity of their workload directly, and hold no secret to
-get it.
+"""The SPIFFE Workload API: applications and other tools use the identity of their workload directly, and hold no
+secret to get it.
 
-    application ── R/workload.sock ──> front: who is it, by the kernel? ── a socket with a name of its own ──> gRPC server
-                                                                          (that name, for as long as it is bound, is the workload)
+    application ── R/workload.sock ──> front: who is it, by the kernel? ── from an address of its own ──> gRPC server
+                                                         (that address, for as long as it is bound, is the workload)
 
-Rule: the caller is what the kernel says of its process (`callers.py`), never what it says itself; and each call must carry
-the header `workload.spiffe.io: true`, so that no web page can be made to ask. gRPC knows no credentials of a Unix socket:
-so the front connects on its behalf from an abstract address that it made up, which nobody else can have while the
-connection lives, and takes it out of its book before it closes. Whoever connects to the inner socket itself has no name,
-and is nobody. What is new is pushed on the streams. Facts: SPIFFE_Workload_API.md, SPIFFE_Workload_Endpoint.md.
+Rule: the caller is what the kernel says of its process (`callers.py`), never what it says itself; and each call must
+carry the header `workload.spiffe.io: true`, so that no web page can be made to ask. gRPC knows no credentials of a
+Unix socket: so the front connects on its behalf from an abstract address that it made up, which nobody else can have
+while the connection lives, and takes it out of its book before it closes. Whoever connects to the inner socket itself
+has no name, and is nobody. What is new is pushed on the streams. Facts: SPIFFE_Workload_API.md,
+SPIFFE_Workload_Endpoint.md.
 """
 
 from __future__ import annotations

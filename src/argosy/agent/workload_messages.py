@@ -1,5 +1,5 @@
-"""The messages of the SPIFFE Workload API, made from their description: nothing is generated, and nothing of them is in the
-pool that applications' own copies would share.
+"""The messages of the SPIFFE Workload API, made from their description: nothing is generated, and nothing of them is
+in the pool that applications' own copies would share.
 
 Facts: SPIFFE_Workload_API.md and workload.proto (no package; service SpiffeWorkloadAPI).
 """

@@ -98,6 +98,9 @@ COMMANDS: dict[str, Entry] = {
     "user": Entry(
         "argosy.cli.user:app", "Give people and programs access to the API, and take it", MESH, connects=True
     ),
+    "identity": Entry(
+        "argosy.cli.identity:app", "See who holds which certificate, and rotate the root", MESH, connects=True
+    ),
     "store": Entry("argosy.cli.store:app", "Back up, restore, move and check the store", MESH),
     "server": Entry("argosy.cli.server:server", "Run the control plane", MESH),
     "join-token": Entry(

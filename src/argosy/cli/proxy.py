@@ -68,6 +68,11 @@ def _status_row(one: dict[str, Any], now: float) -> list[str]:
         if expires > now
         else f"expired {age(now - expires)} ago"
     )
+    held = one.get("credentials") or {}
+    if problem := held.get("problem"):
+        left += f": not renewed: {problem}"
+    elif held and now > (held["not_before"] + held["not_after"]) / 2:
+        left += ": past half of its life"
     refusal = one.get("last_nack") or "-"
     if one.get("last_nack_at"):
         refusal += f" ({age(now - one['last_nack_at'])} ago)"

@@ -1,31 +1,29 @@
-"""The certificate authority of a mesh: a root that signs an issuing certificate a server, which signs the workloads'.
+"""The certificate authority of a mesh: what a server signs, with an issuing certificate below the root.
 
-    D/ca/root.crt  root.key  issuing.crt  issuing.key      ECDSA P-256, PEM, 0600
-         joined.json    of a server that joined: it has no root.key, and got issuing.crt from one that has
-
-Made whole at the first start, or when a server joins (a folder is renamed into place), loaded after; what is there and
-broken is never replaced, because a new root cuts off every workload. Who holds the root renews the issuing certificate
-when it nears its end; an issuing key never leaves its server.
+Each server has an `Issuer` (`issuer.py`: keys and files), while one root takes the place of another two of them; what
+is trusted and below which root is issued comes from the mesh (`trust.py`) and is told to `adopt`. Made whole at the
+first start, or when a server joins, loaded after; what is there and broken is never replaced, because a new root cuts
+off every workload. Who holds the root renews the issuing certificate when it nears its end; an issuing key never leaves
+its server.
 Envoy wants KeyUsage digitalSignature in a leaf (without it: "verify cert failed: cert precheck").
 """
 
 from __future__ import annotations
 
 import ipaddress
-import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from msgspec import Struct
 
+from argosy.identity import issuer as issuers
+from argosy.identity.issuer import JOINED, NEXT, OFFLINE, Issuer, csr_of
 from argosy.identity.names import Identity, check, dns_san
 from argosy.identity.proofs import comment
 from argosy.identity.protocol import SERVER_DNS_NAME, SignResponse
@@ -34,21 +32,13 @@ from argosy.runtime.certificates import (
     DAY,
     BadRequest,
     at,
-    authority_builder,
-    authority_name,
     key_pem,
     key_usage,
-    load_certificate,
-    load_pair,
-    must_be_private,
     pem,
     request_key,
 )
 from argosy.runtime.errors import Failure
-from argosy.runtime.paths import private_dir, write_private
 
-ROOT_LIFETIME = 3650 * DAY
-ISSUING_LIFETIME = 1825 * DAY
 ISSUING_RENEWAL = 90 * DAY  # the issuing certificate is renewed when less than this is left
 SERVER_LIFETIME = 7 * DAY
 SHORTEST_TTL = 60
@@ -56,9 +46,6 @@ DEFAULT_TTL = 48 * 3600
 RENEW_AT = 0.25  # of the lifetime: 12 h of 48 h, so that an outage of 36 h is survived
 SERVER_ACCOUNT = "argosy-server"
 ROOT_NAMESPACE = "istio-system"
-
-_FILES = ("root.crt", "root.key", "issuing.crt", "issuing.key")
-JOINED = "joined.json"
 
 
 class ServerCertificate(Struct, frozen=True, kw_only=True):
@@ -80,18 +67,15 @@ class Joined(Struct, frozen=True, kw_only=True):
 
 
 class Authority:
-    """The keys of one server, and what they sign. `root_key` None: another server holds the root."""
+    """The keys of one server, and what they sign: a `Signer`, and the `BundleSource` of its own trust domain."""
 
     def __init__(
         self,
         trust_domain: str,
-        root: x509.Certificate,
-        issuing: x509.Certificate,
-        issuing_key: ec.EllipticCurvePrivateKey,
+        issuer: Issuer,
         default_ttl: int = DEFAULT_TTL,
         maximum_ttl: int = 0,
         clock: Callable[[], float] = time.time,
-        root_key: ec.EllipticCurvePrivateKey | None = None,
     ) -> None:
         """Times to live in seconds; `maximum_ttl` 0: the default is also the most."""
         if default_ttl < SHORTEST_TTL:
@@ -99,31 +83,71 @@ class Authority:
                 f"certificate lifetime {default_ttl} s is too short", f"use {SHORTEST_TTL}s or more"
             )
         self.trust_domain = trust_domain
-        self.root = root
-        self.issuing = issuing
-        self.issuing_key = issuing_key
         self.default_ttl = default_ttl
         self.maximum_ttl = max(maximum_ttl, default_ttl)
         self.clock = clock
-        self.bundle = pem(root)
-        self._root_key = root_key
+        self.base = issuer
+        """Of the root of the mesh; while one takes its place, still of the old one."""
+        self.following: Issuer | None = None
+        """Of the root that takes its place, once there is one."""
+        self.trust_version = 0
+        self.adopt((issuer.root,), issuer)
+
+    def adopt(self, trusted: Sequence[x509.Certificate], issuer: Issuer, version: int = 0) -> None:
+        """What is trusted from now on, and what is signed with."""
+        self.trusted = tuple(trusted)
+        self.trust_version = version or self.trust_version
+        self.bundle = "".join(map(pem, trusted))
+        self.issuer = issuer
+        self._above = tuple(map(pem, issuer.chain))
+        self._key_identifier = issuers.authority_key(issuer.issuing)
+
+    def bundle_of(self, trust_domain: str) -> str | None:
+        return self.bundle if trust_domain == self.trust_domain else None
+
+    @property
+    def root(self) -> x509.Certificate:
+        return self.issuer.root
+
+    @property
+    def issuing(self) -> x509.Certificate:
+        return self.issuer.issuing
+
+    @property
+    def issuing_key(self) -> ec.EllipticCurvePrivateKey:
+        return self.issuer.key
+
+    @property
+    def issuers(self) -> tuple[Issuer, ...]:
+        return tuple(one for one in (self.base, self.following) if one is not None)
 
     @property
     def holds_root(self) -> bool:
-        return self._root_key is not None
+        """Whether the key of a root of the mesh is here: other servers may ask it for an issuing certificate."""
+        return any(one.root_key is not None for one in self.issuers)
+
+    @property
+    def roots_held(self) -> tuple[str, ...]:
+        """Fingerprints of the roots whose keys are here."""
+        return tuple(one.fingerprint for one in self.issuers if one.root_key is not None)
 
     @property
     def issuing_ends_soon(self) -> bool:
-        return self.issuing.not_valid_after_utc.timestamp() - self.clock() < ISSUING_RENEWAL
+        """Whether another one would be good for longer."""
+        ends = self.issuing.not_valid_after_utc
+        return ends.timestamp() - self.clock() < ISSUING_RENEWAL and ends < self.root.not_valid_after_utc
 
-    def sign_issuing(self, csr_pem: str) -> str:
-        """An issuing certificate (PEM) for the key of another server, which has proven that it may have one.
+    def sign_issuing(self, csr_pem: str, root: str = "") -> str:
+        """An issuing certificate (PEM) for the key of another server, which has proven that it may have one; below the
+        root of this fingerprint, "" for the one that is issued below now.
 
         Raises BadRequest.
         """
-        if self._root_key is None:
-            raise BadRequest("this server does not hold the root of the mesh")
-        return pem(_issuing(self.root, self._root_key, request_key(csr_pem), self.clock()))
+        wanted = root or self.issuer.fingerprint
+        for one in self.issuers:
+            if one.fingerprint == wanted and one.root_key is not None:
+                return pem(one.signed(request_key(csr_pem), self.clock()))
+        raise BadRequest("this server does not hold the root of the mesh")
 
     def issuing_csr(self) -> str:
         """Asks for another certificate for the issuing key of now (PEM)."""
@@ -131,8 +155,16 @@ class Authority:
 
     def renewed(self, directory: Path, issuing_pem: str) -> None:
         """Takes a new issuing certificate for the key of now, and keeps it. Raises BadRequest, Failure."""
-        self.issuing = checked_issuing(issuing_pem, self.root, self.issuing_key)
-        _write(directory / "issuing.crt", issuing_pem.encode())
+        before = self.issuer
+        chain = issuers.checked_chain(issuing_pem, before.root, before.key)
+        folder = directory if before is self.base else directory / NEXT
+        issuers.write(folder / "issuing.crt", "".join(map(pem, chain)).encode())
+        now = msgspec.structs.replace(before, chain=chain)
+        if before is self.base:
+            self.base = now
+        else:
+            self.following = now
+        self.adopt(self.trusted, now)
 
     def sign(
         self, csr_pem: str, identity: Identity, ttl: int = 0, given_for: tuple[str, ...] = ()
@@ -140,8 +172,8 @@ class Authority:
         """Signs the CSR's public key, and nothing else of it, for an identity that the caller has proven.
         `given_for`: the selectors that decided; () where they are not known.
 
-        Raises BadRequest for a CSR that is broken, not signed by its key, or of a weak key, and NotAnIdentity (both
-        are ValueError) for names that do not fit into a certificate.
+        Raises BadRequest for a CSR that is broken, not signed by its key, or of a weak key, and where the authority
+        itself has expired; NotAnIdentity (both are ValueError) for names that do not fit into a certificate.
         """
         key = request_key(csr_pem)
         check(identity)
@@ -155,11 +187,13 @@ class Authority:
         ]
         leaf = self._leaf(key, names, now, seconds, given_for)
         return SignResponse(
-            chain=(pem(leaf), pem(self.issuing)),
+            chain=(pem(leaf), *self._above),
             bundle=self.bundle,
             not_before=leaf.not_valid_before_utc.timestamp(),
             not_after=leaf.not_valid_after_utc.timestamp(),
             renew_after=now + (leaf.not_valid_after_utc.timestamp() - now) * RENEW_AT,
+            serial=f"{leaf.serial_number:x}",
+            trust_version=self.trust_version,
         )
 
     def server_certificate(self, hosts: Iterable[str] = ()) -> ServerCertificate:
@@ -173,7 +207,7 @@ class Authority:
         leaf = self._leaf(key.public_key(), names, now, SERVER_LIFETIME)
         until = leaf.not_valid_after_utc.timestamp()
         return ServerCertificate(
-            chain=pem(leaf) + pem(self.issuing),
+            chain="".join((pem(leaf), *self._above)),
             key=key_pem(key).decode(),
             not_after=until,
             renew_after=now + (until - now) / 2,
@@ -187,7 +221,12 @@ class Authority:
         seconds: int,
         given_for: tuple[str, ...] = (),
     ) -> x509.Certificate:
-        end = min(now + seconds, self.issuing.not_valid_after_utc.timestamp())
+        end = min(now + seconds, self.issuer.ends)
+        if end <= now:
+            raise BadRequest(
+                f"the authority of this server expired on {at(self.issuer.ends):%Y-%m-%d %H:%M} UTC "
+                "(docs/identity.md says how the mesh comes back)"
+            )
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = (
             x509.CertificateBuilder()
@@ -202,17 +241,11 @@ class Authority:
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             # RFC 5280, 4.2.1.6: critical where the subject is empty.
             .add_extension(x509.SubjectAlternativeName(names), critical=True)
-            .add_extension(_authority_key(self.issuing), critical=False)
+            .add_extension(self._key_identifier, critical=False)
         )
         if given_for:
             builder = builder.add_extension(comment(given_for), critical=False)
         return builder.sign(self.issuing_key, hashes.SHA256())
-
-
-def csr_of(key: ec.EllipticCurvePrivateKey) -> str:
-    """A CSR (PEM) that names nobody."""
-    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-    return csr.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def open_authority(
@@ -227,60 +260,45 @@ def open_authority(
     `trust_domain` is of an authority that is made; one that joined has that of its mesh. Raises Failure where a piece
     is missing, broken, readable by others, or does not fit the others.
     """
+    issuers.recover(directory)
     joined = _joined(directory)
-    present = [name for name in _FILES if (directory / name).exists()]
-    if not present and joined is None:
-        _create(directory, trust_domain, clock())
-    elif missing := [name for name in _FILES if name not in present and not (joined and name == "root.key")]:
-        raise _broken(directory, f"{', '.join(missing)} missing")
-    root_key: ec.EllipticCurvePrivateKey | None = None
-    if (directory / "root.key").exists():
-        root, root_key = _load(directory, "root")
-    else:
-        root = load_certificate(directory / "root.crt", partial(_broken, directory))
-    issuing, issuing_key = _load(directory, "issuing")
-    try:
-        issuing.verify_directly_issued_by(root)
-    except (ValueError, TypeError, InvalidSignature):
-        raise _broken(directory, "issuing.crt is not signed by root.crt") from None
     now = clock()
-    if root.not_valid_after_utc.timestamp() <= now:
-        raise _broken(directory, f"root.crt expired on {root.not_valid_after_utc:%Y-%m-%d}")
-    if root_key is not None and issuing.not_valid_after_utc.timestamp() - now < ISSUING_RENEWAL:
-        issuing = _issuing(root, root_key, issuing_key.public_key(), now)
-        _write(directory / "issuing.crt", pem(issuing).encode())
-    domain = joined.trust_domain if joined else trust_domain
-    return Authority(domain, root, issuing, issuing_key, default_ttl, maximum_ttl, clock, root_key)
+    if joined is None and not any((directory / name).exists() for name in issuers.FILES):
+        root, root_key = issuers.new_root(trust_domain, now)
+        issuers.write_directory(directory, issuers.below(root, root_key, now).files())
+    elsewhere = "it joined" if joined else "it is offline" if (directory / OFFLINE).exists() else ""
+    issuer = issuers.load(directory, elsewhere)
+    if issuer.root.not_valid_after_utc.timestamp() <= now:
+        raise issuers.broken(directory, f"root.crt expired on {issuer.root.not_valid_after_utc:%Y-%m-%d}")
+    authority = Authority(
+        joined.trust_domain if joined else trust_domain, issuer, default_ttl, maximum_ttl, clock
+    )
+    if issuer.root_key is not None and authority.issuing_ends_soon:
+        authority.renewed(directory, authority.sign_issuing(authority.issuing_csr()))
+    if authority.issuer.ends <= now:
+        raise Failure(
+            f"the issuing certificate in {directory} expired on {at(authority.issuer.ends):%Y-%m-%d}",
+            "install another: argosy identity csr, argosy identity install-issuing (docs/identity.md)",
+        )
+    return authority
 
 
 def join(
-    directory: Path, joined: Joined, root_pem: str, issuing_pem: str, key: ec.EllipticCurvePrivateKey
+    directory: Path, joined: Joined, roots_pem: str, issuing_pem: str, key: ec.EllipticCurvePrivateKey
 ) -> None:
     """Makes the directory of a server that was let in. Raises BadRequest where the certificate is of no use, Failure
     where it cannot be written, or where an authority is there."""
-    checked_issuing(issuing_pem, x509.load_pem_x509_certificate(root_pem.encode()), key)
-    _write_directory(
-        directory,
-        {
-            "root.crt": root_pem.encode(),
-            "issuing.crt": issuing_pem.encode(),
-            "issuing.key": key_pem(key),
-            JOINED: msgspec.json.encode(joined),
-        },
-    )
-
-
-def checked_issuing(text: str, root: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    """An issuing certificate for this key, signed by this root. Raises BadRequest."""
-    try:
-        issuing = x509.load_pem_x509_certificate(text.encode())
-        issuing.verify_directly_issued_by(root)
-        constraints = issuing.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
-        raise BadRequest(f"the issuing certificate is not signed by the root of the mesh: {error}") from error
-    if not constraints.ca or issuing.public_key() != key.public_key():
-        raise BadRequest("the issuing certificate is for another key")
-    return issuing
+    failed: BadRequest | None = None
+    for root in x509.load_pem_x509_certificates(roots_pem.encode()):
+        try:
+            chain = issuers.checked_chain(issuing_pem, root, key)
+        except BadRequest as error:
+            failed = failed or error
+            continue
+        files = Issuer(root=root, chain=chain, key=key).files()
+        issuers.write_directory(directory, {**files, JOINED: msgspec.json.encode(joined)})
+        return
+    raise failed or BadRequest("there is no root")
 
 
 def _joined(directory: Path) -> Joined | None:
@@ -289,82 +307,10 @@ def _joined(directory: Path) -> Joined | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        raise _broken(directory, f"{JOINED} cannot be read: {error}") from error
+        raise issuers.broken(directory, f"{JOINED} cannot be read: {error}") from error
     if found.format > 1:
         raise Failure(f"{directory / JOINED} was written by a newer version", "run that version")
     return found
-
-
-def _create(directory: Path, trust_domain: str, now: float) -> None:
-    root_key, issuing_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    subject = authority_name(f"Root CA for {trust_domain}"[:64])
-    root = (
-        authority_builder(subject, root_key.public_key(), 1, now - CLOCK_SKEW, now + ROOT_LIFETIME)
-        .issuer_name(subject)
-        .sign(root_key, hashes.SHA256())
-    )
-    issuing = _issuing(root, root_key, issuing_key.public_key(), now)
-    _write_directory(
-        directory,
-        {
-            "root.crt": pem(root).encode(),
-            "root.key": key_pem(root_key),
-            "issuing.crt": pem(issuing).encode(),
-            "issuing.key": key_pem(issuing_key),
-        },
-    )
-
-
-def _write_directory(directory: Path, files: Mapping[str, bytes]) -> None:
-    """All or nothing."""
-    private_dir(directory.parent)
-    new = directory.with_name(f".{directory.name}.new")
-    shutil.rmtree(new, ignore_errors=True)  # of a first start that was killed half-way
-    private_dir(new)
-    for name, data in files.items():
-        _write(new / name, data)
-    try:
-        new.replace(directory)  # an empty directory in its place is replaced, a full one is not
-    except OSError as error:
-        raise Failure(f"cannot create {directory}: {error.strerror}", "move what is there away") from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        write_private(path, data)
-    except OSError as error:
-        raise Failure(f"cannot write {path}: {error.strerror}", "free some disk space") from error
-
-
-def _issuing(
-    root: x509.Certificate, root_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePublicKey, now: float
-) -> x509.Certificate:
-    end = min(now + ISSUING_LIFETIME, root.not_valid_after_utc.timestamp())
-    return (
-        authority_builder(authority_name("Issuing CA"), key, 0, now - CLOCK_SKEW, end)
-        .issuer_name(root.subject)
-        .add_extension(_authority_key(root), critical=False)
-        .sign(root_key, hashes.SHA256())
-    )
-
-
-def _load(directory: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key_path = directory / f"{name}.key"
-    must_be_private(key_path, f"move {directory} away for a new root")
-    return load_pair(directory / f"{name}.crt", key_path, partial(_broken, directory))
-
-
-def _broken(directory: Path, what: str) -> Failure:
-    return Failure(
-        f"the certificate authority in {directory} is broken: {what}",
-        f"restore the files from a backup, or move {directory} away: a new root is made, "
-        "and every workload must restart",
-    )
-
-
-def _authority_key(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 
 def _host_name(host: str) -> x509.GeneralName:

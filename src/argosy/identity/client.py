@@ -32,6 +32,7 @@ from argosy.identity.protocol import (
     SignRequest,
     SignResponse,
 )
+from argosy.identity.trust import fingerprint, root_of
 from argosy.runtime.errors import Failure
 from argosy.runtime.paths import write_private
 from argosy.runtime.pings import pings
@@ -56,6 +57,18 @@ class Svid(Struct, frozen=True, kw_only=True):
     not_before: float  # Unix time
     not_after: float
     renew_after: float
+    trust_version: int = 0  # of the bundle: of two, that of the higher version holds
+
+    @property
+    def root(self) -> str:
+        """The fingerprint of the root that the certificate is below; "" where it is none of the bundle."""
+        found = root_of(self.chain, x509.load_pem_x509_certificates(self.bundle.encode()))
+        return fingerprint(found) if found is not None else ""
+
+    @property
+    def serial(self) -> str:
+        """Hexadecimal."""
+        return f"{x509.load_pem_x509_certificate(self.chain.encode()).serial_number:x}"
 
     def peer(self) -> Peer:
         """What the certificate proves. Raises NotAnIdentity."""
@@ -96,6 +109,7 @@ def svid(response: SignResponse, key: str) -> Svid:
         not_before=response.not_before,
         not_after=response.not_after,
         renew_after=response.renew_after,
+        trust_version=response.trust_version,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import msgspec
 
+from argosy.identity.issuing import NotPermitted, permitted
 from argosy.identity.jwt_svids import JwtSigner
 from argosy.identity.names import NotAnIdentity, Peer, peer_of
 from argosy.identity.proofs import HOSTS, given_for
@@ -86,4 +87,8 @@ class JwtService:
         if peer.identity.namespace == HOSTS:
             raise Refusal(f"the host {peer.identity.service_account} is no workload")
         self.identities.still_given(peer.identity, given_for(shown))
+        try:
+            permitted(peer.identity, self.identities.authority.default_ttl, self.identities.policies())
+        except NotPermitted as error:
+            raise Refusal(str(error), error.answer) from error
         return peer

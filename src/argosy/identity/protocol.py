@@ -48,6 +48,8 @@ class AttestResponse(Struct, frozen=True, kw_only=True):
     xds_address: str  # host:port, mutual TLS
     xds_addresses: tuple[str, ...] = ()  # of all servers, the one to turn to first in front
     error: str = ""
+    trust_version: int = 0  # of the bundle
+    issues: str = ""  # fingerprint of the root below which certificates are issued
 
 
 class ChallengeRequest(Struct, frozen=True):
@@ -99,6 +101,8 @@ class SignResponse(Struct, frozen=True, kw_only=True):
     not_before: float  # Unix time
     not_after: float
     renew_after: float  # Unix time: when to renew (a quarter of the lifetime: 12 h of 48 h)
+    serial: str = ""  # hexadecimal
+    trust_version: int = 0  # of the bundle
 
 
 class JoinRequest(Struct, frozen=True, kw_only=True):

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import grpc
 import msgspec
-from cryptography import x509
 
 from argosy.identity.authority import Authority
+from argosy.identity.issuing import IssuingPolicy, NotPermitted, permitted
 from argosy.identity.names import Identity, NotAnIdentity, Peer, peer_of
 from argosy.identity.proofs import (
     HOSTS,
@@ -59,6 +59,10 @@ class CertificateAuthorityService:
         self.clock = clock
         self.issued = 0
         self.refused = 0
+        self.on_issued: Callable[[Identity, SignResponse, str], None] = lambda *_: None
+        """Hears of each certificate, and how its holder had proven who it is."""
+        self.policies: Callable[[], Iterable[IssuingPolicy]] = tuple
+        """The issuing policies of this moment."""
 
     def with_token(self) -> grpc.GenericRpcHandler[bytes, bytes]:
         """For the CA port: server-authenticated TLS, `authorization: Bearer TOKEN`."""
@@ -138,17 +142,22 @@ class CertificateAuthorityService:
             version=request.version,
         )
         try:
-            response = self.authority.sign(request.csr, identity, request.ttl, used)
+            ttl = permitted(identity, request.ttl or self.authority.default_ttl, self.policies())
+        except NotPermitted as error:
+            raise Refusal(str(error), error.answer) from error
+        try:
+            response = self.authority.sign(request.csr, identity, ttl, used)
         except ValueError as error:  # BadRequest, NotAnIdentity: about what the caller itself sent
             raise Refusal(str(error), str(error)) from error
         self.issued += 1
-        serial = x509.load_pem_x509_certificate(response.chain[0].encode()).serial_number
+        proof = " ".join(used)[:400] or "its certificate"
+        self.on_issued(identity, response, proof)
         log.info(
             "certificate issued",
             identity=identity.spiffe_id,
             workload=identity.workload,
-            proof=" ".join(used)[:400] or "its certificate",
-            serial=f"{serial:x}",
+            proof=proof,
+            serial=response.serial,
             not_after=int(response.not_after),
         )
         return response

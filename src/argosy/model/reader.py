@@ -29,6 +29,7 @@ from argosy.model.rules import (
     policy_groups,
 )
 from argosy.model.scope import ProxyType, Scope, Selector, SelectorUse
+from argosy.model.secrets import SecretRule
 from argosy.model.sidecars import SidecarRule
 from argosy.model.snapshot import HOSTS, LOOKED_UP, MESH, SELECTORS, VIRTUAL_HOSTS, Snapshot
 from argosy.model.tables.base import split
@@ -130,18 +131,18 @@ class Reader:
         self.facts.add(_fact(FactKind.WORKLOAD, f"{namespace}/{name}"))
         return self._snapshot.workloads.get((namespace, name))
 
-    def secret(self, namespace: str, name: str) -> ir.Pairs | None:
-        """Its data as stored (base64)."""
+    def secret(self, namespace: str, name: str) -> SecretRule | None:
         self.facts.add(_fact(FactKind.SECRET, f"{namespace}/{name}"))
         return self._snapshot.secrets.rules.get((namespace, name))
 
     def selectors(
-        self, namespace: str, labels: ir.Pairs, metadata: ir.Pairs = (), address: str = ""
+        self, namespace: str, labels: ir.Pairs, metadata: ir.Pairs = (), address: str = "", account: str = ""
     ) -> tuple[Selector, ...]:
-        """The selectors in use that match a proxy of these labels, with this metadata of its node, at this address."""
+        """The selectors in use that match a proxy of these labels, with this metadata of its node, at this address, of
+        this service account."""
         self.facts.add(SELECTORS)
         root = self.mesh().root_namespace
-        return self._snapshot.selectors.matching(namespace, labels, metadata, address, root)
+        return self._snapshot.selectors.matching(namespace, labels, metadata, address, root, account)
 
     def traits(self) -> frozenset[str]:
         """What locality load balancing asks of clients, and networks that are reached through gateways."""

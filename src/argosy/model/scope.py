@@ -46,9 +46,12 @@ class SelectorUse(StrEnum):
     TELEMETRY = "telemetry"  # Telemetry selector
     SUBNET = "subnet"  # VirtualService match.sourceSubnet: in which the workload's address is
     NODE = "node"  # EnvoyFilter match.proxy: what the proxy says of itself
+    SECRET = "secret"  # a Secret's service accounts: as whom the proxy has proven to run  # noqa: S105
     TRAIT = "trait"  # locality load balancing: what a proxy has under a name (`locality`), whatever it is
 
 
+ACCOUNT = "service account"
+"""What stands for a label in selectors of SECRET. No label is called so, and none is looked at for them."""
 VERSION = "ISTIO_VERSION"
 """Under which name a proxy says its version."""
 
@@ -116,14 +119,16 @@ def scope_of(
     metadata: Pairs = (),
     workload: Workload | None = None,
     parted: tuple[str, ...] = (),
+    account: str = "",
 ) -> Scope:
     """The scope of a proxy, of these labels and with this metadata of its node; it stays valid until one of the facts
-    SELECTORS and MESH (recorded by the reader) changes, or `workload`."""
+    SELECTORS and MESH (recorded by the reader) changes, or `workload`. `account`: the service account that it has
+    proven."""
     kind, intercepted = ProxyType(type), Interception(interception)
     address = ""
     if kind is ProxyType.SIDECAR and intercepted is Interception.EXPLICIT and workload is not None:
         address = workload.address  # elsewhere connections say by themselves where they come from
-    selectors = reader.selectors(namespace, labels, metadata, address)
+    selectors = reader.selectors(namespace, labels, metadata, address, account)
     matched = (
         selector.id
         for selector in selectors

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from argosy.model.ir import Pairs
-from argosy.model.scope import Selector, SelectorUse, is_within
+from argosy.model.scope import ACCOUNT, Selector, SelectorUse, is_within
 from argosy.model.updates import Ref
 
 
@@ -52,17 +52,25 @@ class SelectorIndex:
         return self._buckets.setdefault(selector.labels[0], set())
 
     def matching(
-        self, namespace: str, labels: Pairs, metadata: Pairs, address: str, root: str
+        self, namespace: str, labels: Pairs, metadata: Pairs, address: str, root: str, account: str = ""
     ) -> tuple[Selector, ...]:
-        """Those that match a proxy in `namespace`, by its labels, the metadata of its node, and the address of its
-        workload ("": not looked at), sorted by id. `root`: the namespace whose EnvoyFilters hold everywhere."""
+        """Those that match a proxy in `namespace`, by its labels, the metadata of its node, the address of its workload
+        ("": not looked at), and the service account that it has proven, sorted by id. `root`: the namespace whose
+        EnvoyFilters hold everywhere. (A workload says its labels itself: they are not looked at for an account.)"""
         have, said = frozenset(labels), frozenset(metadata)
         own, everywhere = frozenset((namespace,)), frozenset((namespace, root))
         found = {
             selector
             for pair in labels
             for selector in self._buckets.get(pair, ())
-            if selector.matches(everywhere if selector.use is SelectorUse.ENVOY_FILTER else own, have)
+            if selector.use is not SelectorUse.SECRET
+            and selector.matches(everywhere if selector.use is SelectorUse.ENVOY_FILTER else own, have)
+        }
+        proven = (ACCOUNT, account)
+        found |= {
+            one
+            for one in self._buckets.get(proven, ())
+            if one.use is SelectorUse.SECRET and one.matches(own, frozenset((proven,)))
         }
         found |= {one for one in self._apart[SelectorUse.NODE] if one.matches(own, said)}
         if address:

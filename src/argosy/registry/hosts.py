@@ -49,6 +49,8 @@ class Claim(Struct, frozen=True, kw_only=True):
 def endpoints_of(claim: Claim, ports: tuple[ir.ServicePort, ...], entry: Entry) -> tuple[ir.Endpoint, ...]:
     """What a workload serves of a claim, only for `ports`. A port that it cannot resolve, or that its sidecar does not
     serve, has no endpoint."""
+    if claim.selector is not None and not may_serve(claim.service, entry):
+        return ()
     found = []
     for port, target in zip(claim.service.ports, claim.targets, strict=True):
         if port not in ports:
@@ -76,6 +78,25 @@ def endpoints_of(claim: Claim, ports: tuple[ir.ServicePort, ...], entry: Entry) 
             )
         )
     return tuple(found)
+
+
+def proving(service: ir.Service) -> bool:
+    """Whether it is a service of the mesh that says which identities it may run as."""
+    return bool(service.subject_alt_names) and not service.external
+
+
+def may_serve(service: ir.Service, entry: Entry) -> bool:
+    """Whether somebody who registered may be an endpoint. Where a service says which identities it may run as, those
+    alone who can prove one: not in plaintext, whoever says so, and not those who say themselves that they are somebody
+    else. (That they are who they say, their certificate proves to each client.)"""
+    if not proving(service):
+        return True
+    if not entry.mtls:
+        return False
+    if not service.kubernetes or not entry.service_account:
+        return True  # a ServiceEntry's names may be any
+    own = f"/ns/{entry.namespace}/sa/{entry.service_account}"
+    return any(name.endswith(own) for name in service.subject_alt_names)
 
 
 def reached(claim: Claim, port: ir.ServicePort, target: int | str | None, entry: Entry) -> int | None:
@@ -213,6 +234,6 @@ def _items(text: str) -> tuple[str, ...]:
 
 
 def _identities(text: str, namespace: str, trust_domain: str) -> tuple[str, ...]:
-    return tuple(
-        sorted(f"spiffe://{trust_domain}/ns/{namespace}/sa/{account}" for account in set(_items(text)))
-    )
+    """Of accounts as they are written: NAME, of the object's own namespace, or NAMESPACE/NAME."""
+    accounts = {account if "/" in account else f"{namespace}/{account}" for account in _items(text)}
+    return tuple(sorted(f"spiffe://{trust_domain}/ns/{one.replace('/', '/sa/', 1)}" for one in accounts))

@@ -18,7 +18,7 @@ from typing import TypeVar
 from argosy.model import ir
 from argosy.model.updates import Ref, RegistryUpdate
 from argosy.registry.backing import Backing, Backings, lower_backing, served
-from argosy.registry.hosts import Claim, endpoints_of, lower_service, lower_service_entry, reached
+from argosy.registry.hosts import Claim, endpoints_of, lower_service, lower_service_entry, proving, reached
 from argosy.registry.ownership import shared, union
 from argosy.registry.workload_ports import reached_beside, workload_port
 from argosy.registry.workloads import Entry, SidecarPort, lower_entry
@@ -185,7 +185,8 @@ class ObjectRegistry:
         ports = self._owned[claim.ref, claim.service.hostname]
         for ref, backing in self._backings.of(claim.service.hostname):
             if (not refs or ref in refs) and (claim.selector is None or not backing.instead):
-                yield _place(ref), served(backing, ports, claim.unready)
+                endpoints = served(backing, ports, claim.unready)
+                yield _place(ref), tuple(one for one in endpoints if one.mtls or not proving(claim.service))
 
     def _backable(self, hostname: str) -> Claim | None:
         """The Service that owns a host, where endpoints can be written for it."""

@@ -22,6 +22,7 @@ from argosy.resources import (
     gateway_api,
     identity,
     ingress,
+    issuing,
     networking,
     rbac,
     reviews,
@@ -47,6 +48,7 @@ KINDS: tuple[Kind, ...] = (
     *gateway_api.KINDS,
     *ingress.KINDS,
     *identity.KINDS,
+    *issuing.KINDS,
     *access.KINDS,
 )
 SERVED: tuple[Kind, ...] = (*KINDS, *elsewhere.KINDS)

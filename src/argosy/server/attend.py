@@ -1,7 +1,8 @@
 """The ATTEND stream: what one workload's agent and this server say to each other, as a gRPC handler.
 
 Messages are answered in order. An answer to Announce or Withdraw waits (bounded) until the proxies that use the
-endpoint have acknowledged it; a newer message ends the wait. Unasked the server says where the servers are.
+endpoint have acknowledged it; a newer message ends the wait. Unasked the server says where the servers are, and which
+roots the mesh trusts; what an agent says of its credentials is taken aside, and ends no wait.
 """
 
 from __future__ import annotations
@@ -26,27 +27,48 @@ from argosy.xds.registration import (
     AgentMessage,
     Announce,
     Announced,
+    Credentials,
     Leave,
     Left,
     Refused,
     Register,
     ServerMessage,
     Servers,
+    Trust,
     Withdraw,
     Withdrawn,
 )
 
 TOLD_OF_SERVERS = 2  # the protocol from which on an agent understands it
+TOLD_OF_TRUST = 3
+RENEWALS_A_SECOND = 20.0  # that a server asks for when the root changes
 
 log = logger("registration")
 _decoder = msgspec.json.Decoder(AgentMessage)
+_ASIDE = b'{"type":"credentials"'  # as msgspec writes it: the tag comes first
+LONGEST_PROBLEM = 300
+MOST_ROOTS = 8
+LONGEST_WORD = 128
+
+
+def bounded(said: Credentials) -> Credentials:
+    """Of a size that is kept for each workload."""
+    return msgspec.structs.replace(
+        said,
+        serial=said.serial[:LONGEST_WORD],
+        root=said.root[:LONGEST_WORD],
+        trusts=tuple(one[:LONGEST_WORD] for one in said.trusts[:MOST_ROOTS]),
+        problem=said.problem[:LONGEST_PROBLEM],
+    )
 
 
 class AttendService:
     """ATTEND as a generic handler; each stream is one Conversation."""
 
-    def __init__(self, registrar: Registrar) -> None:
+    def __init__(self, registrar: Registrar, trust: Callable[[], Trust]) -> None:
+        """`trust`: what the mesh trusts now."""
         self.registrar = registrar
+        self._trust = trust
         self._open: set[Conversation] = set()
 
     def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
@@ -62,7 +84,7 @@ class AttendService:
             await context.write(msgspec.json.encode(message))
 
         await context.send_initial_metadata(())
-        conversation = Conversation(self.registrar, current_peer().identity, send)
+        conversation = Conversation(self.registrar, current_peer().identity, send, self._trusted)
         self._open.add(conversation)
         try:
             await conversation.run(requests)
@@ -74,12 +96,32 @@ class AttendService:
         for conversation in self._open:
             conversation.tell_servers()
 
+    def trust_changed(self) -> None:
+        """Every agent hears which roots are trusted now."""
+        for conversation in self._open:
+            conversation.tell_trust()
+
+    def _trusted(self) -> Trust:
+        return msgspec.structs.replace(self._trust(), within=len(self._open) / RENEWALS_A_SECOND)
+
+    def credentials(self) -> dict[str, Credentials]:
+        """What the proxies of the workloads that are attended here hold: workload.namespace -> as its agent says."""
+        return {
+            f"{one.entry.name}.{one.entry.namespace}": one.credentials
+            for one in self._open
+            if one.credentials is not None
+        }
+
 
 class Conversation:
     """One workload's stream: messages in order, one answer to each."""
 
     def __init__(
-        self, registrar: Registrar, identity: Identity, send: Callable[[ServerMessage], Any]
+        self,
+        registrar: Registrar,
+        identity: Identity,
+        send: Callable[[ServerMessage], Any],
+        trust: Callable[[], Trust] | None = None,
     ) -> None:
         self.registrar = registrar
         self.identity = identity
@@ -87,6 +129,10 @@ class Conversation:
         self.entry = entry_key(identity.namespace, identity.workload)
         self.registered = False
         self.told: tuple[str, ...] | None = None  # where the servers are; None: it would not understand
+        self.credentials: Credentials | None = None
+        self._trust = trust
+        self._told_trust: Trust | None = None
+        self._understands_trust = False
         self._sending = asyncio.Lock()
         self._telling: set[asyncio.Task[None]] = set()
         self.incoming: asyncio.Queue[bytes | None] = asyncio.Queue(16)
@@ -99,6 +145,7 @@ class Conversation:
                 if self.incoming.empty():
                     self.newer.clear()
                 await self._say(await self._answer(data))
+                self.tell_trust()
             reader.result()
         finally:
             for task in (reader, *self._telling):
@@ -116,11 +163,27 @@ class Conversation:
         if self.told is None or now == self.told:
             return
         self.told = now
-        task = asyncio.create_task(self._tell(Servers(xds_addresses=now)))
+        self._soon(Servers(xds_addresses=now))
+
+    def tell_trust(self) -> None:
+        """Once it is registered, and whenever that changes."""
+        if self._trust is None or not (self.registered and self._understands_trust):
+            return
+        now = self._trust()
+        if self._told_trust is None or (now.version, now.bundle, now.issues) != (
+            self._told_trust.version,
+            self._told_trust.bundle,
+            self._told_trust.issues,
+        ):
+            self._told_trust = now
+            self._soon(now)
+
+    def _soon(self, message: Servers | Trust) -> None:
+        task = asyncio.create_task(self._tell(message))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _tell(self, message: Servers) -> None:
+    async def _tell(self, message: Servers | Trust) -> None:
         with contextlib.suppress(
             grpc.RpcError, asyncio.InvalidStateError
         ):  # the stream has ended: it asks again
@@ -129,11 +192,32 @@ class Conversation:
     async def _read(self, requests: AsyncIterable[bytes]) -> None:
         try:
             async for data in requests:
+                if data.startswith(_ASIDE):
+                    self._take_aside(data)
+                    continue
                 self.newer.set()
                 await self.incoming.put(data)
         finally:
             self.newer.set()
             await self.incoming.put(None)
+
+    def _take_aside(self, data: bytes) -> None:
+        """What it says of its credentials; nothing waits for it."""
+        try:
+            said = _decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            log.warning("credentials not readable", workload=str(self.entry), error=str(error))
+            return
+        if isinstance(said, Credentials):
+            before, self.credentials = self.credentials, bounded(said)
+            problem = self.credentials.problem
+            if problem and (before is None or before.problem != problem):
+                log.warning(
+                    "certificate not renewed",
+                    workload=f"{self.entry.namespace}/{self.entry.name}",
+                    until=int(said.not_after),
+                    reason=problem,
+                )
 
     async def _answer(self, data: bytes) -> ServerMessage:
         try:
@@ -153,10 +237,13 @@ class Conversation:
 
     async def _handle(self, message: AgentMessage) -> ServerMessage:
         registrar = self.registrar
+        if isinstance(message, Credentials):
+            raise Refusal("", "credentials are said as the first member of a message")
         if isinstance(message, Register):
             answer = await registrar.register(self.identity, message)
             self.registered = True
             self.told = answer.xds_addresses if message.protocol >= TOLD_OF_SERVERS else None
+            self._understands_trust = message.protocol >= TOLD_OF_TRUST
             registrar.attendance.attend(self.entry, self)
             return answer
         if not self.registered:

@@ -87,9 +87,11 @@ class AskWarnings(Struct, frozen=True, tag="warnings"):
 
 
 class AskIssuing(Struct, frozen=True, tag="issuing"):
-    """Another issuing certificate for a server of the fleet, whose own nears its end. Answer: PEM."""
+    """An issuing certificate for a server of the fleet, whose own nears its end, or that needs one below the root of
+    this fingerprint. Answer: PEM."""
 
     csr: str
+    root: str = ""  # "": below which the asked one issues now
 
 
 Question = AskProxies | AskDelivery | TellFigures | AskIssuing | AskWarnings
@@ -340,7 +342,7 @@ class OperationsService:
         if isinstance(question, TellFigures):
             return self._take(question)
         if isinstance(question, AskIssuing):
-            return await self._sign(question.csr, context)
+            return await self._sign(question, context)
         if isinstance(question, AskWarnings):
             return await self._warned(question, context)
         return await self._deliver(question.key, question.revision, question.timeout)
@@ -353,12 +355,12 @@ class OperationsService:
             return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no object, or no analysis here")
         return await self._warn(obj, question.revision)
 
-    async def _sign(self, csr: str, context: grpc.aio.ServicerContext[bytes, bytes]) -> str:
+    async def _sign(self, question: AskIssuing, context: grpc.aio.ServicerContext[bytes, bytes]) -> str:
         try:
             if self._authority is None:
                 raise BadRequest("this server signs nothing")
-            signed = self._authority.sign_issuing(csr)
+            signed = self._authority.sign_issuing(question.csr, question.root)
         except BadRequest as error:
             return str(await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error)))
-        log.info("issuing certificate renewed for another server", peer=context.peer())
+        log.info("issuing certificate signed for another server", peer=context.peer())
         return signed

@@ -12,6 +12,7 @@ from argosy.model import credentials, ir
 from argosy.model.credentials import KeyPair, Unusable
 from argosy.model.reader import Reader
 from argosy.model.scope import Scope
+from argosy.model.secrets import ANNOTATION
 from argosy.model.snapshot import Snapshot
 from argosy.translate import edge
 from argosy.translate.secret import of_secret, place_of
@@ -37,16 +38,27 @@ def unusable_secrets(
 def _wrong(reader: Reader, scope: Scope, name: str, now: float) -> str:
     place = place_of(name)
     try:
-        content = of_secret(scope.namespace, name, reader)
+        content = of_secret(scope, name, reader)
     except Unusable as error:
         return str(error)
     if content is None and place.partition("/")[0] != scope.namespace:
         return f"Secret {place} is not in the namespace of the gateway, {scope.namespace}; put it there"
     if content is None:
-        return f"there is no Secret {place}; create it"
+        return _missing(reader, scope, place)
     late = credentials.expired(content.certificates, now)
     what = "Secret" if isinstance(content, KeyPair) else "the authorities of Secret"
     return f"{what} {place}: {late}" if late else ""
+
+
+def _missing(reader: Reader, scope: Scope, place: str) -> str:
+    held = reader.secret(scope.namespace, place.partition("/")[2])
+    if held is None or held.is_for(scope):
+        return f"there is no Secret {place}; create it"
+    for_whom = ", ".join(held.accounts or ()) or "nobody"
+    return (
+        f"Secret {place} is for {for_whom} alone, and a gateway runs as another service account; run it as "
+        f"one of these, or add its own to the annotation {ANNOTATION}"
+    )
 
 
 def standing_back(snapshot: Snapshot, scopes: Iterable[Scope], gateway: str) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from argosy.identity.protocol import AttestResponse
 from argosy.identity.service import CertificateAuthorityService
 from argosy.server.attestors import Attestors
 from argosy.server.host_tokens import HostTokens
+from argosy.server.issuing_policies import IssuingPolicies
 from argosy.server.jwt_keys import PublishedKeys
 from argosy.server.metrics import Metrics, Reading
 from argosy.server.registrations import Registrations
@@ -50,7 +51,9 @@ class IdentityRole:
         self.tokens = Tokens()
         self.registrations = Registrations(store)
         self.attestors = Attestors(store, host_tokens, time.time)
+        self.issuing = IssuingPolicies(store)
         self.service = CertificateAuthorityService(authority, self.tokens, self.registrations.current)
+        self.service.policies = self.issuing.current
         self.attestation = AttestationService(
             self.attestors,
             self.answer,
@@ -66,6 +69,7 @@ class IdentityRole:
         """Raises StoreError."""
         await self.jwt_keys.publish()
         self._task("registrations", self.registrations.follow(await self.registrations.load()))
+        self._task("issuing policies", self.issuing.follow(await self.issuing.load()))
         self._task("attestors", self.attestors.follow(await self.attestors.load()))
 
     def for_anybody(self, more: Iterable[Handler] = ()) -> list[Handler]:
@@ -104,6 +108,8 @@ class IdentityRole:
             ca_address=ca,
             xds_address=serving[0],
             xds_addresses=serving,
+            trust_version=self.authority.trust_version,
+            issues=self.authority.issuer.fingerprint,
         )
 
     def _show(self, metrics: Metrics) -> None:

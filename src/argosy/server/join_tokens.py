@@ -1,6 +1,7 @@
 """Join tokens: what an operator gives to a further server, so that it and the mesh recognise each other.
 
-    argosy-join-1.ID.SECRET.ROOT      ROOT: the root certificate of the mesh, DER in base64url
+    argosy-join-1.ID.SECRET.ROOT      ROOT: the root certificate of the mesh, DER in base64url; while one takes the
+                                      place of another, both: ROOT.ROOT
 
 Rule: the store holds a hash, `/internal/join-tokens/ID`, and the time when it ends. A token counts once: whoever marks
 it as used, by compare and swap, has used it. With the root certificate in it, whoever holds it speaks to no stranger.
@@ -25,6 +26,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from msgspec import Struct
 
+from argosy.runtime.certificates import pem
 from argosy.runtime.errors import Failure
 from argosy.store.base import INTERNAL, Conflict, Key, NotFound, Store
 
@@ -47,12 +49,15 @@ class JoinToken(Struct, frozen=True):
 
     id: str
     secret: str
-    root: str  # PEM
+    root: str  # PEM; while one takes the place of another, both
 
     @property
     def text(self) -> str:
-        root = x509.load_pem_x509_certificate(self.root.encode()).public_bytes(serialization.Encoding.DER)
-        return ".".join((PREFIX, self.id, self.secret, base64.urlsafe_b64encode(root).decode()))
+        roots = x509.load_pem_x509_certificates(self.root.encode())
+        ders = (one.public_bytes(serialization.Encoding.DER) for one in roots)
+        return ".".join(
+            (PREFIX, self.id, self.secret, *(base64.urlsafe_b64encode(der).decode() for der in ders))
+        )
 
 
 def parse(text: str, origin: str) -> JoinToken:
@@ -62,14 +67,22 @@ def parse(text: str, origin: str) -> JoinToken:
         f"{origin} holds no join token",
         "take the file as `argosy join-token` wrote it, or make a new one",
     )
-    if len(text) > LONGEST_TEXT or len(parts) != 4 or parts[0] != PREFIX or not _ID.fullmatch(parts[1]):
+    if (
+        len(text) > LONGEST_TEXT
+        or len(parts) not in (4, 5)
+        or parts[0] != PREFIX
+        or not _ID.fullmatch(parts[1])
+    ):
         raise wrong
     try:
-        root = x509.load_der_x509_certificate(base64.urlsafe_b64decode(parts[3].encode("ascii")))
-        root.verify_directly_issued_by(root)
+        roots = [
+            x509.load_der_x509_certificate(base64.urlsafe_b64decode(one.encode("ascii"))) for one in parts[3:]
+        ]
+        for root in roots:
+            root.verify_directly_issued_by(root)
     except (ValueError, binascii.Error, InvalidSignature) as error:
         raise wrong from error
-    return JoinToken(parts[1], parts[2], root.public_bytes(serialization.Encoding.PEM).decode())
+    return JoinToken(parts[1], parts[2], "".join(map(pem, roots)))
 
 
 class _Kept(Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ from argosy.apiserver.access import client_authority
 from argosy.apiserver.status import bad_request
 from argosy.identity import authority as authorities
 from argosy.identity import client as identity
+from argosy.identity import issuer as issuers
 from argosy.identity.authority import Authority
 from argosy.identity.protocol import JOIN, JoinRequest, JoinResponse
 from argosy.runtime.certificates import BadRequest
@@ -144,7 +145,7 @@ async def join(settings: Settings, token: JoinToken, clock: Callable[[], float] 
     """Makes the state directory that of a server of the mesh. Raises Failure."""
     key = ec.generate_private_key(ec.SECP256R1())
     response = await _ask(
-        str(settings.join), token, authorities.csr_of(key), f"{socket.gethostname()}:{settings.state}"
+        str(settings.join), token, issuers.csr_of(key), f"{socket.gethostname()}:{settings.state}"
     )
     if settings.trust_domain not in ("", response.trust_domain):
         raise Failure(
@@ -170,7 +171,14 @@ async def join(settings: Settings, token: JoinToken, clock: Callable[[], float] 
 
 async def renew_if_due(directory: Path, authority: Authority, fleet: Fleet) -> None:
     """Of a server that joined: whoever holds the root renews its issuing certificate, when that nears its end."""
-    if authority.holds_root or not authority.issuing_ends_soon:
+    if not authority.issuing_ends_soon:
+        return
+    if authority.issuer.root_key is not None:
+        try:
+            authority.renewed(directory, authority.sign_issuing(authority.issuing_csr()))
+            log.info("issuing certificate renewed")
+        except (BadRequest, Failure) as error:
+            log.warning("issuing certificate not renewed", reason=str(error)[:300])
         return
     for server in fleet.others:
         if not (server.root and server.xds):

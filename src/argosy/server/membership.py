@@ -1,13 +1,13 @@
-"""Which mesh a store belongs to: `/internal/mesh/root` names its root, so that no second root is made by mistake.
+"""Which mesh a store belongs to: `/internal/mesh/root` is its `Trust`: which roots it trusts, and below which it
+issues.
 
-Rule: whoever opens a store holds an authority under the root that it names, or makes the first one. A server with a
+Rule: whoever opens a store holds an authority under a root that it names, or makes the first one. A server with a
 root of its own on the store of others would cut off every workload; it is told how to join them instead.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import secrets
 import shutil
@@ -15,10 +15,11 @@ from pathlib import Path
 
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from msgspec import Struct
 
 from argosy.identity.authority import Authority, open_authority
+from argosy.identity.issuer import NEXT
+from argosy.identity.trust import Trust, fingerprint
+from argosy.runtime.certificates import pem
 from argosy.runtime.errors import Failure
 from argosy.runtime.locks import alone
 from argosy.runtime.log import logger
@@ -35,12 +36,6 @@ JOIN = (
 ATTEMPTS = 5
 
 log = logger("server")
-
-
-class Mesh(Struct, frozen=True, kw_only=True):
-    root: str  # SHA-256 of the root certificate, hexadecimal
-    trust_domain: str
-    server: str  # the state directory that made it
 
 
 def server_id(state: Path) -> str:
@@ -63,7 +58,7 @@ async def member(store: Store, settings: Settings, server: str) -> Authority:
     `server`: its id. Raises Failure, StoreError.
     """
     stored = await store.get(MESH)
-    mesh = _decoded(stored) if stored else None
+    mesh = decoded(stored) if stored else None
     folder = settings.state / "ca"
     with alone(
         settings.state / "setup.lock"
@@ -78,44 +73,74 @@ async def member(store: Store, settings: Settings, server: str) -> Authority:
             )
         domain = settings.trust_domain or (mesh.trust_domain if mesh else TRUST_DOMAIN)
         authority = open_authority(folder, domain, settings.cert_ttl, settings.max_cert_ttl)
-    ours = Mesh(root=fingerprint(authority.root), trust_domain=authority.trust_domain, server=server)
-    if not await _agreed(store, ours, made):
+    held = frozenset(one.fingerprint for one in authority.issuers) | rotated_to(folder)
+    ours = Trust(
+        root=authority.base.fingerprint,
+        trust_domain=authority.trust_domain,
+        server=server,
+        roots=(pem(authority.base.root),),
+    )
+    if not await _agreed(store, ours, held, made):
         if made:
             shutil.rmtree(folder)
             raise Failure("another server began this mesh at the same moment", JOIN)
-        raise Failure(
-            f"the store belongs to a mesh with another root than {folder}",
-            f"choose another --state-dir, and {JOIN}",
-        )
+        raise await _stranger(store, folder, held)
     return authority
 
 
-async def _agreed(store: Store, ours: Mesh, made: bool) -> bool:
-    """Whether the store's mesh is ours: written there now, or before. `made`: our root is new."""
+def rotated_to(folder: Path) -> frozenset[str]:
+    """Fingerprints of roots for which this server was made ready."""
+    try:
+        return frozenset((fingerprint(load_root(folder / NEXT / "root.crt")),))
+    except (OSError, ValueError):
+        return frozenset()
+
+
+def load_root(path: Path) -> x509.Certificate:
+    """Raises OSError, ValueError."""
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+async def _stranger(store: Store, folder: Path, held: frozenset[str]) -> Failure:
+    stored = await store.get(MESH)
+    mesh = decoded(stored) if stored else None
+    if mesh is not None and held & set(mesh.retired):
+        return Failure(
+            f"the root of the mesh was rotated while this server was away: {folder} is of the one before",
+            f"move {folder} away, and {JOIN}",
+        )
+    return Failure(
+        f"the store belongs to a mesh with another root than {folder}",
+        f"choose another --state-dir, and {JOIN}",
+    )
+
+
+async def _agreed(store: Store, ours: Trust, held: frozenset[str], made: bool) -> bool:
+    """Whether the store's mesh is ours: written there now, or before. `held`: fingerprints of the roots below which
+    this server has something to sign with; `made`: our root is new."""
     for _ in range(ATTEMPTS):
         stored = await store.get(MESH)
         with contextlib.suppress(AlreadyExists, Conflict, NotFound):  # another was as quick: look again
             if stored is None:
                 await store.create(MESH, msgspec.json.encode(ours))
                 return True
-            mesh = _decoded(stored)
-            if (mesh.root, mesh.trust_domain) == (ours.root, ours.trust_domain):
+            mesh = decoded(stored)
+            if mesh.trust_domain == ours.trust_domain and mesh.root in held:
                 return True
             if not made or mesh.server != ours.server:
                 return False
             await store.update(MESH, msgspec.json.encode(ours), stored.revision)
-            log.warning("a new root was made: every workload must restart", before=mesh.root, now=ours.root)
+            log.warning(
+                "a new root was made: every workload needs a new proof", before=mesh.root, now=ours.root
+            )
             return True
     return False
 
 
-def fingerprint(certificate: x509.Certificate) -> str:
-    return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
-
-
-def _decoded(stored: Stored) -> Mesh:
+def decoded(stored: Stored) -> Trust:
+    """Raises Failure."""
     try:
-        return msgspec.json.decode(stored.body, type=Mesh)
+        return msgspec.json.decode(stored.body, type=Trust)
     except msgspec.MsgspecError as error:
         raise Failure(
             f"which mesh the store belongs to cannot be read: {error}", "was it written by a newer version?"

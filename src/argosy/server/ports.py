@@ -5,6 +5,7 @@ The certificate is renewed without a restart: gRPC asks for it at each handshake
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 import grpc
 
 from argosy.identity.authority import Authority, ServerCertificate
+from argosy.runtime.certificates import BadRequest, pem
 from argosy.runtime.errors import Failure
 from argosy.runtime.files import open_files
 from argosy.runtime.preflight import listener
@@ -34,9 +36,19 @@ class OwnCertificate:
 
     def renew_if_due(self) -> None:
         if self.authority.clock() >= self.current.renew_after:
-            self.current = self.authority.server_certificate(self.hosts)
-            for tell in self.on_renewed:
-                tell(self.current)
+            with contextlib.suppress(BadRequest):  # the authority has expired, which is told elsewhere
+                self.renew()
+
+    def renew_if_rotated(self) -> None:
+        """What the authority issues with has changed: of the old one nothing is shown any more."""
+        if not self.current.chain.endswith(pem(self.authority.issuer.chain[-1])):
+            self.renew()
+
+    def renew(self) -> None:
+        """Raises BadRequest where the authority itself has expired."""
+        self.current = self.authority.server_certificate(self.hosts)
+        for tell in self.on_renewed:
+            tell(self.current)
 
     def grpc_configuration(self) -> grpc.ServerCertificateConfiguration:
         pair = (self.current.key.encode(), self.current.chain.encode())
@@ -45,14 +57,14 @@ class OwnCertificate:
 
 def credentials(own: OwnCertificate, mutual: str) -> grpc.ServerCredentials:
     """`mutual`: `required` or `none`, whether clients must hold a certificate of the mesh."""
-    last = own.current
+    last = (own.current, own.authority.bundle)
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
         """Called by gRPC at each handshake, in one of its threads; None: as before."""
         nonlocal last
-        if own.current is last:
+        if (own.current, own.authority.bundle) == last:
             return None
-        last = own.current
+        last = (own.current, own.authority.bundle)
         return own.grpc_configuration()
 
     return grpc.dynamic_ssl_server_credentials(

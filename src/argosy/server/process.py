@@ -39,7 +39,17 @@ from argosy.runtime.hosts import is_wildcard
 from argosy.runtime.locks import FileLock
 from argosy.runtime.log import logger
 from argosy.runtime.paths import ServerInfo, leave_runtime_dir, make_runtime_dir, private_dir
-from argosy.server import fleet, host_tokens, join_tokens, joining, membership, operations, ports, status
+from argosy.server import (
+    fleet,
+    host_tokens,
+    identities,
+    join_tokens,
+    joining,
+    membership,
+    operations,
+    ports,
+    status,
+)
 from argosy.server.advertise import LOOPBACK, Advertised
 from argosy.server.advice import Advice
 from argosy.server.analysis import Analysis
@@ -47,13 +57,17 @@ from argosy.server.api import ApiRole
 from argosy.server.attend import AttendService
 from argosy.server.attendance import Attendance
 from argosy.server.bootstraps import Bootstraps
+from argosy.server.certificates import Certificates
 from argosy.server.collecting import give_back, settle_down
 from argosy.server.defaults import write_access_objects, write_first_objects
 from argosy.server.delivery import Delivery
+from argosy.server.ends import Ends
 from argosy.server.fleet import Fleet, Operations, OperationsService, ServerRecord
 from argosy.server.host_tokens import HostTokens
+from argosy.server.identities import Identities
 from argosy.server.identity_role import IdentityRole
 from argosy.server.info import publish, withdraw
+from argosy.server.issuance import Issuance
 from argosy.server.join_tokens import JoinTokens
 from argosy.server.joining import JoinService
 from argosy.server.jwt_keys import PublishedKeys
@@ -61,15 +75,17 @@ from argosy.server.leader import Leadership
 from argosy.server.mesh_metrics import show_mesh
 from argosy.server.metrics import Gauge, Metrics, Reading
 from argosy.server.peers import Authenticated, Door, current_peer
-from argosy.server.proxies import ProxySession, ProxyState, disconnected
+from argosy.server.proxies import ProxySession, ProxyState, disconnected, with_credentials
 from argosy.server.reconcile import Loop, Reconciler
 from argosy.server.registration import Registrar
 from argosy.server.reporting import Reporter
 from argosy.server.settings import Address, Role, Settings
 from argosy.server.tally import Tally
 from argosy.server.telling import Telling
+from argosy.server.trust import TrustKeeper
 from argosy.store import open as stores
 from argosy.store.base import Store, StoreError
+from argosy.xds.registration import Trust as TrustMessage
 from argosy.xds.server import AdsService, Peer
 from argosy.xds.wire import Node
 
@@ -149,6 +165,11 @@ class ControlPlane:
         )
         self.fleet = Fleet(self.store, record, self.own)
         await self.fleet.load()
+        self.trust = TrustKeeper(self.store, self.authority, state, self.fleet)
+        self.trust.on_changed.append(self.own.renew_if_rotated)
+        trusted_at = await self.trust.load()
+        self.certificates = Certificates(self.store)
+        self._task("certificates", self.certificates.run())
         self.join_tokens = JoinTokens(self.store)
         self.host_tokens = HostTokens(self.store)
         info: dict[str, str] = {}
@@ -170,7 +191,13 @@ class ControlPlane:
         self.fleet.own = msgspec.structs.replace(self.fleet.own, api=info.get("api", ""))
         if Role.CA in settings.roles:
             info["attest_socket"] = await self._start_attestation()
+        self.ends = Ends(
+            self.authority, lambda: self.attend.credentials() if Role.XDS in settings.roles else {}
+        )
+        self.ends.show(self.metrics)
         self._task("fleet", self.fleet.run())
+        self._task("trust", self.trust.follow(trusted_at))
+        self._task("rotation", self.trust.run())
         self._task("housekeeping", self._keep_house())
         self._write_info(info)
         self._ready = True
@@ -222,9 +249,12 @@ class ControlPlane:
         jwts = PublishedKeys(self.store, self.fleet.own.id)
         if Role.XDS in self.settings.roles:  # for whoever has a certificate, at the port for these alone
             jwts.keys = JwtKeys(self.settings.state / "ca")
+        issuance = Issuance(self.settings.state, self.authority, self.certificates, self.fleet.own.id)
+        self._stack.push_async_callback(asyncio.to_thread, issuance.log.close)
         self.identity = IdentityRole(
             self.store, self.authority, self.host_tokens, self._addresses, self._task, self.metrics, jwts
         )
+        self.identity.service.on_issued = issuance.issued
         await self.identity.start()
 
     def _addresses(self) -> tuple[str, tuple[str, ...]]:
@@ -299,8 +329,10 @@ class ControlPlane:
             return self.reconciler.proxies.session(node, current_peer())
 
         domain = self.authority.trust_domain
-        attend = AttendService(self.registrar)
+        self.attend = attend = AttendService(self.registrar, self._trusted)
+        self.registrar.on_left = lambda entry: self.certificates.forget(entry.namespace, entry.name)
         self.fleet.on_changed.append(attend.servers_changed)
+        self.trust.on_changed.append(attend.trust_changed)
         self._task("door", self._mind_door())
         handlers = [
             Authenticated(AdsService(resolve, logger("xds")).handler(), domain, door=self.door),
@@ -322,6 +354,7 @@ class ControlPlane:
         self._task("collector", app.state.collector.run())
         url = f"https://{self._advertised.address(Address(self.settings.api.host, served[0].port))}"
         role.write_kubeconfig(url)
+        self.trust.on_changed.append(lambda: role.write_kubeconfig(url))
         return {"api": url, "api_socket": str(role.socket())}
 
     def _show_audit(self, audit: AuditLog) -> None:
@@ -372,13 +405,25 @@ class ControlPlane:
                 lambda: [one.ca for one in self.fleet.servers if one.ca],
                 operations.PREFIX,
             ),
+            *identities.routes(Identities(self.trust, self.certificates, self.operations, self.fleet)),
         )
 
     def _states(self) -> list[ProxyState]:
         """The proxies that are connected here, and those that are known and away."""
         states = self.reconciler.proxies.states()
         away = sorted(self._lost() - {state.name for state in states})
-        return [*states, *map(disconnected, away)]
+        said = self.attend.credentials()
+        return [
+            *(with_credentials(state, said.get(state.name)) for state in states),
+            *map(disconnected, away),
+        ]
+
+    def _trusted(self) -> TrustMessage:
+        """What agents are told."""
+        authority = self.authority
+        return TrustMessage(
+            bundle=authority.bundle, version=authority.trust_version, issues=self.trust.trust.issues
+        )
 
     async def _start_status(self) -> str:
         wanted = self.settings.status
@@ -438,6 +483,7 @@ class ControlPlane:
             self.own.renew_if_due()
             if Role.CA in self.settings.roles or Role.XDS in self.settings.roles:
                 await self.identity.keep_house()
+            self.ends.look()
             if Role.XDS in self.settings.roles:
                 self.reconciler.sweep()
                 departed = self.reconciler.proxies.departed

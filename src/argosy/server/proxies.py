@@ -28,6 +28,7 @@ from argosy.server.views import Held, Views
 from argosy.translate.names import HTTP_PROXY
 from argosy.translate.proxy import DeclaredUpstream, Proxy
 from argosy.xds.node import METADATA_KEY, ProxyNode
+from argosy.xds.registration import Credentials
 from argosy.xds.server import Refused
 from argosy.xds.stream import Stream
 from argosy.xds.types import short
@@ -35,6 +36,7 @@ from argosy.xds.wire import Node, Request, Response
 
 MOST_PARTED = 8
 LONGEST_TEXT = 256  # of a node's metadata that EnvoyFilters may ask for
+MOST_TEXTS = 64  # of them
 
 log = logger("xds")
 
@@ -45,6 +47,21 @@ class TypeState(Struct, frozen=True, kw_only=True):
     synced: bool
     version: str  # up to which change of the views the proxy has acknowledged
     rejected: dict[str, str]  # name -> version
+
+
+class CredentialState(Struct, frozen=True, kw_only=True):
+    """What the proxy holds, as its agent says: what Envoy has acknowledged."""
+
+    serial: str  # hexadecimal
+    root: str  # fingerprint of the root that its certificate is below
+    trusts: tuple[str, ...]  # fingerprints
+    not_before: float  # Unix time
+    not_after: float
+    problem: str  # why its certificate could not be renewed at the last attempt
+
+    def late(self, now: float) -> bool:
+        """Whether half of the certificate's life is over: it should have been renewed after a quarter."""
+        return now > (self.not_before + self.not_after) / 2
 
 
 class ProxyState(Struct, frozen=True, kw_only=True):
@@ -62,6 +79,7 @@ class ProxyState(Struct, frozen=True, kw_only=True):
     types: tuple[TypeState, ...]
     last_nack: str = ""
     last_nack_at: float = 0.0
+    credentials: CredentialState | None = None  # None: of an agent that does not say
 
 
 class ProxySession:
@@ -191,6 +209,7 @@ class Proxies:
                 metadata=said,
                 workload=workload if known else None,
                 parted=_parted(node),
+                account=identity.service_account,
             ),
             labels=labels,
             outbound_port=node.outbound_port,
@@ -261,6 +280,24 @@ class Proxies:
         return [session.state() for _, session in sorted(newest.items())]
 
 
+def with_credentials(state: ProxyState, said: Credentials | None) -> ProxyState:
+    """And what its agent says of what it holds."""
+    if said is None:
+        return state
+    return msgspec.structs.replace(
+        state,
+        certificate_expires_at=said.not_after,
+        credentials=CredentialState(
+            serial=said.serial,
+            root=said.root,
+            trusts=said.trusts,
+            not_before=said.not_before,
+            not_after=said.not_after,
+            problem=said.problem,
+        ),
+    )
+
+
 def disconnected(name: str) -> ProxyState:
     """Of a proxy that is known (`workload.namespace`) and away."""
     workload, _, namespace = name.rpartition(".")
@@ -300,22 +337,23 @@ def proxy_node(node: Node) -> ProxyNode:
     described = metadata.get(METADATA_KEY, {})
     try:
         # Every number in a protobuf Struct is a double, every key a text.
-        return msgspec.convert(_whole(described), ProxyNode, strict=False)
-    except msgspec.ValidationError as error:
+        said = msgspec.convert(_whole(described), ProxyNode, strict=False)
+        ProxyType(said.type), Interception(said.interception)
+        return said
+    except ValueError as error:
         raise Refused(
             f"node.metadata[{METADATA_KEY!r}]: {error}; agent and server differ in version?"
         ) from error
 
 
 def texts(node: Node) -> Pairs:
-    """What its metadata says in plain texts (NAME, NAMESPACE, ISTIO_VERSION), sorted."""
-    return tuple(
-        sorted(
-            (key, value.string_value)
-            for key, value in node.metadata.fields.items()
-            if value.HasField("string_value") and len(value.string_value) <= LONGEST_TEXT
-        )
+    """What its metadata says in plain texts (NAME, NAMESPACE, ISTIO_VERSION), sorted; the first of many."""
+    found = sorted(
+        (key, value.string_value)
+        for key, value in node.metadata.fields.items()
+        if value.HasField("string_value") and max(len(key), len(value.string_value)) <= LONGEST_TEXT
     )
+    return tuple(found[:MOST_TEXTS])
 
 
 def _whole(value: Any) -> Any:

@@ -71,6 +71,8 @@ class Registrar:
         self.caught_up = caught_up
         self.bootstraps = bootstraps
         self.clock = clock
+        self.on_left: Callable[[Key], None] = lambda _: None
+        """Hears of each entry whose workload has left for good."""
 
     # --- the four messages ---
 
@@ -137,6 +139,7 @@ class Registrar:
         self.attendance.find(entry)
         with contextlib.suppress(NotFound):
             await self.store.delete(entry)
+        self.on_left(entry)
         log.info("workload left", workload=f"{entry.namespace}/{entry.name}")
 
     # --- writing ---

@@ -2,7 +2,8 @@
 
 The names say what they are (`names`): `kubernetes://NAMESPACE/NAME` a certificate with its key, the same with `-cacert`
 authorities, `file-cert:` and `file-root:` paths, which Envoy reads and reads again when they are replaced. A Secret of
-another namespace than the proxy's is given to nobody. One that is broken raises, so that the last good one stays.
+another namespace than the proxy's is given to nobody, one for certain service accounts to these. One that is broken
+raises, so that the last good one stays.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def named(scope: Scope, name: str, reader: Reader) -> Resource | None:
         case "file-root":
             certificates, _, revoked = rest.partition("~")
             return secret(SecretKey(name, Files(authorities=certificates, revoked=revoked)))
-    content = of_secret(scope.namespace, name, reader)
+    content = of_secret(scope, name, reader)
     return secret(SecretKey(name, content)) if content is not None else None
 
 
@@ -56,15 +57,16 @@ def place_of(name: str) -> str:
     return name.removeprefix(names.SECRETS).removesuffix(AUTHORITIES)
 
 
-def of_secret(namespace: str, name: str, reader: Reader) -> KeyPair | Authorities | None:
-    """None where there is none in the proxy's namespace. Raises Unusable."""
+def of_secret(scope: Scope, name: str, reader: Reader) -> KeyPair | Authorities | None:
+    """None where there is none in the proxy's namespace, or none that is for it. Raises Unusable."""
     place, authorities = place_of(name), name.endswith(AUTHORITIES)
     owner, _, _ = place.partition("/")
-    if owner != namespace:
+    if owner != scope.namespace:
         return None
 
     def data(one: str) -> Pairs | None:
-        return reader.secret(namespace, one.partition("/")[2])
+        held = reader.secret(scope.namespace, one.partition("/")[2])
+        return held.data if held is not None and held.is_for(scope) else None
 
     if data(place) is None and not (authorities and data(f"{place}{AUTHORITIES}") is not None):
         return None

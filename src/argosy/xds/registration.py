@@ -4,7 +4,9 @@ One bidirectional stream a workload (`ATTEND`), JSON messages. The certificate o
 service account and workload name; a message that claims another is refused. While the stream is open the workload
 counts as connected; once it is lost, a grace period runs.
 
-To an agent of protocol 2 the server also says, unasked, where the servers of the mesh are (`Servers`).
+To an agent of protocol 2 the server also says, unasked, where the servers of the mesh are (`Servers`); to one of
+protocol 3 which roots the mesh trusts (`Trust`), and it says aside what its proxy holds (`Credentials`), to servers
+that have said `Trust`. None of these is an answer, and none is answered.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ class Port(Struct, frozen=True, kw_only=True):
 class Register(Struct, frozen=True, kw_only=True, tag="register"):
     """Creates or updates the WorkloadEntry (not announced yet), and the Service where there is none."""
 
-    protocol: int = 2
+    protocol: int = 3
     workload: str
     namespace: str
     service_account: str
@@ -59,7 +61,18 @@ class Leave(Struct, frozen=True, tag="leave"):
     """The workload is gone: the entry leaves."""
 
 
-AgentMessage = Register | Announce | Withdraw | Leave
+class Credentials(Struct, frozen=True, kw_only=True, tag="credentials"):
+    """What the proxy of the workload holds, as it has acknowledged it."""
+
+    serial: str  # of its certificate, hexadecimal
+    root: str  # the fingerprint of the root that its certificate is below
+    trusts: tuple[str, ...]  # fingerprints of the roots that it trusts
+    not_before: float  # Unix time
+    not_after: float
+    problem: str = ""  # why its certificate could not be renewed at the last attempt
+
+
+AgentMessage = Register | Announce | Withdraw | Leave | Credentials
 
 
 class Registered(Struct, frozen=True, kw_only=True, tag="registered"):
@@ -76,6 +89,15 @@ class Servers(Struct, frozen=True, kw_only=True, tag="servers"):
     """A server came or went: all of them, this one first. No answer to anything."""
 
     xds_addresses: tuple[str, ...]
+
+
+class Trust(Struct, frozen=True, kw_only=True, tag="trust"):
+    """Which roots the mesh trusts from now on. Of two of these, the one of the higher version holds."""
+
+    bundle: str  # PEM
+    version: int
+    issues: str  # fingerprint of the root below which certificates are issued
+    within: float = 0.0  # seconds within which to renew a certificate that is below another
 
 
 class Announced(Struct, frozen=True, kw_only=True, tag="announced"):
@@ -101,4 +123,4 @@ class Refused(Struct, frozen=True, kw_only=True, tag="refused"):
     message: str
 
 
-ServerMessage = Registered | Announced | Withdrawn | Left | Refused | Servers
+ServerMessage = Registered | Announced | Withdrawn | Left | Refused | Servers | Trust

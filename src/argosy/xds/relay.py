@@ -401,6 +401,10 @@ class Relay:
         """Whether an Envoy is connected."""
         return self._stream is not None
 
+    def has_local(self) -> bool:
+        """Whether an Envoy is connected, and runs the local secrets of now, as far as it asks for them."""
+        return self._stream is not None and self._stream.is_current(SECRET, self._local_names)
+
     def is_idle(self) -> bool:
         """Whether Envoy has everything that is cached, and the server every answer."""
         return not self._pending and self._stream is not None and self._stream.settled()

@@ -270,7 +270,9 @@ def test_a_secret_is_a_fact() -> None:
     fact = Fact(FactKind.SECRET, "infra/cert")
     assert made.put_config(secret("YQ==")) == {fact}
     assert made.put_config(secret("YQ==")) == set()
-    assert Reader(made).secret("infra", "cert") == (("tls.crt", "YQ=="),)
+    held = Reader(made).secret("infra", "cert")
+    assert held is not None
+    assert (held.data, held.accounts) == ((("tls.crt", "YQ=="),), None)
     assert made.put_config(secret("Yg==")) == {fact}
     assert made.remove_config("Secret", "infra", "cert") == {fact}
 

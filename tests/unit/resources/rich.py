@@ -113,6 +113,12 @@ RICH: list[dict[str, Any]] = [
         },
     },
     {
+        "apiVersion": "identity.argosy.dev/v1",
+        "kind": "IssuingPolicy",
+        "metadata": {"name": "a"},
+        "spec": {"maxLifetime": "24h", "allow": ["*/*"], "deny": ["a/b"], "reason": "r"},
+    },
+    {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {

@@ -16,14 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from argosy.identity import client as identity
 from argosy.identity.authority import (
-    ISSUING_LIFETIME,
     ISSUING_RENEWAL,
     Authority,
     Joined,
-    csr_of,
     join,
     open_authority,
 )
+from argosy.identity.issuer import ISSUING_LIFETIME, csr_of
 from argosy.identity.names import Identity
 from argosy.runtime.paths import write_private
 from argosy.server import fleet, ports

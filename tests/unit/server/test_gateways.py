@@ -95,6 +95,25 @@ def test_a_secret_of_another_namespace_is_for_nobody() -> None:
     assert "Secret other/cert is not in the namespace of the gateway, default; put it there" in wrong[0]
 
 
+def test_a_secret_for_others_says_for_whom() -> None:
+    world = World()
+    scopes = served(world)
+    world.put(gateway(), Key(EDGE, "default", "edge"))
+    metadata = {
+        "name": "cert",
+        "namespace": "default",
+        "annotations": {"argosy.dev/service-accounts": "a, b"},
+    }
+    world.put(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": GOOD},
+        Key("/secrets", "default", "cert"),
+    )
+    wrong = gateways.unusable_secrets(world.reconciler.snapshot, scopes, "default/edge", 0)
+    assert wrong is not None
+    assert "Secret default/cert is for a, b alone" in wrong[0]
+    assert "argosy.dev/service-accounts" in wrong[0]
+
+
 def test_without_a_proxy_or_a_secret_nothing_is_said() -> None:
     world = World()
     world.put(gateway(), Key(EDGE, "default", "edge"))

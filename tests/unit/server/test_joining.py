@@ -17,9 +17,10 @@ from starlette.datastructures import QueryParams
 from argosy.apiserver.access.attributes import attributes_of
 from argosy.apiserver.auth import User
 from argosy.identity.authority import Authority, open_authority
+from argosy.identity.trust import fingerprint
 from argosy.runtime.errors import Failure
 from argosy.server import join_tokens
-from argosy.server.membership import MESH, fingerprint
+from argosy.server.membership import MESH
 from argosy.server.process import ControlPlane
 from argosy.server.settings import Address, Role, Settings, address
 from tests.unit.server.whole_server import api, serving, settings
@@ -220,6 +221,6 @@ def test_a_token_that_is_none_is_refused_before_anything_is_asked() -> None:
 
 def test_an_authority_that_joined_lets_nobody_in(tmp_path: Path) -> None:
     made = open_authority(tmp_path / "ca", "cluster.local")
-    joined = Authority(made.trust_domain, made.root, made.issuing, made.issuing_key)
+    joined = Authority(made.trust_domain, msgspec.structs.replace(made.issuer, root_key=None))
     with pytest.raises(ValueError, match="does not hold the root"):
         joined.sign_issuing("")

@@ -302,7 +302,7 @@ async def test_a_server_that_is_cut_off_from_the_store_sends_its_agents_to_the_o
     await until(
         lambda: "turn to another" in envoy.connection.error, "it is told why, and on the next attempt too"
     )
-    assert await attendance.call.code() is grpc.StatusCode.UNAVAILABLE
+    assert await attendance.ended() is grpc.StatusCode.UNAVAILABLE
     await until(lambda: plane.attendance.losses.since, "its grace runs, as of any that is lost")
     monkeypatch.setattr(type(plane.fleet), "cut_off", False)
     await until(lambda: envoy.connection.connected, "it is served again", 20)

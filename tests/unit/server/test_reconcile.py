@@ -169,7 +169,9 @@ def test_endpoints_that_are_written_reach_proxies_and_leave_them(world: World) -
     world.workload("reviews-v1")
     envoy = world.envoy("client-1")
     key = Key("discovery.k8s.io/endpointslices", "default", "more")
-    metadata = {"name": "more", "namespace": "default", "labels": {"kubernetes.io/service-name": "reviews"}}
+    # The Service says who may run it: who can prove nothing is no endpoint.
+    labels = {"kubernetes.io/service-name": "reviews", "security.istio.io/tlsMode": "istio"}
+    metadata = {"name": "more", "namespace": "default", "labels": labels}
     body = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata}
     ports = [{"name": "http-9080", "port": 9080}]
     endpoints = [{"addresses": ["10.0.0.1"]}]

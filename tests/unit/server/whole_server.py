@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import msgspec
 import pytest
@@ -30,6 +31,7 @@ from argosy.xds.registration import (
     Port,
     Register,
     ServerMessage,
+    Trust,
 )
 from argosy.xds.wire import Node, Received, Request
 
@@ -143,13 +145,26 @@ class Attendance:
     def __init__(self, address: str, held: Svid) -> None:
         self.channel = channel(address, held.bundle, held.chain, held.key)
         method: Any = self.channel.stream_stream
+        self.trust: Trust | None = None
         self.call = method(ATTEND)()
 
     async def ask(self, message: AgentMessage) -> ServerMessage:
         await self.call.write(msgspec.json.encode(message))
-        answer = await asyncio.wait_for(self.call.read(), 10)
-        decoded: ServerMessage = msgspec.json.decode(answer, type=ServerMessage)
-        return decoded
+        while True:
+            answer = await asyncio.wait_for(self.call.read(), 10)
+            decoded: ServerMessage = msgspec.json.decode(answer, type=ServerMessage)
+            if isinstance(decoded, Trust):  # unasked
+                self.trust = decoded
+                continue
+            return decoded
+
+    async def ended(self) -> grpc.StatusCode:
+        """How the server ended it; a status comes behind what it says unasked."""
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            while await self.call.read() is not grpc.aio.EOF:  # type: ignore[attr-defined]
+                pass
+        code: grpc.StatusCode = await self.call.code()
+        return code
 
     async def close(self) -> None:
         self.call.cancel()

@@ -31,6 +31,7 @@ NOT_OF_TRAFFIC = {
     "Namespace": "of the API alone: what is in it is deleted with it",
     "IdentityRegistration": "of the CA: see tests/unit/identity",
     "Attestor": "of the CA: see tests/unit/identity",
+    "IssuingPolicy": "of the CA: see tests/unit/identity",
     "Secret": "what is in one: test_secret.py",
     "CustomResourceDefinition": "of the API alone",
     "ServiceAccount": "of the API alone",

@@ -61,6 +61,7 @@ _MODULES = {
     "gateway.networking.k8s.io/backendtlspolicies": "gateway_api.backend_tls_policy",
     "identity.argosy.dev/identityregistrations": "identity_registration",
     "identity.argosy.dev/attestors": "attestor",
+    "identity.argosy.dev/issuingpolicies": "issuing_policy",
     "access.argosy.dev/users": "user",
     "access.argosy.dev/clientcertificates": "client_certificate",
     "authentication.k8s.io/selfsubjectreviews": "review",

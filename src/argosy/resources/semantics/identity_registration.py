@@ -16,14 +16,20 @@ _PATTERN = re.compile(r"[a-z0-9*](?:[-a-z0-9.*]*[a-z0-9*])?")
 _MAX_UID = 2**32 - 2  # 2^32-1 means "no user" to the kernel
 
 
+def is_pattern(account: str) -> bool:
+    """Whether it is NAMESPACE/NAME, either with `*`."""
+    namespace, slash, name = account.partition("/")
+    return bool(slash and _PATTERN.fullmatch(namespace) and _PATTERN.fullmatch(name))
+
+
 def check(obj: IdentityRegistration, findings: Findings) -> None:
     _check_match(obj.spec.match, findings)
     if not obj.spec.service_accounts:
         findings.error("spec.serviceAccounts", "is empty; give at least one namespace/name")
     own = obj.metadata.namespace
     for i, account in enumerate(obj.spec.service_accounts):
-        namespace, slash, name = account.partition("/")
-        if not (slash and _PATTERN.fullmatch(namespace) and _PATTERN.fullmatch(name)):
+        namespace, _, name = account.partition("/")
+        if not is_pattern(account):
             findings.error(
                 f"spec.serviceAccounts[{i}]",
                 f"{names.shown(account)} is not namespace/name; write one as in shop/reviews, shop/* or */*",
