@@ -54,7 +54,7 @@ async def _look(state: Path, of: Joined, certificate: Certificate) -> None:
     while True:
         await asyncio.sleep(LOOK_EVERY)
         try:
-            answer = (await joined.prove(state, of)).answer
+            answer = (await joined.prove(state, joined.load(state) or of)).answer
         except Failure as failure:
             log.info("the roots of the mesh are not known anew", reason=failure.what)
             continue
