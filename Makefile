@@ -1,5 +1,5 @@
 # Two commands to know: `make demo` runs a live mesh, `make test` runs all the tests. Each sets up what it needs.
-.PHONY: demo test lint unit integration servers e2e test-long fuzz bench clean
+.PHONY: demo test lint audit unit integration servers e2e test-long fuzz bench clean
 PY := .venv/bin/python
 ARGS ?=
 
@@ -19,6 +19,11 @@ lint:
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
 	.venv/bin/mypy
+
+# Whether the packages are the locked ones, and what is known of their faults, where a database of those can be reached.
+audit:
+	@scripts/setup test
+	scripts/audit $(ARGS)
 
 unit:
 	@scripts/setup test

@@ -85,6 +85,7 @@ class Agent:
             await self._export()
             await self.outlet.start()
             await self.workload_api.start()
+            own = host.Host(self.state, self._joined) if self._joined is not None else None
             self._place = Place(
                 state=self.state,
                 agent=self.folder,
@@ -93,12 +94,13 @@ class Agent:
                 outlet=self.outlet,
                 metrics_address=self.exporter.address,
                 max_connections=connections,
+                heard=own.heard if own is not None else None,
             )
             self._adopt()
             server = await self._listen()
-            if self._joined is not None:
+            if own is not None:
                 self._linger = float("inf")  # the host's own certificate is renewed, workloads or not
-                self._tasks.add(asyncio.create_task(host.keep(self.state, self._joined)))
+                self._tasks.add(asyncio.create_task(own.keep()))
             log.info("agent ready", pid=os.getpid(), state=str(self.state), metrics=self.exporter.address)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -191,15 +191,16 @@ class Certificate:
             if self._trusted is not None:
                 await self._trusted(self.svid)
         if issues and self.svid.root != issues:
-            self._renew_within(within)
+            self.renew_within(within)
 
     def proven(self, proof: AttestResponse) -> None:
         """The server of this host tells what it trusts. Where the certificate is below none of these roots, the mesh
         has another root by now, and takes it no more: it is asked for anew."""
         if readable(proof.bundle) and self.svid.root not in fingerprints(proof.bundle):
-            self._renew_within(1.0)
+            self.renew_within(1.0)
 
-    def _renew_within(self, seconds: float) -> None:
+    def renew_within(self, seconds: float) -> None:
+        """Early, at some moment of these seconds."""
         at = asyncio.get_running_loop().time() + seconds * random.random()  # noqa: S311
         if at < self._soon:
             self._soon = at

@@ -177,6 +177,16 @@ def _keep(state: Path, found: Joined, answer: AttestResponse) -> Joined:
     return kept
 
 
+def pin(state: Path, bundle: str) -> None:
+    """The roots by which the servers are known from now on."""
+    try:
+        found = load(state)
+        if found is not None and found.bundle != bundle:
+            write_private(_file(state), msgspec.json.encode(msgspec.structs.replace(found, bundle=bundle)))
+    except (OSError, Failure) as error:
+        log.error("the roots of the mesh are not remembered", reason=str(error))
+
+
 def _file(state: Path) -> Path:
     return state / "agent" / "joined.json"
 

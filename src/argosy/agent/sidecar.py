@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +34,7 @@ from argosy.identity.trust import fingerprints
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
 from argosy.xds import registration as wire
+from argosy.xds.registration import Trust
 from argosy.xds.start import BootstrapPatch, ProxyStart, RefusedPatch
 
 _TAKEN = re.compile(r"cannot bind '[^']*:(\d+)': Address already in use")
@@ -51,6 +52,9 @@ class Place(Struct, frozen=True):
     outlet: Outlet
     metrics_address: str  # http://127.0.0.1:port
     max_connections: int
+    heard: Callable[[Trust], Awaitable[None]] | None = (
+        None  # which roots the mesh trusts, for what is the host's own
+    )
 
 
 class Owner(Protocol):
@@ -247,6 +251,8 @@ class Sidecar:
             self.registration.renew()
 
     async def _told_trust(self, trust: wire.Trust) -> None:
+        if self.place.heard is not None:
+            await self.place.heard(trust)
         if self.certificate is not None:
             await self.certificate.trust(trust.bundle, trust.version, trust.issues, trust.within)
             self._say_credentials()

@@ -344,7 +344,7 @@ def claims(token: str) -> tuple[str, ...]:
     shown = ", ".join(f"{name}: {json.dumps(value)}" for name, value in sorted(said.items()))
     return (
         f"the token claims {shown}",
-        "the token is not checked yet: no RequestAuthentication is in force in this version; claims decide nothing",
+        "whether the token is valid was not looked at",
     )
 
 

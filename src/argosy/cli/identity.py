@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
 
 import typer
 
+from argosy.cli import identity_api as asked
+from argosy.cli import issuing, revoking
 from argosy.cli.options import Output, StateDir, chosen_output, output
 from argosy.runtime.errors import Failure
 
@@ -25,6 +25,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="See who holds which certificate, and rotate the root that all of them are below.",
 )
+app.command()(issuing.csr)
+app.command()(issuing.install_issuing)
+app.command()(issuing.take_root_offline)
+app.command()(revoking.revoke)
+app.command()(revoking.restore)
 COLUMNS = ("NAME", "IDENTITY", "UNTIL", "ROOT", "PROVEN BY", "CONNECTED", "PROBLEM")
 ROOT_COLUMNS = ("ROOT", "STATE", "UNTIL", "SUBJECT")
 SERVER_COLUMNS = ("SERVER", "ISSUES BELOW", "UNTIL", "HOLDS A ROOT'S KEY")
@@ -38,7 +43,7 @@ SOON = 90 * 86400
 @app.command("list")
 def list_(namespace: Namespace = "", output: Output = "table", state_dir: StateDir = "") -> None:
     """List the workloads with their certificates: whose, until when, below which root, and how it was proven."""
-    _print_rows(_rows(state_dir, namespace), output, "no workload holds a certificate")
+    _print_rows(asked.rows(state_dir, namespace), output, "no workload holds a certificate")
 
 
 @app.command()
@@ -61,7 +66,9 @@ def expiring(
 
     limit = time.time() + (lifetime(within) or 0) if within else 0.0
     rows = [
-        row for row in _rows(state_dir, namespace) if (row["not_after"] < limit if limit else row["late"])
+        row
+        for row in asked.rows(state_dir, namespace)
+        if (row["not_after"] < limit if limit else row["late"])
     ]
     _print_rows(rows, output, "none: every certificate is renewed in time")
     if rows:
@@ -79,7 +86,7 @@ def show(
     from argosy.cli.terminal import table
 
     form = chosen_output(output)
-    rows = [row for row in _rows(state_dir, "") if name in (row["name"], row["workload"])]
+    rows = [row for row in asked.rows(state_dir, "") if name in (row["name"], row["workload"])]
     if not rows:
         raise Failure(f"no workload {name} holds a certificate", "argosy identity list names those that do")
     if documents.show(form, rows[0] if len(rows) == 1 else rows):
@@ -165,7 +172,7 @@ def status(output: Output = "table", state_dir: StateDir = "") -> None:
     from argosy.cli.terminal import say, table
 
     form = chosen_output(output)
-    found = _overview(state_dir)
+    found = asked.overview(state_dir)
     if documents.show(form, found):
         return
     table(
@@ -202,7 +209,7 @@ def status(output: Output = "table", state_dir: StateDir = "") -> None:
 @app.command()
 def roots(state_dir: StateDir = "") -> None:
     """Print the roots that the mesh trusts (PEM): what a client outside of it needs to know its servers."""
-    print("".join(one["pem"] for one in _overview(state_dir)["roots"]), end="")
+    print("".join(one["pem"] for one in asked.overview(state_dir)["roots"]), end="")
 
 
 @app.command()
@@ -254,19 +261,19 @@ def rotate_root(
     form = chosen_output(output, ("table", "json"))
     if stop_after not in ("", "trust", "issue"):
         raise Failure(f"--stop-after {stop_after}: not a phase", "trust or issue", code=2)
-    new = _read(root, "--root") if root else ""
-    now = _overview(state_dir)["rotation"]
+    new = asked.read(root, "--root") if root else ""
+    now = asked.overview(state_dir)["rotation"]
     if only_status:
         if not documents.show(form, now):
             print("\n".join(told(now, time.time())) if now["phase"] else "no rotation is under way")
         return
     if abort:
-        _step(state_dir, {"step": "abort"})
+        asked.step(state_dir, {"step": "abort"})
         say("the rotation was given up: the old root is the only one again", "green")
         return
     wait = seconds(timeout, "--timeout") if not timeout.endswith("h") else float(timeout[:-1]) * 3600
     if not now["phase"]:
-        now = _step(state_dir, {"step": "begin", "root": new, "here": here})
+        now = asked.step(state_dir, {"step": "begin", "root": new, "here": here})
         say(f"new root {now['new'][:16]}: it is given to everybody beside the old one")
     elif new or here:
         raise Failure(
@@ -298,7 +305,7 @@ def _go_on(state_dir: str, now: Json, stop_after: str, force: bool, deadline: fl
             say("everybody is through; the same command goes on", "green")
             return now
         if ready or force:
-            now, force = _step(state_dir, {"step": steps[phase], "force": force}), False
+            now, force = asked.step(state_dir, {"step": steps[phase], "force": force}), False
             continue
         if time.monotonic() > deadline:
             raise Failure(
@@ -307,7 +314,7 @@ def _go_on(state_dir: str, now: Json, stop_after: str, force: bool, deadline: fl
                 code=2,
             )
         time.sleep(1.0)
-        now = _overview(state_dir)["rotation"]
+        now = asked.overview(state_dir)["rotation"]
     return now
 
 
@@ -326,143 +333,6 @@ def told(report: Json, now: float) -> list[str]:
         ends = f" (it ends {_left(one['until'], now)})" if one["until"] else ""
         lines.append(f"  {one['name']}: {one['why']}{ends}")
     return lines
-
-
-# --- a root that is kept elsewhere ----------------------------------------------------------------------------------
-
-
-@app.command()
-def csr(
-    file: Annotated[
-        str, typer.Option("--file", "-f", metavar="FILE", help="Where to write it.", show_default="printed")
-    ] = "",
-    state_dir: StateDir = "",
-) -> None:
-    """Ask for an issuing certificate for this server, to be signed by a root that is kept elsewhere.
-
-    The key is made by the server and stays there; `install-issuing` brings the certificate for it. Where no server
-    has run in the state directory yet, the key is made there.
-    """
-    from argosy.cli.terminal import say
-
-    if _is_new(state_dir):
-        from argosy.cli import offline
-
-        text = offline.new_csr(state_dir)
-    else:
-        text = _post(state_dir, "csr", {})["csr"]
-    if not file:
-        print(text, end="")
-        return
-    Path(file).expanduser().write_text(text)
-    say(
-        f"written: {file}; sign it as an authority (CA:TRUE, keyCertSign), then: argosy identity install-issuing"
-    )
-
-
-@app.command()
-def install_issuing(
-    chain: Annotated[
-        str,
-        typer.Argument(metavar="CERT", help="The certificate (PEM), with what leads from it to the root."),
-    ],
-    root: Annotated[
-        str, typer.Option(metavar="FILE", help="The root (PEM), for a mesh that has none yet.")
-    ] = "",
-    trust_domain: Annotated[
-        str, typer.Option(metavar="DOMAIN", help="For a mesh that has none yet.")
-    ] = "cluster.local",
-    state_dir: StateDir = "",
-) -> None:
-    """Install the issuing certificate that was signed for `argosy identity csr`. The server issues with it at once.
-
-    Below the root that a rotation brings (`rotate-root --root FILE`) it is kept until it is time.
-    """
-    from argosy.cli.terminal import say
-
-    text = _read(chain, "CERT")
-    if _is_new(state_dir):
-        from argosy.cli import offline
-
-        if not root:
-            raise Failure(
-                "--root: which root is it below?", "give the certificate of the root: --root root.pem", code=2
-            )
-        offline.new_authority(state_dir, trust_domain, _read(root, "--root"), text)
-        say("installed: argosy server begins the mesh with it", "green")
-        return
-    answer = _post(state_dir, "issuing", {"chain": text})
-    say(f"installed on {answer['server']}, below the root {answer['root'][:16]}", "green")
-
-
-@app.command()
-def take_root_offline(
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="Where the key of the root goes; none may be there.")
-    ],
-    state_dir: StateDir = "",
-) -> None:
-    """Take the key of the root out of a server that has stopped. It runs without: it lets no server in, and its issuing
-    certificate is renewed by `csr` and `install-issuing`."""
-    from argosy.cli import offline
-    from argosy.cli.terminal import say
-
-    path = offline.take_root(state_dir, Path(file).expanduser())
-    say(
-        f"the key of the root is in {path} now, and nowhere else: keep it, and a copy, where your other keys are",
-        "green",
-    )
-
-
-# --- asking ---------------------------------------------------------------------------------------------------------
-
-
-def _is_new(state_dir: str) -> bool:
-    """Whether no server has run in the state directory, and none is named otherwise."""
-    import os
-
-    from argosy.cli import options
-    from argosy.runtime.paths import state_dir as chosen
-
-    named = os.environ.get(options.KUBECONFIG) or (os.environ.get("KUBECONFIG") and not state_dir)
-    return not named and not (chosen(state_dir) / "kubeconfig").exists()
-
-
-def _rows(state_dir: str, namespace: str) -> list[Json]:
-    from argosy.cli.connect import OPERATIONS, api
-    from argosy.cli.terminal import warn
-
-    within = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
-    with api(state_dir) as client:
-        return client.request("GET", f"{OPERATIONS}{within}/certificates", warned=warn) or []
-
-
-def _overview(state_dir: str) -> Json:
-    """Asked anew over a new connection: while a root takes the place of another, the kubeconfig changes."""
-    from argosy.cli.connect import OPERATIONS, api
-
-    with api(state_dir) as client:
-        found: Json = client.request("GET", f"{OPERATIONS}/trust")
-        return found
-
-
-def _step(state_dir: str, step: Json) -> Json:
-    return _post(state_dir, "rotation", step)
-
-
-def _post(state_dir: str, what: str, body: Json) -> Json:
-    from argosy.cli.connect import OPERATIONS, api
-
-    with api(state_dir) as client:
-        found: Json = client.request("POST", f"{OPERATIONS}/trust/{what}", body=body)
-        return found
-
-
-def _read(file: str, option: str) -> str:
-    try:
-        return Path(file).expanduser().read_text("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"{option} {file}: {error}", "name a file in PEM", code=2) from error
 
 
 # --- telling --------------------------------------------------------------------------------------------------------

@@ -133,6 +133,18 @@ def server(
         str,
         typer.Option(metavar="TIME", help="The longest an agent may ask for.", show_default="as --cert-ttl"),
     ] = "",
+    jwks_refresh: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="How often the keys of token issuers (jwksUri) are fetched anew."),
+    ] = "20m",
+    jwks_allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS|CIDR",
+            help="From where keys may be fetched although it is the loopback, link-local or a cloud's metadata; "
+            "repeatable.",
+        ),
+    ] = None,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
     log_format: Annotated[str, typer.Option(metavar="FORMAT", help="text, json or auto.")] = "auto",
 ) -> None:
@@ -173,6 +185,8 @@ def server(
         trust_domain=settings.trust_domain(trust_domain) if trust_domain else "",
         cert_ttl=settings.lifetime("--cert-ttl", cert_ttl),
         max_cert_ttl=settings.lifetime("--max-cert-ttl", max_cert_ttl) if max_cert_ttl else 0,
+        jwks_refresh=settings.period("--jwks-refresh", jwks_refresh),
+        jwks_allow=tuple(settings.network("--jwks-allow", one) for one in jwks_allow or ()),
         join=settings.address("--join", join) if join else None,
         join_token=_join_token(join_token_file)
         if join and not (paths.state_dir(state_dir) / "ca").is_dir()

@@ -6,9 +6,12 @@ A comment beside each loop says ANY or ALL. What a condition says of a request i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from argosy.explain import regex
 from argosy.explain.request import Seen
-from argosy.model.ir import MatchKind, NamedMatch, RouteMatch, StringMatch
+from argosy.model.ir import ClaimMatch, MatchKind, NamedMatch, RouteMatch, StringMatch
 
 
 def failed(match: RouteMatch, request: Seen) -> str:
@@ -27,6 +30,9 @@ def failed(match: RouteMatch, request: Seen) -> str:
             return f"{name} {value} {_is_not(wanted)}"
     for header in match.headers:  # ALL
         if why := _header(header, request):
+            return why
+    for claim in match.claims:  # ALL
+        if why := _claim(claim, request):
             return why
     parameters = query_parameters(request.path)
     for parameter in match.query:  # ALL
@@ -86,6 +92,28 @@ def _header(wanted: NamedMatch, request: Seen) -> str:
     return f"header {name} {shown} {_is_not(wanted.match)}"
 
 
+def _claim(wanted: ClaimMatch, request: Seen) -> str:
+    """Facts (Envoy, tried): ANY text of a list; what is neither text nor list matches nothing but that it is there."""
+    found: Any = request.claims
+    for part in wanted.path:
+        found = found.get(part, _MISSING) if isinstance(found, Mapping) else _MISSING
+    if wanted.match.kind is MatchKind.PRESENT:
+        holds = found is not _MISSING
+    else:
+        texts = [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, str)]
+        holds = any(string_matches(wanted.match, one) for one in texts)
+    if holds is not wanted.invert:
+        return ""
+    if request.claims is None:
+        return f"claim {wanted.name}: the request has no token that was verified"
+    if wanted.invert:
+        return f"claim {wanted.name} {_is(wanted.match)}"
+    return f"claim {wanted.name} {'is not there' if found is _MISSING else _is_not(wanted.match)}"
+
+
+_MISSING = object()
+
+
 def query_parameters(path: str) -> dict[str, str]:
     """As written, not decoded; of several of one name the first."""
     found: dict[str, str] = {}
@@ -135,5 +163,8 @@ def described(match: RouteMatch) -> str:
         parts.append(
             f"header {header.name} not so that it {says}" if header.invert else f"header {header.name} {says}"
         )
+    for claim in match.claims:
+        says = _is(claim.match)
+        parts.append(f"claim {claim.name} {'not so that it ' if claim.invert else ''}{says}")
     parts += [f"query parameter {one.name} {_is(one.match)}" for one in match.query]
     return ", ".join(parts) or "everything"

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Struct
 
@@ -40,6 +42,10 @@ class Certified(Struct, frozen=True, kw_only=True):
     digest: str = ""  # SHA-256 of the certificate, hexadecimal
 
 
+Claims = Mapping[str, Any]
+"""As JSON has them, lists that are written with spaces made lists."""
+
+
 class Request(Struct, frozen=True, kw_only=True):
     authority: str  # `host` or `host:port`, as in a URL
     method: str = "GET"
@@ -52,6 +58,7 @@ class Request(Struct, frozen=True, kw_only=True):
     server_name: str | None = None  # in the TLS hello, "" for none; None: that of the authority
     certificate: ClientCertificate = ClientCertificate.UNKNOWN
     certified: Certified | None = None  # None: what the server asks for, as far as that goes
+    claims: Claims | None = None  # of a token that the proxy has verified; None: of none
 
     @property
     def host(self) -> str:
@@ -86,6 +93,7 @@ class Seen(Struct, frozen=True):
     authority: str
     path: str  # with its query
     headers: dict[str, tuple[str, ...]]  # names in lower case
+    claims: Claims | None = None
 
     @property
     def path_only(self) -> str:
@@ -129,6 +137,7 @@ def seen(request: Request, trust: Trust) -> Seen:
         authority=request.authority,
         path=request.path,
         headers=headers,
+        claims=request.claims,
     )
 
 

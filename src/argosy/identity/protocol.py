@@ -48,8 +48,8 @@ class AttestResponse(Struct, frozen=True, kw_only=True):
     xds_address: str  # host:port, mutual TLS
     xds_addresses: tuple[str, ...] = ()  # of all servers, the one to turn to first in front
     error: str = ""
+    issues: str = ""  # fingerprint of the root below which certificates are issued; "": of an older server
     trust_version: int = 0  # of the bundle
-    issues: str = ""  # fingerprint of the root below which certificates are issued
 
 
 class ChallengeRequest(Struct, frozen=True):

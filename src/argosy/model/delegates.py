@@ -7,6 +7,7 @@ the delegate's route does not set, the root's route gives; delegates do not dele
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -101,7 +102,8 @@ def _match(root: ir.RouteMatch, delegate: ir.RouteMatch) -> ir.RouteMatch | None
             return None
     headers = _named(root.headers, delegate.headers)
     query = _named(root.query, delegate.query)
-    if headers is None or query is None:
+    claims = _named(root.claims, delegate.claims)
+    if headers is None or query is None or claims is None:
         return None
     return ir.RouteMatch(
         uri=delegate.uri or root.uri,
@@ -110,12 +112,14 @@ def _match(root: ir.RouteMatch, delegate: ir.RouteMatch) -> ir.RouteMatch | None
         authority=delegate.authority or root.authority,
         headers=headers,
         query=query,
+        claims=claims,
     )
 
 
-def _named(
-    root: tuple[ir.NamedMatch, ...], delegate: tuple[ir.NamedMatch, ...]
-) -> tuple[ir.NamedMatch, ...] | None:
+M = TypeVar("M", ir.NamedMatch, ir.ClaimMatch)
+
+
+def _named(root: tuple[M, ...], delegate: tuple[M, ...]) -> tuple[M, ...] | None:
     found = {(item.invert, item.name): item for item in root}
     for item in delegate:
         outer = found.get((item.invert, item.name))

@@ -43,6 +43,7 @@ from argosy.resources.networking import (
     TLSMatchAttributes,
 )
 from argosy.resources.networking.virtual_service import HTTPDirectResponse
+from argosy.resources.semantics import headers
 from argosy.resources.semantics.http_route import GRPC_STATUS_NAMES
 
 PRESENT = ir.StringMatch(ir.MatchKind.PRESENT)
@@ -96,13 +97,24 @@ def string_match(written: StringMatch | None, *, ignore_case: bool = False) -> i
 
 
 def _named(written: Mapping[str, StringMatch], *, invert: bool = False) -> tuple[ir.NamedMatch, ...]:
-    found = []
-    for name, value in sorted(written.items()):
-        match = string_match(value)
-        if match is None or (match.kind is ir.MatchKind.REGEX and match.value == "*"):
-            match = PRESENT
-        found.append(ir.NamedMatch(name, match, invert))
-    return tuple(found)
+    return tuple(
+        ir.NamedMatch(name, _value(value), invert)
+        for name, value in sorted(written.items())
+        if not headers.claim(name)
+    )
+
+
+def _claims(written: Mapping[str, StringMatch], *, invert: bool = False) -> tuple[ir.ClaimMatch, ...]:
+    return tuple(
+        ir.ClaimMatch(path, _value(value), invert)
+        for name, value in sorted(written.items())
+        if (path := headers.claim(name))
+    )
+
+
+def _value(written: StringMatch) -> ir.StringMatch:
+    match = string_match(written)
+    return PRESENT if match is None or (match.kind is ir.MatchKind.REGEX and match.value == "*") else match
 
 
 def source(written: HTTPMatchRequest | L4MatchAttributes | TLSMatchAttributes, names: Names) -> Source:
@@ -128,7 +140,10 @@ def http_match(written: HTTPMatchRequest, names: Names) -> HttpMatch:
             method=string_match(written.method),
             authority=string_match(written.authority),
             headers=_named(written.headers) + _named(written.without_headers, invert=True),
-            query=_named(written.query_params),
+            query=tuple(
+                ir.NamedMatch(name, _value(value)) for name, value in sorted(written.query_params.items())
+            ),
+            claims=_claims(written.headers) + _claims(written.without_headers, invert=True),
         ),
         source=source(written, names),
         stat_prefix=written.stat_prefix,

@@ -11,6 +11,7 @@ from argosy.model.errors import LoweringError
 from argosy.model.ir.tokens import ACCESS_TOKEN, AUTHORIZATION, ClaimHeader, TokenHeader, TokenRule
 from argosy.model.lower_http import milliseconds
 from argosy.model.tokens import DEFAULT_TIMEOUT, KeySource, RequestAuthenticationRule, WrittenRule
+from argosy.resources import key_sets
 from argosy.resources.security import JWTPresence, JWTRule, RequestAuthentication
 
 OPENID_CONFIGURATION = "/.well-known/openid-configuration"
@@ -36,7 +37,7 @@ def _rule(written: JWTRule, field: str) -> WrittenRule:
     rule = TokenRule(
         issuer=written.issuer or "",
         audiences=written.audiences,
-        keys=written.jwks,
+        keys=_keys(written.jwks),
         headers=headers,
         params=params,
         cookies=written.from_cookies,
@@ -50,6 +51,15 @@ def _rule(written: JWTRule, field: str) -> WrittenRule:
     )
     timeout = milliseconds(written.timeout, f"{field}.timeout")
     return WrittenRule(rule, _source(written, field), DEFAULT_TIMEOUT if timeout is None else timeout)
+
+
+def _keys(text: str) -> str:
+    """What was written past validation and is no key set refuses every token, and lets none through."""
+    try:
+        found = key_sets.read(text) if text else None
+    except ValueError:
+        return ""
+    return found.text if found is not None and found.keys else ""
 
 
 def _source(written: JWTRule, field: str) -> KeySource | None:

@@ -106,7 +106,7 @@ def open_matches(
 
 
 def takes_everything(match: ir.RouteMatch) -> bool:
-    if match.headers or match.query or match.scheme or match.method or match.authority:
+    if match.headers or match.query or match.claims or match.scheme or match.method or match.authority:
         return False
     uri = match.uri
     return uri is None or (uri.kind, uri.value) in _EVERY_PATH

@@ -206,7 +206,7 @@ class ClaimToHeader(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     header: Annotated[str, Meta(min_length=1, pattern="^[-_A-Za-z0-9]+$")]
     """The name of the header; one of that name that the client sent is replaced."""
     claim: Text
-    """The claim, of text, number or boolean; a dot leads into a nested one."""
+    """The claim; a dot leads into a nested one. Lists and objects are JSON in base64."""
 
 
 class JWTPresence(StrEnum):

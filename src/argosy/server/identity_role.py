@@ -105,11 +105,11 @@ class IdentityRole:
             expires_at=expires_at,
             trust_domain=self.authority.trust_domain,
             bundle=self.authority.bundle,
+            issues=self.authority.issuer.fingerprint,
+            trust_version=self.authority.trust_version,
             ca_address=ca,
             xds_address=serving[0],
             xds_addresses=serving,
-            trust_version=self.authority.trust_version,
-            issues=self.authority.issuer.fingerprint,
         )
 
     def _show(self, metrics: Metrics) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
-from argosy.identity.issuing import IssuingPolicy
+from argosy.identity.issuing import IssuingPolicy, covers
+from argosy.identity.names import Identity
 from argosy.resources.duration import parse_duration
 from argosy.resources.issuing import IssuingPolicy as Object
 from argosy.resources.kinds import decode
@@ -25,16 +27,29 @@ log = logger("identity")
 class IssuingPolicies:
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.on_changed: list[Callable[[], None]] = []
         self._by_key: dict[Key, IssuingPolicy] = {}
 
     def current(self) -> tuple[IssuingPolicy, ...]:
         return tuple(self._by_key.values())
 
+    def denies(self, identity: Identity) -> bool:
+        """Whether ANY policy denies it by name. (That none allows it takes nothing from who holds a certificate.)"""
+        return any(
+            covers(policy.deny, identity.namespace, identity.service_account)
+            for policy in self._by_key.values()
+        )
+
     async def load(self) -> int:
         """Reads all; the revision to watch from. Raises StoreError."""
         listing = await self.store.list(RESOURCE)
         self._by_key = {stored.key: read(stored) for stored in listing.items}
+        self._tell()
         return listing.revision
+
+    def _tell(self) -> None:
+        for tell in self.on_changed:
+            tell()
 
     async def follow(self, revision: int) -> None:
         """For ever."""
@@ -46,6 +61,7 @@ class IssuingPolicies:
                         self._by_key.pop(event.stored.key, None)
                     else:
                         self._by_key[event.stored.key] = read(event.stored)
+                    self._tell()
             except Compacted:
                 pass
             except StoreError as error:

@@ -125,7 +125,11 @@ async def _agreed(store: Store, ours: Trust, held: frozenset[str], made: bool) -
                 await store.create(MESH, msgspec.json.encode(ours))
                 return True
             mesh = decoded(stored)
-            if mesh.trust_domain == ours.trust_domain and mesh.root in held:
+            current = {
+                mesh.root,
+                mesh.issues,
+            }  # who joins while one takes the place of another begins with the new one
+            if mesh.trust_domain == ours.trust_domain and current & held:
                 return True
             if not made or mesh.server != ours.server:
                 return False

@@ -1,8 +1,9 @@
 """Who calls on the xDS port: only what the certificate proves, and only while it is valid.
 
 TLS verifies a certificate once, when a connection is made; a stream can live for weeks. So every handler of the mutual
-TLS port runs within `Authenticated`: it reads the certificate, refuses those of other trust domains, and ends the call
-when the certificate ends. The agent renews long before and comes back with the new one.
+TLS port runs within `Authenticated`: it reads the certificate, refuses those of other trust domains and of identities
+that an issuing policy denies, and ends the call when the certificate ends, or such a policy comes. The agent renews
+long before and comes back with the new one.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import Any
 
 import grpc
 
-from argosy.identity.names import NotAnIdentity, Peer
+from argosy.identity.names import Identity, NotAnIdentity, Peer
 from argosy.identity.proofs import HOSTS
 from argosy.identity.service import peer_of_call
 from argosy.runtime.log import logger
 
+DENIED = "an IssuingPolicy denies the identity"
 CUT_OFF = "this server has lost the store: turn to another"
 
 log = logger("server")
@@ -41,7 +43,7 @@ class Door:
 
     def __init__(self) -> None:
         self.shut = False
-        self._limits: set[asyncio.Timeout] = set()
+        self._limits: dict[asyncio.Timeout, Peer] = {}
 
     def set(self, *, shut: bool) -> None:
         if shut == self.shut:
@@ -57,12 +59,19 @@ class Door:
         else:
             log.info("streams are served again")
 
-    def enter(self, limit: asyncio.Timeout) -> None:
-        """A stream begins, which `limit` ends."""
-        self._limits.add(limit)
+    def enter(self, limit: asyncio.Timeout, peer: Peer) -> None:
+        """A stream of `peer` begins, which `limit` ends."""
+        self._limits[limit] = peer
 
     def leave(self, limit: asyncio.Timeout) -> None:
-        self._limits.discard(limit)
+        self._limits.pop(limit, None)
+
+    def expel(self, denied: Callable[[Identity], bool]) -> None:
+        """Ends the streams of identities that are denied from now on."""
+        now = asyncio.get_running_loop().time()
+        for limit, peer in self._limits.items():
+            if denied(peer.identity):
+                limit.reschedule(now)
 
 
 class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -74,7 +83,9 @@ class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
         trust_domain: str,
         clock: Callable[[], float] = time.time,
         door: Door | None = None,
+        denied: Callable[[Identity], bool] = lambda _: False,
     ) -> None:
+        self.denied = denied
         self.door = door or Door()
         self.inner = inner
         self.trust_domain = trust_domain
@@ -97,6 +108,8 @@ class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
                     raise NotAnIdentity(
                         f"the trust domain is {peer.identity.trust_domain}, not {self.trust_domain}"
                     )
+                if self.denied(peer.identity):
+                    raise NotAnIdentity(DENIED)
                 if peer.identity.namespace == HOSTS:
                     raise NotAnIdentity(f"the host {peer.identity.service_account} is no workload")
             except NotAnIdentity as error:
@@ -105,7 +118,7 @@ class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
             _peer.set(peer)
             try:
                 async with asyncio.timeout(time_left(peer, self.clock())) as limit:
-                    self.door.enter(limit)
+                    self.door.enter(limit, peer)
                     try:
                         await serve(requests, context)
                     finally:
@@ -115,6 +128,9 @@ class Authenticated(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generi
                     raise
                 if self.door.shut:
                     await context.abort(grpc.StatusCode.UNAVAILABLE, CUT_OFF)
+                if self.denied(peer.identity):
+                    log.warning("call ended", identity=peer.identity.spiffe_id, reason=DENIED)
+                    await context.abort(grpc.StatusCode.PERMISSION_DENIED, DENIED)
                 log.info("call ended with its certificate", identity=peer.identity.spiffe_id)
                 await context.abort(
                     grpc.StatusCode.UNAUTHENTICATED, "the certificate of the connection has expired"

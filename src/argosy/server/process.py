@@ -62,6 +62,7 @@ from argosy.server.collecting import give_back, settle_down
 from argosy.server.defaults import write_access_objects, write_first_objects
 from argosy.server.delivery import Delivery
 from argosy.server.ends import Ends
+from argosy.server.fetching import Fetcher
 from argosy.server.fleet import Fleet, Operations, OperationsService, ServerRecord
 from argosy.server.host_tokens import HostTokens
 from argosy.server.identities import Identities
@@ -71,6 +72,7 @@ from argosy.server.issuance import Issuance
 from argosy.server.join_tokens import JoinTokens
 from argosy.server.joining import JoinService
 from argosy.server.jwt_keys import PublishedKeys
+from argosy.server.key_sets import KeySets
 from argosy.server.leader import Leadership
 from argosy.server.mesh_metrics import show_mesh
 from argosy.server.metrics import Gauge, Metrics, Reading
@@ -292,6 +294,18 @@ class ControlPlane:
             self._warnings,
         )
         self.fleet.on_changed.append(self.reporter.fleet_changed)
+        fetcher = Fetcher(self.settings.jwks_allow)
+        self.key_sets = KeySets(
+            self.store,
+            self.reconciler.key_sets,
+            self.leadership,
+            fetcher.fetch,
+            self.reporter.touched,
+            self.settings.jwks_refresh,
+        )
+        self.key_sets.show(self.metrics)
+        self.reporter.keys_of = self.key_sets.found
+        self.reconciler.on_reconciled.append(self.key_sets.reconciled)
         loop = Loop(self.store, self.reconciler)
         running = self._task("reconcile", loop.run())
         synced = asyncio.ensure_future(loop.synced.wait())
@@ -305,6 +319,7 @@ class ControlPlane:
         self._task("leadership", self.leadership.run())
         self._task("losses", self.attendance.sweep_for_ever())
         self._task("status", self.reporter.run())
+        self._task("keys", self.key_sets.run())
         show_mesh(self.metrics, self.reconciler, self.attendance, self.reporter, self.leadership)
 
     async def _start_grpc(
@@ -328,15 +343,21 @@ class ControlPlane:
         async def resolve(node: Node, _: Peer) -> ProxySession:
             return self.reconciler.proxies.session(node, current_peer())
 
-        domain = self.authority.trust_domain
+        known = partial(
+            Authenticated,
+            trust_domain=self.authority.trust_domain,
+            door=self.door,
+            denied=self.identity.issuing.denies,
+        )
         self.attend = attend = AttendService(self.registrar, self._trusted)
         self.registrar.on_left = lambda entry: self.certificates.forget(entry.namespace, entry.name)
         self.fleet.on_changed.append(attend.servers_changed)
         self.trust.on_changed.append(attend.trust_changed)
         self._task("door", self._mind_door())
+        self.identity.issuing.on_changed.append(lambda: self.door.expel(self.identity.issuing.denies))
         handlers = [
-            Authenticated(AdsService(resolve, logger("xds")).handler(), domain, door=self.door),
-            Authenticated(attend.handler(), domain, door=self.door),
+            known(AdsService(resolve, logger("xds")).handler()),
+            known(attend.handler()),
             *self.identity.with_certificate(),
             self.asked.handler(),
         ]

@@ -29,7 +29,7 @@ from argosy.resources.kinds import Kind, by_resource, decode
 from argosy.resources.meta import Object
 from argosy.resources.problem import Problem
 from argosy.runtime.log import logger
-from argosy.server import collecting, entries
+from argosy.server import collecting, entries, key_sets
 from argosy.server.analysis import Analysis
 from argosy.server.debounce import Change, Debounce
 from argosy.server.metrics import Metrics
@@ -89,6 +89,7 @@ class Reconciler:
         """`environment`: of the process, for mesh settings that name a variable of it."""
         self.snapshot = Snapshot(mesh, environment)
         self.registry = ObjectRegistry(domain_suffix=mesh.domain_suffix, trust_domain=mesh.trust_domain)
+        self.key_sets = key_sets.Kept(self.snapshot)
         self.discovery = Discovery(mesh)
         self.unread = False
         """Whether the mesh sees namespaces of which it has not read the objects: the store is to be listed again."""
@@ -184,6 +185,8 @@ class Reconciler:
             self.metrics.events.add(resource=key.resource)
             kind = by_resource(key.resource)
             by_key[key] = set()
+            if key.resource == key_sets.RESOURCE:
+                by_key[key] = self._take_keys(event)
             if kind is None:
                 continue  # of a newer version, or none of ours
             if event.type is EventType.DELETED:
@@ -207,6 +210,14 @@ class Reconciler:
                     by_key[key] = together
                     if found := by_resource(key.resource):
                         self._report_unusable(found, key, self.registry.rejected)
+
+    def _take_keys(self, event: Event) -> set[Fact]:
+        key = event.stored.key
+        if event.type is EventType.DELETED:
+            self.known.pop(key, None)
+        else:
+            self.known[key] = event.stored.revision
+        return self.key_sets.take(event)
 
     def _sees(self, key: Key) -> bool:
         return _tells_of_namespaces(key) or self.discovery.sees(key.namespace)

@@ -35,6 +35,7 @@ from argosy.server import entries, gateways
 from argosy.server.analysis import Found, is_analysed
 from argosy.server.delivery import Delivery
 from argosy.server.figures import Figure, Json, brief, figure_of, with_conditions
+from argosy.server.key_sets import POLICIES
 from argosy.server.proxies import ProxySession
 from argosy.server.reconcile import Reconciler
 from argosy.server.tally import Tally
@@ -123,6 +124,8 @@ class Reporter:
         self._quiet_at: float | None = None
         self._quiet_by = 0.0
         self._gateways_at = monotonic() + GATEWAYS_EVERY
+        self.keys_of: Callable[[str, str], tuple[Found, ...] | None] = lambda namespace, name: None
+        """What is to be said of the keys that a RequestAuthentication names: `key_sets.KeySets.found`."""
         reconciler.on_touched.append(self.touched)
         reconciler.proxies.on_moved.append(self._moved)
         reconciler.proxies.on_changed.append(self._changed)
@@ -329,6 +332,8 @@ class Reporter:
                 references is not None and found
             ):  # by the proxies that serve it, who know better than labels do
                 found = tuple(one for one in found if not one.secret)
+        elif key.resource == POLICIES and (of_keys := self.keys_of(key.namespace, key.name)) is not None:
+            found = (*(found or ()), *of_keys)
         verdict = self.delivery.verdict(key, revision)
         figure = figure_of(noted.generation, verdict, limits, references, found)
         if self.leadership.leads:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ from msgspec import Struct
 from argosy.identity.authority import DEFAULT_TTL, SHORTEST_TTL
 from argosy.runtime.errors import Failure
 from argosy.runtime.hosts import is_wildcard, parsed
+from argosy.server.fetching import REFRESH, Network
 
 TRUST_DOMAIN = "cluster.local"
 SMALLEST_AUDIT = 64 << 10
@@ -56,6 +58,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_cert_ttl: int = 0  # seconds; 0: as cert_ttl
     join: Address | None = None  # the CA port of a server that holds the root of the mesh to join
     join_token: str = ""
+    jwks_refresh: float = REFRESH  # seconds, after which the keys of issuers are fetched again
+    jwks_allow: tuple[Network, ...] = ()  # from where keys are fetched although it would be refused
 
 
 def address(option: str, text: str) -> Address:
@@ -104,6 +108,25 @@ def lifetime(option: str, text: str) -> int:
     if seconds < SHORTEST_TTL:
         raise Failure(f"{option} {text} is too short", f"use {SHORTEST_TTL}s or more")
     return seconds
+
+
+def period(option: str, text: str) -> float:
+    """As `lifetime`, of a second or more."""
+    found = re.fullmatch(r"(\d+)([smhd])", text.strip())
+    if not found or not int(found[1]):
+        raise Failure(f"{option} {text!r} is not a duration", "for example: 20m or 1h")
+    return float(int(found[1]) * _UNITS[found[2]])
+
+
+def network(option: str, text: str) -> Network:
+    """An address or a block. Raises Failure."""
+    try:
+        return ipaddress.ip_network(text.strip(), strict=False)
+    except ValueError as error:
+        raise Failure(
+            f"{option} {text!r} is no address and no block of addresses",
+            "for example: 127.0.0.1 or 10.0.0.0/8",
+        ) from error
 
 
 def size(option: str, text: str) -> int:

@@ -28,7 +28,7 @@ from msgspec import Struct
 from argosy.identity import issuer as issuers
 from argosy.identity.authority import Authority
 from argosy.identity.issuer import NEXT, PENDING, Issuer
-from argosy.identity.trust import Phase, Trust, fingerprint
+from argosy.identity.trust import Phase, Trust, fingerprint, root_of
 from argosy.runtime.certificates import BadRequest, key_pem, must_be_private, pem
 from argosy.runtime.errors import Failure
 from argosy.runtime.locks import alone
@@ -189,7 +189,7 @@ class TrustKeeper:
     async def prepare(self) -> None:
         """Something to issue with below the new root, of whoever holds its key."""
         rotation, authority = self.trust.rotation, self.authority
-        if rotation is None:
+        if rotation is None or authority.base.fingerprint == rotation.new:
             return
         with alone(self._state / "setup.lock"):
             following = self._following()
@@ -233,24 +233,21 @@ class TrustKeeper:
         Raises BadRequest, Failure.
         """
         key = pending_key(self._folder)
-        failed: BadRequest | None = None
-        for root in self.authority.trusted:
-            try:
-                chain = issuers.checked_chain(chain_pem, root, key, self.authority.clock())
-            except BadRequest as error:
-                failed = failed or error
-                continue
-            issuer = Issuer(root=root, chain=chain, key=key)
-            if self.trust.rotation is not None and issuer.fingerprint == self.trust.rotation.new:
-                self._keep_next(issuer)
-                self.authority.following = None
-            else:
-                with alone(self._state / "setup.lock"):
-                    self.authority.base = install_files(self._folder, issuer, self.authority.base)
-            (self._folder / PENDING).unlink(missing_ok=True)
-            self._apply(self.trust)
-            return issuer.fingerprint
-        raise failed or BadRequest("the mesh trusts no root")
+        root = root_of(chain_pem, self.authority.trusted) or self.authority.trusted[0]
+        chain = issuers.checked_chain(chain_pem, root, key, self.authority.clock())
+        issuer = Issuer(root=root, chain=chain, key=key)
+        rotation = self.trust.rotation
+        if rotation is not None and self.authority.base.fingerprint != rotation.new:
+            if issuer.fingerprint != rotation.new:
+                raise BadRequest("a rotation is under way: end it, or install one below the new root")
+            self._keep_next(issuer)
+            self.authority.following = None
+        else:
+            with alone(self._state / "setup.lock"):
+                self.authority.base = install_files(self._folder, issuer, self.authority.base)
+        (self._folder / PENDING).unlink(missing_ok=True)
+        self._apply(self.trust)
+        return issuer.fingerprint
 
     # --- how far everybody is ---
 

@@ -6,8 +6,10 @@ from envoy.config.core.v3 import extension_pb2
 from msgspec import Struct
 
 from argosy.model.ir import MtlsMode
+from argosy.model.ir.tokens import TokenRule
 from argosy.translate import names, wire
 from argosy.translate.filters import peer_authentication as peer_authentication_filter
+from argosy.translate.filters import request_authentication as request_authentication_filter
 from argosy.translate.generator import generator
 
 
@@ -23,3 +25,30 @@ class PeerAuthenticationKey(Struct, frozen=True, kw_only=True):
 @generator
 def peer_authentication(key: PeerAuthenticationKey) -> extension_pb2.TypedExtensionConfig:
     return wire.extension(key.name, peer_authentication_filter.config(key.mode))
+
+
+class RequestAuthenticationKey(Struct, frozen=True, kw_only=True):
+    rules: tuple[TokenRule, ...]
+    reroutes: bool = False  # whether the route is chosen again where there was a valid token
+
+    @property
+    def name(self) -> str:
+        return names.REQUEST_AUTHENTICATION
+
+
+@generator
+def request_authentication(key: RequestAuthenticationKey) -> extension_pb2.TypedExtensionConfig:
+    return wire.extension(key.name, request_authentication_filter.config(key.rules, key.reroutes))
+
+
+class ClaimHeadersKey(Struct, frozen=True, kw_only=True):
+    headers: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return names.CLAIM_HEADERS
+
+
+@generator
+def claim_headers(key: ClaimHeadersKey) -> extension_pb2.TypedExtensionConfig:
+    return wire.extension(key.name, request_authentication_filter.claim_headers(key.headers))

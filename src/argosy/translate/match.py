@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from envoy.config.route.v3 import route_components_pb2
-from envoy.type.matcher.v3 import regex_pb2, string_pb2
+from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2
 
-from argosy.model.ir import MatchKind, NamedMatch, RouteMatch, StringMatch
+from argosy.model.ir import ClaimMatch, MatchKind, NamedMatch, RouteMatch, StringMatch
+from argosy.translate import names
+from argosy.translate.filters import request_authentication
 
 
 def string_matcher(match: StringMatch) -> string_pb2.StringMatcher:
@@ -36,6 +38,22 @@ def route_match(match: RouteMatch) -> route_components_pb2.RouteMatch:
             parameter.present_match = True
         else:
             parameter.string_match.CopyFrom(string_matcher(named.match))
+    out.dynamic_metadata.extend(claim(one) for one in match.claims)
+    return out
+
+
+def claim(match: ClaimMatch) -> metadata_pb2.MetadataMatcher:
+    """Of what the filter of RequestAuthentication has read: a text, or ANY text of a list."""
+    out = metadata_pb2.MetadataMatcher(filter=names.REQUEST_AUTHENTICATION, invert=match.invert)
+    for part in (request_authentication.PAYLOAD, *match.path):
+        out.path.add(key=part)
+    if match.match.kind is MatchKind.PRESENT:
+        out.value.present_match = True
+        return out
+    value = string_matcher(match.match)
+    either = out.value.or_match.value_matchers
+    either.add().string_match.CopyFrom(value)
+    either.add().list_match.one_of.string_match.CopyFrom(value)
     return out
 
 

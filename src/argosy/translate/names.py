@@ -16,6 +16,8 @@ LOCAL_CLUSTER = (
 CONNECT_HTTP = "connect_http"  # internal listener, and the cluster that leads to it
 VIRTUAL_OUTBOUND = "virtualOutbound"
 VIRTUAL_INBOUND = "virtualInbound"
+REQUEST_AUTHENTICATION = "envoy.filters.http.jwt_authn"  # as Istio's filter, by which EnvoyFilters find it
+CLAIM_HEADERS = "claim-headers"
 PEER_AUTHENTICATION = "peer-authentication/"  # beginning of the names of its filters
 
 CERTIFICATE = "default"  # SDS: own key and chain, served by the agent

@@ -6,7 +6,7 @@ recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -221,9 +221,9 @@ def _credential(scope: Scope, tls: ir.ClientTls) -> str:
 def identities(reader: Reader, service: ir.Service) -> tuple[str, ...]:
     """Who may serve `service`: what it says itself, else the accounts of its endpoints, healthy or not (an endpoint
     that becomes healthy must not change the cluster)."""
-    if service.subject_alt_names:
-        return tuple(sorted(service.subject_alt_names))
     mesh = reader.mesh()
+    if service.subject_alt_names:
+        return tuple(sorted({*service.subject_alt_names, *_under_aliases(mesh, service.subject_alt_names)}))
     accounts = {
         (endpoint.namespace or service.namespace, endpoint.service_account)
         for endpoint in reader.endpoints(service.hostname)
@@ -234,6 +234,15 @@ def identities(reader: Reader, service: ir.Service) -> tuple[str, ...]:
         for domain in dict.fromkeys((mesh.trust_domain, *mesh.trust_domain_aliases))
         for namespace, account in sorted(accounts)
     )
+
+
+def _under_aliases(mesh: ir.Mesh, identities: Sequence[str]) -> Iterator[str]:
+    """The identities of the mesh's own trust domain, as each of its aliases has them (as Istio expands them)."""
+    own = f"spiffe://{mesh.trust_domain}/"
+    for identity in identities:
+        if identity.startswith(own):
+            for alias in mesh.trust_domain_aliases:
+                yield f"spiffe://{alias}/{identity.removeprefix(own)}"
 
 
 # --- endpoints ------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from argosy.model import ir
 from argosy.model.envoy_patches import Side
 from argosy.model.hostnames import is_address
+from argosy.model.ir.tokens import TokenRule
 from argosy.model.locality import ZONE_AWARE
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType
@@ -116,6 +117,9 @@ class OwnView(PatchedView):
             if handling is Handling.HTTP:
                 found[ROUTE, names.inbound(port)] = (_inbound_routes, port)
                 found[EXTENSION, names.peer_authentication(port)] = (_peer_authentication, port)
+        if plan.listeners or any(handling is Handling.HTTP for _, handling in plan.ports):
+            found[EXTENSION, names.CLAIM_HEADERS] = (_claim_headers,)
+            found[EXTENSION, names.REQUEST_AUTHENTICATION] = (_request_authentication,)
         for upstream, handling in plan.upstreams:
             listener = names.upstream_listener(upstream.host, upstream.port)
             found[LISTENER, listener] = (of_upstream.listener, upstream)
@@ -341,6 +345,24 @@ def _inbound_routes(proxy: Proxy, number: int, reader: Reader) -> Resource:
 def _peer_authentication(proxy: Proxy, number: int, reader: Reader) -> Resource:
     key = extension.PeerAuthenticationKey(port=number, mode=_mode(reader, proxy, number))
     return extension.peer_authentication(key)
+
+
+def _token_rules(reader: Reader, proxy: Proxy) -> tuple[TokenRule, ...]:
+    workload = reader.workload(proxy.namespace, proxy.name)
+    return reader.token_rules(proxy.namespace, workload.labels if workload else proxy.labels)
+
+
+def _claim_headers(proxy: Proxy, reader: Reader) -> Resource:
+    told = {name for rule in _token_rules(reader, proxy) for name in rule.told_headers}
+    return extension.claim_headers(extension.ClaimHeadersKey(headers=tuple(sorted(told))))
+
+
+def _request_authentication(proxy: Proxy, reader: Reader) -> Resource:
+    rules = _token_rules(reader, proxy)
+    reroutes = bool(rules) and proxy.type is ProxyType.ROUTER
+    return extension.request_authentication(
+        extension.RequestAuthenticationKey(rules=rules, reroutes=reroutes)
+    )
 
 
 def _local_cluster(proxy: Proxy, reader: Reader) -> Resource | None:

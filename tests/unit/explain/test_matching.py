@@ -6,7 +6,7 @@ import pytest
 
 from argosy.explain.matching import described, failed
 from argosy.explain.request import Request, Seen, Trust, seen
-from argosy.model.ir import MatchKind, NamedMatch, RouteMatch, StringMatch
+from argosy.model.ir import ClaimMatch, MatchKind, NamedMatch, RouteMatch, StringMatch
 
 EXACT, PREFIX, REGEX, PRESENT = MatchKind.EXACT, MatchKind.PREFIX, MatchKind.REGEX, MatchKind.PRESENT
 
@@ -21,6 +21,10 @@ def uri(kind: MatchKind, value: str, ignore_case: bool = False) -> RouteMatch:
 
 def header(name: str, kind: MatchKind, value: str = "", invert: bool = False) -> RouteMatch:
     return RouteMatch(headers=(NamedMatch(name, StringMatch(kind, value), invert),))
+
+
+def claim(path: str, kind: MatchKind, value: str = "", invert: bool = False) -> RouteMatch:
+    return RouteMatch(claims=(ClaimMatch(tuple(path.split()), StringMatch(kind, value), invert),))
 
 
 def query(name: str, kind: MatchKind, value: str = "") -> RouteMatch:
@@ -89,3 +93,38 @@ def test_conditions_in_words() -> None:
         == "path begins with /a (in any case), header x is there, header y not so that it is 1"
     )
     assert described(RouteMatch()) == "everything"
+
+
+SAYS = {"sub": "alice", "groups": ["a", 1, "b"], "org": {"team": "red"}, "age": 42}
+NOBODY = "the request has no token that was verified"
+
+
+@pytest.mark.parametrize(
+    ("match", "claims", "why"),
+    [
+        (claim("sub", EXACT, "alice"), SAYS, ""),
+        (claim("sub", EXACT, "bob"), SAYS, "claim [sub] is not bob"),
+        (claim("sub", EXACT, "alice"), None, f"claim [sub]: {NOBODY}"),
+        (claim("groups", EXACT, "b"), SAYS, ""),
+        (claim("groups", EXACT, "1"), SAYS, "claim [groups] is not 1"),
+        (claim("org team", PREFIX, "r"), SAYS, ""),
+        (claim("org", EXACT, "red"), SAYS, "claim [org] is not red"),
+        (claim("sub team", EXACT, "red"), SAYS, "claim [sub][team] is not there"),
+        (claim("age", EXACT, "42"), SAYS, "claim [age] is not 42"),
+        (claim("age", PRESENT), SAYS, ""),
+        (claim("none", PRESENT), SAYS, "claim [none] is not there"),
+        (claim("sub", EXACT, "bob", True), SAYS, ""),
+        (claim("sub", EXACT, "bob", True), None, ""),
+        (claim("sub", EXACT, "alice", True), SAYS, "claim [sub] is alice"),
+        (claim("sub", PRESENT, "", True), SAYS, "claim [sub] is there"),
+        (claim("sub", PRESENT, "", True), None, ""),
+    ],
+)
+def test_claims_of_a_verified_token(match: RouteMatch, claims: dict[str, object] | None, why: str) -> None:
+    request = seen(Request(authority="a", claims=claims), Trust.ALL)
+    assert failed(match, request) == why
+
+
+def test_claims_in_words() -> None:
+    assert described(claim("org team", EXACT, "red")) == "claim [org][team] is red"
+    assert described(claim("sub", PRESENT, "", True)) == "claim [sub] not so that it is there"

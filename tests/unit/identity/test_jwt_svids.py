@@ -62,9 +62,9 @@ def test_keys_are_private_and_stay_over_restarts(keys: JwtKeys, tmp_path: Path, 
 def test_a_key_is_public_before_it_signs_and_until_nothing_of_it_lives(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At every moment of three lives of a key: what is signed then is valid by what was published ten minutes before, and by
-    what is published for as long as it lives."""
-    life = 2 * DAY
+    """At every moment of three lives of a key: what is signed then is valid by what was published ten minutes before,
+    and by what is published for as long as it lives."""
+    life = 4 * DAY
     monkeypatch.setattr(jwt_svids, "SIGNS_FOR", life)
     keys = JwtKeys(tmp_path, clock)
     published: list[tuple[float, str]] = []

@@ -57,6 +57,18 @@ def lowered(text: str) -> HttpRule:
             "{withoutHeaders: {a: {prefix: x}}}",
             ir.RouteMatch(headers=(ir.NamedMatch("a", prefix("x"), invert=True),)),
         ),
+        (
+            "{headers: {'@request.auth.claims.a.b': {exact: x}, c: {exact: y}}}",
+            ir.RouteMatch(
+                headers=(ir.NamedMatch("c", exact("y")),), claims=(ir.ClaimMatch(("a", "b"), exact("x")),)
+            ),
+        ),
+        (
+            "{withoutHeaders: {'@Request.Auth.Claims[a.b][c]': {}}}",
+            ir.RouteMatch(
+                claims=(ir.ClaimMatch(("a.b", "c"), ir.StringMatch(ir.MatchKind.PRESENT), invert=True),)
+            ),
+        ),
         ("{queryParams: {q: {exact: ''}}}", ir.RouteMatch(query=(ir.NamedMatch("q", exact("")),))),
     ],
 )

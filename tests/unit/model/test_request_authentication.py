@@ -11,10 +11,12 @@ from argosy.model.ir.tokens import ClaimHeader, TokenHeader, TokenRule
 from argosy.model.reader import Reader
 from argosy.model.snapshot import Snapshot
 from argosy.model.tokens import KeySource
+from argosy.resources import key_sets
+from tests.tokens import key, key_set
 from tests.unit.model.written import obj, snapshot
 
 WEB = {"matchLabels": {"app": "web"}}
-KEYS = '{"keys":[]}'
+KEYS = key_sets.read(key_set(key("EdDSA"))).text
 WEB_LABELS = (("app", "web"), ("version", "v1"))
 
 

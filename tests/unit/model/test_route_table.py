@@ -290,6 +290,28 @@ def test_a_delegates_routes_stand_in_the_place_of_the_root_narrowed_by_its_match
     ]
 
 
+def test_claims_narrow_a_delegate_as_headers_do() -> None:
+    def routes(claim: str) -> tuple[ir.Route, ...]:
+        root = """
+        hosts: [reviews]
+        http:
+        - match: [{headers: {"@request.auth.claims.sub": {exact: alice}}}]
+          delegate: {name: child, namespace: default}
+        """
+        child = f"http: [{{match: [{{headers: {{{claim}}}}}], route: [{{destination: {{host: cart}}}}]}}]"
+        made = snapshot(
+            obj("VirtualService", "default/root", root), obj("VirtualService", "default/child", child)
+        )
+        table = Reader(made).route_table(scope(made), REVIEWS, 9080)
+        return table.routes if table else ()
+
+    (route,) = routes("'@request.auth.claims.team': {exact: red}")
+    alice = ir.ClaimMatch(("sub",), ir.StringMatch(ir.MatchKind.EXACT, "alice"))
+    red = ir.ClaimMatch(("team",), ir.StringMatch(ir.MatchKind.EXACT, "red"))
+    assert route.match == ir.RouteMatch(claims=(alice, red))
+    assert routes("'@request.auth.claims.sub': {exact: bob}") == ()
+
+
 @pytest.mark.parametrize(
     ("child", "namespace"),
     [

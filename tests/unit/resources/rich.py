@@ -164,7 +164,7 @@ RICH: list[dict[str, Any]] = [
             "jwtRules": [
                 {
                     "issuer": "a",
-                    "jwks": '{"keys": [{"kty": "RSA"}]}',
+                    "jwks": '{"kty": "OKP", "crv": "Ed25519", "x": "DlbvgllXeZkRygZlBw2NA1TmrCMAunRVWys2Rm0GbJg"}',
                     "fromHeaders": [{"name": "a", "prefix": "b "}],
                     "outputClaimToHeaders": [{"header": "a", "claim": "b.c"}],
                     "timeout": "1s",

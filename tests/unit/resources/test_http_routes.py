@@ -36,6 +36,11 @@ Judge = Callable[..., Verdict]
         (match(headers={"x": {"prefix": ""}}), "spec.http[0].match[0].headers['x'].prefix", "is empty"),
         (match(headers={"x": None}), "spec.http[0].match[0].headers.x", "null is not a mapping"),
         (match(headers={"a b": {}}), "spec.http[0].match[0].headers['a b']", "not a header name"),
+        (
+            match(headers={"@request.auth.claims.a..b": {}}),
+            "spec.http[0].match[0].headers['@request.auth.claims.a..b']",
+            "not a header name",
+        ),
         (match(headers={"": {}}), "spec.http[0].match[0].headers['']", "is empty"),
         (
             match(headers={"@request.auth.claims.a": {"exact": "b"}}),

@@ -1,11 +1,13 @@
 """AuthorizationPolicy and RequestAuthentication: what can match, and what is refused at which field."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from argosy.resources.validation import Verdict
+from tests.tokens import key, key_set
 
 Judge = Callable[..., Verdict]
 Json = dict[str, Any]
@@ -142,7 +144,7 @@ def test_a_dry_run_is_for_policies_that_allow_or_deny(judge: Judge) -> None:
     assert found("true", {}, "RequestAuthentication") == ["metadata.annotations"]
 
 
-JWKS = '{"keys": [{"kty": "RSA", "n": "a", "e": "AQAB"}]}'
+JWKS = key_set(key("ES256"))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,8 @@ JWKS = '{"keys": [{"kty": "RSA", "n": "a", "e": "AQAB"}]}'
         {"jwksUri": "https://a.example/keys"},
         {"issuer": "a", "jwksUri": "http://a.example:8080/keys", "timeout": "1s", "presence": "OPTIONAL"},
         {"issuer": "a", "jwks": JWKS},
-        {"issuer": "a", "jwks": '{"kty": "oct", "k": "a"}'},
+        {"issuer": "a", "jwks": json.dumps(key("EdDSA").jwk)},
+        {"issuer": "a", "jwks": '{"keys": []}'},
         {"issuer": "a", "fromHeaders": [{"name": "x-token", "prefix": "Bearer "}], "fromCookies": ["t"]},
     ],
 )
@@ -174,6 +177,15 @@ def test_a_rule_that_says_whose_tokens_it_takes_is_valid(judge: Judge, rule: Jso
         ({"issuer": "a", "jwks": "{"}, "jwks"),
         ({"issuer": "a", "jwks": "[]"}, "jwks"),
         ({"issuer": "a", "jwks": '{"keys": [{}]}'}, "jwks"),
+        ({"issuer": "a", "jwks": '{"kty": "oct", "k": "YQ"}'}, "jwks"),
+        ({"issuer": "a", "outputPayloadToHeader": "Host"}, "outputPayloadToHeader"),
+        ({"issuer": "a", "outputPayloadToHeader": "a\n"}, "outputPayloadToHeader"),
+        ({"issuer": "a", "fromHeaders": [{"name": ":path"}]}, "fromHeaders[0].name"),
+        ({"issuer": "a", "fromHeaders": [{"name": "a", "prefix": "b\r"}]}, "fromHeaders[0].prefix"),
+        (
+            {"issuer": "a", "outputClaimToHeaders": [{"header": "content-length", "claim": "c"}]},
+            "outputClaimToHeaders[0].header",
+        ),
         ({"issuer": "a", "timeout": "0s"}, "timeout"),
         ({"issuer": "a", "presence": "SOMETIMES"}, "presence"),
         (

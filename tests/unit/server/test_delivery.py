@@ -11,6 +11,7 @@ from argosy.server import entries
 from argosy.server.delivery import FOLLOW_WITHIN
 from argosy.server.verdict import State
 from argosy.store.base import Key
+from argosy.translate.filters import order
 from argosy.translate.resource import CLUSTER, EXTENSION, LISTENER, ROUTE
 from tests.unit.server.world import (
     REVIEWS,
@@ -109,6 +110,11 @@ async def test_waiting_ends_when_the_proxy_goes(world: World) -> None:
     assert (await asyncio.wait_for(waiting, 5)).state is State.UNAFFECTED
 
 
+def envoy_filters() -> tuple[str, ...]:
+    """Those of an inbound port that come by ECDS."""
+    return tuple(one.name for one in order.inbound(9080) if one.HasField("config_discovery"))
+
+
 async def test_a_listener_is_live_when_it_has_what_it_asks_for(world: World) -> None:
     envoy = world.envoy("reviews-v1")
     key = entries.entry_key("default", "reviews-v1")
@@ -120,7 +126,7 @@ async def test_a_listener_is_live_when_it_has_what_it_asks_for(world: World) -> 
     await asyncio.sleep(0.01)
     assert not waiting.done(), "the listener is there; it has not asked for its routes yet"
     envoy.client.subscribe(ROUTE, {"inbound|9080||"})
-    envoy.client.subscribe(EXTENSION, {"peer-authentication/9080"})
+    envoy.client.subscribe(EXTENSION, set(envoy_filters()))
     envoy.exchange()
     assert (await asyncio.wait_for(waiting, 5)).state is State.LIVE
 

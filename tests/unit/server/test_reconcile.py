@@ -140,7 +140,6 @@ class Lines:
     ("resource", "body"),
     [
         ("security.istio.io/authorizationpolicies", {"spec": {"action": "DENY", "rules": [{}]}}),
-        ("security.istio.io/requestauthentications", {"spec": {"jwtRules": [{"issuer": "a"}]}}),
     ],
 )
 def test_a_kind_that_is_not_in_force_changes_nothing_and_is_told(

@@ -86,14 +86,15 @@ class Mesh:
             self._put(typed(body))
         self.compiler = Compiler(self.snapshot)
         self.scopes = self._scopes()
-        for scope in self.scopes:
+        for scope, (*_, labels) in zip(self.scopes, PROXIES, strict=True):
             self.compiler.shared(scope)
-            for name in ("reviews-v1", "cache-v1"):
+            for name in ("reviews-v1", "cache-v1", *(("edge",) if labels.keys() & GATEWAY.keys() else ())):
                 self.compiler.own(
                     Proxy(
                         namespace=scope.namespace,
                         name=name,
                         scope=scope,
+                        labels=tuple(sorted(labels.items())),
                         outbound_port=15001,
                         upstreams=(DeclaredUpstream("cache", 6379, 18001),),
                     )

@@ -129,10 +129,11 @@ def test_an_inbound_connection_manager() -> None:
     assert manager["set_current_client_cert_details"] == {"uri": True}
     assert manager["upgrade_configs"] == [{"upgrade_type": "websocket"}]
     assert manager["normalize_path"] is True
-    policy, router = manager["http_filters"]
-    assert policy["name"] == "peer-authentication/9080"
-    assert "ads" in policy["config_discovery"]["config_source"]
-    assert "default_config" not in policy["config_discovery"], "a missing policy denies"
+    *policies, router = manager["http_filters"]
+    assert policies[0]["name"] == "peer-authentication/9080"
+    for policy in policies:
+        assert "ads" in policy["config_discovery"]["config_source"]
+        assert "default_config" not in policy["config_discovery"], "a missing policy denies"
     assert router["name"] == "envoy.filters.http.router"
 
 
@@ -140,9 +141,9 @@ def test_the_order_of_filters() -> None:
     def names(filters: order.HttpFilters) -> list[str]:
         return [one.name.removeprefix("envoy.filters.http.") for one in filters]
 
-    assert names(order.inbound(1)) == ["peer-authentication/1", "router"]
+    assert names(order.inbound(1)) == ["peer-authentication/1", "claim-headers", "jwt_authn", "router"]
     assert names(order.outbound()) == ["cors", "fault", "router"]
-    assert names(order.gateway()) == ["cors", "fault", "router"]
+    assert names(order.gateway()) == ["claim-headers", "jwt_authn", "cors", "fault", "router"]
     assert names(order.outbound_proxy(())) == [
         "cors",
         "fault",

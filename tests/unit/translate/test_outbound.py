@@ -157,6 +157,17 @@ def test_identities_of_an_alias_of_the_trust_domain_are_the_meshs_own() -> None:
     )
 
 
+def test_what_a_service_says_that_it_may_run_as_is_known_under_every_alias_too() -> None:
+    snapshot = with_settings(trust_domain_aliases=("old",))
+    service = snapshot.services.get(HOST)
+    assert service is not None
+    names = ("spiffe://cluster.local/ns/default/sa/a", "spiffe://elsewhere/ns/default/sa/b")
+    snapshot.services[HOST] = replace(service, subject_alt_names=names)
+    found = key(snapshot)
+    assert isinstance(found.tls, MeshTls)
+    assert found.tls.identities == (*names, "spiffe://old/ns/default/sa/a")
+
+
 def test_without_automatic_mutual_tls_only_a_rule_encrypts() -> None:
     snapshot = with_settings(auto_mtls=False)
     assert (key(snapshot).encryption, key(snapshot).application) == (Encryption.NEVER, Application.HTTP1)

@@ -31,6 +31,19 @@ class NamedMatch(Struct, frozen=True, gc=False):
     invert: bool = False
 
 
+class ClaimMatch(Struct, frozen=True, gc=False):
+    """A claim of the request's verified token, and what its value, or ANY of its values, must be; `invert`: must not. A
+    request without a token has no claims."""
+
+    path: tuple[str, ...]  # through objects within the claims
+    match: StringMatch
+    invert: bool = False
+
+    @property
+    def name(self) -> str:
+        return "".join(f"[{part}]" for part in self.path)
+
+
 class RouteMatch(Struct, frozen=True, kw_only=True):
     """ALL of what is set must hold. What depends on the calling proxy (labels, gateways, port) is resolved before."""
 
@@ -40,6 +53,7 @@ class RouteMatch(Struct, frozen=True, kw_only=True):
     authority: StringMatch | None = None
     headers: tuple[NamedMatch, ...] = ()  # ALL; `invert` carries withoutHeaders
     query: tuple[NamedMatch, ...] = ()  # ALL
+    claims: tuple[ClaimMatch, ...] = ()  # ALL
 
 
 # --- actions --------------------------------------------------------------------------------------------------------

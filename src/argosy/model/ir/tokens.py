@@ -43,6 +43,12 @@ class TokenRule(Struct, frozen=True, kw_only=True):
     space_delimited: tuple[str, ...] = ()  # claims that are lists written with spaces, besides DELIMITED
     required: bool = False
 
+    @property
+    def told_headers(self) -> tuple[str, ...]:
+        """In which the application learns of the token: what stands there else is taken out."""
+        payload = (self.payload_header,) if self.payload_header else ()
+        return (*payload, *(one.header for one in self.claim_headers))
+
 
 DELIMITED = ("scope", "permission")
 """Claims that are lists written with spaces for every rule (Istio)."""

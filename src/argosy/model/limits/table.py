@@ -150,12 +150,8 @@ TABLE: tuple[Limit, ...] = (
         "IS NOT ENFORCED: this version applies no AuthorizationPolicy; requests that this one denies ARE LET "
         "THROUGH, as if this object did not exist: do not rely on it, and check in the application",
     ),
-    Limit(
-        "RequestAuthentication",
-        "",
-        "IS NOT ENFORCED: this version checks no tokens; requests with an invalid token, or without one, ARE LET "
-        "THROUGH, as if this object did not exist: do not rely on it, and check in the application",
-    ),
+    Limit("RequestAuthentication", "spec.targetRef.kind", _WAYPOINT, unless("Gateway")),
+    Limit("RequestAuthentication", "spec.targetRefs[*].kind", _WAYPOINT, unless("Gateway")),
     Limit("Telemetry", "spec.targetRef.kind", _WAYPOINT, unless("Gateway")),
     Limit("Telemetry", "spec.targetRefs[*].kind", _WAYPOINT, unless("Gateway")),
     Limit("Telemetry", "spec.metrics[*].providers[*].name", _PROMETHEUS, unless("prometheus")),

@@ -26,6 +26,8 @@ class RequestAuthentications(Table[RequestAuthenticationRule]):
         self.by_group: Groups[str, RequestAuthenticationRule] = Groups()
         self._by_source: Groups[str, RequestAuthenticationRule] = Groups()
         self._key_sets: dict[KeySource, str] = {}
+        self.asked = 0
+        """Counts the changes of what `sources` says, and may count more."""
 
     # --- key sets ---------------------------------------------------------------------------------------------------
 
@@ -38,6 +40,10 @@ class RequestAuthentications(Table[RequestAuthenticationRule]):
                 if one.source is not None:
                     found[one.source] = max(found.get(one.source, 0), one.timeout)
         return iter(found.items())
+
+    def named_by(self, source: KeySource) -> frozenset[Ref]:
+        """The objects that want a source."""
+        return self.refs(self._by_source.get(source.name))
 
     def key_set(self, source: KeySource) -> str:
         """As JSON; "": none yet."""
@@ -64,6 +70,8 @@ class RequestAuthentications(Table[RequestAuthenticationRule]):
         before, after = old.groups if old else frozenset(), new.groups if new else frozenset()
         self.by_group.replace(old, before, new, after)
         self._by_source.replace(old, _sources(old), new, _sources(new))
+        if _sources(old) or _sources(new):
+            self.asked += 1
         return {Fact(FactKind.REQUEST_AUTHENTICATION, group) for group in before | after}
 
     def facts(self, key: Name, rule: RequestAuthenticationRule) -> set[Fact]:

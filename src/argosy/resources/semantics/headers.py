@@ -12,7 +12,10 @@ from argosy.resources.semantics import format_strings, names
 from argosy.resources.semantics.findings import Findings
 
 _NAME = re.compile(r"[-_A-Za-z0-9]+")
-_CLAIM = re.compile(r"@request\.auth\.claims(?:\..+|(?:\[[^\[\]]+\])+)", re.IGNORECASE)
+_CLAIM = re.compile(
+    r"@request\.auth\.claims(?:\.(?P<dotted>[^.]+(?:\.[^.]+)*)|(?P<nested>(?:\[[^\[\]]+\])+))",
+    re.IGNORECASE | re.DOTALL,
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -37,7 +40,17 @@ def name_or_claim(text: str) -> str | None:
 
 
 def is_claim(text: str) -> bool:
-    return _CLAIM.fullmatch(text) is not None
+    return bool(claim(text))
+
+
+def claim(text: str) -> tuple[str, ...]:
+    """The path of the claim that stands in place of a header; () for a header. Facts (Istio): a dot leads into a claim;
+    so do brackets, between which there may be dots."""
+    found = _CLAIM.fullmatch(text)
+    if found is None:
+        return ()
+    dotted = found["dotted"]
+    return tuple(dotted.split(".") if dotted is not None else re.findall(r"\[([^\[\]]+)\]", found["nested"]))
 
 
 def is_authority(text: str) -> bool:

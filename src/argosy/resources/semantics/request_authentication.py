@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-import msgspec
-
+from argosy.resources import key_sets
 from argosy.resources.security import JWTRule, RequestAuthentication
-from argosy.resources.semantics import attachment, names
+from argosy.resources.semantics import attachment, headers, names
 from argosy.resources.semantics.findings import Findings
 
 
@@ -29,8 +28,25 @@ def _rule(path: str, rule: JWTRule, findings: Findings) -> None:
     if rule.jwks_uri is not None:
         findings.error(f"{path}.jwksUri", _key_location(rule.jwks_uri))
     if rule.jwks:
-        findings.error(f"{path}.jwks", _keys(rule.jwks))
+        _keys(f"{path}.jwks", rule.jwks, findings)
     findings.error(f"{path}.timeout", names.duration(rule.timeout))
+    for index, place in enumerate(rule.from_headers):
+        findings.error(f"{path}.fromHeaders[{index}].name", _header(place.name))
+        findings.error(f"{path}.fromHeaders[{index}].prefix", headers.sendable(place.prefix))
+    for index, written in enumerate(rule.output_claim_to_headers):
+        findings.error(f"{path}.outputClaimToHeaders[{index}].header", _header(written.header))
+    if rule.output_payload_to_header:
+        findings.error(f"{path}.outputPayloadToHeader", _header(rule.output_payload_to_header))
+
+
+_OF_THE_MESSAGE = ("host", "content-length", "transfer-encoding", "connection", "te", "upgrade")
+
+
+def _header(name: str) -> str | None:
+    """Proxies take these headers out of requests, and put others in."""
+    if name.startswith(":") or name.lower() in _OF_THE_MESSAGE:
+        return f"{names.shown(name)} is part of the message itself; use another header"
+    return headers.sendable(name) or (f"{names.shown(name)} is not a header name" if " " in name else None)
 
 
 def _key_location(text: str) -> str | None:
@@ -44,14 +60,13 @@ def _key_location(text: str) -> str | None:
     return f"{names.shown(text)} is not a location of keys; write a URL with http:// or https://"
 
 
-def _keys(text: str) -> str | None:
-    """A JSON Web Key Set, or one key alone."""
+def _keys(path: str, text: str, findings: Findings) -> None:
     try:
-        found = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        return f"is not JSON ({error}); give a JSON Web Key Set"
-    if isinstance(found, dict):
-        keys = found.get("keys", [found] if "kty" in found else None)
-        if isinstance(keys, list) and all(isinstance(key, dict) and "kty" in key for key in keys):
-            return None
-    return 'is not a JSON Web Key Set; write {"keys": […]}, each key with its type (kty)'
+        found = key_sets.read(text)
+    except ValueError as error:
+        findings.error(path, str(error))
+        return
+    if not found.keys:
+        findings.warn(path, "has no key that proxies can use, so that every token of this rule is refused")
+    for told in found.told:
+        findings.warn(path, told)

@@ -7,7 +7,15 @@ from enum import Enum, auto
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from argosy.model.proxy_settings import ProxySettings
-from argosy.translate.filters import cors, fault, forward_proxy, loopback_guard, peer_authentication, router
+from argosy.translate.filters import (
+    cors,
+    fault,
+    forward_proxy,
+    loopback_guard,
+    peer_authentication,
+    request_authentication,
+    router,
+)
 
 AS_USUAL = ProxySettings()
 
@@ -26,6 +34,7 @@ def inbound(port: int, proxy: ProxySettings = AS_USUAL) -> HttpFilters:
     """Requests to the application of a workload port."""
     return (
         peer_authentication.http_filter(port),  # who may not even speak
+        *request_authentication.http_filters(),  # whose tokens are taken
         router.http_filter(proxy),
     )
 
@@ -54,6 +63,7 @@ def outbound_proxy(own_addresses: tuple[str, ...], proxy: ProxySettings = AS_USU
 def gateway(proxy: ProxySettings = AS_USUAL, resolves: Resolving = Resolving.NEVER) -> HttpFilters:
     """Requests from outside the mesh."""
     return (
+        *request_authentication.http_filters(),  # whose tokens are taken: what follows may go by the claims
         cors.http_filter(),
         fault.http_filter(),
         *(forward_proxy.http_filters() if resolves is Resolving.BY_NAME else ()),  # hosts under a wildcard
