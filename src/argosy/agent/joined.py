@@ -27,7 +27,7 @@ from argosy.identity.proofs import HOSTS
 from argosy.identity.protocol import AttestResponse, SignRequest
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
-from argosy.runtime.paths import private_dir, write_private
+from argosy.runtime.paths import other_server, private_dir, write_private
 
 FORMAT = 1
 JOIN_TOKEN, HOST = "join-token", "host"
@@ -173,6 +173,7 @@ def _keep(state: Path, found: Joined, answer: AttestResponse) -> Joined:
         write_private(_file(state), msgspec.json.encode(kept))
     except OSError as error:
         raise Failure(f"cannot write {_file(state)}: {error.strerror}", "free some disk space") from error
+    other_server(state).unlink(missing_ok=True)  # another user's server of this host is not asked any more
     servers.remember(state, answer.xds_addresses or (answer.xds_address,))
     return kept
 
