@@ -435,7 +435,7 @@ class ControlPlane:
         away = sorted(self._lost() - {state.name for state in states})
         said = self.attend.credentials()
         return [
-            *(with_credentials(state, said.get(state.name)) for state in states),
+            *(with_credentials(state, said.get(state.name), time.time()) for state in states),
             *map(disconnected, away),
         ]
 
