@@ -22,6 +22,7 @@ from argosy.model.ir import Pairs
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType, scope_of
 from argosy.model.snapshot import Snapshot
+from argosy.runtime.certificates import CLOCK_SKEW
 from argosy.runtime.log import logger
 from argosy.server.metrics import Metrics
 from argosy.server.views import Held, Views
@@ -58,10 +59,7 @@ class CredentialState(Struct, frozen=True, kw_only=True):
     not_before: float  # Unix time
     not_after: float
     problem: str  # why its certificate could not be renewed at the last attempt
-
-    def late(self, now: float) -> bool:
-        """Whether half of the certificate's life is over: it should have been renewed after a quarter."""
-        return now > (self.not_before + self.not_after) / 2
+    late: bool  # half of the certificate's life is over: it should have been renewed after a quarter
 
 
 class ProxyState(Struct, frozen=True, kw_only=True):
@@ -280,7 +278,12 @@ class Proxies:
         return [session.state() for _, session in sorted(newest.items())]
 
 
-def with_credentials(state: ProxyState, said: Credentials | None) -> ProxyState:
+def is_late(held: Credentials, now: float) -> bool:
+    """Whether half of the certificate's life is over. It begins a while before it is issued (`CLOCK_SKEW`)."""
+    return now > (held.not_before + CLOCK_SKEW + held.not_after) / 2
+
+
+def with_credentials(state: ProxyState, said: Credentials | None, now: float) -> ProxyState:
     """And what its agent says of what it holds."""
     if said is None:
         return state
@@ -294,6 +297,7 @@ def with_credentials(state: ProxyState, said: Credentials | None) -> ProxyState:
             not_before=said.not_before,
             not_after=said.not_after,
             problem=said.problem,
+            late=is_late(said, now),
         ),
     )
 
