@@ -9,7 +9,18 @@ import os
 import platform
 from pathlib import Path
 
-NAMES = ("api", "demo_start", "apply_live", "compile", "routes", "streams", "store", "two_hops", "footprint")
+NAMES = (
+    "signing",
+    "api",
+    "demo_start",
+    "apply_live",
+    "compile",
+    "routes",
+    "streams",
+    "store",
+    "two_hops",
+    "footprint",
+)
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 

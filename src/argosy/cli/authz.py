@@ -198,7 +198,7 @@ def _view(
     from argosy.explain.view import View
     from argosy.model.scope import Scope
 
-    snapshot, locate, _, namespace = model(filename, mesh_config, state_dir, namespace)
+    snapshot, locate, namespace = model(filename, mesh_config, state_dir, namespace)
     return snapshot, View(snapshot, Scope(namespace=namespace), locate), namespace
 
 

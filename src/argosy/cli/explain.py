@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from argosy.explain.outcome import Outcome
     from argosy.explain.view import Locate
     from argosy.model.ir import Pairs
-    from argosy.model.reader import Reader
     from argosy.model.snapshot import Snapshot
-    from argosy.resources.meta import Object
 
 FORMS = ("text", "json", "yaml")
 
@@ -180,7 +178,7 @@ def explain(
         except requests.BadRequest as error:
             raise Failure(str(error), "argosy explain --help has examples", code=2) from error
     try:
-        evaluator, found = evaluator_of(
+        evaluator = evaluator_of(
             sender, gateway, labels, interception, namespace, filename, mesh_config, state_dir,
             frozenset((carried.text,)) if carried.claimed else frozenset(),
         )  # fmt: skip
@@ -195,10 +193,7 @@ def explain(
     request = replace(asked[0] if asked[1] else evaluator.as_spoken(asked[0]), source=source)
     request = replace(request, certificate=requests.ClientCertificate(certificate), server_name=server_name)
     outcome = evaluator.outcome(request)
-    more = (
-        *not_enforced(found, evaluator.view.reader, outcome),
-        *(claims(carried.text) if carried.text else ()),
-    )
+    more = claims(carried.text) if carried.text else ()
     outcome = replace(outcome, notes=(*outcome.notes, *more))
     if not documents.show(form, builtins(outcome)):
         show(outcome)
@@ -233,21 +228,20 @@ def upstreams(given: Sequence[str], sender: str, state_dir: str, of_files: bool)
 def evaluator_of(
     sender: str, gateway: str, labels: str, interception: str, namespace: str,
     filename: Sequence[str] | None, mesh_config: str, state_dir: str, assumed: frozenset[str] = frozenset(),
-) -> tuple[Evaluator, list[Object]]:  # fmt: skip
-    """With the objects that it answers from. `assumed`: tokens that are taken as signed. Raises Failure."""
+) -> Evaluator:  # fmt: skip
+    """`assumed`: tokens that are taken as signed. Raises Failure."""
     from argosy.explain.evaluate import Evaluator
     from argosy.explain.tokens import Judge
 
-    snapshot, locate, found, namespace = model(filename, mesh_config, state_dir, namespace)
+    snapshot, locate, namespace = model(filename, mesh_config, state_dir, namespace)
     who = sender_of(snapshot, sender, gateway, labels, interception, namespace)
-    return Evaluator(snapshot, who, locate, Judge(now=time.time(), assumed=assumed)), found
+    return Evaluator(snapshot, who, locate, Judge(now=time.time(), assumed=assumed))
 
 
 def model(
     filename: Sequence[str] | None, mesh_config: str, state_dir: str, namespace: str
-) -> tuple[Snapshot, Locate, list[Object], str]:
-    """Of files, or of a server; where objects stand, the objects, and the namespace in which names are. Raises
-    Failure."""
+) -> tuple[Snapshot, Locate, str]:
+    """Of files, or of a server; where objects stand, and the namespace in which names are. Raises Failure."""
     from argosy.cli.mesh_model import modelled, of_files, of_server
     from argosy.cli.xds import mesh_settings
     from argosy.explain.view import nowhere
@@ -259,10 +253,10 @@ def model(
         )
     if filename:
         found, places = of_files(filename)
-        return modelled(found, mesh_settings(mesh_config)), places, found, namespace or "default"
+        return modelled(found, mesh_settings(mesh_config)), places, namespace or "default"
     found = of_server(state_dir)
     namespace = namespace or namespace_of_context(state_dir)
-    return modelled(found, Mesh()), nowhere, found, namespace or "default"
+    return modelled(found, Mesh()), nowhere, namespace or "default"
 
 
 def sender_of(
@@ -295,33 +289,6 @@ def sender_of(
                 Interception(interception),
             )
         raise Failure(str(error), remedy, code=2) from error
-
-
-def not_enforced(found: Sequence[Object], reader: Reader, outcome: Outcome) -> Iterator[str]:
-    """Policies of the receiving side that this version accepts and does not enforce."""
-    import msgspec
-
-    from argosy.explain.outcome import Forwarded
-    from argosy.model.limits import not_in_force
-
-    if not isinstance(outcome.verdict, Forwarded):
-        return
-    served = [
-        (endpoint.namespace or service.namespace, dict(endpoint.labels))
-        for host in dict.fromkeys(one.cluster.host for one in outcome.verdict.targets)
-        if (service := reader.service(host)) is not None
-        for endpoint in reader.endpoints(host)
-    ]
-    root = reader.mesh().root_namespace
-    for one in found:
-        if one.kind not in ("AuthorizationPolicy", "RequestAuthentication"):
-            continue
-        spec = msgspec.to_builtins(one).get("spec") or {}
-        wanted = ((spec.get("selector") or {}).get("matchLabels") or {}).items()
-        namespace = one.metadata.namespace
-        selects = any(namespace in (space, root) and wanted <= labels.items() for space, labels in served)
-        if selects:
-            yield from (f"{one.label} {message}" for field, message in not_in_force(one) if not field)
 
 
 def namespace_of_context(state_dir: str) -> str:

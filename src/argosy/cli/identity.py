@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from argosy.cli import identity_api as asked
-from argosy.cli import issuing, revoking
+from argosy.cli import issuing, rehearsing, revoking
 from argosy.cli.options import Output, StateDir, chosen_output, output
 from argosy.runtime.errors import Failure
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command()(issuing.csr)
 app.command()(issuing.install_issuing)
 app.command()(issuing.take_root_offline)
+app.command()(rehearsing.rehearse)
 app.command()(revoking.revoke)
 app.command()(revoking.restore)
 COLUMNS = ("NAME", "IDENTITY", "UNTIL", "ROOT", "PROVEN BY", "CONNECTED", "PROBLEM")

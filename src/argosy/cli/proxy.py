@@ -70,8 +70,8 @@ def _status_row(one: dict[str, Any], now: float) -> list[str]:
     )
     held = one.get("credentials") or {}
     if problem := held.get("problem"):
-        left += f": not renewed: {problem}"
-    elif held and now > (held["not_before"] + held["not_after"]) / 2:
+        left += f": {problem}"
+    elif held.get("late"):
         left += ": past half of its life"
     refusal = one.get("last_nack") or "-"
     if one.get("last_nack_at"):

@@ -13,6 +13,7 @@ from argosy.identity.authority import Authority
 from argosy.runtime.certificates import DAY, at
 from argosy.runtime.log import logger
 from argosy.server.metrics import Gauge, Metrics
+from argosy.server.proxies import is_late
 from argosy.xds.registration import Credentials
 
 SOON, BAD = 90 * DAY, 7 * DAY
@@ -91,8 +92,3 @@ class Ends:
             "Until what this server issues certificates with comes to its end.",
             Gauge(lambda: max(0.0, self.authority.issuer.ends - self.clock())),
         )
-
-
-def is_late(held: Credentials, now: float) -> bool:
-    """Whether half of the certificate's life is over."""
-    return now > (held.not_before + held.not_after) / 2

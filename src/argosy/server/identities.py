@@ -302,7 +302,7 @@ def _certificate_row(name: str, held: Held | None, state: ProxyState | None, now
         proof=held.proof if held else "",
         server=held.server if held else "",
         connected=bool(state and state.connected),
-        late=bool(said and said.late(now)) or bool(held and now > (held.issued_at + held.not_after) / 2),
+        late=bool(said and said.late) or bool(held and now > (held.issued_at + held.not_after) / 2),
         problem=said.problem if said else "",
     )
 

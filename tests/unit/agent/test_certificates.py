@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,10 +18,12 @@ from argosy.agent.certificates import Certificate, Subject, wait_before_renewal,
 from argosy.agent.link import Link
 from argosy.agent.secrets import secrets
 from argosy.identity import client as identity
+from argosy.identity import issuer as issuers
 from argosy.identity.authority import open_authority
 from argosy.identity.client import Refused, Svid, Unreachable
 from argosy.identity.names import Identity
-from argosy.identity.protocol import SignRequest, SignResponse
+from argosy.identity.protocol import AttestResponse, SignRequest, SignResponse
+from argosy.runtime.certificates import pem
 from argosy.runtime.errors import Failure
 from argosy.xds.types import SECRET
 
@@ -171,3 +174,150 @@ async def test_without_a_control_plane_the_first_certificate_fails_with_a_remedy
         await certificates.first(tmp_path, SUBJECT, progress, 0.3)
     assert "argosy server" in failure.value.remedy
     assert len(said) == 1
+
+
+# --- the roots of the mesh, and clocks ---
+
+
+def rotated(world: World) -> tuple[str, str]:
+    """(bundle of both roots, fingerprint of the new one): the authority issues below the new one from now on."""
+    authority = world.authority
+    root, key = issuers.new_root("td", time.time())
+    new = issuers.below(root, key, time.time())
+    authority.adopt((authority.base.root, root), new, 2)
+    return authority.bundle, new.fingerprint
+
+
+class Told(World):
+    """With a certificate that is not due, of which the mesh tells something."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *answers: Failure | int) -> None:
+        super().__init__(tmp_path, monkeypatch, *answers)
+        key, csr = identity.new_key_and_csr()
+        who = Identity(trust_domain="td", namespace="n", service_account="s", workload="w")
+        self.trusted: list[Svid] = []
+        self.certificate = Certificate(
+            tmp_path,
+            SUBJECT,
+            identity.svid(self.authority.sign(csr, who), key),
+            cast(Link, NoLink()),
+            self.on_renewed,
+            self.on_warned,
+            trusted=self.on_trusted,
+        )
+
+    async def on_trusted(self, svid: Svid) -> None:
+        self.trusted.append(svid)
+
+
+async def test_other_roots_are_taken_without_another_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = Told(tmp_path, monkeypatch)
+    before = world.certificate.svid
+    bundle, _ = rotated(world)
+    await world.certificate.trust(bundle, 1, before.root, 0.0)
+    (told,) = world.trusted
+    assert (told.bundle, told.chain, told.trust_version) == (bundle, before.chain, 1)
+    await world.certificate.trust(before.bundle, 0, before.root, 0.0)
+    assert world.certificate.svid.bundle == bundle, "an older version says nothing"
+    await world.certificate.trust("", 2, before.root, 0.0)
+    assert world.certificate.svid.bundle == bundle, "no bundle would cut it off"
+
+
+async def test_a_certificate_of_the_old_root_is_renewed_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = Told(tmp_path, monkeypatch, 3600)
+    running = asyncio.create_task(world.run())
+    await asyncio.sleep(0)
+    bundle, new = rotated(world)
+    await world.certificate.trust(bundle, 2, new, 0.05)
+    await running
+    (renewed,) = world.renewed
+    assert renewed.root == new
+    assert world.proofs == 0
+
+
+async def test_a_renewal_at_a_server_that_has_not_heard_yet_keeps_the_newer_roots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = Told(tmp_path, monkeypatch, 3600)
+    bundle, _ = rotated(world)
+    authority = world.authority
+    await world.certificate.trust(bundle, 2, "", 0.0)
+    authority.trust_version = 0
+    authority.adopt((authority.base.root,), authority.base)
+    world.certificate.renew_within(0.0)
+    await world.run()
+    (renewed,) = world.renewed
+    assert (renewed.bundle, renewed.trust_version) == (bundle, 2)
+
+
+async def test_a_server_of_this_host_that_has_other_roots_makes_it_prove_itself_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = Told(tmp_path, monkeypatch, 3600)
+    elsewhere, _ = issuers.new_root("td", time.time())
+    answer = AttestResponse(
+        token="", expires_at=0, trust_domain="td", bundle=pem(elsewhere), ca_address="", xds_address=""
+    )
+    world.certificate.proven(answer)
+    await world.run()
+    assert len(world.renewed) == 1
+
+
+async def test_what_ended_while_the_host_slept_is_renewed_at_once_when_it_wakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Timers stand still meanwhile; only the clock of the day goes on."""
+    world = Told(tmp_path, monkeypatch, 3600)
+    monkeypatch.setattr(certificates, "LOOK_EVERY", 0.01)
+    task = asyncio.create_task(world.certificate.run())
+    await asyncio.sleep(0.05)
+    assert world.renewed == []
+    slept, now = 60 * 3600, time.time
+    monkeypatch.setattr(time, "time", lambda: now() + slept)
+    async with asyncio.timeout(10):
+        while not world.proofs:
+            await asyncio.sleep(0.005)
+    assert world.renewed == [], "the old one proves nothing any more: it is proven anew"
+    task.cancel()
+
+
+@pytest.mark.parametrize(("ahead", "says"), [(86400, "ahead of"), (-86400, "behind")])
+async def test_a_clock_that_is_a_day_off_is_told_with_the_remedy_and_renewals_keep_their_pace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int, says: str
+) -> None:
+    world = Told(tmp_path, monkeypatch, *[3600] * 50)
+    real = time.time
+    world.authority.clock = lambda: real() - ahead
+    world.certificate.renew_within(0.0)
+    task = asyncio.create_task(world.certificate.run())
+    async with asyncio.timeout(10):
+        while not world.warned:
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.1)
+    assert len(world.renewed) == 1
+    assert len(world.warned) == 1
+    assert re.match(rf"the clock of this host is 2[34] h \d+ min {says} the control plane's", world.warned[0])
+    assert "timedatectl" in world.warned[0]
+    assert says in world.certificate.problem
+    assert not task.done()
+    task.cancel()
+
+
+async def test_tls_that_fails_for_the_time_names_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "CERTIFICATE_VERIFY_FAILED: certificate is not yet valid"
+    world = World(tmp_path, monkeypatch, *[Unreachable(words)] * 4, 3600)
+
+    async def prove(_: Path) -> None:
+        raise Unreachable(words)
+
+    monkeypatch.setattr(certificates, "prove", prove)
+    await world.run()
+    (warned,) = world.warned
+    assert "do the clocks agree?" in warned
+    assert "timedatectl" in warned

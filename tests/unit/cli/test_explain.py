@@ -115,6 +115,36 @@ def test_a_token_is_shown(file: Path) -> None:
     assert 'sub: "ada"' in done.output
 
 
+POLICIES = """---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: p, namespace: shop}
+spec: {rules: [{from: [{source: {requestPrincipals: ["https://issuer/*"]}}]}]}
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: t, namespace: shop}
+spec: {jwtRules: [{issuer: "https://issuer", jwksUri: "https://issuer/keys"}]}
+"""
+
+
+def test_which_policies_have_their_say_at_an_endpoint(file: Path) -> None:
+    file.write_text(SHOP.replace("version: v1}", "version: v1, security.istio.io/tlsMode: istio}") + POLICIES)
+    asked = ("--from", "shop/reviews-v1", "--to", "http://reviews:9080/api")
+    done = explain(file, *asked)
+    assert done.exit_code == 1
+    assert "REFUSED: AuthorizationPolicy shop/p allows some calls, and not this one (403)" in done.output
+    assert "rules[0] would allow it, but request.auth.principal is not there" in done.output
+    claims = json.dumps({"iss": "https://issuer", "sub": "ada"})
+    done = explain(file, *asked, "--jwt", claims)
+    assert done.exit_code == 0
+    assert "AuthorizationPolicy shop/p rules[0] allows it" in done.output
+    line = 1 + file.read_text().splitlines().index(POLICIES.splitlines()[4])
+    assert f"AuthorizationPolicy shop/p spec.rules[0] ({file}:{line})" in done.output
+    late = explain(file, *asked, "--jwt", json.dumps({"iss": "https://issuer", "exp": 1}))
+    assert "REFUSED: the token has expired (exp) (401)" in late.output
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
