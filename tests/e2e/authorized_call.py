@@ -33,8 +33,11 @@ class Call:
 
 
 class Choices:
-    def __init__(self, seed: int) -> None:
+    """`about`: what policies speak of, and nothing else; (): of everything."""
+
+    def __init__(self, seed: int, about: tuple[str, ...] = ()) -> None:
         self.random = random.Random(seed)
+        self.about = about
 
     def chance(self, percent: int) -> bool:
         return self.random.random() * 100 < percent

@@ -7,7 +7,7 @@ satisfy a rule, and then one thing of it is changed, or nothing, or all of it is
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from argosy.resources.kinds import decode
 from argosy.resources.meta import Object
@@ -87,6 +87,7 @@ TEXTS = ("alice", "alic", "bob", "alice, bob", "alice,bob", "", "Alice")
 NAMES = ("outbound_.8080_._.reviews.shop.svc.cluster.local", "reviews.shop", "reviews", "api.example.test")
 
 Spec = dict[str, Any]
+Pool = TypeVar("Pool")
 
 
 class Policies(Tokens):
@@ -121,7 +122,7 @@ class Policies(Tokens):
         return {"selector": {"matchLabels": labels}} if labels else {}
 
     def policy(self, name: str) -> Spec:
-        action = self.one(*["ALLOW"] * 5, *["DENY"] * 4, "AUDIT", "CUSTOM", "CUSTOM")
+        action = self.one(*["ALLOW"] * 6, *["DENY"] * 3, "AUDIT", *["CUSTOM"] * 3)
         spec: Spec = {"action": action, **self.selector()}
         count = self.one(0, 1, 1, 1, 2, 2, 3) if action in ("ALLOW", "AUDIT") else self.one(1, 1, 2)
         spec["rules"] = [self.rule(action) for _ in range(count)]
@@ -139,13 +140,19 @@ class Policies(Tokens):
 
     def rule(self, action: str) -> Spec:
         rule: Spec = {}
-        if self.chance(50):
-            rule["from"] = [{"source": self.fields(self.sources(action))} for _ in range(self.one(1, 1, 2))]
-        if self.chance(50):
-            rule["to"] = [{"operation": self.fields(OPERATIONS)} for _ in range(self.one(1, 1, 2))]
-        if self.chance(30):
-            rule["when"] = [self.condition(action) for _ in range(self.one(1, 1, 2))]
+        sources, operations = self.meant(self.sources(action)), self.meant(OPERATIONS)
+        keys = dict(CONDITIONS) if action == "CUSTOM" else CONDITIONS | PROVEN_CONDITIONS | TOKEN_CONDITIONS
+        keys = self.meant(keys)
+        if sources and self.chance(50):
+            rule["from"] = [{"source": self.fields(sources)} for _ in range(self.one(1, 1, 2))]
+        if operations and self.chance(50):
+            rule["to"] = [{"operation": self.fields(operations)} for _ in range(self.one(1, 1, 2))]
+        if keys and self.chance(30):
+            rule["when"] = [self.condition(keys) for _ in range(self.one(1, 1, 2))]
         return rule
+
+    def meant(self, pools: dict[str, Pool]) -> dict[str, Pool]:
+        return {name: pool for name, pool in pools.items() if not self.about or name in self.about}
 
     def sources(self, action: str) -> dict[str, tuple[str, ...]]:
         custom = {"ipBlocks": BLOCKS, "remoteIpBlocks": REMOTE_BLOCKS}
@@ -182,8 +189,7 @@ class Policies(Tokens):
             return f"{value[:cut]}*{value[cut + 1 :]}"
         return self.one(f"{value[:cut]}*", f"{value[:cut]}*", f"*{value[cut:]}", f"*{value[cut:]}", "*")  # type: ignore[no-any-return]
 
-    def condition(self, action: str) -> Spec:
-        keys = dict(CONDITIONS) if action == "CUSTOM" else CONDITIONS | PROVEN_CONDITIONS | TOKEN_CONDITIONS
+    def condition(self, keys: dict[str, tuple[str, tuple[str, ...]]]) -> Spec:
         key = self.one(*keys)
         name, pool = keys[key]
         condition: Spec = {"key": key}
@@ -293,6 +299,7 @@ class Policies(Tokens):
                 self.claim(name, value, call)
             case "hosts":
                 call.authority = text.strip("/") or "reviews"
+                call.authority = self.one(call.authority, call.authority, call.authority.swapcase())
             case "ports" | "destination.port":
                 call.port = int(value) if int(value) in PORTS else call.port
             case "methods":
