@@ -31,6 +31,7 @@ from argosy.agent.processes import ProcessId
 from argosy.agent.sidecar import Place
 from argosy.agent.supervisor import Workload
 from argosy.agent.workload import Folder
+from argosy.agent.workload_api import WorkloadApi
 from argosy.runtime.errors import Failure
 from argosy.runtime.files import raise_open_files
 from argosy.runtime.locks import FileLock, Held
@@ -66,6 +67,7 @@ class Agent:
         self.outlet = Outlet(self.runtime / "xds.sock")
         self.ports = Ports(self.folder / "ports.json", begin=zlib.crc32(os.fsencode(self.folder)))
         self.control = Control(self)
+        self.workload_api = WorkloadApi(self.runtime, self.workloads)
         self.started_at = time.time()
         self._linger = linger
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,6 +84,7 @@ class Agent:
             connections = raise_open_files() // 4
             await self._export()
             await self.outlet.start()
+            await self.workload_api.start()
             own = host.Host(self.state, self._joined) if self._joined is not None else None
             self._place = Place(
                 state=self.state,
@@ -110,6 +113,7 @@ class Agent:
                 server.close()
                 socket_path(self.state).unlink(missing_ok=True)
             self.exporter.stop()
+            await self.workload_api.stop()
             await self.outlet.stop()
             if not self.workloads:
                 self._tidy()

@@ -27,7 +27,7 @@ from argosy.identity.proofs import HOSTS
 from argosy.identity.protocol import AttestResponse, SignRequest
 from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
-from argosy.runtime.paths import private_dir, write_private
+from argosy.runtime.paths import other_server, private_dir, write_private
 
 FORMAT = 1
 JOIN_TOKEN, HOST = "join-token", "host"
@@ -173,6 +173,7 @@ def _keep(state: Path, found: Joined, answer: AttestResponse) -> Joined:
         write_private(_file(state), msgspec.json.encode(kept))
     except OSError as error:
         raise Failure(f"cannot write {_file(state)}: {error.strerror}", "free some disk space") from error
+    other_server(state).unlink(missing_ok=True)  # another user's server of this host is not asked any more
     servers.remember(state, answer.xds_addresses or (answer.xds_address,))
     return kept
 
@@ -197,7 +198,7 @@ def _file(state: Path) -> Path:
 async def prove(state: Path, of: Joined) -> Proof:
     """Raises Unreachable, Refused, and Failure where there is nothing to prove it with."""
     proof = await (_by_certificate(state, of) if of.host else _gathered(of))
-    if proof.answer.bundle != of.bundle:
+    if proof.answer.bundle and proof.answer.bundle != of.bundle:
         _keep(state, of, proof.answer)
     else:
         servers.remember(state, proof.answer.xds_addresses)

@@ -20,6 +20,8 @@ from argosy.agent.bootstrap import Bootstrap, bootstrap, node_id
 from argosy.agent.certificates import Certificate
 from argosy.agent.delivery import Delivery, Outlet
 from argosy.agent.envoy import Envoy, write_bootstrap
+from argosy.agent.jwt_tokens import JwtTokens
+from argosy.agent.latest import Latest
 from argosy.agent.link import Link
 from argosy.agent.ports import Ports
 from argosy.agent.processes import ProcessId
@@ -94,6 +96,9 @@ class Sidecar:
         self.delivery: Delivery | None = None
         self.certificate: Certificate | None = None
         self.registration: Registration | None = None
+        self.svid: Latest[Svid | None] = Latest(None)
+        """Its certificate of now, for whoever follows it."""
+        self.tokens = JwtTokens()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._node = ""
         self._remarks: set[str] = set()
@@ -192,6 +197,7 @@ class Sidecar:
         """With its certificate the workload turns to the control plane: registration, renewals, and, once it is known
         what its Envoy is started with, configuration."""
         self.link = Link(self._servers, svid)
+        self.svid.set(svid)
         if self.owner.record.state is not State.STARTING:
             self._deliver(svid, self.link)
         self.certificate = Certificate(
@@ -236,6 +242,7 @@ class Sidecar:
 
     async def _renewed(self, svid: Svid) -> None:
         svid.save(self.folder.svid)
+        self.svid.set(svid)
         if self.link is not None:
             self.link.present(svid)
         if self.delivery is not None:
@@ -253,6 +260,7 @@ class Sidecar:
     async def _trusted(self, svid: Svid) -> None:
         """The same certificate, other roots: nothing is connected anew."""
         svid.save(self.folder.svid)
+        self.svid.set(svid)
         if self.link is not None:
             self.link.present(svid)
         if self.delivery is not None:

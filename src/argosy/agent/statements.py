@@ -11,6 +11,7 @@ from collections.abc import Collection
 from argosy.agent.protocol import Health, Ready, Started, WorkloadStatus
 from argosy.agent.sidecar import Sidecar
 from argosy.agent.traffic import Totals
+from argosy.agent.workload_api import SOCKET
 
 
 def started(sidecar: Sidecar) -> Started:
@@ -29,6 +30,7 @@ def started(sidecar: Sidecar) -> Started:
         envoy_log=str(folder.envoy_log),
         app_log=str(folder.app_log),
         bind_address=record.spec.bind_address,
+        workload_socket=str(sidecar.place.runtime / SOCKET),
     )
 
 

@@ -20,12 +20,16 @@ from argosy.agent.protocol import BoundPort
 from argosy.cli.processes import dies_with_us
 from argosy.runtime.errors import Failure
 
+ENDPOINT = "SPIFFE_ENDPOINT_SOCKET"
 NO_PROXY = "localhost,127.0.0.0/8,::1,127.0.0.1"  # 127.0.0.1 once more for clients that know no CIDR (urllib)
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "grpc_proxy")  # no all_proxy: clients take it for SOCKS
 
 
-def environment(base: Mapping[str, str], proxy_port: int, ports: Sequence[BoundPort]) -> dict[str, str]:
-    """What the application finds: the proxy variables in both cases, `PORT`, and `PORT_<workload port>` for each."""
+def environment(
+    base: Mapping[str, str], proxy_port: int, ports: Sequence[BoundPort], workload_socket: str = ""
+) -> dict[str, str]:
+    """What the application finds: the proxy variables in both cases, `PORT`, and `PORT_<workload port>` for each; and
+    where its identity is to be had (the SPIFFE Workload API)."""
     found = dict(base)
     for name in (*PROXY_VARIABLES, "all_proxy", "no_grpc_proxy"):
         found.pop(name, None)
@@ -33,6 +37,9 @@ def environment(base: Mapping[str, str], proxy_port: int, ports: Sequence[BoundP
     for name in PROXY_VARIABLES:
         found[name] = found[name.upper()] = f"http://127.0.0.1:{proxy_port}"
     found["no_proxy"] = found["NO_PROXY"] = NO_PROXY
+    found.pop(ENDPOINT, None)  # of a workload that this one was started in
+    if workload_socket:
+        found[ENDPOINT] = f"unix://{workload_socket}"
     if ports:
         found["PORT"] = str(ports[0].application)
     found |= {f"PORT_{port.workload}": str(port.application) for port in ports}

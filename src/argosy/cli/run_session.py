@@ -249,7 +249,7 @@ class Session:
         ports = self.started.ports
         self.child = child = Child(
             substituted(self.start.command, ports),
-            environment(self.environ, self.started.outbound_proxy_port, ports),
+            environment(self.environ, self.started.outbound_proxy_port, ports, self.started.workload_socket),
             interactive=not ports,
         )
         app = self._app()

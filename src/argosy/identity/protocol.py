@@ -25,8 +25,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 SIGN = "/argosy.identity.v1.CertificateAuthority/Sign"
-SIGN_JWT = "/argosy.identity.v1.CertificateAuthority/SignJwt"
-JWT_BUNDLES = "/argosy.identity.v1.CertificateAuthority/JwtBundles"
+SIGN_JWT = "/argosy.identity.v1.JwtAuthority/Sign"
+JWT_BUNDLES = "/argosy.identity.v1.JwtAuthority/Bundles"
 CHALLENGE = "/argosy.identity.v1.Attestation/Challenge"
 ATTEST = "/argosy.identity.v1.Attestation/Attest"
 JOIN = "/argosy.identity.v1.Membership/Join"

@@ -92,27 +92,35 @@ class CertificateAuthorityService:
     def renew(self, peer: Peer, request: SignRequest, given: tuple[str, ...] | None = None) -> SignResponse:
         """A new certificate for the holder of a valid one. `given`: what that was given for, where it says so. Raises
         Refusal."""
+        self.check_valid(peer)
         held = peer.identity
-        if held.trust_domain != self.authority.trust_domain:
-            raise Refusal(f"a certificate of trust domain {held.trust_domain}")
-        if peer.not_after <= self.clock():  # verified when the connection was made, which may be long ago
-            raise Refusal("the certificate of the connection has expired")
         asked = (request.namespace, request.service_account, request.workload)
         if asked != (held.namespace, held.service_account, held.workload):
             raise Refusal(f"{held.spiffe_id} workload {held.workload} asked for {'/'.join(asked)}")
         if held.namespace == HOSTS:
             return self._sign(request, self._host(request))
-        account = f"{held.namespace}/{held.service_account}"
-        if (
-            given is None
-        ):  # of a version before: what was proven is not known, so an account that nobody may have ends
-            if not any(r.covers(held.namespace, held.service_account) for r in self.registrations()):
+        return self._sign(request, self.still_given(held, given))
+
+    def check_valid(self, peer: Peer) -> None:
+        """Raises Refusal where a certificate counts no more: TLS verified it when the connection was made, which may be
+        long ago."""
+        if peer.identity.trust_domain != self.authority.trust_domain:
+            raise Refusal(f"a certificate of trust domain {peer.identity.trust_domain}")
+        if peer.not_after <= self.clock():
+            raise Refusal("the certificate of the connection has expired")
+
+    def still_given(self, held: Identity, given: tuple[str, ...] | None) -> tuple[str, ...]:
+        """The selectors for which an identity may still be had. Raises Refusal."""
+        account, known = f"{held.namespace}/{held.service_account}", self.registrations()
+        if given is None:
+            # Of a version before: what was proven is not known, so an account that nobody may have any more ends.
+            if not any(r.covers(held.namespace, held.service_account) for r in known):
                 raise Refusal(f"no IdentityRegistration names {account} any more")
-            return self._sign(request, ())
-        used = used_for(Proven(selectors=given), held.namespace, held.service_account, self.registrations())
+            return ()
+        used = used_for(Proven(selectors=given), held.namespace, held.service_account, known)
         if not used:
             raise Refusal(f"no IdentityRegistration gives {' '.join(given)[:400]} {account} any more")
-        return self._sign(request, used)
+        return used
 
     def _host(self, request: SignRequest) -> tuple[str, ...]:
         """Raises Refusal where the host is not, or no longer, to be one of the mesh."""

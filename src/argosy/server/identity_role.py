@@ -16,6 +16,7 @@ import grpc
 
 from argosy.identity.attesting import AttestationService
 from argosy.identity.authority import Authority
+from argosy.identity.jwt_service import JwtService
 from argosy.identity.limits import Limited, Limiter
 from argosy.identity.proofs import Proven, Tokens, knows_host, unix_user
 from argosy.identity.protocol import AttestResponse
@@ -23,9 +24,10 @@ from argosy.identity.service import CertificateAuthorityService
 from argosy.server.attestors import Attestors
 from argosy.server.host_tokens import HostTokens
 from argosy.server.issuing_policies import IssuingPolicies
+from argosy.server.jwt_keys import PublishedKeys
 from argosy.server.metrics import Metrics, Reading
 from argosy.server.registrations import Registrations
-from argosy.store.base import Store
+from argosy.store.base import Store, StoreError
 
 Handler: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"
 StartTask = Callable[[str, Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -42,6 +44,7 @@ class IdentityRole:
         addresses: Callable[[], tuple[str, tuple[str, ...]]],
         task: StartTask,
         metrics: Metrics,
+        jwt_keys: PublishedKeys,
     ) -> None:
         self.authority = authority
         self.addresses = addresses
@@ -58,11 +61,13 @@ class IdentityRole:
             authority.trust_domain,
         )
         self.limiter = Limiter()
+        self.jwt_keys = jwt_keys
         self._task = task
         self._show(metrics)
 
     async def start(self) -> None:
         """Raises StoreError."""
+        await self.jwt_keys.publish()
         self._task("registrations", self.registrations.follow(await self.registrations.load()))
         self._task("issuing policies", self.issuing.follow(await self.issuing.load()))
         self._task("attestors", self.attestors.follow(await self.attestors.load()))
@@ -74,7 +79,19 @@ class IdentityRole:
 
     def with_certificate(self) -> list[Handler]:
         """For the xDS port."""
-        return [self.service.with_certificate(), self.attestation.with_certificate()]
+        handlers = [self.service.with_certificate(), self.attestation.with_certificate()]
+        if self.jwt_keys.keys is not None:
+            handlers.append(JwtService(self.jwt_keys.keys, self.service, self._bundle).handler())
+        return handlers
+
+    async def keep_house(self) -> None:
+        await self.jwt_keys.renew_if_due()
+
+    async def _bundle(self) -> str:
+        try:
+            return await self.jwt_keys.bundle()
+        except StoreError as error:
+            raise OSError(f"the store cannot be read: {error}") from error
 
     def of_user(self, uid: int) -> AttestResponse:
         """For a user of this host, whom the kernel has named."""

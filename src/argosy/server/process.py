@@ -28,6 +28,7 @@ from argosy.apiserver.access.audit_log import AuditLog
 from argosy.apiserver.writing import Admission
 from argosy.explain.analysis.applied import Warned
 from argosy.identity.attestation import AttestationSocket
+from argosy.identity.jwt_svids import JwtKeys
 from argosy.identity.limits import LONGEST_MESSAGE
 from argosy.model import ir
 from argosy.model.proxy_start import start_of
@@ -70,6 +71,7 @@ from argosy.server.info import publish, withdraw
 from argosy.server.issuance import Issuance
 from argosy.server.join_tokens import JoinTokens
 from argosy.server.joining import JoinService
+from argosy.server.jwt_keys import PublishedKeys
 from argosy.server.key_sets import KeySets
 from argosy.server.leader import Leadership
 from argosy.server.mesh_metrics import show_mesh
@@ -246,10 +248,13 @@ class ControlPlane:
                 )
 
     async def _start_identity(self) -> None:
+        jwts = PublishedKeys(self.store, self.fleet.own.id)
+        if Role.XDS in self.settings.roles:  # for whoever has a certificate, at the port for these alone
+            jwts.keys = JwtKeys(self.settings.state / "ca")
         issuance = Issuance(self.settings.state, self.authority, self.certificates, self.fleet.own.id)
         self._stack.push_async_callback(asyncio.to_thread, issuance.log.close)
         self.identity = IdentityRole(
-            self.store, self.authority, self.host_tokens, self._addresses, self._task, self.metrics
+            self.store, self.authority, self.host_tokens, self._addresses, self._task, self.metrics, jwts
         )
         self.identity.service.on_issued = issuance.issued
         await self.identity.start()
@@ -497,6 +502,8 @@ class ControlPlane:
             await asyncio.sleep(HOUSEKEEPING_EVERY)
             await joining.renew_if_due(self.settings.state / "ca", self.authority, self.fleet)
             self.own.renew_if_due()
+            if Role.CA in self.settings.roles or Role.XDS in self.settings.roles:
+                await self.identity.keep_house()
             self.ends.look()
             if Role.XDS in self.settings.roles:
                 self.reconciler.sweep()

@@ -55,11 +55,12 @@ def unsigned(claims: dict[str, Any], head: dict[str, Any], signature: str = "AA"
 class Pki:
     """An authority and leaves of it."""
 
-    def __init__(self, name: str = "Company Root") -> None:
+    def __init__(self, name: str = "Company Root", now: float = NOW) -> None:
+        self.now = now
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.root = (
-            authority_builder(self.name, self.key.public_key(), 1, NOW - 1000, NOW + 1e6)
+            authority_builder(self.name, self.key.public_key(), 1, now - 1000, now + 1e6)
             .issuer_name(self.name)
             .sign(self.key, hashes.SHA256())
         )
@@ -69,8 +70,8 @@ class Pki:
         self,
         cn: str,
         *,
-        begins: float = NOW - 500,
-        ends: float = NOW + 5000,
+        begins: float | None = None,
+        ends: float | None = None,
         sign: bool = True,
         key: Any = None,
     ) -> tuple[str, Any]:
@@ -89,8 +90,8 @@ class Pki:
             .issuer_name(self.name)
             .public_key(key.public_key())
             .serial_number(0xABC)
-            .not_valid_before(at(begins))
-            .not_valid_after(at(ends))
+            .not_valid_before(at(self.now - 500 if begins is None else begins))
+            .not_valid_after(at(self.now + 5000 if ends is None else ends))
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(f"{cn}.example")]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(key_usage(certify=not sign), critical=True)

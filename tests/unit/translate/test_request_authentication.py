@@ -190,4 +190,4 @@ def test_ports_that_are_no_http_have_no_place_for_tokens() -> None:
     scope = scope_of(Reader(sidecar.snapshot), type=ProxyType.SIDECAR, namespace="default", labels=())
     own = sidecar.compiler.own(Proxy(namespace="default", name="cache-v1", scope=scope))
     assert LISTENER in own.resources
-    assert EXTENSION not in own.resources
+    assert not own.resources[EXTENSION].keys() & {names.CLAIM_HEADERS, names.REQUEST_AUTHENTICATION}

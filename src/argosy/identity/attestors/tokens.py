@@ -115,6 +115,11 @@ def check_claims(claims: Claims, issuer: str, audiences: Sequence[str], now: flo
     named = audiences_of(claims)
     if not set(named) & set(audiences):
         raise Unproven(f"the token is for {', '.join(named)[:200] or 'nobody in particular'}, not for us")
+    check_times(claims, now)
+
+
+def check_times(claims: Claims, now: float) -> None:
+    """Raises Unproven where the token is not of now."""
     ends = _time(claims, "exp")
     if ends is None:
         raise Unproven("the token never ends: it has no exp")
