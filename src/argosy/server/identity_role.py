@@ -34,14 +34,14 @@ StartTask = Callable[[str, Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 class IdentityRole:
-    """`addresses()`: where this process signs ("": nowhere), and where proxies are served."""
+    """`addresses()`: where this process signs ("": nowhere), where servers sign, and where they serve proxies."""
 
     def __init__(
         self,
         store: Store,
         authority: Authority,
         host_tokens: HostTokens,
-        addresses: Callable[[], tuple[str, tuple[str, ...]]],
+        addresses: Callable[[], tuple[str, tuple[str, ...], tuple[str, ...]]],
         task: StartTask,
         metrics: Metrics,
         jwt_keys: PublishedKeys,
@@ -99,7 +99,7 @@ class IdentityRole:
 
     def answer(self, proven: Proven) -> AttestResponse:
         token, expires_at = self.tokens.issue(proven)
-        ca, serving = self.addresses()
+        ca, signing, serving = self.addresses()
         return AttestResponse(
             token=token,
             expires_at=expires_at,
@@ -110,6 +110,7 @@ class IdentityRole:
             ca_address=ca,
             xds_address=serving[0],
             xds_addresses=serving,
+            ca_addresses=signing,
         )
 
     def _show(self, metrics: Metrics) -> None:
