@@ -52,7 +52,10 @@ class Running:
         self.registrations = [POD, VM]
         self.signing = CertificateAuthorityService(self.authority, self.tokens, lambda: self.registrations)
         self.attesting = AttestationService(
-            Verified(), self.answer, lambda host: knows_host(host, self.registrations), "cluster.local"
+            Verified(),
+            self.answer,
+            lambda host: "" if knows_host(host, self.registrations) else "unknown",
+            "cluster.local",
         )
         self.limiter = Limiter()
         self.servers: list[grpc.aio.Server] = []
