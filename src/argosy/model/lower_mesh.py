@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from argosy.model import ir, lower_networks, lower_providers, lower_proxy_settings
+from argosy.model import ir, lower_authorizers, lower_networks, lower_providers, lower_proxy_settings
 from argosy.model import lower_mesh_tracing as tracing
 from argosy.model.errors import LoweringError
 from argosy.model.locality import LocalityBalancing
@@ -62,6 +62,7 @@ def lower(obj: ConfigMap, defaults: ir.Mesh, environment: Mapping[str, str] = NO
         changes["networks"] = lower_networks.lower(networks)
     if config.extension_providers:
         changes["providers"] = lower_providers.lower(config.extension_providers, environment)
+        changes["authorizers"] = lower_authorizers.lower(config.extension_providers)
     return msgspec.structs.replace(defaults, **changes)
 
 

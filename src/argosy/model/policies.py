@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,6 +28,11 @@ from argosy.model.ir.policies import (
     TextMatch,
     text_match,
 )
+from argosy.model.providers import ExternalAuthorization
+from argosy.model.scope import Scope
+
+if TYPE_CHECKING:
+    from argosy.model.reader import Reader
 
 POINTER = "cluster.local"
 """Means the mesh's own trust domain, however it is called."""
@@ -72,6 +78,20 @@ def for_workload(
         deny=by_action[Action.DENY],
         allow=by_action[Action.ALLOW],
     )
+
+
+def authorizer(policies: Authorization, scope: Scope, reader: Reader) -> ExternalAuthorization | None:
+    """Whom the policies of CUSTOM for a workload ask, its service in full. None: there is no such provider, something
+    is wrong with it, the proxy does not see its service, or they name several: then what they match is denied."""
+    named = {one.provider for one in policies.custom}
+    found = dict(reader.mesh().authorizers).get(named.pop()) if len(named) == 1 else None
+    if found is None:
+        return None
+    for host in (found.to.host, f"{found.to.host}.svc.{reader.mesh().domain_suffix}"):
+        service = reader.service(host)
+        if service is not None and service.port(found.to.port) is not None and reader.visible(scope, host):
+            return replace(found, to=replace(found.to, host=host))
+    return None
 
 
 # --- trust domains --------------------------------------------------------------------------------------------------

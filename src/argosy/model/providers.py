@@ -91,4 +91,31 @@ class Tag(Struct, frozen=True, kw_only=True):
     default: str = ""
 
 
+class RequestBody(Struct, frozen=True, kw_only=True):
+    """How much of a request's body is shown to who decides."""
+
+    max_bytes: int
+    partial: bool = False  # of a longer one its beginning; else it is refused
+    as_bytes: bool = False
+
+
+class ExternalAuthorization(Struct, frozen=True, kw_only=True):
+    """Who decides for policies of CUSTOM. Names of headers may begin or end with *."""
+
+    http: bool  # else by gRPC
+    to: Collector
+    timeout: int
+    fail_open: bool = False
+    clear_route_cache: bool = False
+    status_on_error: int = 0  # 0: 403
+    body: RequestBody | None = None
+    # Of HTTP:
+    path_prefix: str = ""
+    request_headers: tuple[str, ...] = ()  # shown beside those that always are
+    added_headers: tuple[tuple[str, str], ...] = ()
+    upstream_headers: tuple[str, ...] = ()  # of the answer, that a request which is allowed gets
+    denied_headers: tuple[str, ...] = ()  # of the answer, that the client gets
+    allowed_headers: tuple[str, ...] = ()  # the same, in the response to a request that is allowed
+
+
 Provider = FileLog | ServiceLog | Tracer

@@ -1,4 +1,4 @@
-"""Extension providers of MeshConfig that get log lines and spans: who, where and in which form.
+"""Extension providers of MeshConfig: who gets log lines and spans, and in which form; who is asked for decisions.
 
 # Istio: mesh/v1alpha1/config.proto, MeshConfig.ExtensionProvider
 """
@@ -118,6 +118,39 @@ class OpenTelemetry(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     dynatrace_sampler: DynatraceSampler | None = None
 
 
+class RequestBody(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    max_request_bytes: int = 0
+    allow_partial_message: bool = False
+    pack_as_bytes: bool = False
+
+
+class ExtAuthzHttp(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    service: str = ""
+    port: int = 0
+    timeout: str | None = None
+    path_prefix: str = ""
+    fail_open: bool = False
+    clear_route_cache: bool = False
+    status_on_error: str | int = ""
+    include_headers_in_check: tuple[str, ...] = ()  # older; includeRequestHeadersInCheck goes before it
+    include_request_headers_in_check: tuple[str, ...] = ()
+    include_additional_headers_in_check: dict[str, str] = {}
+    include_request_body_in_check: RequestBody | None = None
+    headers_to_upstream_on_allow: tuple[str, ...] = ()
+    headers_to_downstream_on_deny: tuple[str, ...] = ()
+    headers_to_downstream_on_allow: tuple[str, ...] = ()
+
+
+class ExtAuthzGrpc(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    service: str = ""
+    port: int = 0
+    timeout: str | None = None
+    fail_open: bool = False
+    clear_route_cache: bool = False
+    status_on_error: str | int = ""
+    include_request_body_in_check: RequestBody | None = None
+
+
 SERVED: dict[str, type[Struct]] = {
     "envoyFileAccessLog": FileAccessLog,
     "envoyHttpAls": GrpcAccessLog,
@@ -127,5 +160,7 @@ SERVED: dict[str, type[Struct]] = {
     "datadog": Datadog,
     "skywalking": SkyWalking,
     "opentelemetry": OpenTelemetry,
+    "envoyExtAuthzHttp": ExtAuthzHttp,
+    "envoyExtAuthzGrpc": ExtAuthzGrpc,
 }
 """Kind of provider -> what it says."""

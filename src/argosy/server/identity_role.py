@@ -18,7 +18,7 @@ from argosy.identity.attesting import AttestationService
 from argosy.identity.authority import Authority
 from argosy.identity.issuing import NotPermitted, permitted
 from argosy.identity.jwt_service import JwtService
-from argosy.identity.limits import Limited, Limiter
+from argosy.identity.limits import Limited, Limiter, by_identity
 from argosy.identity.names import Identity
 from argosy.identity.proofs import HOSTS, Proven, Tokens, knows_host, unix_user
 from argosy.identity.protocol import AttestResponse
@@ -63,6 +63,7 @@ class IdentityRole:
             authority.trust_domain,
         )
         self.limiter = Limiter()
+        self.of_proven = Limiter()
         self.jwt_keys = jwt_keys
         self._task = task
         self._show(metrics)
@@ -80,11 +81,11 @@ class IdentityRole:
         return [Limited(handler, self.limiter) for handler in handlers]
 
     def with_certificate(self) -> list[Handler]:
-        """For the xDS port."""
+        """For the xDS port: nobody there can use up what others have."""
         handlers = [self.service.with_certificate(), self.attestation.with_certificate()]
         if self.jwt_keys.keys is not None:
             handlers.append(JwtService(self.jwt_keys.keys, self.service, self._bundle).handler())
-        return handlers
+        return [Limited(handler, self.of_proven, by_identity) for handler in handlers]
 
     async def keep_house(self) -> None:
         await self.jwt_keys.renew_if_due()

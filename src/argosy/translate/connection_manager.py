@@ -44,6 +44,7 @@ class ConnectionManager(Struct, frozen=True, kw_only=True):
     route: str  # RouteConfiguration
     stat_prefix: str
     port: int = 0  # INBOUND: the workload port
+    told_apart: int = 0  # INBOUND, GATEWAY: see `names.authorization`
     service: str = ""  # INBOUND: the host that metrics name
     own_addresses: tuple[str, ...] = ()  # OUTBOUND_PROXY, TUNNEL: what unknown hosts must not resolve to
     options: options.Options = options.NONE
@@ -168,13 +169,13 @@ def _limit(said: Connections, out: manager_pb2.HttpConnectionManager) -> None:
 def _filters(key: ConnectionManager) -> order.HttpFilters:
     match key.place:
         case Place.INBOUND:
-            return order.inbound(key.port, key.options.proxy)
+            return order.inbound(key.port, key.told_apart, key.options.proxy)
         case Place.OUTBOUND:
             return order.outbound(key.options.proxy, key.resolving)
         case Place.OUTBOUND_PROXY | Place.TUNNEL:
             return order.outbound_proxy(key.own_addresses, key.options.proxy)
         case Place.GATEWAY | Place.GATEWAY_HTTP3:
-            return order.gateway(key.options.proxy, key.resolving)
+            return order.gateway(key.told_apart, key.options.proxy, key.resolving)
 
 
 def _reporter(key: ConnectionManager) -> stats.Reporter:

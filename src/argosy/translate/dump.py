@@ -1,6 +1,7 @@
 """What one proxy would get, as protobuf JSON: `argosy xds dump`.
 
-ECDS filters are shown inline, in place of the reference to them, so that the listener reads as Envoy will run it.
+ECDS filters are shown inline, in place of the reference to them, so that the listener reads as Envoy will run it; those
+that do nothing are left out.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from envoy.config.core.v3 import extension_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2, scoped_route_pb2
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac_pb2
 from envoy.service.discovery.v3 import discovery_pb2
-from google.protobuf import json_format
+from google.protobuf import any_pb2, json_format
 from google.protobuf.message import Message
 
 from argosy.model.locality import ZONE_AWARE
@@ -101,18 +104,45 @@ def _any(resource: Resource) -> bytes:
 
 
 def _inline(listener: listener_pb2.Listener, extensions: dict[str, bytes]) -> None:
+    """What comes by ECDS in its place; a place in which there is nothing is left out."""
     chains = [*listener.filter_chains]
     if listener.HasField("default_filter_chain"):
         chains.append(listener.default_filter_chain)
     for chain in chains:
+        _in_place(chain.filters, extensions)
         for network_filter in chain.filters:
             if network_filter.name != connection_manager.NAME:
                 continue
             manager = http_connection_manager_pb2.HttpConnectionManager.FromString(
                 network_filter.typed_config.value
             )
-            for http_filter in manager.http_filters:
-                if http_filter.HasField("config_discovery") and http_filter.name in extensions:
-                    config = extension_pb2.TypedExtensionConfig.FromString(extensions[http_filter.name])
-                    http_filter.typed_config.CopyFrom(config.typed_config)
+            _in_place(manager.http_filters, extensions)
             network_filter.typed_config.value = manager.SerializeToString(deterministic=True)
+
+
+def _in_place(filters: Any, extensions: dict[str, bytes]) -> None:
+    kept = []
+    for one in filters:
+        if one.HasField("config_discovery") and one.name in extensions:
+            config = extension_pb2.TypedExtensionConfig.FromString(extensions[one.name]).typed_config
+            if _is_empty(config):
+                continue
+            one.typed_config.CopyFrom(config)
+        kept.append(one)
+    if len(kept) != len(filters):
+        copies = [type(one).FromString(one.SerializeToString()) for one in kept]
+        del filters[:]
+        filters.extend(copies)
+
+
+def _is_empty(config: any_pb2.Any) -> bool:
+    """Whether it says nothing, or is an RBAC without any rules, which lets everything pass."""
+    if not config.value:
+        return True
+    for kind in (rbac_pb2.RBAC, network_rbac_pb2.RBAC):
+        if config.Is(kind.DESCRIPTOR):
+            made = kind.FromString(config.value)
+            return not any(
+                made.HasField(field) for field in ("rules", "matcher", "shadow_rules", "shadow_matcher")
+            )
+    return False

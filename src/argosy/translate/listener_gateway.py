@@ -15,7 +15,7 @@ from msgspec import Struct
 from argosy.model.ir import Protocol
 from argosy.translate import connection_manager, names, options, tls, wire
 from argosy.translate.connection_manager import ConnectionManager, Place
-from argosy.translate.filters import forward_proxy, listener, sni, stats, tcp_proxy
+from argosy.translate.filters import authorization, forward_proxy, listener, sni, stats, tcp_proxy
 from argosy.translate.filters.order import Resolving
 from argosy.translate.generator import generator
 
@@ -43,6 +43,7 @@ class GatewayListenerKey(Struct, frozen=True, kw_only=True):
     address: str  # or `unix://path`
     bind: int  # the port really bound
     chains: tuple[Chain, ...]
+    told_apart: int = 0  # see `names.authorization`
     inspects: bool = False  # whether connections are looked at for TLS
     options: options.Options = options.NONE
 
@@ -58,7 +59,7 @@ def gateway_listener(key: GatewayListenerKey) -> listener_pb2.Listener:
         address=wire.address(key.address, key.bind),
         traffic_direction=wire.OUTBOUND,
         enable_reuse_port=wire.false(),
-        filter_chains=[_chain(one, key.options) for one in key.chains],
+        filter_chains=[_chain(one, key) for one in key.chains],
     )
     options.buffer(key.options.proxy.gateway_connections, out)
     if key.options.proxy.proxy_protocol:
@@ -82,7 +83,7 @@ def quic_listener(key: GatewayListenerKey) -> listener_pb2.Listener:
     out.udp_listener_config.quic_options.SetInParent()
     out.udp_listener_config.downstream_socket_config.prefer_gro.value = True
     for chain in key.chains:
-        made = out.filter_chains.add(filters=_filters(chain, key.options, Place.GATEWAY_HTTP3))
+        made = out.filter_chains.add(filters=_filters(chain, key, Place.GATEWAY_HTTP3))
         made.filter_chain_match.server_names.extend(chain.server_names)
         if not made.filter_chain_match.ListFields():
             made.ClearField("filter_chain_match")
@@ -91,8 +92,8 @@ def quic_listener(key: GatewayListenerKey) -> listener_pb2.Listener:
     return out
 
 
-def _chain(key: Chain, said: options.Options) -> listener_components_pb2.FilterChain:
-    out = listener_components_pb2.FilterChain(filters=_filters(key, said))
+def _chain(key: Chain, of: GatewayListenerKey) -> listener_components_pb2.FilterChain:
+    out = listener_components_pb2.FilterChain(filters=_filters(key, of))
     out.filter_chain_match.server_names.extend(key.server_names)
     out.filter_chain_match.application_protocols.extend(key.application_protocols)
     out.filter_chain_match.source_prefix_ranges.extend(wire.network(one) for one in key.sources)
@@ -104,14 +105,15 @@ def _chain(key: Chain, said: options.Options) -> listener_components_pb2.FilterC
 
 
 def _filters(
-    key: Chain, said: options.Options, place: Place = Place.GATEWAY
+    key: Chain, of: GatewayListenerKey, place: Place = Place.GATEWAY
 ) -> list[listener_components_pb2.Filter]:
     if key.route:
         manager = ConnectionManager(
             place=place,
             route=key.route,
             stat_prefix=key.stat_prefix,
-            options=said,
+            told_apart=of.told_apart,
+            options=of.options,
             resolving=key.resolving,
             parted=key.parted,
         )
@@ -121,9 +123,10 @@ def _filters(
         clusters=((names.BLACK_HOLE, 1),) if key.by_sni else key.clusters,
         reporter=stats.SOURCE,
         connections=key.connections,
-        logs=said.logs,
-        metrics=said.metrics,
+        logs=of.options.logs,
+        metrics=of.options.metrics,
     )
     before = sni.to_its_cluster(key.stat_prefix) if key.by_sni else ()
     looked_up = (forward_proxy.network_filter(key.looked_up),) if key.looked_up else ()
-    return [*before, *looked_up, *tcp_proxy.network_filters(proxy, key.protocol)]
+    asked = authorization.network_filters(of.told_apart)
+    return [*asked, *before, *looked_up, *tcp_proxy.network_filters(proxy, key.protocol)]

@@ -15,7 +15,7 @@ from argosy.model.ir import MtlsMode, Protocol, TlsParameters
 from argosy.translate import connection_manager, names, options, tls, wire
 from argosy.translate.caller import Caller
 from argosy.translate.connection_manager import ConnectionManager, Place
-from argosy.translate.filters import listener, stats, tcp_proxy
+from argosy.translate.filters import authorization, listener, stats, tcp_proxy
 from argosy.translate.generator import generator
 from argosy.translate.http_or_tcp import Handling
 
@@ -31,6 +31,7 @@ class InboundPort(Struct, frozen=True, kw_only=True):
     protocol: Protocol = Protocol.TCP
     passes: bool = False  # to where it wanted to go, in place of the application
     ends: tls.ServerTls | None = None  # TLS that the application would end itself; where the mode is DISABLE
+    told_apart: int = 0  # see `names.authorization`
     service: str = ""
     mesh_tls: TlsParameters = TlsParameters()
     options: options.Options = options.NONE
@@ -141,6 +142,7 @@ def _handlers(key: InboundPort) -> list[listener_components_pb2.Filter]:
         route=names.inbound(key.port),
         stat_prefix=f"inbound_{key.port}",
         port=key.port,
+        told_apart=key.told_apart,
         service=key.service,
         options=key.options,
         # TLS that a Sidecar ends is of another authority, whose certificates may say what they want.
@@ -159,4 +161,7 @@ def _bytes(key: InboundPort) -> list[listener_components_pb2.Filter]:
         logs=key.options.logs,
         metrics=key.options.metrics,
     )
-    return tcp_proxy.network_filters(proxy, key.protocol)
+    return [
+        *authorization.network_filters(key.told_apart),
+        *tcp_proxy.network_filters(proxy, key.protocol),
+    ]

@@ -20,6 +20,8 @@ REQUEST_AUTHENTICATION = "envoy.filters.http.jwt_authn"  # as Istio's filter, by
 CLAIM_HEADERS = "claim-headers"
 PEER_AUTHENTICATION = "peer-authentication/"  # beginning of the names of its filters
 
+AUTHORIZATION = "authorization/"  # and of those of authorization
+
 CERTIFICATE = "default"  # SDS: own key and chain, served by the agent
 ROOTS = "ROOTCA"  # SDS: the trust bundle, served by the agent
 
@@ -118,6 +120,11 @@ def authority_file(certificates: str, revoked: str) -> str:
 
 def peer_authentication(port: int) -> str:
     return f"{PEER_AUTHENTICATION}{port}"
+
+
+def authorization(layer: str, slot: str, port: int) -> str:
+    """`port`: the workload port, where Envoy sees another number than that; 0: one for all ports."""
+    return f"{AUTHORIZATION}{layer}/{slot}/{port}" if port else f"{AUTHORIZATION}{layer}/{slot}"
 
 
 def spiffe(trust_domain: str, namespace: str, service_account: str) -> str:

@@ -16,14 +16,13 @@ from msgspec.structs import replace
 from argosy.model import ir
 from argosy.model.envoy_patches import Side
 from argosy.model.hostnames import is_address
-from argosy.model.ir.tokens import TokenRule
 from argosy.model.locality import ZONE_AWARE
 from argosy.model.reader import Reader
 from argosy.model.scope import Interception, ProxyType
 from argosy.model.telemetry import Side as Reporting
 from argosy.resources.addresses import EVERY_ADDRESS
 from argosy.translate import cluster as clusters
-from argosy.translate import edge, egress, extension, localities, names, options, outbound
+from argosy.translate import edge, egress, localities, names, options, outbound, own_policies
 from argosy.translate import listener_gateway as gateway
 from argosy.translate import listener_inbound as inbound
 from argosy.translate import listener_outbound as listeners
@@ -31,6 +30,7 @@ from argosy.translate import secret as secrets
 from argosy.translate import upstream as of_upstream
 from argosy.translate.cluster import Application, ClusterKey, Discovery
 from argosy.translate.endpoint import LoadAssignmentKey, load_assignment
+from argosy.translate.filters.authorization import Layer, Slot
 from argosy.translate.graph import PLAN, Graph, Node, Phase
 from argosy.translate.http_or_tcp import (
     Handling,
@@ -52,6 +52,9 @@ from argosy.translate.tls import ServerTls
 class OwnPlan(Struct, frozen=True, kw_only=True):
     ports: tuple[tuple[int, Handling], ...] = ()  # workload ports
     bound: tuple[int, ...] = ()  # of them, those that listen by themselves where the others are captured
+    authorized: tuple[
+        tuple[Layer, int], ...
+    ] = ()  # where authorization is asked for: see `names.authorization`
     upstreams: tuple[tuple[DeclaredUpstream, Handling], ...] = ()
     listeners: tuple[tuple[str, int], ...] = ()  # of a gateway: (bind, workload port)
     http3: tuple[tuple[str, int], ...] = ()  # of them, those with a server for HTTP/3
@@ -116,10 +119,14 @@ class OwnView(PatchedView):
                 found[LISTENER, names.inbound_listener(port)] = (_inbound_listener, port)
             if handling is Handling.HTTP:
                 found[ROUTE, names.inbound(port)] = (_inbound_routes, port)
-                found[EXTENSION, names.peer_authentication(port)] = (_peer_authentication, port)
+                found[EXTENSION, names.peer_authentication(port)] = (own_policies.peer_authentication, port)
+        for layer, told_apart in plan.authorized:
+            for slot in Slot:
+                name = names.authorization(layer, slot, told_apart)
+                found[EXTENSION, name] = (own_policies.authorization, layer, slot, told_apart)
         if plan.listeners or any(handling is Handling.HTTP for _, handling in plan.ports):
-            found[EXTENSION, names.CLAIM_HEADERS] = (_claim_headers,)
-            found[EXTENSION, names.REQUEST_AUTHENTICATION] = (_request_authentication,)
+            found[EXTENSION, names.CLAIM_HEADERS] = (own_policies.claim_headers,)
+            found[EXTENSION, names.REQUEST_AUTHENTICATION] = (own_policies.request_authentication,)
         for upstream, handling in plan.upstreams:
             listener = names.upstream_listener(upstream.host, upstream.port)
             found[LISTENER, listener] = (of_upstream.listener, upstream)
@@ -141,6 +148,18 @@ def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
     if proxy.type is ProxyType.ROUTER:
         found = reader.gateway_listeners(proxy.scope)
         return OwnPlan(
+            authorized=tuple(
+                sorted(
+                    {
+                        (
+                            Layer.HTTP if server.routes_http else Layer.TCP,
+                            own_policies.told_apart(one.port, proxy.bound(one.port)),
+                        )
+                        for one in found
+                        for server in one.servers
+                    }
+                )
+            ),
             listeners=tuple(sorted((one.bind, one.port) for one in found)),
             http3=tuple(
                 sorted(
@@ -150,16 +169,27 @@ def own_plan(proxy: Proxy, reader: Reader) -> OwnPlan:
                 )
             ),
         )
-    ports = tuple(
-        (port.workload, _inbound_handling(reader, proxy, port))
+    taken = [
+        (port, _inbound_handling(reader, proxy, port))
         for port in reader.inbound_ports(proxy.scope, proxy.namespace, proxy.name)
         if inbound_handling(port.protocol) is not Handling.NONE
-    )
+    ]
     sidecar = reader.sidecar(proxy.scope)
-    upstreams = () if proxy.scope.interception is Interception.REDIRECT else proxy.upstreams
+    bound = tuple(one.port for one in sidecar.ingress if not one.captured) if sidecar else ()
+    redirect = proxy.scope.interception is Interception.REDIRECT
+    upstreams = () if redirect else proxy.upstreams
+    authorized = {(Layer.TCP, 0)} if redirect else set()  # of what passes through
+    for port, handling in taken:
+        apart = (
+            0
+            if redirect and port.workload not in bound
+            else own_policies.told_apart(port.workload, port.bind)
+        )
+        authorized.add((Layer.HTTP if handling is Handling.HTTP else Layer.TCP, apart))
     return OwnPlan(
-        ports=ports,
-        bound=tuple(one.port for one in sidecar.ingress if not one.captured) if sidecar else (),
+        ports=tuple((port.workload, handling) for port, handling in taken),
+        bound=bound,
+        authorized=tuple(sorted(authorized)),
         upstreams=tuple((one, of_upstream.handling(reader, proxy, one)) for one in upstreams),
     )
 
@@ -190,17 +220,11 @@ def _virtual_hosts(reader: Reader, proxy: Proxy, route: str) -> tuple[str, ...]:
     return ()
 
 
-def _mode(reader: Reader, proxy: Proxy, number: int) -> ir.MtlsMode:
-    workload = reader.workload(proxy.namespace, proxy.name)
-    labels = workload.labels if workload else proxy.labels
-    return reader.peer_mtls(proxy.namespace, labels, number)
-
-
 def _inbound_port(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> inbound.InboundPort:
     return inbound.InboundPort(
         port=port.workload,
         handling=_inbound_handling(reader, proxy, port),
-        mode=_mode(reader, proxy, port.workload),
+        mode=own_policies.mode(reader, proxy, port.workload),
         protocol=port.protocol,
         ends=_own_tls(reader, proxy, port),
         service=port.service_hosts[0] if port.service_hosts else "",
@@ -215,7 +239,7 @@ def _own_tls(reader: Reader, proxy: Proxy, port: ir.WorkloadPort) -> ServerTls |
     written = sidecar.at(port.workload) if sidecar else None
     if written is None or written.tls is None:
         return None
-    if _mode(reader, proxy, port.workload) is not ir.MtlsMode.DISABLE:
+    if own_policies.mode(reader, proxy, port.workload) is not ir.MtlsMode.DISABLE:
         return None
     http = port.protocol.is_http or port.protocol is ir.Protocol.HTTPS
     return edge.server_tls(proxy.namespace, written.tls, ("h2", "http/1.1") if http else (), reader.mesh())
@@ -237,7 +261,7 @@ def _passing(reader: Reader, proxy: Proxy, declared: set[int]) -> tuple[inbound.
         inbound.InboundPort(
             port=port,
             handling=Handling.TCP,
-            mode=_mode(reader, proxy, port),
+            mode=own_policies.mode(reader, proxy, port),
             passes=True,
             mesh_tls=reader.mesh().mesh_tls,
             options=options.of_proxy(reader, proxy, Reporting.SERVER),
@@ -270,7 +294,10 @@ def _inbound_listener(proxy: Proxy, number: int, reader: Reader) -> Resource | N
         inbound.InboundListenerKey(
             address=address,
             bind=port.bind,
-            inbound=_inbound_port(reader, proxy, port),
+            inbound=replace(
+                _inbound_port(reader, proxy, port),
+                told_apart=own_policies.told_apart(port.workload, port.bind),
+            ),
         )
     )
 
@@ -340,29 +367,6 @@ def _inbound_passthrough(proxy: Proxy, reader: Reader) -> Resource:
 
 def _inbound_routes(proxy: Proxy, number: int, reader: Reader) -> Resource:
     return inbound_routes(InboundRouteKey(port=number, retry=reader.mesh().inbound_retry))
-
-
-def _peer_authentication(proxy: Proxy, number: int, reader: Reader) -> Resource:
-    key = extension.PeerAuthenticationKey(port=number, mode=_mode(reader, proxy, number))
-    return extension.peer_authentication(key)
-
-
-def _token_rules(reader: Reader, proxy: Proxy) -> tuple[TokenRule, ...]:
-    workload = reader.workload(proxy.namespace, proxy.name)
-    return reader.token_rules(proxy.namespace, workload.labels if workload else proxy.labels)
-
-
-def _claim_headers(proxy: Proxy, reader: Reader) -> Resource:
-    told = {name for rule in _token_rules(reader, proxy) for name in rule.told_headers}
-    return extension.claim_headers(extension.ClaimHeadersKey(headers=tuple(sorted(told))))
-
-
-def _request_authentication(proxy: Proxy, reader: Reader) -> Resource:
-    rules = _token_rules(reader, proxy)
-    reroutes = bool(rules) and proxy.type is ProxyType.ROUTER
-    return extension.request_authentication(
-        extension.RequestAuthenticationKey(rules=rules, reroutes=reroutes)
-    )
 
 
 def _local_cluster(proxy: Proxy, reader: Reader) -> Resource | None:
@@ -440,6 +444,7 @@ def _gateway_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Res
             name=names.gateway_listener(bind, proxy.bind_address, port),
             address=bind or proxy.bind_address,
             bind=proxy.bound(port),
+            told_apart=own_policies.told_apart(port, proxy.bound(port)),
             chains=chains,
             inspects=found.kind is ir.ListenerKind.TLS,
             options=options.of_proxy(reader, proxy),
@@ -457,6 +462,7 @@ def _quic_listener(proxy: Proxy, bind: str, port: int, reader: Reader) -> Resour
             name=names.quic_listener(bind, proxy.bind_address, port),
             address=bind or proxy.bind_address,
             bind=proxy.bound(port),
+            told_apart=own_policies.told_apart(port, proxy.bound(port)),
             chains=chains,
             options=options.of_proxy(reader, proxy),
         )

@@ -116,25 +116,6 @@ def test_a_token_is_shown_and_said_to_be_unchecked(file: Path) -> None:
     assert "whether the token is valid was not looked at" in done.output
 
 
-def test_a_policy_that_is_not_enforced_is_said_where_it_would_have_its_say(file: Path) -> None:
-    policy = """---
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: {name: %s, namespace: %s}
-spec: {selector: {matchLabels: {app: %s}}}
-"""
-    others = policy % ("of-others", "shop", "else") + policy % ("elsewhere", "else", "reviews")
-    file.write_text(
-        SHOP + policy % ("own", "shop", "reviews") + policy % ("root", "istio-system", "reviews") + others
-    )
-    done = explain(file, "--from", "shop/reviews", "--to", "http://reviews:9080/api", "-o", "json")
-    notes = yaml.safe_load(done.stdout)["notes"]
-    assert [note.split(" IS NOT")[0] for note in notes] == [
-        "AuthorizationPolicy shop/own",
-        "AuthorizationPolicy istio-system/root",
-    ]
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -112,7 +112,7 @@ async def test_waiting_ends_when_the_proxy_goes(world: World) -> None:
 
 def envoy_filters() -> tuple[str, ...]:
     """Those of an inbound port that come by ECDS."""
-    return tuple(one.name for one in order.inbound(9080) if one.HasField("config_discovery"))
+    return tuple(one.name for one in order.inbound(9080, told_apart=9080) if one.HasField("config_discovery"))
 
 
 async def test_a_listener_is_live_when_it_has_what_it_asks_for(world: World) -> None:
@@ -226,7 +226,7 @@ def test_a_policy_concerns_only_the_workloads_that_it_selects(
         envoys.append(world.envoy(f"{service}-v1"))
     for envoy in envoys:
         envoy.client.subscribe(ROUTE, {"inbound|9080||"})
-        envoy.client.subscribe(EXTENSION, {"peer-authentication/9080"})
+        envoy.client.subscribe(EXTENSION, set(envoy_filters()))
         envoy.exchange()
     policy = Key("security.istio.io/peerauthentications", "default", "strict")
     written = {

@@ -139,7 +139,7 @@ class Lines:
 @pytest.mark.parametrize(
     ("resource", "body"),
     [
-        ("security.istio.io/authorizationpolicies", {"spec": {"action": "DENY", "rules": [{}]}}),
+        ("extensions.istio.io/wasmplugins", {"spec": {"url": "oci://a.example/module"}}),
     ],
 )
 def test_a_kind_that_is_not_in_force_changes_nothing_and_is_told(

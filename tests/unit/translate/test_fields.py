@@ -35,6 +35,7 @@ NAMES_ONLY = {
     "core.EndpointSubset.notReadyAddresses": "get no traffic: tests/unit/registry/test_backing.py",
 }
 BY_OTHERS = {
+    "security.AuthorizationCondition.key": "each of them: tests/unit/model/test_authorization_policies.py",
     "core.ConfigMap.immutable": "an update is refused: tests/unit/resources/test_core.py",
     "security.JWTRule.jwksUri": "by the server, which fetches: tests/unit/server/test_key_sets.py",
     "security.JWTRule.timeout": "by the server, which fetches: tests/unit/server/test_key_sets.py",
@@ -178,17 +179,6 @@ def test_kinds_that_are_told_as_a_whole_are_told_with_and_without_fields() -> No
         ((field, message),) = not_in_force(typed(body))
         assert field == ""
         assert "not in force" in message or "NOT ENFORCED" in message
-
-
-@pytest.mark.parametrize("kind", ["AuthorizationPolicy"])
-@pytest.mark.parametrize("spec", [{}, {"selector": {"matchLabels": {"app": "reviews"}}}])
-def test_a_policy_that_is_not_enforced_says_so_in_capitals(kind: str, spec: Json) -> None:
-    body = {"apiVersion": "security.istio.io/v1", "kind": kind, "metadata": {"name": "a"}, "spec": spec}
-    assert validate(body).valid
-    ((field, message),) = not_in_force(decode(body))
-    assert field == ""
-    assert "IS NOT ENFORCED" in message
-    assert "LET THROUGH" in message
 
 
 @pytest.mark.parametrize("index", range(len(TOLD)), ids=lambda i: f"{i}-{label(TOLD[i])}")

@@ -262,7 +262,8 @@ def test_auto_passthrough_leads_to_clusters_of_endpoints_that_take_mesh_tls(edge
     (chain,) = edge.listener(15443)["filter_chains"]
     assert chain["filter_chain_match"]["server_names"] == ["*.local"]
     assert "istio" in chain["filter_chain_match"]["application_protocols"]
-    guard, by_sni, proxy = chain["filters"]
+    *asked, guard, by_sni, proxy = chain["filters"]
+    assert {one["name"].partition("/")[0] for one in asked} == {"authorization"}
     (policy,) = guard["typed_config"]["rules"]["policies"].values()
     assert policy["permissions"] == [{"requested_server_name": {"prefix": "outbound_."}}]
     assert by_sni["name"] == "envoy.filters.network.sni_cluster"

@@ -35,7 +35,7 @@ from argosy.translate.listener_outbound import (
 )
 from argosy.translate.proxy import Proxy
 from argosy.translate.tls import ServerTls
-from tests.unit.translate.mesh import decoded, populate
+from tests.unit.translate.mesh import decoded, populate, put
 
 MESH = {"transport_protocol": "tls"}
 
@@ -72,9 +72,12 @@ def test_chains_by_mode(mode: MtlsMode, chains: dict[str, Any], handling: Handli
         assert ("transport_socket" in chain) == (chain["name"] == "mtls")
         http = handling is Handling.HTTP and chain["name"] != "tls"
         kind = "http_connection_manager" if http else "tcp_proxy"
-        assert chain["filters"][0]["name"] == f"envoy.filters.network.{kind}"
+        assert chain["filters"][-1]["name"] == f"envoy.filters.network.{kind}"
+        asked = [one["name"] for one in chain["filters"][:-1]]
+        assert asked == ([] if http else [f"authorization/tcp/{slot}" for slot in SLOTS])
 
 
+SLOTS = ("custom", "ext-authz", "audit", "deny", "allow")
 OWN_TLS = ServerTls(mode=ServerTlsMode.SIMPLE, certificates=("file-cert:/cert~/key",))
 
 
@@ -106,7 +109,7 @@ def test_undeclared_ports_are_held_to_the_same_modes_and_nothing_takes_what_they
     found = decoded(virtual_inbound(VirtualInboundKey(ports=ports)))
     assert "default_filter_chain" not in found
     chains = [
-        (one.get("filter_chain_match", {}).get("destination_port"), one["filters"][0]["typed_config"])
+        (one.get("filter_chain_match", {}).get("destination_port"), one["filters"][-1]["typed_config"])
         for one in found["filter_chains"]
     ]
     assert [port for port, _ in chains] == [9080, 9000, None]
@@ -141,9 +144,12 @@ def test_the_order_of_filters() -> None:
     def names(filters: order.HttpFilters) -> list[str]:
         return [one.name.removeprefix("envoy.filters.http.") for one in filters]
 
-    assert names(order.inbound(1)) == ["peer-authentication/1", "claim-headers", "jwt_authn", "router"]
+    custom, asks, *behind = (f"authorization/http/{slot}" for slot in SLOTS)
+    tokens = ["claim-headers", custom, asks, "jwt_authn"]
+    assert names(order.inbound(1)) == ["peer-authentication/1", *tokens, *behind, "router"]
+    assert names(order.inbound(1, told_apart=2))[2] == "authorization/http/custom/2"
     assert names(order.outbound()) == ["cors", "fault", "router"]
-    assert names(order.gateway()) == ["claim-headers", "jwt_authn", "cors", "fault", "router"]
+    assert names(order.gateway()) == [*tokens, "cors", *behind, "fault", "router"]
     assert names(order.outbound_proxy(())) == [
         "cors",
         "fault",
@@ -192,12 +198,28 @@ def dumped() -> dict[str, list[dict[str, Any]]]:
     return dump(snapshot, Proxy(namespace="default", name="reviews-v1", scope=scope))
 
 
-def test_a_dump_shows_policies_inline(dumped: dict[str, list[dict[str, Any]]]) -> None:
-    listener = next(one for one in dumped["listeners"] if one["name"] == "virtualInbound")
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    policy = manager["http_filters"][0]
-    assert policy["name"] == "peer-authentication/9080"
-    assert policy["typed_config"]["@type"].endswith("filters.http.rbac.v3.RBAC")
+def test_a_dump_shows_policies_inline_and_leaves_out_what_does_nothing() -> None:
+    def filters(*objects: str) -> list[dict[str, Any]]:
+        snapshot = Snapshot(ir.Mesh())
+        populate(snapshot)
+        for text in objects:
+            put(snapshot, text)
+        scope = Scope(interception=Interception.REDIRECT, namespace="default")
+        found = dump(snapshot, Proxy(namespace="default", name="reviews-v1", scope=scope))
+        (listener,) = (one for one in found["listeners"] if one["name"] == "virtualInbound")
+        made: list[dict[str, Any]] = listener["filter_chains"][0]["filters"][0]["typed_config"][
+            "http_filters"
+        ]
+        return made
+
+    assert [one["name"] for one in filters()] == ["envoy.filters.http.router"]
+    policy = """{apiVersion: security.istio.io/v1, kind: KIND, metadata: {name: a, namespace: default}, spec: SPEC}"""
+    strict = policy.replace("KIND", "PeerAuthentication").replace("SPEC", "{mtls: {mode: STRICT}}")
+    deny = policy.replace("KIND", "AuthorizationPolicy").replace("SPEC", "{action: DENY, rules: [{}]}")
+    mode, decides, _ = filters(strict, deny)
+    assert (mode["name"], decides["name"]) == ("peer-authentication/9080", "authorization/http/deny")
+    assert mode["typed_config"]["@type"].endswith("filters.http.rbac.v3.RBAC")
+    assert list(decides["typed_config"]["rules"]["policies"]) == ["ns[default]-policy[a]-rule[0]"]
 
 
 def test_redirect_has_istios_listeners_and_routes(dumped: dict[str, list[dict[str, Any]]]) -> None:
@@ -253,6 +275,7 @@ def test_tls_on_a_shared_port_is_told_apart_by_name(dumped: dict[str, list[dict[
 @pytest.mark.parametrize("protocol", [Protocol.MONGO, Protocol.REDIS, Protocol.MYSQL, Protocol.TCP])
 def test_a_port_of_mongo_has_its_filter_wherever_it_is_proxied(protocol: Protocol) -> None:
     """Redis and MySQL are bytes, as in Istio."""
+    own = [f"authorization/tcp/{slot}" for slot in SLOTS]
     filters = ["mongo_proxy"] * (protocol is Protocol.MONGO) + ["tcp_proxy"]
     to = (("outbound|1||a", 1),)
     chain = Chain(blocks=("10.0.0.0/8",), clusters=to, protocol=protocol)
@@ -278,4 +301,5 @@ def test_a_port_of_mongo_has_its_filter_wherever_it_is_proxied(protocol: Protoco
         found = decoded(made)
         default = [found["default_filter_chain"]] if "default_filter_chain" in found else []
         for one in (*found["filter_chains"], *default):
-            assert [each["name"].rpartition(".")[2] for each in one["filters"]] == filters
+            before = own if found["name"] == "inbound_1" else []
+            assert [each["name"].rpartition(".")[2] for each in one["filters"]] == [*before, *filters]

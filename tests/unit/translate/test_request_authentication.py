@@ -95,6 +95,7 @@ def test_every_field_of_a_rule() -> None:
                 "payload_in_metadata": "payload",
                 "normalize_payload_in_metadata": {"space_delimited_claims": ["scope", "permission", "roles"]},
                 "claim_to_headers": [{"header_name": "x-sub", "claim_name": "sub.of"}],
+                "jwt_cache_config": {"jwt_cache_size": 500},
             }
         },
         "rules": [{"match": {"prefix": "/"}, "requires": optional(0)}],
@@ -190,4 +191,4 @@ def test_ports_that_are_no_http_have_no_place_for_tokens() -> None:
     scope = scope_of(Reader(sidecar.snapshot), type=ProxyType.SIDECAR, namespace="default", labels=())
     own = sidecar.compiler.own(Proxy(namespace="default", name="cache-v1", scope=scope))
     assert LISTENER in own.resources
-    assert EXTENSION not in own.resources
+    assert not own.resources[EXTENSION].keys() & {names.CLAIM_HEADERS, names.REQUEST_AUTHENTICATION}

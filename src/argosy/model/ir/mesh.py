@@ -10,7 +10,7 @@ from argosy.model.ir.destinations import ClientTls, ConnectionPool, KeepAlive, O
 from argosy.model.ir.routes import BUILT_IN_RETRY, INBOUND_RETRY, RetryPolicy
 from argosy.model.locality import LocalityBalancing
 from argosy.model.networks import Networks
-from argosy.model.providers import Provider, Tag, Tracer
+from argosy.model.providers import ExternalAuthorization, Provider, Tag, Tracer
 from argosy.model.proxy_settings import ProxySettings
 from argosy.resources.selector import LabelSelector
 
@@ -73,6 +73,7 @@ class Mesh(Struct, frozen=True, kw_only=True):
     destination_rule_export: tuple[str, ...] = ("*",)
     # Where log lines and spans may go, by name, and where they go if nobody says so
     providers: tuple[tuple[str, Provider], ...] = ()
+    authorizers: tuple[tuple[str, ExternalAuthorization], ...] = ()  # who decides for CUSTOM, by name
     log_providers: tuple[str, ...] = ()  # (): access_log_file
     tracing_providers: tuple[str, ...] = ()
     trace_sampling: float = 1.0  # percent

@@ -144,12 +144,8 @@ TABLE: tuple[Limit, ...] = (
         "spec.sessionAffinityConfig",
         "has no effect, as in Istio; use a DestinationRule with consistentHash",
     ),
-    Limit(
-        "AuthorizationPolicy",
-        "",
-        "IS NOT ENFORCED: this version applies no AuthorizationPolicy; requests that this one denies ARE LET "
-        "THROUGH, as if this object did not exist: do not rely on it, and check in the application",
-    ),
+    Limit("AuthorizationPolicy", "spec.targetRef.kind", _WAYPOINT, unless("Gateway")),
+    Limit("AuthorizationPolicy", "spec.targetRefs[*].kind", _WAYPOINT, unless("Gateway")),
     Limit("RequestAuthentication", "spec.targetRef.kind", _WAYPOINT, unless("Gateway")),
     Limit("RequestAuthentication", "spec.targetRefs[*].kind", _WAYPOINT, unless("Gateway")),
     Limit("Telemetry", "spec.targetRef.kind", _WAYPOINT, unless("Gateway")),
@@ -271,8 +267,8 @@ TABLE: tuple[Limit, ...] = (
     ),
     Limit(
         "MeshConfig",
-        "extensionProviders[*].{envoyExtAuthzHttp,envoyExtAuthzGrpc,sds}",
-        "is not in force: nobody is asked for decisions or certificates yet",
+        "extensionProviders[*].sds",
+        "is not in force: nobody is asked for certificates yet",
     ),
     Limit("MeshConfig", "extensionProviders[*].{lightstep,stackdriver,opencensus}", _GONE),
     Limit(

@@ -12,15 +12,26 @@ from typing import Any
 
 import msgspec
 
+from argosy.resources.duration import parse_duration
 from argosy.resources.providers import SERVED, LogFormat
-from argosy.resources.semantics import format_strings, names
+from argosy.resources.semantics import format_strings, headers, names
 from argosy.resources.semantics.findings import Findings
 
 _TRACERS = frozenset(("zipkin", "lightstep", "datadog", "opencensus", "skywalking", "opentelemetry"))
 _LOGS = frozenset(("envoyOtelAls", "envoyHttpAls", "envoyTcpAls"))
 _SERVED = _TRACERS | _LOGS | {"envoyExtAuthzHttp", "envoyExtAuthzGrpc"}
 _LOCAL = frozenset(("prometheus", "stackdriver", "envoyFileAccessLog", "sds"))
-_STATUSES = frozenset(str(status.value) for status in HTTPStatus)
+_AUTHORIZERS = frozenset(("envoyExtAuthzHttp", "envoyExtAuthzGrpc"))
+_HEADERS = (
+    "includeHeadersInCheck",
+    "includeRequestHeadersInCheck",
+    "headersToUpstreamOnAllow",
+    "headersToDownstreamOnDeny",
+    "headersToDownstreamOnAllow",
+)
+_NOT_OF_ENVOY = (101, 102, 103, 418, 425, 451)
+_STATUSES = frozenset(str(status.value) for status in HTTPStatus if status not in _NOT_OF_ENVOY)
+"""# Envoy: type.v3.StatusCode"""
 
 
 def check(path: str, providers: Sequence[dict[str, Any]], findings: Findings) -> None:
@@ -54,7 +65,8 @@ def _provider(path: str, provider: dict[str, Any], findings: Findings) -> None:
                 read = msgspec.convert(body, struct, str_keys=True)
                 _format(f"{path}.{kind}.logFormat", getattr(read, "log_format", None), findings)
             except msgspec.ValidationError as error:
-                findings.warn(f"{path}.{kind}", f"{error}; nothing is sent to this provider")
+                effect = "policies that name it deny" if kind in _AUTHORIZERS else "nothing is sent to it"
+                findings.warn(f"{path}.{kind}", f"{error}; until then {effect}")
         if kind in _SERVED:
             _remote(f"{path}.{kind}", kind, body, findings)
 
@@ -80,10 +92,52 @@ def _remote(path: str, kind: str, body: dict[str, Any], findings: Findings) -> N
         findings.warn(
             f"{path}.pathPrefix", f"{names.shown(prefix)} does not begin with '/'; write that first"
         )
+    if kind in _AUTHORIZERS:
+        _authorizer(path, body, findings)
     if kind == "lightstep" and not body.get("accessToken"):
         findings.warn(f"{path}.accessToken", "is missing; give it")
     if kind == "opentelemetry" and body.get("grpc") is not None and body.get("http") is not None:
         findings.warn(path, "has grpc and http; keep one of them")
+
+
+def _authorizer(path: str, body: dict[str, Any], findings: Findings) -> None:
+    for field in _HEADERS:
+        listed = body.get(field) or ()
+        for at, name in enumerate(listed if isinstance(listed, list) else ()):
+            if isinstance(name, str):
+                findings.warn(f"{path}.{field}[{at}]", _header_pattern(name))
+    added = body.get("includeAdditionalHeadersInCheck") or {}
+    for name, value in added.items() if isinstance(added, dict) else ():
+        findings.warn(f"{path}.includeAdditionalHeadersInCheck[{name!r}]", headers.name(str(name)))
+        if isinstance(value, str):
+            findings.warn(f"{path}.includeAdditionalHeadersInCheck[{name!r}]", headers.sendable(value))
+    shown = body.get("includeRequestBodyInCheck")
+    size = shown.get("maxRequestBytes") if isinstance(shown, dict) else None
+    if isinstance(shown, dict) and not (isinstance(size, int) and 0 < size < 1 << 32):
+        findings.warn(
+            f"{path}.includeRequestBodyInCheck.maxRequestBytes", "is missing, or none; give it, as 8192"
+        )
+    timeout = body.get("timeout")
+    if isinstance(timeout, str):
+        try:
+            parse_duration(timeout)
+        except ValueError as error:
+            findings.warn(f"{path}.timeout", str(error))
+
+
+def _header_pattern(name: str) -> str | None:
+    if name.strip("*") == "":
+        return f"{names.shown(name)} would be every header; name a beginning or an end beside the *"
+    return None
+
+
+def wrong_authorizer(kind: str, body: Any) -> bool:
+    """Whether something is wrong with a provider that decides for policies: then none is there."""
+    findings = Findings()
+    if not isinstance(body, dict):
+        return True
+    _remote("", kind, body, findings)
+    return bool(findings.warnings)
 
 
 def _service(value: Any) -> str | None:

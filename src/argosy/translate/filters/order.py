@@ -8,6 +8,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 
 from argosy.model.proxy_settings import ProxySettings
 from argosy.translate.filters import (
+    authorization,
     cors,
     fault,
     forward_proxy,
@@ -16,6 +17,7 @@ from argosy.translate.filters import (
     request_authentication,
     router,
 )
+from argosy.translate.filters.authorization import BEFORE_TOKENS, BEHIND_TOKENS
 
 AS_USUAL = ProxySettings()
 
@@ -30,13 +32,20 @@ class Resolving(Enum):
 HttpFilters = tuple[http_connection_manager_pb2.HttpFilter, ...]
 
 
-def inbound(port: int, proxy: ProxySettings = AS_USUAL) -> HttpFilters:
-    """Requests to the application of a workload port."""
+def inbound(port: int, told_apart: int = 0, proxy: ProxySettings = AS_USUAL) -> HttpFilters:
+    """Requests to the application of a workload port. `told_apart`: see `names.authorization`."""
     return (
         peer_authentication.http_filter(port),  # who may not even speak
-        *request_authentication.http_filters(),  # whose tokens are taken
+        *_of_tokens(told_apart),
+        *authorization.http_filters(told_apart, BEHIND_TOKENS),
         router.http_filter(proxy),
     )
+
+
+def _of_tokens(told_apart: int) -> HttpFilters:
+    """Whose tokens are taken. Who is asked from outside may bring one, but writes no claims."""
+    claims, tokens = request_authentication.http_filters()
+    return (claims, *authorization.http_filters(told_apart, BEFORE_TOKENS), tokens)
 
 
 def outbound(proxy: ProxySettings = AS_USUAL, resolves: Resolving = Resolving.NEVER) -> HttpFilters:
@@ -60,11 +69,14 @@ def outbound_proxy(own_addresses: tuple[str, ...], proxy: ProxySettings = AS_USU
     )
 
 
-def gateway(proxy: ProxySettings = AS_USUAL, resolves: Resolving = Resolving.NEVER) -> HttpFilters:
-    """Requests from outside the mesh."""
+def gateway(
+    told_apart: int = 0, proxy: ProxySettings = AS_USUAL, resolves: Resolving = Resolving.NEVER
+) -> HttpFilters:
+    """Requests from outside the mesh. `told_apart`: see `names.authorization`."""
     return (
-        *request_authentication.http_filters(),  # whose tokens are taken: what follows may go by the claims
-        cors.http_filter(),
+        *_of_tokens(told_apart),  # what follows may go by the claims
+        cors.http_filter(),  # answers what a browser asks beforehand, which says nothing of who asks
+        *authorization.http_filters(told_apart, BEHIND_TOKENS),
         fault.http_filter(),
         *(forward_proxy.http_filters() if resolves is Resolving.BY_NAME else ()),  # hosts under a wildcard
         router.http_filter(proxy),

@@ -26,16 +26,14 @@ def http_filter(port: int) -> http_connection_manager_pb2.HttpFilter:
 
 
 def config(mode: MtlsMode) -> filter_pb2.RBAC:
-    anyone = rbac_pb2.Principal(any=True)
+    if mode is not MtlsMode.STRICT:
+        return filter_pb2.RBAC()  # no rules: everything passes
     proven = rbac_pb2.Principal(
         authenticated=rbac_pb2.Principal.Authenticated(
             principal_name=string_pb2.StringMatcher(prefix="spiffe://")
         )
     )
-    policy = rbac_pb2.Policy(
-        permissions=[rbac_pb2.Permission(any=True)],
-        principals=[proven if mode is MtlsMode.STRICT else anyone],
-    )
+    policy = rbac_pb2.Policy(permissions=[rbac_pb2.Permission(any=True)], principals=[proven])
     return filter_pb2.RBAC(
         rules=rbac_pb2.RBAC(action=rbac_pb2.RBAC.ALLOW, policies={"peer-authentication": policy}),
         rules_stat_prefix="peer_authentication_",
