@@ -172,6 +172,7 @@ class ControlPlane:
         trusted_at = await self.trust.load()
         self.certificates = Certificates(self.store)
         self._task("certificates", self.certificates.run())
+        self._task("old certificates", self.certificates.sweep_for_ever())
         self.join_tokens = JoinTokens(self.store)
         self.host_tokens = HostTokens(self.store)
         info: dict[str, str] = {}
