@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from tests.e2e.mesh import APPS, Client, Load, Mesh, Run, until
+from tests.e2e.test_metrics import scrape
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -298,3 +299,35 @@ spec: {hosts: ["*"], gateways: [shop], http: [{route: [{destination: {host: revi
     running.stop()
     for kind in ("gateway.networking.istio.io", "virtualservice"):
         mesh.delete(kind, "shop")
+
+
+def counted(mesh: Mesh, name: str) -> dict[tuple[str, str], float]:
+    """What the sidecar counts of policies: (metric, policy) -> count."""
+    samples = (one for one in scrape(mesh, name) if "_rbac_" in one[0] and "policy" in one[1])
+    return {(metric, labels["policy"]): value for metric, labels, value in samples}
+
+
+def test_a_dry_run_changes_nothing_and_is_counted_by_policy(mesh: Mesh, clients: dict[str, Client]) -> None:
+    dry = '{"istio.io/dry-run": "true"}'
+    rules = f"[{{from: [{by('friend')}]}}]"
+    mesh.apply(
+        policy("maybe", "ALLOW", rules, more=of("reviews"), annotations=dry)
+        + policy(
+            "never", "DENY", '[{to: [{operation: {paths: ["/never"]}}]}]', more=of("reviews"), annotations=dry
+        )
+        + policy("noted", "AUDIT", '[{to: [{operation: {paths: ["/noted"]}}]}]', more=of("reviews"))
+    )
+    friend, stranger = clients["friend"], clients["stranger"]
+    assert [status(friend), status(stranger), status(friend, "/never"), status(friend, "/noted")] == [200] * 4
+    expected = {
+        ("envoy_http_rbac_istio_dry_run_allow__policy_shadow_allowed", "ns[default]-policy[maybe]-rule[0]"),
+        ("envoy_http_rbac_istio_dry_run_deny__policy_shadow_denied", "ns[default]-policy[never]-rule[0]"),
+        ("envoy_http_rbac_audit__policy_allowed", "ns[default]-policy[noted]-rule[0]"),
+    }
+    until(lambda: expected <= counted(mesh, "reviews-v1").keys(), f"{expected} are counted")
+    assert (
+        counted(mesh, "reviews-v1")[
+            "envoy_http_rbac_audit__policy_allowed", "ns[default]-policy[noted]-rule[0]"
+        ]
+        == 1
+    )
