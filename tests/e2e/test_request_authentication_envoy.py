@@ -101,10 +101,15 @@ def claims(**more: Any) -> dict[str, Any]:
 # --- which tokens are taken -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("signed", [RSA, EC, ED], ids=lambda one: one.alg)
-def test_a_valid_token_is_taken(sidecar: Sidecar, signed: Key) -> None:
-    sidecar.rules(rule())
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+def test_a_valid_token_is_taken(sidecar: Sidecar, alg: str) -> None:
+    signed = key(alg, "one")
+    sidecar.rules(rule(jwks=key_set(signed)))
     assert sidecar.answer(signed.token(claims())) == (200, "")
+    assert sidecar.answer(tampered(signed.token(claims())))[0] == 401
 
 
 def test_a_token_that_names_no_key_is_tried_with_each(sidecar: Sidecar) -> None:
@@ -120,9 +125,9 @@ def test_without_a_token_a_request_passes(sidecar: Sidecar) -> None:
     assert sidecar.answer(authorization="Basic YTpi") == (200, "")
 
 
-def tampered(token: str) -> str:
+def tampered(token: str, **more: Any) -> str:
     head, _, signature = token.split(".")
-    return f"{head}.{base64url(claims(sub='admin', exp=LATER))}.{signature}"
+    return f"{head}.{base64url(claims(sub='admin', exp=LATER, **more))}.{signature}"
 
 
 def now() -> int:
@@ -213,7 +218,7 @@ def test_a_rule_of_any_issuer(sidecar: Sidecar) -> None:
 
 def test_without_keys_every_token_is_refused_and_none_passes(sidecar: Sidecar) -> None:
     sidecar.rules({"issuer": ISSUER, "jwksUri": "https://keys.example/none"})
-    assert sidecar.answer(EC.token(claims()))[0] == 401
+    assert sidecar.answer(EC.token(claims())) == (401, "Jwks doesn't have any valid public key")
     assert sidecar.answer(unsigned(claims()))[0] == 401
     assert sidecar.answer() == (200, "")
 
@@ -324,6 +329,27 @@ def test_claims_become_headers_and_forged_ones_are_taken_out(sidecar: Sidecar) -
     assert told(sidecar.seen(EC.token({"iss": ISSUER}), **FORGED)).keys() == {"x-payload"}
 
 
+def test_a_token_that_was_seen_before_is_looked_at_again(sidecar: Sidecar) -> None:
+    """Envoy remembers that its signature was good, and nothing else."""
+    sidecar.rules(rule(**TOLD, audiences=["reviews"]))
+    token = EC.token(claims(aud="reviews"))
+    answers = [told(sidecar.seen(token, **FORGED)) for _ in range(5)]
+    assert answers == [{"x-payload": token.split(".")[1], "x-sub": "alice"}] * 5
+    assert "jwt_cache_hit: 0" not in sidecar.envoy.stats("jwt_authn.jwt_cache_hit")
+    assert sidecar.answer(tampered(token, aud="reviews"))[0] == 401
+    sidecar.rules(rule(**TOLD, audiences=["ratings"]))
+    assert sidecar.answer(token)[0] == 403
+    sidecar.rules(rule(**TOLD, jwks=key_set(RSA)))
+    assert sidecar.answer(token)[0] == 401, "its key is gone"
+
+
+def test_a_token_that_was_seen_before_expires(sidecar: Sidecar) -> None:
+    sidecar.rules(rule())
+    token = EC.token(claims(exp=now() - 57))  # a minute of skew is allowed
+    assert sidecar.answer(token) == sidecar.answer(token) == (200, "")
+    until(lambda: sidecar.answer(token)[0] == 401, "it expires")
+
+
 def test_forged_claims_are_taken_out_of_preflights(sidecar: Sidecar) -> None:
     sidecar.rules(rule(**TOLD, presence="REQUIRED"))
     preflight = {"origin": "https://a.example", "access-control-request-method": "GET"}
@@ -390,6 +416,15 @@ def test_issuers_that_share_a_place(sidecar: Sidecar) -> None:
     assert sidecar.answer(BAD)[0] == sidecar.answer(RSA.token({"iss": "https://three"}))[0] == 401
     crossed = RSA.token({"iss": "https://two"})
     assert sidecar.answer(crossed)[0] == 401, "the key of one issuer signs for it alone"
+
+
+def test_two_rules_of_one_issuer(sidecar: Sidecar) -> None:
+    """As when its keys move to another place."""
+    sidecar.rules(rule(jwks=key_set(RSA)), {"issuer": ISSUER, "jwksUri": "https://keys.example/new"})
+    assert sidecar.answer(RSA.token(claims())) == (200, ""), "while the other has no keys yet"
+    sidecar.rules(rule(jwks=key_set(RSA)), rule(jwks=key_set(EC)))
+    assert sidecar.answer(RSA.token(claims())) == sidecar.answer(EC.token(claims())) == (200, "")
+    assert sidecar.answer(STRANGER.token(claims()))[0] == 401
 
 
 # --- change ---------------------------------------------------------------------------------------------------------

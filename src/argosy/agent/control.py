@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 import time
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from argosy.agent.supervisor import Workload
 
 TELL_SECONDS = 10.0
+GREET_SECONDS = 30.0
+"""In which the first request must have come."""
+MOST_CONNECTIONS = 4096
+"""At once. Each `argosy run` holds one."""
 
 log = logger("agent")
 
@@ -80,10 +85,20 @@ class Connection:
 
     def peer(self) -> ProcessId:
         """The process at the other end, as the kernel knows it (SO_PEERCRED)."""
+        pid, _ = self._credentials()
+        return ProcessId(pid, start_time(pid))
+
+    def is_ours(self) -> bool:
+        """Whether the other end is the agent's own user, or root, who may do as it likes. (The socket stands where no
+        other may go; this holds where somebody changed that.)"""
+        return self._credentials()[1] in (0, os.geteuid())
+
+    def _credentials(self) -> tuple[int, int]:
+        """(process, user)."""
         raw = self._writer.get_extra_info("socket")
         data = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        pid = struct.unpack("3i", data)[0]
-        return ProcessId(pid, start_time(pid))
+        pid, uid, _ = struct.unpack("3i", data)
+        return pid, uid
 
     def close(self) -> None:
         self._writer.close()
@@ -100,7 +115,13 @@ class Control:
         connection = Connection(reader, writer)
         self.connections += 1
         try:
-            request = await connection.receive()
+            if not connection.is_ours():
+                log.warning("a process of another user is turned away", pid=connection.peer().pid)
+                return
+            if self.connections > MOST_CONNECTIONS:
+                log.warning("too many connections to the agent", most=MOST_CONNECTIONS)
+                return
+            request = await self._first(connection)
             if request is not None:
                 _check_version(request)
                 await self._answer(connection, request)
@@ -114,6 +135,14 @@ class Control:
         finally:
             self.connections -= 1
             connection.close()
+
+    async def _first(self, connection: Connection) -> protocol.Request | None:
+        try:
+            async with asyncio.timeout(GREET_SECONDS):
+                return await connection.receive()
+        except TimeoutError:
+            log.debug("nothing was asked for", seconds=GREET_SECONDS)
+            return None
 
     async def _answer(self, connection: Connection, request: protocol.Request) -> None:
         agent = self.agent

@@ -27,6 +27,7 @@ from argosy.runtime.errors import Failure
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 IDLE_SECONDS = 120.0
+MOST_CONNECTIONS = 64
 
 
 class Exporter:
@@ -35,6 +36,7 @@ class Exporter:
     def __init__(self, workloads: Mapping[str, Workload]) -> None:
         self._workloads = workloads
         self._server: asyncio.Server | None = None
+        self._connections = 0
         self.port = 0
 
     async def start(self, port: int) -> None:
@@ -56,8 +58,9 @@ class Exporter:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h11.Connection(h11.SERVER)
+        self._connections += 1
         try:
-            while True:
+            while self._connections <= MOST_CONNECTIONS:
                 happened = connection.next_event()
                 if happened is h11.NEED_DATA:
                     async with asyncio.timeout(IDLE_SECONDS):
@@ -73,6 +76,7 @@ class Exporter:
         except (h11.RemoteProtocolError, h11.LocalProtocolError, OSError, TimeoutError):
             return
         finally:
+            self._connections -= 1
             writer.close()
 
     async def _answer(

@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from argosy.runtime.log import logger
 
 LONGEST_LINE = 4096
 LONGEST_WAIT = 5.0
-MOST_CALLERS = 64
+MOST_CALLERS, MOST_OF_ONE_USER = 64, 16
+"""At once: so nobody who connects and says nothing keeps the others out."""
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 log = logger("identity")
@@ -38,7 +40,7 @@ class AttestationSocket:
         self.path = path
         self.answer = answer
         self.server: asyncio.Server | None = None
-        self.callers = 0
+        self.callers: Counter[int] = Counter()  # by user
 
     async def start(self) -> None:
         """Raises Failure where the socket cannot be made. The caller holds the lock of the state directory: a socket
@@ -67,21 +69,21 @@ class AttestationSocket:
         self.server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.callers += 1
+        uid = _caller(writer)
+        self.callers[uid] += 1
         try:
-            if self.callers <= MOST_CALLERS:
+            if self.callers.total() <= MOST_CALLERS and self.callers[uid] <= MOST_OF_ONE_USER:
                 async with asyncio.timeout(LONGEST_WAIT):
-                    await self._converse(reader, writer)
+                    await self._converse(uid, reader, writer)
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
             pass  # the caller went away, or says nothing: it may come again
         finally:
-            self.callers -= 1
+            self.callers[uid] -= 1
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        uid = _caller(writer)
+    async def _converse(self, uid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             line = await reader.readuntil(b"\n")
             msgspec.json.decode(line, type=AttestRequest)

@@ -278,7 +278,7 @@ def open_authority(
     if authority.issuer.ends <= now:
         raise Failure(
             f"the issuing certificate in {directory} expired on {at(authority.issuer.ends):%Y-%m-%d}",
-            "install another: argosy identity csr, argosy identity install-issuing (docs/identity.md)",
+            "put the key of the root back as root.key for one start, or let the server join again (docs/identity.md)",
         )
     return authority
 

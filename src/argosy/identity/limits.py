@@ -12,7 +12,7 @@ import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 import grpc
@@ -88,12 +88,27 @@ def address(peer: str) -> str:
     return str(found)
 
 
-class Limited(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
-    """A generic handler of unary calls behind a Limiter. A call that is aborted counts as a failure."""
+Call: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
-    def __init__(self, inner: grpc.GenericRpcHandler[Any, Any], limiter: Limiter) -> None:
+
+def by_identity(context: Call) -> str:
+    """Whoever a caller over mutual TLS is, from wherever it calls."""
+    return " ".join(value.decode() for value in context.auth_context().get("peer_uri", ()))
+
+
+class Limited(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
+    """A generic handler of unary calls behind a Limiter. A call that is aborted counts as a failure. `who` names the
+    caller whose budget it is: where nobody has proven anything, the address."""
+
+    def __init__(
+        self,
+        inner: grpc.GenericRpcHandler[Any, Any],
+        limiter: Limiter,
+        who: Callable[[Call], str] = lambda context: context.peer(),
+    ) -> None:
         self.inner = inner
         self.limiter = limiter
+        self.who = who
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         method = self.inner.service(handler_call_details)
@@ -104,7 +119,7 @@ class Limited(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in t
             raise TypeError(f"{handler_call_details.method} is no unary call")
 
         async def guarded(body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> Any:
-            peer = context.peer()
+            peer = self.who(context)
             if not self.limiter.admit(peer):
                 await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, TOO_OFTEN)
             self.limiter.at_once += 1

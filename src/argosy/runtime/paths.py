@@ -78,6 +78,8 @@ def make_runtime_dir(state: Path) -> Path:
             "remove it, or set XDG_RUNTIME_DIR",
         )
     private_dir(directory.parent)
+    if directory.parent.lstat().st_uid != os.getuid():  # looked at again, now that nobody else may change it
+        raise Failure(f"{directory.parent} belongs to another user", "remove it, or set XDG_RUNTIME_DIR")
     return private_dir(directory)
 
 

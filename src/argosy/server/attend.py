@@ -39,6 +39,7 @@ from argosy.xds.registration import (
     Withdrawn,
 )
 
+LONGEST_MESSAGE = 1 << 20
 TOLD_OF_SERVERS = 2  # the protocol from which on an agent understands it
 TOLD_OF_TRUST = 3
 RENEWALS_A_SECOND = 20.0  # that a server asks for when the root changes
@@ -220,6 +221,8 @@ class Conversation:
                 )
 
     async def _answer(self, data: bytes) -> ServerMessage:
+        if len(data) > LONGEST_MESSAGE:
+            return Refused(field="", message=f"a message of an agent has {LONGEST_MESSAGE} bytes at the most")
         try:
             message = _decoder.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:

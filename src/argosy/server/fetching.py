@@ -80,6 +80,7 @@ class Fetcher:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+            host = host if host is None or host.isascii() else host.encode("idna").decode()
         except ValueError as error:
             raise FetchError("is no URL") from error
         if parts.scheme not in ("http", "https") or not host:

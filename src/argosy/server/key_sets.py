@@ -51,6 +51,8 @@ RESOURCE = f"{INTERNAL}keysets"
 POLICIES = "security.istio.io/requestauthentications"
 RETRY, LONGEST_RETRY = 1.0, 300.0
 MOST_AT_ONCE = 8
+MOST_SECONDS = 30.0
+"""Of one fetch, whatever a rule says: it keeps others waiting."""
 UNWRITTEN_RETRY = 1.0
 NOT_FETCHED, NOT_USED = "KeysNotFetched", "KeysNotUsed"
 """Reasons of conditions."""
@@ -256,12 +258,12 @@ class KeySets:
         for source in self.state.keys() - wanted.keys():
             del self.state[source]
         for source, timeout in wanted.items():
-            state = self.state.get(source)
+            state, seconds = self.state.get(source), min(timeout / 1000, MOST_SECONDS)
             if state is None:
                 later = random.uniform(0, min(5.0, self.refresh / 10)) if self._keys(source) else 0.0  # noqa: S311
-                self.state[source] = _Fetched(timeout / 1000, self.monotonic() + later)
+                self.state[source] = _Fetched(seconds, self.monotonic() + later)
             else:
-                state.timeout = timeout / 1000
+                state.timeout = seconds
         await self._forget_others()
 
     async def _forget_others(self) -> None:
@@ -287,6 +289,9 @@ class KeySets:
         except StoreError as error:
             state.due = self.monotonic() + UNWRITTEN_RETRY
             log.warning("keys fetched and not stored: tried again", source=source.uri, error=str(error))
+        except Exception as error:  # a defect of ours ends nothing, and is not tried again without a pause
+            log.exception("keys not fetched", source=source.uri)
+            self._failed(source, state, f"fetching failed ({type(error).__name__})")
         else:
             self.fetches.add(result="ok")
             if state.error or not state.good:

@@ -9,6 +9,7 @@ differs is sent.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -33,11 +34,18 @@ from argosy.xds.registration import Credentials
 from argosy.xds.server import Refused
 from argosy.xds.stream import Stream
 from argosy.xds.types import short
-from argosy.xds.wire import Node, Request, Response
+from argosy.xds.wire import Malformed, Node, Request, Response
 
 MOST_PARTED = 8
 LONGEST_TEXT = 256  # of a node's metadata that EnvoyFilters may ask for
 MOST_TEXTS = 64  # of them
+MOST_STREAMS = 16
+"""Of one workload at once. One is usual, and two while it turns to another server; those of broken connections are
+found within a minute. Each may be laid out as its node says, so that each may need views of its own."""
+MOST_NAMES, LONGEST_NAME = 200_000, 2048
+"""Of one type that a stream asks for, and bytes of a name."""
+MOST_TYPES = 16
+"""That a stream asks for; Envoy knows eight."""
 
 log = logger("xds")
 
@@ -95,6 +103,7 @@ class ProxySession:
         self.connected_since = proxies.clock()
         self.last_nack = ""
         self.last_nack_at = 0.0
+        self.asked: dict[str, int] = {}  # type -> how many names at the most
 
     @property
     def deadline(self) -> float | None:
@@ -105,6 +114,8 @@ class ProxySession:
         self.proxies.add(self)
 
     def on_request(self, request: Request, now: float) -> None:
+        """Raises Malformed for what no proxy asks for, so that a stream costs a bounded amount of memory."""
+        self._check(request)
         refused = request.HasField("error_detail")
         if refused:
             self.last_nack = f"{short(request.type_url)}: {request.error_detail.message}"
@@ -114,6 +125,20 @@ class ProxySession:
         self.proxies.moved(self)
         if refused or request.resource_names_subscribe or request.resource_names_unsubscribe:
             self.proxies.changed(self)
+
+    def _check(self, request: Request) -> None:
+        asked = request.resource_names_subscribe
+        if not asked and request.type_url in self.asked:
+            return
+        if request.type_url not in self.asked and len(self.asked) >= MOST_TYPES:
+            raise Malformed(f"a stream asks for {MOST_TYPES} types at the most")
+        given_up = len(request.resource_names_unsubscribe)
+        names = max(self.asked.get(request.type_url, 0) - given_up, 0) + len(asked)
+        if max(names, len(request.initial_resource_versions)) > MOST_NAMES:
+            raise Malformed(f"a stream asks for {MOST_NAMES} resources of a type at the most")
+        if any(len(name) > LONGEST_NAME for name in asked):
+            raise Malformed(f"the name of a resource has {LONGEST_NAME} characters at the most")
+        self.asked[request.type_url] = names
 
     @property
     def may_owe(self) -> bool:
@@ -177,6 +202,7 @@ class Proxies:
         self.metrics = metrics
         self.clock = clock
         self.sessions: dict[ProxySession, None] = {}
+        self._streams: Counter[str] = Counter()  # of each workload
         self.departed = 0  # streams that ended, since the start
         self.on_moved: list[Callable[[ProxySession], None]] = []
         self.on_changed: list[Callable[[ProxySession], None]] = []
@@ -184,7 +210,12 @@ class Proxies:
     # --- joining ---
 
     def session(self, node: Node, peer: Peer) -> ProxySession:
-        """The session of a new stream. Raises Refused for metadata that is broken."""
+        """The session of a new stream. Raises Refused for metadata that is broken, and where there are too many."""
+        name = f"{peer.identity.workload}.{peer.identity.namespace}"
+        if self._streams[name] >= MOST_STREAMS:
+            raise Refused(
+                f"{name} has {MOST_STREAMS} streams open: close some, or wait until they are found dead"
+            )
         described, said = proxy_node(node), texts(node)
         return ProxySession(self, peer, described, said, self.views.hold(self._proxy(peer, described, said)))
 
@@ -221,6 +252,7 @@ class Proxies:
 
     def add(self, session: ProxySession) -> None:
         self.sessions[session] = None
+        self._streams[session.name] += 1
         self.metrics.streams.add()
         log.info(
             "proxy connected",
@@ -233,6 +265,9 @@ class Proxies:
 
     def remove(self, session: ProxySession) -> None:
         self.sessions.pop(session, None)
+        self._streams[session.name] -= 1
+        if not self._streams[session.name]:
+            del self._streams[session.name]
         self.departed += 1
         self.views.let_go(session.held)
         log.info("proxy disconnected", proxy=session.name)

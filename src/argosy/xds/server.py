@@ -25,6 +25,13 @@ SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 METHOD = "DeltaAggregatedResources"
 PATH = f"/{SERVICE}/{METHOD}"
 
+LONGEST_MESSAGE = 16 << 20
+"""Of a request. The longest brings the versions of all that a client has: some 60 bytes each."""
+MOST_STREAMS = 128
+"""Of one connection at once; more wait. An agent has three, a proxy one."""
+LONGEST_METADATA = 32 << 10
+"""Of a call, in bytes: a token in it has 16 KiB at the most."""
+
 EOF = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs do not know it
 
 Log = structlog.typing.FilteringBoundLogger
@@ -137,7 +144,10 @@ def server_options(
     bound = [] if connections is None else [("grpc.max_allowed_incoming_connections", connections)]
     return [
         *bound,
-        ("grpc.max_receive_message_length", 64 << 20),
+        ("grpc.max_receive_message_length", LONGEST_MESSAGE),
+        ("grpc.max_concurrent_streams", MOST_STREAMS),
+        ("grpc.max_metadata_size", LONGEST_METADATA),
+        ("grpc.absolute_max_metadata_size", LONGEST_METADATA),
         ("grpc.max_send_message_length", -1),
         ("grpc.server_handshake_timeout_ms", 30_000),  # whoever says nothing has its connection closed
         ("grpc.server.max_pending_requests", pending_requests),

@@ -169,6 +169,8 @@ async def test_an_answer_that_drips_is_bounded_too() -> None:
         ("http:///keys", "is no URL with http"),
         ("http://a:b/", "is no URL"),
         ("http://nothing.invalid/", "is not known"),
+        ("http://bücher.invalid/ä?ö", "'xn--bcher-kva.invalid' is not known"),
+        ("http://a b/", "is not known"),
         ("http://" + "a" * 300 + "/", "is not known"),
     ],
 )

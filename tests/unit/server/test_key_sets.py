@@ -311,6 +311,24 @@ async def test_a_rule_that_becomes_more_patient_is_heard(server: Server) -> None
     assert [timeout for _, timeout in server.web.asked] == [1.0, 9.0]
 
 
+async def test_a_defect_of_ours_ends_nothing_and_is_not_tried_without_a_pause(server: Server) -> None:
+    server.web.there[URL] = KeyError("a defect")
+    server.put()
+    for _ in range(5):
+        await server.settled()
+    assert len(server.web.asked) == 1
+    assert "fetching failed (KeyError)" in server.said[0]
+    server.web.there[URL] = ONE.encode()
+    await server.later(2)
+    assert server.serves == [canonical(ONE)]
+
+
+async def test_nobody_is_as_patient_as_to_keep_others_waiting(server: Server) -> None:
+    server.put("a", {"issuer": "a", "jwksUri": URL, "timeout": "10h"})
+    await server.settled()
+    assert server.web.asked == [(URL, key_sets.MOST_SECONDS)]
+
+
 async def test_not_more_than_some_at_once(server: Server) -> None:
     rules = [{"issuer": f"i{index}", "jwksUri": f"{URL}/{index}"} for index in range(50)]
     server.put("a", *rules)

@@ -95,6 +95,7 @@ def test_every_field_of_a_rule() -> None:
                 "payload_in_metadata": "payload",
                 "normalize_payload_in_metadata": {"space_delimited_claims": ["scope", "permission", "roles"]},
                 "claim_to_headers": [{"header_name": "x-sub", "claim_name": "sub.of"}],
+                "jwt_cache_config": {"jwt_cache_size": 500},
             }
         },
         "rules": [{"match": {"prefix": "/"}, "requires": optional(0)}],
