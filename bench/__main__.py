@@ -20,6 +20,7 @@ NAMES = (
     "store",
     "two_hops",
     "footprint",
+    "tokens",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 

@@ -81,6 +81,7 @@ TEMPLATES = (
     "/api/{*}/items/{**}",
     "/{**}/items",
     "/{*}/{*}/items",
+    "/api/{*}1",
 )
 HEADERS = ("x-user", "x-group", "User-Agent", "x-forwarded-for")
 TEXTS = ("alice", "alic", "bob", "alice, bob", "alice,bob", "", "Alice")

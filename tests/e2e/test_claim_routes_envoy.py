@@ -90,14 +90,16 @@ def routes() -> str:
     return "\n".join(lines)
 
 
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, httpx.Client]]:
+@pytest.fixture(scope="module", params=[(), ("http.80",)], ids=["whole", "parted"])
+def edge(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[tuple[Running, httpx.Client]]:
     port, snapshot = free_port(), Snapshot(ir.Mesh())
     snapshot.put_service(service("web", (80, Protocol.HTTP)))
     rule = json.dumps({"issuer": ISSUER, "jwks": key_set(OURS)})
     put(snapshot, GATEWAY.replace("RULE", rule))
     put(snapshot, routes())
-    scope = scope_of(Reader(snapshot), type=ProxyType.ROUTER, namespace="edge")
+    scope = scope_of(Reader(snapshot), type=ProxyType.ROUTER, namespace="edge", parted=request.param)
     proxy = Proxy(namespace="edge", name="gw", scope=scope, port_map=((80, port),))
     folder: Path = tmp_path_factory.mktemp("gateway")
     with (

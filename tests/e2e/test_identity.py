@@ -3,6 +3,7 @@ looked, an identity that was revoked."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from argosy.identity import issuer as issuers
-from tests.e2e.mesh import Client, Load, Mesh, running_mesh, until
+from tests.e2e.mesh import Client, Connection, Load, Mesh, running_mesh, until
 from tests.e2e.test_rotation import HANDSHAKES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -141,10 +142,11 @@ def test_a_certificate_that_ended_before_its_agent_starts_is_proven_anew(tmp_pat
         mesh.apply(HANDSHAKES)
         until(lambda: served(client), "served")
         ends = max(workload["certificate_expires_at"] for workload in mesh.ps())
-        os.kill(json.loads(mesh.argosy("ps", "-o", "json", "--agent"))["pid"], signal.SIGKILL)
+        agent = json.loads(mesh.argosy("ps", "-o", "json", "--agent"))["pid"]
         holders = [run.process.pid for run in mesh.runs.values()]
-        for pid in holders:  # whoever holds a workload starts another agent at once
+        for pid in holders:  # whoever holds a workload would start another agent at once
             os.kill(pid, signal.SIGSTOP)
+        os.kill(agent, signal.SIGKILL)
         until(lambda: time.time() > ends + 2, "both have ended", 90)
         for pid in holders:
             os.kill(pid, signal.SIGCONT)
@@ -198,6 +200,31 @@ def test_a_revoked_identity_is_issued_nothing_and_its_endpoints_go(mesh: Mesh) -
         lambda: not next(w for w in mesh.ps() if w["service"] == "reviews")["connected"],
         "the control plane serves it no more",
     )
-    mesh.argosy("identity", "restore", "default/reviews")
+    early = mesh.argosy("identity", "restore", "default/reviews", check=False)
+    assert "certificates of default/reviews from before count until" in early
+    mesh.argosy("identity", "restore", "--now", "default/reviews")
     until(lambda: served(client), "it is back", 60)
-    assert "is not revoked" in mesh.argosy("identity", "restore", "default/reviews", check=False)
+    again = mesh.argosy("identity", "restore", "--now", "default/reviews", check=False)
+    assert "is not revoked" in again
+
+
+def test_whoever_holds_a_revoked_identity_is_denied_on_a_connection_that_is_open(mesh: Mesh) -> None:
+    mesh.echo("reviews")
+    thief, other = mesh.client("thief"), mesh.client("other")
+    mesh.announced("reviews")
+    until(lambda: served(thief) and served(other), "both are served")
+
+    async def story() -> int:
+        connection = Connection(thief.port)
+        assert (await connection.request(URL)).status == 200
+        await asyncio.to_thread(mesh.argosy, "identity", "revoke", "default/thief")
+        async with asyncio.timeout(10):
+            while (answer := await connection.request(URL)).status == 200:
+                await asyncio.sleep(0.02)
+        connection.close()
+        return answer.status
+
+    assert asyncio.run(story()) == 403
+    assert served(other)
+    mesh.argosy("identity", "restore", "--now", "default/thief")
+    until(lambda: served(thief), "it is let in again", 60)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -198,6 +199,8 @@ def test_a_new_certificate_is_pushed_and_outages_and_revocations_are_felt_as_the
 
         try:
             assert ask("shop")["validated"] == ME
+            os.kill(int((mesh.state / "agent" / "agent.lock").read_text()), signal.SIGKILL)
+            until(lambda: ask("shop").get("validated") == ME, "the next agent knows it, too")
             mesh.kill_server()
             away = ask("shop")
             assert away["x509"] == away["validated"] == ME  # kept: certificate, token, key sets

@@ -44,7 +44,8 @@ class Joined(Struct, frozen=True, kw_only=True):
     attestor: str = JOIN_TOKEN  # the name of the Attestor object
     type: str = ""  # of that attestor
     parameters: dict[str, str] = {}
-    ca: str  # host:port
+    ca: str  # host:port, as it joined
+    cas: tuple[str, ...] = ()  # of all servers, as one of them said last
     trust_domain: str
     bundle: str  # PEM: the roots
     address: str = ""  # of this host, towards the others
@@ -168,7 +169,9 @@ def _not_joined(ca: str, failure: Failure, another: str) -> Failure:
 
 
 def _keep(state: Path, found: Joined, answer: AttestResponse) -> Joined:
-    kept = msgspec.structs.replace(found, trust_domain=answer.trust_domain, bundle=answer.bundle, ca=found.ca)
+    kept = msgspec.structs.replace(
+        found, trust_domain=answer.trust_domain, bundle=answer.bundle, cas=answer.ca_addresses[: servers.MOST]
+    )
     try:
         write_private(_file(state), msgspec.json.encode(kept))
     except OSError as error:
@@ -198,7 +201,7 @@ def _file(state: Path) -> Path:
 async def prove(state: Path, of: Joined) -> Proof:
     """Raises Unreachable, Refused, and Failure where there is nothing to prove it with."""
     proof = await (_by_certificate(state, of) if of.host else _gathered(of))
-    if proof.answer.bundle and proof.answer.bundle != of.bundle:
+    if (proof.answer.bundle, proof.answer.ca_addresses) != (of.bundle, of.cas):
         _keep(state, of, proof.answer)
     else:
         servers.remember(state, proof.answer.xds_addresses)
@@ -240,6 +243,14 @@ async def _by_certificate(state: Path, of: Joined) -> Proof:
 
 async def _gathered(of: Joined) -> Proof:
     gatherer = attestors.plugin(of.type).gatherer(of.parameters)
-    async with identity.channel(of.ca, of.bundle) as channel:
-        answer = await identity.attest_remotely(channel, of.attestor, gatherer.gather)
-    return Proof(answer=answer, address=answer.ca_address or of.ca, bundle=answer.bundle)
+    addresses = tuple(dict.fromkeys((of.ca, *of.cas)))
+    for number, address in enumerate(addresses, 1):
+        try:
+            async with identity.channel(address, of.bundle) as channel:
+                answer = await identity.attest_remotely(channel, of.attestor, gatherer.gather, timeout=10)
+        except Unreachable:
+            if number == len(addresses):
+                raise
+            continue
+        return Proof(answer=answer, address=answer.ca_address or address, bundle=answer.bundle)
+    raise AssertionError("there is always the address that it joined at")

@@ -240,8 +240,15 @@ class Sidecar:
         self.place.outlet.add(self._node, self.delivery)
         self._beside("delivery", self.delivery.run())
 
+    def _keep(self, svid: Svid) -> None:
+        """On a full disk it lives in memory: only a new agent would begin with the one before."""
+        try:
+            svid.save(self.folder.svid)
+        except Failure as failure:
+            log.error("certificate not saved", workload=self.owner.record.name, reason=failure.what)
+
     async def _renewed(self, svid: Svid) -> None:
-        svid.save(self.folder.svid)
+        self._keep(svid)
         self.svid.set(svid)
         if self.link is not None:
             self.link.present(svid)
@@ -259,7 +266,7 @@ class Sidecar:
 
     async def _trusted(self, svid: Svid) -> None:
         """The same certificate, other roots: nothing is connected anew."""
-        svid.save(self.folder.svid)
+        self._keep(svid)
         self.svid.set(svid)
         if self.link is not None:
             self.link.present(svid)

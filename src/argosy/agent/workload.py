@@ -122,6 +122,7 @@ class Folder:
         self.app_log = agent / "logs" / f"{name}.app.log"
 
     def create(self) -> None:
+        private_dir(self.path.parent)
         private_dir(self.path)
         private_dir(self.envoy_log.parent)
 

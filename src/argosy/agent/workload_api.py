@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import secrets
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 SOCKET, INNER = "workload.sock", "workload-in.sock"
 HEADER = ("workload.spiffe.io", "true")
 MOST_CONNECTIONS = 512
+MOST_OF_ONE = 64  # connections of one workload, and of all who are none
 LONGEST_MESSAGE = 32 << 10
 BUNDLES_EVERY = 30.0
 WITHOUT_CERTIFICATE = 5.0  # how long a workload that is just starting is waited for
@@ -62,7 +64,7 @@ class WorkloadApi:
         self._callers: dict[str, Workload] = {}  # by the peer as gRPC names it
         self._front: asyncio.Server | None = None
         self._server: grpc.aio.Server | None = None
-        self._connections = 0
+        self._connections: Counter[str] = Counter()
         self.bundles = JwtBundles()
 
     # --- life ---
@@ -75,6 +77,7 @@ class WorkloadApi:
             options=[
                 ("grpc.max_receive_message_length", LONGEST_MESSAGE),
                 ("grpc.max_concurrent_streams", 64),
+                ("grpc.max_allowed_incoming_connections", 2 * MOST_CONNECTIONS),
                 ("grpc.so_reuseport", 0),
             ]
         )
@@ -102,18 +105,20 @@ class WorkloadApi:
     # --- the front ---
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._connections >= MOST_CONNECTIONS:
-            log.warning("Workload API: too many connections", most=MOST_CONNECTIONS)
+        workload = self._owner(writer)
+        whose = workload.record.name if workload is not None else ""
+        if self._connections[whose] >= MOST_OF_ONE or self._connections.total() >= MOST_CONNECTIONS:
+            log.warning("Workload API: too many connections", workload=whose)
             writer.close()
             return
-        self._connections += 1
+        self._connections[whose] += 1
         name = f"argosy-{secrets.token_hex(16)}"
         inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             inner.setblocking(False)
             inner.bind(b"\0" + name.encode())
-            with contextlib.suppress(callers.Nobody):
-                self._callers[f"unix-abstract:{name}"] = self._owner(writer)
+            if workload is not None:
+                self._callers[f"unix-abstract:{name}"] = workload
             await asyncio.get_running_loop().sock_connect(inner, str(self._inner))
             from_server, to_server = await asyncio.open_unix_connection(sock=inner, limit=_CHUNK)
             await _exchange(reader, writer, from_server, to_server)
@@ -124,15 +129,16 @@ class WorkloadApi:
             self._callers.pop(f"unix-abstract:{name}", None)
             inner.close()
             writer.close()
-            self._connections -= 1
+            self._connections[whose] -= 1
+            if not self._connections[whose]:
+                del self._connections[whose]
 
-    def _owner(self, writer: asyncio.StreamWriter) -> Workload:
-        """Raises Nobody."""
+    def _owner(self, writer: asyncio.StreamWriter) -> Workload | None:
         try:
             return callers.owner(writer.get_extra_info("socket"), self._workloads.values())
         except callers.Nobody as error:
             log.warning("Workload API: the caller is no workload", reason=str(error))
-            raise
+            return None
 
     # --- the calls ---
 

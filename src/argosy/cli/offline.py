@@ -31,7 +31,7 @@ def new_csr(state_dir: str) -> str:
         raise Failure(
             f"{state / 'ca'} has an authority already", "start the server, and ask it: argosy identity csr"
         )
-    return issuers.csr_of(pending_key(private_dir(state / WAITING)))
+    return issuers.issuing_csr_of(pending_key(private_dir(state / WAITING)))
 
 
 def new_authority(state_dir: str, trust_domain: str, root_pem: str, chain_pem: str) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from argosy.cli import identity_api
 from argosy.cli.options import StateDir
 from argosy.runtime.errors import Failure
 
@@ -57,14 +58,25 @@ def revoke(
     say(f"argosy identity restore {account} gives it back")
 
 
-def restore(account: Account, state_dir: StateDir = "") -> None:
-    """Give back an identity that was revoked. Its workloads come back by themselves, with new certificates."""
+def restore(
+    account: Account,
+    now: Annotated[
+        bool, typer.Option("--now", help="Though certificates from before, which may be stolen, count again.")
+    ] = False,
+    state_dir: StateDir = "",
+) -> None:
+    """Give back an identity that was revoked. Its workloads come back by themselves, with new certificates.
+
+    Not before the certificates have ended that were issued before, unless told: they would count again.
+    """
     from argosy.apiserver.client import ApiError
     from argosy.cli.connect import api, kind_called
     from argosy.cli.terminal import say
 
     namespace, name = parted(account)
     label, found = object_name(namespace, name), 0
+    if not now:
+        _must_have_ended(state_dir, namespace, name)
     with api(state_dir) as client:
         for kind, where in (("issuingpolicy", ""), ("authorizationpolicy", ROOT_NAMESPACE)):
             try:
@@ -76,6 +88,22 @@ def restore(account: Account, state_dir: StateDir = "") -> None:
     if not found:
         raise Failure(f"{account} is not revoked", "argosy get issuingpolicies names those that are")
     say(f"restored: {account}", "green")
+
+
+def _must_have_ended(state_dir: str, namespace: str, name: str) -> None:
+    """Raises Failure."""
+    import time
+
+    rows = identity_api.rows(state_dir, namespace)
+    ends = [
+        row["not_after"] for row in rows if row["service_account"] == name and row["not_after"] > time.time()
+    ]
+    if ends:
+        until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(max(ends)))
+        raise Failure(
+            f"certificates of {namespace}/{name} from before count until {until}",
+            "restore it then; or --now, where none of them is in other hands",
+        )
 
 
 def parted(account: str) -> tuple[str, str]:

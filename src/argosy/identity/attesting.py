@@ -53,20 +53,21 @@ class Counts(Struct):
 
 
 class AttestationService:
-    """`answer` makes the response for what was proven; `host_known` says whether a host is (still) one of the mesh."""
+    """`answer` makes the response for what was proven; `host_problem` says why a host is not (or no longer) one of
+    the mesh; "": it is."""
 
     def __init__(
         self,
         verified: Verified,
         answer: Callable[[Proven], AttestResponse],
-        host_known: Callable[[str], bool],
+        host_problem: Callable[[str], str],
         trust_domain: str,
         nonces: Nonces | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.verified = verified
         self.answer = answer
-        self.host_known = host_known
+        self.host_problem = host_problem
         self.trust_domain = trust_domain
         self.nonces = nonces or Nonces(clock)
         self.clock = clock
@@ -123,8 +124,8 @@ class AttestationService:
             raise Unproven(f"{held.spiffe_id} is no host of this mesh")
         if peer.not_after <= self.clock():  # verified when the connection was made
             raise Unproven("the certificate of the connection has expired")
-        if not self.host_known(held.service_account):
-            raise Unproven(f"no IdentityRegistration names the host {held.service_account} any more")
+        if problem := self.host_problem(held.service_account):
+            raise Unproven(problem)
         return held.service_account
 
     def _answered(self, attestor: str, proven: Proven, context: Context) -> bytes:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 
+from argosy.identity import standing
 from argosy.identity.names import NotAnIdentity, Peer, peer_of
 from argosy.identity.protocol import (
     ATTEST,
@@ -129,6 +130,13 @@ async def attest(socket_path: str | os.PathLike[str], timeout: float = 5) -> Att
         async with asyncio.timeout(timeout):
             reader, writer = await asyncio.open_unix_connection(os.fspath(socket_path), limit=LONGEST_ANSWER)
             try:
+                listener = standing.peer_uid(writer.get_extra_info("socket"))
+                if why := standing.doubt(Path(socket_path), listener):
+                    raise Refused(
+                        f"{socket_path}: it is not sure that the server listens there: {why}",
+                        "start the server with --attest-socket in a directory in which only its user can write, "
+                        "as /run/argosy",
+                    )
                 writer.write(msgspec.json.encode(AttestRequest()) + b"\n")
                 await writer.drain()
                 line = await reader.readuntil(b"\n")

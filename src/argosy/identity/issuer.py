@@ -32,6 +32,7 @@ from argosy.runtime.certificates import (
     authority_builder,
     authority_name,
     key_pem,
+    key_usage,
     load_certificate,
     load_pair,
     must_be_private,
@@ -136,6 +137,18 @@ def csr_of(key: ec.EllipticCurvePrivateKey) -> str:
     return csr.public_bytes(serialization.Encoding.PEM).decode()
 
 
+def issuing_csr_of(key: ec.EllipticCurvePrivateKey) -> str:
+    """A CSR (PEM) for an issuing certificate that is signed elsewhere, with its name, which signers keep."""
+    csr = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(authority_name("Issuing CA"))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(key_usage(certify=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return csr.public_bytes(serialization.Encoding.PEM).decode()
+
+
 def checked_chain(
     text: str, root: x509.Certificate, key: ec.EllipticCurvePrivateKey, now: float | None = None
 ) -> tuple[x509.Certificate, ...]:
@@ -184,6 +197,11 @@ def _must_sign(one: x509.Certificate, issuer: x509.Certificate, depth: int) -> N
         raise BadRequest(f"{name} may not sign certificates: CA:TRUE and keyCertSign are needed")
     if limits.path_length is not None and limits.path_length < depth:
         raise BadRequest(f"{name}: its path length of {limits.path_length} is less than {depth}")
+    if not one.subject.rdns or one.subject == one.issuer:
+        # With empty names, what it signs would look like its own issuer: nobody could find the chain.
+        raise BadRequest(
+            "the issuing certificate has no subject of its own: sign it with a name (CN=Issuing CA)"
+        )
     key = one.public_key()
     if depth == 0 and not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, CURVES)):
         raise BadRequest(f"{name}: its key is not ECDSA P-256, P-384 or P-521")

@@ -47,6 +47,7 @@ class AttestResponse(Struct, frozen=True, kw_only=True):
     ca_address: str  # host:port, server-authenticated TLS
     xds_address: str  # host:port, mutual TLS
     xds_addresses: tuple[str, ...] = ()  # of all servers, the one to turn to first in front
+    ca_addresses: tuple[str, ...] = ()  # the same, of those that sign
     error: str = ""
     issues: str = ""  # fingerprint of the root below which certificates are issued; "": of an older server
     trust_version: int = 0  # of the bundle

@@ -296,5 +296,15 @@ KINDS = (
         "ap",
         Column("Action", ".spec.action", description="What becomes of a request that matches."),
     ),
-    _kind(RequestAuthentication, "requestauthentications", "ra"),
+    _kind(
+        RequestAuthentication,
+        "requestauthentications",
+        "ra",
+        Column(
+            "Keys",
+            '.status.conditions[?(@.type=="ResolvedRefs")].status',
+            description="Whether the keys that are fetched are there and fresh; empty where none are fetched.",
+        ),
+        PROGRAMMED,
+    ),
 )

@@ -249,7 +249,7 @@ def routes(identities: Identities) -> tuple[BaseRoute, ...]:
 
 
 def conflict(message: str) -> Refusal:
-    return Refusal(409, message)
+    return Refusal(409, message, reason="NotNow")
 
 
 async def _body(request: Request, type: type[T]) -> T:

@@ -16,9 +16,11 @@ import grpc
 
 from argosy.identity.attesting import AttestationService
 from argosy.identity.authority import Authority
+from argosy.identity.issuing import NotPermitted, permitted
 from argosy.identity.jwt_service import JwtService
 from argosy.identity.limits import Limited, Limiter, by_identity
-from argosy.identity.proofs import Proven, Tokens, knows_host, unix_user
+from argosy.identity.names import Identity
+from argosy.identity.proofs import HOSTS, Proven, Tokens, knows_host, unix_user
 from argosy.identity.protocol import AttestResponse
 from argosy.identity.service import CertificateAuthorityService
 from argosy.server.attestors import Attestors
@@ -34,14 +36,14 @@ StartTask = Callable[[str, Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 class IdentityRole:
-    """`addresses()`: where this process signs ("": nowhere), and where proxies are served."""
+    """`addresses()`: where this process signs ("": nowhere), where servers sign, and where they serve proxies."""
 
     def __init__(
         self,
         store: Store,
         authority: Authority,
         host_tokens: HostTokens,
-        addresses: Callable[[], tuple[str, tuple[str, ...]]],
+        addresses: Callable[[], tuple[str, tuple[str, ...], tuple[str, ...]]],
         task: StartTask,
         metrics: Metrics,
         jwt_keys: PublishedKeys,
@@ -51,13 +53,14 @@ class IdentityRole:
         self.tokens = Tokens()
         self.registrations = Registrations(store)
         self.attestors = Attestors(store, host_tokens, time.time)
+        host_tokens.problem = self._host_problem
         self.issuing = IssuingPolicies(store)
         self.service = CertificateAuthorityService(authority, self.tokens, self.registrations.current)
         self.service.policies = self.issuing.current
         self.attestation = AttestationService(
             self.attestors,
             self.answer,
-            lambda host: knows_host(host, self.registrations.current()),
+            self._host_problem,
             authority.trust_domain,
         )
         self.limiter = Limiter()
@@ -100,7 +103,7 @@ class IdentityRole:
 
     def answer(self, proven: Proven) -> AttestResponse:
         token, expires_at = self.tokens.issue(proven)
-        ca, serving = self.addresses()
+        ca, signing, serving = self.addresses()
         return AttestResponse(
             token=token,
             expires_at=expires_at,
@@ -111,7 +114,20 @@ class IdentityRole:
             ca_address=ca,
             xds_address=serving[0],
             xds_addresses=serving,
+            ca_addresses=signing,
         )
+
+    def _host_problem(self, host: str) -> str:
+        """Why a host may not ask for its workloads; "" where it may."""
+        if not knows_host(host, self.registrations.current()):
+            return f"no IdentityRegistration names the host {host} any more"
+        domain = self.authority.trust_domain
+        who = Identity(trust_domain=domain, namespace=HOSTS, service_account=host, workload=host)
+        try:
+            permitted(who, self.authority.default_ttl, self.issuing.current())
+        except NotPermitted as error:
+            return str(error)
+        return ""
 
     def _show(self, metrics: Metrics) -> None:
         service, counts = self.service, self.attestation.counts

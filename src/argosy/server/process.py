@@ -172,6 +172,7 @@ class ControlPlane:
         trusted_at = await self.trust.load()
         self.certificates = Certificates(self.store)
         self._task("certificates", self.certificates.run())
+        self._task("old certificates", self.certificates.sweep_for_ever())
         self.join_tokens = JoinTokens(self.store)
         self.host_tokens = HostTokens(self.store)
         info: dict[str, str] = {}
@@ -259,10 +260,13 @@ class ControlPlane:
         self.identity.service.on_issued = issuance.issued
         await self.identity.start()
 
-    def _addresses(self) -> tuple[str, tuple[str, ...]]:
-        """Where this process signs ("": nowhere), and where proxies are served, the one to turn to first in front."""
+    def _addresses(self) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        """Where this process signs ("": nowhere); where servers sign, and where they serve proxies, the one to turn to
+        first in front."""
+        own = str(self.ca) if self.ca is not None else ""
+        signing = tuple(dict.fromkeys(ca for ca in (own, *(one.ca for one in self.fleet.servers)) if ca))
         serving = self.fleet.xds_addresses() or (str(self._advertised.address(self.settings.xds)),)
-        return (str(self.ca) if self.ca is not None else "", serving)
+        return own, signing, serving
 
     async def _start_views(self) -> None:
         mesh = ir.Mesh(trust_domain=self.authority.trust_domain)

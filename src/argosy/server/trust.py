@@ -225,7 +225,7 @@ class TrustKeeper:
 
     def pending_csr(self) -> str:
         """Asks for an issuing certificate for a key that waits for it (PEM). Raises Failure."""
-        return issuers.csr_of(pending_key(self._folder))
+        return issuers.issuing_csr_of(pending_key(self._folder))
 
     def install(self, chain_pem: str) -> str:
         """Takes an issuing certificate for the key that waits, below a root of the mesh; the fingerprint of that root.

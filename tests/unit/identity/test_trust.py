@@ -216,7 +216,7 @@ def _authority(
 
     return (
         x509.CertificateBuilder()
-        .subject_name(authority_name(name))
+        .subject_name(authority_name(name) if name else x509.Name([]))
         .issuer_name(issuer.subject)
         .public_key(key)
         .serial_number(x509.random_serial_number())
@@ -243,6 +243,7 @@ def test_an_issuing_certificate_that_is_of_no_use_is_refused_with_the_reason() -
             "may not sign",
         ),
         (pem(good) * 7, key, NOW, "chain of 7"),
+        (pem(_authority("", key.public_key(), root_, root_key, 0)), key, NOW, "no subject of its own"),
         ("garbage", key, NOW, "cannot be read"),
     ]
     for text, of, now, says in cases:
@@ -267,12 +268,17 @@ def test_without_its_root_key_an_authority_opens_where_it_is_marked_as_offline(
 def test_an_issuing_certificate_that_expired_is_named_with_the_way_back(
     authority: Authority, folder: Path
 ) -> None:
+    key = (folder / "root.key").read_bytes()
     (folder / "root.key").unlink()
     (folder / issuers.OFFLINE).write_bytes(b"{}")
     end = authority.issuing.not_valid_after_utc.timestamp()
     with pytest.raises(Failure, match=r"issuing certificate .* expired") as failure:
         open_authority(folder, "td", clock=lambda: end + 1)
-    assert "install-issuing" in failure.value.remedy
+    assert "root.key" in failure.value.remedy
+    (folder / "root.key").write_bytes(key)
+    (folder / "root.key").chmod(0o600)
+    back = open_authority(folder, "td", clock=lambda: end + 1)
+    assert back.issuer.ends > end + 1, "it was renewed"
 
 
 def test_an_authority_that_expires_while_it_runs_signs_nothing(authority: Authority) -> None:

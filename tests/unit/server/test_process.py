@@ -308,3 +308,27 @@ async def test_a_server_that_is_cut_off_from_the_store_sends_its_agents_to_the_o
     await until(lambda: envoy.connection.connected, "it is served again", 20)
     await envoy.close()
     await attendance.close()
+
+
+async def test_a_host_that_nobody_knows_or_that_a_policy_denies_asks_for_nothing(plane: ControlPlane) -> None:
+    assert "names the host vm-1" in plane.identity._host_problem("vm-1")
+    async with api(plane) as web:
+        objects = "/apis/identity.argosy.dev/v1/namespaces/istio-system"
+        registration = {
+            "apiVersion": "identity.argosy.dev/v1",
+            "kind": "IdentityRegistration",
+            "metadata": {"name": "host-vm-1"},
+            "spec": {"match": {"selectors": ["host:name=vm-1"]}, "serviceAccounts": ["shop/*"]},
+        }
+        answer = await web.post(f"{objects}/identityregistrations", json=registration)
+        assert answer.status_code == 201, answer.text
+        await until(lambda: not plane.identity._host_problem("vm-1"), "the host is known")
+        policy = {
+            "apiVersion": "identity.argosy.dev/v1",
+            "kind": "IssuingPolicy",
+            "metadata": {"name": "stolen"},
+            "spec": {"deny": ["argosy-hosts/vm-1"]},
+        }
+        answer = await web.post("/apis/identity.argosy.dev/v1/issuingpolicies", json=policy)
+        assert answer.status_code == 201, answer.text
+        await until(lambda: "stolen" in plane.identity._host_problem("vm-1"), "the host is denied")
