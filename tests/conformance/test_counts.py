@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance import test_authz_rbac as authorization
 from tests.conformance import test_traffic_simulation as simulation
 from tests.conformance.suites import ROOT
 from tests.conformance.test_validation import _entry as judged
@@ -38,6 +39,9 @@ def table() -> str:
     cases = json.loads((ROOT / "traffic-simulation" / "index.json").read_text())["cases"]
     why = "; ".join(f"{case}: {reason}" for case, reason in simulation.NOT_YET.items())
     lines.append(f"| traffic-simulation | {len(cases) - len(simulation.NOT_YET)} | {len(cases)} | {why} |")
+    lines.append(
+        f"| authz-rbac | {authorization.passed()} | {len(authorization.found())} | {authorization.SAMPLED} |"
+    )
     return "\n".join(lines)
 
 

@@ -123,3 +123,24 @@ def test_a_host_tells_its_token_to_nobody_but_the_mesh_of_the_token(
     finally:
         stranger.close()
     assert f"at {B}" in join(b, text)  # it still counts
+
+
+def test_a_host_that_joined_follows_the_root_of_the_mesh(hosts: tuple[Host, Host]) -> None:
+    a, b = hosts
+    a.server()
+    join(b, token(a, *IDENTITIES, "--identity=default/another"))
+    b.serve("web")
+    a.asks("web")
+    pinned = b.state / "agent" / "joined.json"
+    before = json.loads(pinned.read_text())["bundle"]
+    until(lambda: "vm-1" in a.argosy("identity", "list"), "the host's own certificate is recorded")
+    a.argosy("identity", "rotate-root", "--timeout=100s")
+    after = json.loads(pinned.read_text())["bundle"]
+    assert after == a.argosy("identity", "roots")
+    assert after != before
+    assert json.loads((b.state / "agent" / "host.svid").read_text())["bundle"] == after
+    # What it holds is enough to prove itself: another agent, another workload.
+    os.kill(agent_pid(b), signal.SIGKILL)
+    b.serve("another")
+    a.asks("another")
+    a.asks("web")

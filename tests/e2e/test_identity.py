@@ -142,10 +142,11 @@ def test_a_certificate_that_ended_before_its_agent_starts_is_proven_anew(tmp_pat
         mesh.apply(HANDSHAKES)
         until(lambda: served(client), "served")
         ends = max(workload["certificate_expires_at"] for workload in mesh.ps())
-        os.kill(json.loads(mesh.argosy("ps", "-o", "json", "--agent"))["pid"], signal.SIGKILL)
+        agent = json.loads(mesh.argosy("ps", "-o", "json", "--agent"))["pid"]
         holders = [run.process.pid for run in mesh.runs.values()]
-        for pid in holders:  # whoever holds a workload starts another agent at once
+        for pid in holders:  # whoever holds a workload would start another agent at once
             os.kill(pid, signal.SIGSTOP)
+        os.kill(agent, signal.SIGKILL)
         until(lambda: time.time() > ends + 2, "both have ended", 90)
         for pid in holders:
             os.kill(pid, signal.SIGCONT)

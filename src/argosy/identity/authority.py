@@ -36,6 +36,7 @@ from argosy.runtime.certificates import (
     key_usage,
     pem,
     request_key,
+    request_of,
 )
 from argosy.runtime.errors import Failure
 
@@ -46,6 +47,10 @@ DEFAULT_TTL = 48 * 3600
 RENEW_AT = 0.25  # of the lifetime: 12 h of 48 h, so that an outage of 36 h is survived
 SERVER_ACCOUNT = "argosy-server"
 ROOT_NAMESPACE = "istio-system"
+
+
+class Expired(BadRequest):
+    """The authority itself has come to its end; says when."""
 
 
 class ServerCertificate(Struct, frozen=True, kw_only=True):
@@ -172,10 +177,10 @@ class Authority:
         """Signs the CSR's public key, and nothing else of it, for an identity that the caller has proven.
         `given_for`: the selectors that decided; () where they are not known.
 
-        Raises BadRequest for a CSR that is broken, not signed by its key, or of a weak key, and where the authority
-        itself has expired; NotAnIdentity (both are ValueError) for names that do not fit into a certificate.
+        Raises BadRequest for a CSR that is broken, not signed by its key, of a weak key, or names others, Expired where
+        the authority has; NotAnIdentity (all are ValueError) for names that do not fit into a certificate.
         """
-        key = request_key(csr_pem)
+        key, csr = request_of(csr_pem)
         check(identity)
         if ttl < 0:
             raise BadRequest(f"ttl: {ttl} is negative")
@@ -185,6 +190,7 @@ class Authority:
             x509.UniformResourceIdentifier(identity.spiffe_id),
             x509.DNSName(dns_san(identity)),
         ]
+        _must_ask_for_no_others(csr, names)
         leaf = self._leaf(key, names, now, seconds, given_for)
         return SignResponse(
             chain=(pem(leaf), *self._above),
@@ -223,7 +229,7 @@ class Authority:
     ) -> x509.Certificate:
         end = min(now + seconds, self.issuer.ends)
         if end <= now:
-            raise BadRequest(
+            raise Expired(
                 f"the authority of this server expired on {at(self.issuer.ends):%Y-%m-%d %H:%M} UTC "
                 "(docs/identity.md says how the mesh comes back)"
             )
@@ -270,6 +276,12 @@ def open_authority(
     issuer = issuers.load(directory, elsewhere)
     if issuer.root.not_valid_after_utc.timestamp() <= now:
         raise issuers.broken(directory, f"root.crt expired on {issuer.root.not_valid_after_utc:%Y-%m-%d}")
+    if issuer.issuing.not_valid_before_utc.timestamp() > now:
+        raise Failure(
+            f"the clock of this host says {at(now):%Y-%m-%d %H:%M} UTC, before the issuing certificate in {directory} "
+            f"begins ({issuer.issuing.not_valid_before_utc:%Y-%m-%d %H:%M})",
+            "set the clock right, and keep it so: timedatectl set-ntp true",
+        )
     authority = Authority(
         joined.trust_domain if joined else trust_domain, issuer, default_ttl, maximum_ttl, clock
     )
@@ -299,6 +311,18 @@ def join(
         issuers.write_directory(directory, {**files, JOINED: msgspec.json.encode(joined)})
         return
     raise failed or BadRequest("there is no root")
+
+
+def _must_ask_for_no_others(csr: x509.CertificateSigningRequest, names: Sequence[x509.GeneralName]) -> None:
+    """A request need not name anybody; one that names somebody else is no mistake. Raises BadRequest."""
+    try:
+        asked = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return
+    except Exception as error:  # cryptography raises several for extensions that cannot be read
+        raise BadRequest(f"the extensions of the certificate request cannot be read: {error}") from error
+    if others := [str(name.value) for name in asked if name not in names]:
+        raise BadRequest(f"the certificate request names somebody else: {', '.join(others)[:300]}")
 
 
 def _joined(directory: Path) -> Joined | None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import grpc
 import msgspec
 
-from argosy.identity.authority import Authority
+from argosy.identity.authority import Authority, Expired
 from argosy.identity.issuing import IssuingPolicy, NotPermitted, permitted
 from argosy.identity.names import Identity, NotAnIdentity, Peer, peer_of
 from argosy.identity.proofs import (
@@ -27,6 +27,7 @@ from argosy.identity.proofs import (
     used_for,
 )
 from argosy.identity.protocol import SIGN, SignRequest, SignResponse
+from argosy.runtime.certificates import BadRequest
 from argosy.runtime.log import logger
 
 LONGEST_REQUEST = 16 * 1024
@@ -147,8 +148,10 @@ class CertificateAuthorityService:
             raise Refusal(str(error), error.answer) from error
         try:
             response = self.authority.sign(request.csr, identity, ttl, used)
-        except ValueError as error:  # BadRequest, NotAnIdentity: about what the caller itself sent
+        except (NotAnIdentity, Expired) as error:  # what the caller itself sent; what everybody will notice
             raise Refusal(str(error), str(error)) from error
+        except BadRequest as error:  # no agent of ours sends such a request
+            raise Refusal(str(error)) from error
         self.issued += 1
         proof = " ".join(used)[:400] or "its certificate"
         self.on_issued(identity, response, proof)

@@ -25,10 +25,11 @@ from argosy.model.ir.policies import (
 )
 from argosy.model.policies import AuthorizationPolicyRule
 from argosy.resources import security
+from argosy.resources.semantics import path_templates
+from argosy.resources.semantics.authorization_policy import is_header
 from argosy.resources.semantics.metadata import DRY_RUN
 
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-_TEMPLATES = ("{*}", "{**}")
 _METADATA = "experimental."
 _KEYED = {"request.headers": Attribute.HEADER, "request.auth.claims": Attribute.CLAIM}
 _ANYTHING = Match(TextMatch.PRESENT)
@@ -129,12 +130,14 @@ def _when(namespace: str, path: str, written: security.AuthorizationCondition) -
 def _attribute(path: str, written: str) -> tuple[Attribute, tuple[str, ...]]:
     """An attribute by Istio's name for it, and its key."""
     name, opened, inside = written.partition("[")
-    if opened and inside.endswith("]"):
+    if opened and inside.endswith("]") and all(inside[:-1].split("][")):
         if name in _KEYED:
             attribute = _KEYED[name]
-            claims = tuple(inside[:-1].split("]["))
-            return attribute, claims if attribute is Attribute.CLAIM else (inside[:-1].lower(),)
-        if name.startswith(Attribute.METADATA):
+            if attribute is Attribute.CLAIM:
+                return attribute, tuple(inside[:-1].split("]["))
+            if is_header(inside[:-1]):
+                return attribute, (inside[:-1].lower(),)
+        elif name.startswith(f"{Attribute.METADATA}."):
             return Attribute.METADATA, (name.removeprefix(_METADATA), inside[:-1])
     elif written not in (*_KEYED, Attribute.METADATA) and written in tuple(Attribute):
         return Attribute(written), ()
@@ -157,7 +160,9 @@ def _matches(namespace: str, path: str, attribute: Attribute, values: Iterable[s
                 yield Match(TextMatch.PATTERN if "*" in value else TextMatch.EXACT, value)
             case Attribute.REQUEST_PRINCIPAL:
                 yield _request_principal(value)
-            case Attribute.PATH if any(template in value for template in _TEMPLATES):
+            case Attribute.PATH if path_templates.is_template(value):
+                if wrong := path_templates.problem(value):
+                    raise LoweringError(path, wrong)
                 yield Match(TextMatch.TEMPLATE, value)
             case Attribute.METADATA if value.startswith("[") and value.endswith("]"):
                 found = text_match(value.strip("[]"))

@@ -28,6 +28,11 @@ class BadRequest(ValueError):
 
 def request_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
     """The key of a certificate request, which has signed it. Raises BadRequest."""
+    return request_of(csr_pem)[0]
+
+
+def request_of(csr_pem: str) -> tuple[ec.EllipticCurvePublicKey, x509.CertificateSigningRequest]:
+    """And the request. Raises BadRequest."""
     try:
         csr = x509.load_pem_x509_csr(csr_pem.encode())
         key, signed = csr.public_key(), csr.is_signature_valid
@@ -37,7 +42,7 @@ def request_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
         raise BadRequest("the certificate request is not signed by its own key")
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, CURVES):
         raise BadRequest("the key of the certificate request is not ECDSA P-256, P-384 or P-521")
-    return key
+    return key, csr
 
 
 def load_pair(

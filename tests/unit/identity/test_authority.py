@@ -81,28 +81,44 @@ def test_the_chain_verifies_up_to_the_root(authority: Authority, clock: Callable
 
 def test_nothing_of_the_csr_but_its_key_is_used(authority: Authority) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    forged = (
+    asked = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "admin")]))
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [
-                    x509.UniformResourceIdentifier("spiffe://cluster.local/ns/istio-system/sa/argosy-server"),
-                    x509.DNSName(SERVER_DNS_NAME),
-                ]
-            ),
-            critical=False,
-        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(REVIEWS.spiffe_id)]), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
-    leaf = leaf_of(authority, pem(forged))
+    leaf = leaf_of(authority, pem(asked))
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.UniformResourceIdentifier) == [REVIEWS.spiffe_id]
-    assert SERVER_DNS_NAME not in names.get_values_for_type(x509.DNSName)
+    assert names.get_values_for_type(x509.DNSName) == [dns_san(REVIEWS)]
     assert not leaf.subject
     assert not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert leaf.public_key() == key.public_key()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        x509.UniformResourceIdentifier("spiffe://cluster.local/ns/istio-system/sa/argosy-server"),
+        x509.UniformResourceIdentifier("spiffe://elsewhere/ns/shop/sa/reviews"),
+        x509.DNSName(SERVER_DNS_NAME),
+        x509.DNSName("v1.ratings.ratings-v1.shop.workload.mesh"),
+        x509.RFC822Name("admin@example.org"),
+    ],
+)
+def test_a_csr_that_names_somebody_else_is_refused(authority: Authority, other: x509.GeneralName) -> None:
+    own = x509.UniformResourceIdentifier(REVIEWS.spiffe_id)
+    forged = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .add_extension(x509.SubjectAlternativeName([own, other]), critical=False)
+        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    )
+    with pytest.raises(BadRequest, match="names somebody else"):
+        authority.sign(pem(forged), REVIEWS)
 
 
 def _weak_csrs() -> dict[str, str]:
@@ -281,6 +297,13 @@ def test_an_expired_root_is_named(authority: Authority, tmp_path: Path) -> None:
     end = authority.root.not_valid_after_utc.timestamp()
     with pytest.raises(Failure, match=r"root\.crt expired"):
         open_authority(tmp_path / "state" / "ca", "cluster.local", clock=lambda: end + 1)
+
+
+def test_a_clock_that_is_a_day_behind_is_told_with_the_remedy(authority: Authority, tmp_path: Path) -> None:
+    behind = authority.clock() - 86400
+    with pytest.raises(Failure, match="the clock of this host says") as failure:
+        open_authority(tmp_path / "state" / "ca", "cluster.local", clock=lambda: behind)
+    assert "timedatectl" in failure.value.remedy
 
 
 def test_the_servers_own_certificate_is_no_workload(authority: Authority) -> None:

@@ -331,7 +331,7 @@ async def test_who_holds_the_root_renews_the_issuing_certificate_of_another(
         await renew_if_due(directory, joined, b.fleet)
         assert joined.issuing.not_valid_after_utc > before.not_valid_after_utc
         assert joined.issuing.public_key() == before.public_key()
-        assert open_authority(directory, "").issuing == joined.issuing
+        assert open_authority(directory, "", clock=joined.clock).issuing == joined.issuing
         with pytest.raises(grpc.aio.AioRpcError, match="does not hold the root"):
             await a.fleet.ask(b.fleet.own, AskIssuing(authority.issuing_csr()), 5)
 

@@ -16,15 +16,15 @@ from argosy.resources.security import (
     Rule,
     Source,
 )
-from argosy.resources.semantics import attachment, names
+from argosy.resources.semantics import attachment, names, path_templates
 from argosy.resources.semantics.findings import Findings
 from argosy.resources.semantics.metadata import DRY_RUN
 
 _BOOLEANS = frozenset(("1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"))
-_TEMPLATES = ("{*}", "{**}")
 _NO_TEMPLATE = re.compile(
     r"/\{\w+=\*\*?\}|\{\w*\}|/\*\*?|\*\*?/"
 )  # named variables, and wildcards beside templates
+_HEADER = re.compile(r":?[0-9A-Za-z!#$%&'*+\-.^_|~`]+")
 _ADDRESSES = frozenset(("source.ip", "remote.ip", "destination.ip"))
 _PLAIN = frozenset(
     (
@@ -227,9 +227,15 @@ def _attribute(key: str) -> str | None:
     if key.startswith(_KEYED):
         opened = key.find("[")
         if key.endswith("]") and 0 < opened < len(key) - 2:
-            return None
+            header = key.startswith("request.headers") and not is_header(key[opened + 1 : -1])
+            return f"{names.shown(key)} has no header's name in brackets" if header else None
         return f"{names.shown(key)} has no name in brackets; write one, as in request.headers[x-user]"
     return f"{names.shown(key)} is not an attribute that is known"
+
+
+def is_header(name: str) -> bool:
+    """Whether a header can be called so. # Envoy: HTTP_HEADER_NAME"""
+    return _HEADER.fullmatch(name) is not None
 
 
 def _not_empty(path: str, values: Iterable[str], findings: Findings) -> None:
@@ -252,8 +258,12 @@ def _ports(path: str, values: Iterable[str], findings: Findings) -> None:
 
 def _paths(path: str, values: Iterable[str], findings: Findings) -> None:
     for index, value in enumerate(values):
-        if any(template in value for template in _TEMPLATES) and _NO_TEMPLATE.search(value):
+        if not path_templates.is_template(value):
+            continue
+        if _NO_TEMPLATE.search(value):
             findings.error(
                 f"{path}[{index}]",
                 f"{names.shown(value)}: beside {{*}} and {{**}} no other wildcards or variables are supported",
             )
+        else:
+            findings.error(f"{path}[{index}]", path_templates.problem(value))

@@ -40,6 +40,8 @@ BAD = "-deny-due-to-bad-CUSTOM-action"
 ASKED = "istio_ext_authz_"
 SHADOW = {Action.ALLOW: "istio_dry_run_allow_", Action.DENY: "istio_dry_run_deny_"}
 STAT_PREFIX = "tcp."
+AUDITED = "audit_"
+"""Beginning of the names of counters."""
 
 
 class Layer(StrEnum):
@@ -162,6 +164,7 @@ def _decides(layer: Layer, action: Action, policies: tuple[AuthorizationPolicy, 
         shadow=rbac.rules(kind, (rule for one in tried for rule in made(one))) if tried else None,
         prefix=SHADOW.get(action, "") if tried else "",
         counted=bool(tried) or action is Action.AUDIT,
+        named=AUDITED if action is Action.AUDIT else "",
     )
 
 
@@ -188,12 +191,17 @@ def _rbac(
     shadow: rbac_pb2.RBAC | None = None,
     prefix: str = "",
     counted: bool = False,
+    named: str = "",
 ) -> Message:
-    """`counted`: by policy; there are no such counters of connections."""
+    """`counted`: by policy, `named`: under names of this beginning; there are no such counters of connections."""
     made: Message
     if layer is Layer.HTTP:
         made = http_pb2.RBAC(
-            rules=rules, shadow_rules=shadow, shadow_rules_stat_prefix=prefix, track_per_rule_stats=counted
+            rules=rules,
+            rules_stat_prefix=named,
+            shadow_rules=shadow,
+            shadow_rules_stat_prefix=prefix,
+            track_per_rule_stats=counted,
         )
     else:
         made = network_pb2.RBAC(
