@@ -42,6 +42,9 @@ def agent_pid(host: Host) -> int:
 def test_a_second_host_joins_and_traffic_goes_both_ways_with_mutual_tls(hosts: tuple[Host, Host]) -> None:
     a, b = hosts
     a.server()
+    assert "no IdentityRegistration says what the host vm-1 may be" in a.refused(
+        "token", "create", "--host=vm-1"
+    )
     text = token(a, *IDENTITIES)
     assert f"at {B}" in join(b, text)
     b.serve("web")

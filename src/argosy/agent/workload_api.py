@@ -77,6 +77,7 @@ class WorkloadApi:
             options=[
                 ("grpc.max_receive_message_length", LONGEST_MESSAGE),
                 ("grpc.max_concurrent_streams", 64),
+                ("grpc.max_allowed_incoming_connections", 2 * MOST_CONNECTIONS),
                 ("grpc.so_reuseport", 0),
             ]
         )

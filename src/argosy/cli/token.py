@@ -72,7 +72,7 @@ def create(
     handle = reserved(path, "--file") if path else -1
     try:
         with api(state_dir) as client:
-            made = bool(identity) and _register(client, name, identity or [])
+            made = _register(client, name, identity) if identity else _check_known(client, name)
             try:
                 answer = client.request(
                     "POST", f"{OPERATIONS}/hosttokens", body={"host": name, "seconds": seconds}
@@ -98,6 +98,18 @@ def create(
     if path is None:
         typer.echo(answer["token"])
     say(f"on that host: argosy agent join --token-file {path.name if path else 'FILE'}")
+
+
+def _check_known(client: Any, host: str) -> bool:
+    """Somebody must say what the host may be, or it is not let in. False: nothing was made. Raises Failure."""
+    for one in client.request("GET", REGISTRATIONS)["items"]:
+        if f"host:name={host}" in one["spec"]["match"].get("selectors", ()):
+            return False
+    raise Failure(
+        f"no IdentityRegistration says what the host {host} may be: it would not be let in",
+        "give --identity NS/SA, or write one with match.selectors: [host:name=…]",
+        code=2,
+    )
 
 
 def _register(client: Any, host: str, identities: list[str]) -> bool:

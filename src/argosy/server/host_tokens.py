@@ -72,6 +72,8 @@ class HostTokens:
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
         self.store = store
         self.clock = clock
+        self.problem: Callable[[str], str] = lambda _: ""
+        """Why a host may not be one of the mesh now; "" where it may. Asked before a token is used up."""
 
     async def create(self, host: str, seconds: float, roots: str, address: str) -> tuple[HostToken, float]:
         """A new one, and the Unix time when it ends. `roots`: PEM; `address`: of the CA port. Raises StoreError."""
@@ -106,6 +108,8 @@ class HostTokens:
             )
         if kept.expires <= self.clock():
             raise Unproven(f"the join token {id} of host {kept.host} ended at {_moment(kept.expires)}")
+        if problem := self.problem(kept.host):
+            raise Unproven(f"the join token {id} is not used up: {problem}")
         used = msgspec.structs.replace(kept, used_at=self.clock(), used_by=peer)
         try:
             await self.store.update(stored.key, msgspec.json.encode(used), stored.revision)

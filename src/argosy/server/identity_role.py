@@ -53,6 +53,7 @@ class IdentityRole:
         self.tokens = Tokens()
         self.registrations = Registrations(store)
         self.attestors = Attestors(store, host_tokens, time.time)
+        host_tokens.problem = self._host_problem
         self.issuing = IssuingPolicies(store)
         self.service = CertificateAuthorityService(authority, self.tokens, self.registrations.current)
         self.service.policies = self.issuing.current

@@ -83,6 +83,15 @@ async def test_what_is_no_token_proves_nothing(world: World, proof: str) -> None
         await world.tokens.use(proof, PEER)
 
 
+async def test_a_token_of_a_host_that_nobody_knows_is_not_used_up(world: World) -> None:
+    token = await world.token()
+    world.tokens.problem = lambda host: f"nobody knows {host}"
+    with pytest.raises(Unproven, match="not used up: nobody knows vm-1"):
+        await world.tokens.use(token.proof, PEER)
+    world.tokens.problem = lambda _: ""
+    assert await world.tokens.use(token.proof, PEER)
+
+
 async def test_a_wrong_secret_proves_nothing_and_uses_nothing_up(world: World) -> None:
     token = await world.token()
     with pytest.raises(Unproven, match="not known"):
