@@ -47,7 +47,7 @@ from argosy.translate.listener_outbound import (
 )
 from argosy.translate.options import Options
 from argosy.translate.proxy import DeclaredUpstream, Proxy
-from argosy.translate.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource
+from argosy.translate.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, SECRET, Resource
 from tests.e2e import explained_connections as connections
 from tests.e2e.explained_clients import Answer, Client
 from tests.e2e.explained_edges import (
@@ -73,7 +73,7 @@ from tests.e2e.explained_mesh import (
 from tests.e2e.explained_told import addresses, healthy, scope_at, socket_address, value_of
 from tests.e2e.explained_upstreams import Upstreams
 from tests.e2e.own_address import OWN_ADDRESS
-from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap
+from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap, no_policies
 from tests.ports import free_ports
 from tests.resolver import Resolver
 
@@ -136,6 +136,7 @@ class Lab:
         self.ads.push(SECRET, upstreams.authority.secrets(CALLER, "client.test"), set())
         outside = Authority()
         self.ads.push(SECRET, connections.secrets(outside), set())
+        self.ads.push(EXTENSION, no_policies(), set())
         self.ads.push(LISTENER, {one.name: one for one in self._listeners()}, set())
         self.callers = connections.Callers(folder, upstreams.authority, outside)
         self.process: subprocess.Popen[bytes] | None = None

@@ -169,6 +169,30 @@ def test_whoever_is_behind_is_named_and_keeps_the_old_root(world: World) -> None
     assert world.at_b.request(URL).status == 200
 
 
+def test_the_server_with_the_root_dies_in_the_middle_and_another_ends_the_rotation(world: World) -> None:
+    a, b = world.a, world.b
+    with Load(world.at_a.port, URL) as from_a, Load(world.at_b.port, URL) as from_b:
+        world.rotate(a, "--stop-after=trust")
+        new = next(one for one in world.overview(b)["roots"] if one["state"] == "coming")
+        a.kill_server()
+        world.all_come_to(b)
+        until(lambda: len(world.overview(b)["servers"]) == 1, "its lease is over", 30)
+        world.rotate(b)
+        (only,) = world.overview(b)["roots"]
+        assert only["fingerprint"] == new["fingerprint"]
+        from_a.at_least(100)
+        from_b.at_least(100)
+        # It was ready before it died: it comes back with the new root, and holds its key.
+        a.start_server()
+        until(lambda: len(world.overview(b)["servers"]) == 2, "it is one of them again")
+        assert all(one["issues"] == new["fingerprint"] for one in world.overview(a)["servers"])
+        assert (a.state / "ca" / "root.key").exists()
+        assert not (a.state / "ca" / "next").exists()
+        from_a.at_least(100)
+    for load in (from_a, from_b):
+        assert load.failures == []
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_roots_and_certificates_rotate_for_ten_minutes_without_a_failed_request(world: World) -> None:

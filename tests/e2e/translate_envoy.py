@@ -33,8 +33,9 @@ from envoy.service.discovery.v3 import discovery_pb2
 from argosy.agent import bootstrap as agent_bootstrap
 from argosy.model.facts import Fact
 from argosy.model.snapshot import Snapshot
-from argosy.translate import names
+from argosy.translate import extension, names
 from argosy.translate.compiler import Compiler
+from argosy.translate.filters.authorization import Layer, Slot
 from argosy.translate.generator import resource
 from argosy.translate.proxy import Proxy
 from argosy.translate.resource import ENDPOINT, LISTENER, SECRET, Resource
@@ -352,6 +353,20 @@ class Authority:
         roots = secret_pb2.Secret(name="ROOTCA")
         roots.validation_context.trusted_ca.inline_bytes = self.pem()
         return {one.name: resource(one.name, one) for one in (own, roots)}
+
+
+def no_policies() -> dict[str, Resource]:
+    """What stands in the places of policies where there are none: for listeners that are made by hand."""
+    made = [
+        extension.claim_headers(extension.ClaimHeadersKey(headers=())),
+        extension.request_authentication(extension.RequestAuthenticationKey(rules=())),
+        *(
+            extension.authorization(extension.AuthorizationKey(layer=layer, slot=slot))
+            for layer in Layer
+            for slot in Slot
+        ),
+    ]
+    return {one.name: one for one in made}
 
 
 @dataclass

@@ -22,13 +22,16 @@ import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from msgspec import Struct
 
 from argosy.identity.names import Identity
 from argosy.identity.protocol import SignResponse
+from argosy.runtime.certificates import CURVES
 
 MOST_ROOTS_PEM = 64 << 10
 REMEMBERED_ROOTS = 8
+SMALLEST_RSA = 2048
 
 
 class BundleSource(Protocol):
@@ -119,11 +122,19 @@ def read_root(text: str, now: float) -> x509.Certificate:
         authority = False
     if not authority:
         raise ValueError("it may not sign certificates (basic constraints: CA is not set)")
+    if not _is_strong(root.public_key()):
+        raise ValueError("its key is weak: ECDSA P-256, P-384 or P-521, or RSA of 2048 bits or more")
     if root.not_valid_after_utc.timestamp() <= now:
         raise ValueError(f"it expired on {root.not_valid_after_utc:%Y-%m-%d}")
     if root.not_valid_before_utc.timestamp() > now:
         raise ValueError(f"it is not valid before {root.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
     return root
+
+
+def _is_strong(key: object) -> bool:
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size >= SMALLEST_RSA
+    return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, CURVES)
 
 
 def root_of(chain: str, roots: Sequence[x509.Certificate]) -> x509.Certificate | None:

@@ -67,6 +67,7 @@ class TrustKeeper:
         self._state = state
         self._folder = state / "ca"
         self._told: Standing | None = None
+        self._read_at = 0
         self.trust = Trust(root="", trust_domain=authority.trust_domain, server="")
 
     # --- following ---
@@ -99,16 +100,37 @@ class TrustKeeper:
     async def run(self) -> None:
         """Makes this server ready for what comes, and says how far it is, for ever."""
         while True:
+            self._look_at_files()
             with contextlib.suppress(StoreError):
                 await self.prepare()
                 await self.tell()
             await asyncio.sleep(PREPARE_EVERY)
+
+    def _look_at_files(self) -> None:
+        """Another process of this state directory may have got another issuing certificate."""
+        if self._written() == self._read_at:
+            return
+        try:
+            with alone(self._state / "setup.lock"):
+                self.authority.base = self._load(self._folder)
+        except Failure as failure:  # half-way: it is looked at again
+            log.warning("authority not read again", reason=failure.what)
+            return
+        self._apply(self.trust)
+
+    def _written(self) -> int:
+        """When the issuing certificate was written (nanoseconds); 0: there is none at this moment."""
+        try:
+            return (self._folder / "issuing.crt").stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def _apply(self, trust: Trust) -> None:
         """Raises Failure where this server was left behind."""
         authority, before = self.authority, (self.trust, self.authority.issuer)
         with alone(self._state / "setup.lock"):
             self._settle(trust)
+            self._read_at = self._written()
         issuer = authority.base
         if trust.rotation is not None and trust.rotation.phase is Phase.ISSUE and authority.following:
             issuer = authority.following

@@ -102,6 +102,32 @@ def test_what_is_no_root_is_refused_with_the_reason(kind: str) -> None:
         trusts.read_root(text, NOW + 3600)
 
 
+@pytest.mark.parametrize(("bits", "taken"), [(1024, False), (2048, True)])
+def test_a_root_of_rsa_is_as_long_as_it_must_be(bits: int, taken: bool) -> None:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    from argosy.runtime.certificates import at, authority_name
+
+    key, name = rsa.generate_private_key(65537, bits), authority_name("elsewhere")
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(at(NOW))
+        .not_valid_after(at(NOW + 3600))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    if taken:
+        assert trusts.read_root(pem(made), NOW + 60) == made
+        return
+    with pytest.raises(ValueError, match="its key is weak"):
+        trusts.read_root(pem(made), NOW + 60)
+
+
 def test_a_root_that_begins_tomorrow_is_not_trusted_today() -> None:
     with pytest.raises(ValueError, match="not valid before"):
         trusts.read_root(pem(issuers.new_root("td", NOW + 86400)[0]), NOW)

@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from argosy.identity import issuer as issuers
 from argosy.identity.authority import Authority, open_authority
+from argosy.runtime.certificates import pem
 from argosy.runtime.errors import Failure
 from argosy.server.join_tokens import RESOURCE, JoinToken, JoinTokens, NoToken, parse
 from argosy.store.memory import MemoryStore
@@ -41,6 +43,12 @@ async def test_a_token_goes_by_its_text_and_counts_once(mesh: Mesh) -> None:
     await mesh.tokens.use(given.id, given.secret, "second")
     with pytest.raises(NoToken, match=r"was used by second at 1970-01-12 13:46:40 UTC"):
         await mesh.tokens.use(given.id, given.secret, "third")
+
+
+async def test_while_one_root_takes_the_place_of_another_a_token_carries_both(mesh: Mesh) -> None:
+    other, _ = issuers.new_root("td", 1_800_000_000.0)
+    mesh.root += pem(other)
+    assert parse((await mesh.token()).text, "a file").root == mesh.root
 
 
 async def test_the_store_holds_no_secret(mesh: Mesh) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -296,8 +297,6 @@ async def test_a_mesh_turns_to_a_root_that_is_kept_elsewhere(plane: ControlPlane
 
 
 async def test_a_mesh_begins_with_a_root_that_is_kept_elsewhere(tmp_path: Path) -> None:
-    import time
-
     state, elsewhere = str(tmp_path / "state"), Elsewhere(time.time())
     csr = offline.new_csr(state)
     other = issuers.csr_of(ec.generate_private_key(ec.SECP256R1()))
@@ -337,3 +336,48 @@ async def test_the_key_of_the_root_is_taken_out_of_a_server_that_has_stopped(tmp
     (state / "ca" / "root.key").chmod(0o600)
     async with serving(settings(state)) as plane:
         assert plane.authority.holds_root
+
+
+async def test_another_process_of_the_same_server_issues_with_what_was_installed(tmp_path: Path) -> None:
+    from argosy.server.settings import Role
+
+    elsewhere = Elsewhere(time.time())
+    state = tmp_path / "state"
+    csr = offline.new_csr(str(state))
+    offline.new_authority(str(state), "cluster.local", pem(elsewhere.root), elsewhere.sign(csr))
+    runtime = settings(state, roles=frozenset((Role.XDS, Role.CA)))
+    async with serving(runtime) as plane, serving(settings(state, roles=frozenset((Role.API,)))) as own:
+        async with api(own) as web:
+            answer = await web.post(f"{TRUST}/issuing", json={"chain": elsewhere.sign(await csr_of(web))})
+            assert answer.status_code == 200, answer.text
+        await until(lambda: plane.authority.issuing == own.authority.issuing, "it has read it again")
+        assert (await identity(plane, "reviews-v1")).root == fingerprint(elsewhere.root)
+
+
+async def test_the_processes_of_one_server_rotate_together(tmp_path: Path) -> None:
+    from argosy.server.settings import Role
+
+    state = tmp_path / "state"
+    runtime = settings(state, roles=frozenset((Role.XDS, Role.CA)))
+    async with serving(runtime) as plane, serving(settings(state, roles=frozenset((Role.API,)))) as own:
+        await until(lambda: len(own.fleet.servers) == len(plane.fleet.servers) == 2, "they see each other")
+        async with api(own) as web:
+            new = (await step(web, "begin"))["new"]
+        await until(lambda: plane.authority.following is not None, "the other is ready")
+        await until(partial(_is_told, own, plane), "and has said so")
+        async with api(own) as web:
+            await step(web, "issue")
+        await until(lambda: plane.authority.issuer.fingerprint == new, "both issue below the new root")
+        assert (await identity(plane, "reviews-v1")).root == new
+        assert plane.own.current.chain.endswith(pem(plane.authority.issuing))
+        await until(partial(_is_told, own, plane), "and has said so")
+        async with api(own) as web:
+            await step(web, "drop")
+        await until(partial(_trusts_alone, plane, new), "one root")
+    async with serving(settings(state)) as again:
+        assert again.authority.base.fingerprint == new
+
+
+def _is_told(own: ControlPlane, other: ControlPlane) -> bool:
+    """Whether what the other is by now stands in the store."""
+    return other.trust._told == other.trust.standing()
