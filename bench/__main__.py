@@ -19,6 +19,8 @@ NAMES = (
     "streams",
     "store",
     "two_hops",
+    "handshakes",
+    "policy",
     "footprint",
     "tokens",
 )

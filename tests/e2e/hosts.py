@@ -65,19 +65,21 @@ class Host:
         clean = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
         return {**clean, "ARGOSY_STATE_DIR": str(self.state), "PYTHONUNBUFFERED": "1"}
 
-    def tries(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def tries(
+        self, *words: str, stdin: str | None = None, wait: float = 90
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*words),
             env=self.environment,
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=wait,
             check=False,
         )
 
-    def argosy(self, *arguments: str, stdin: str | None = None) -> str:
-        done = self.tries(ARGOSY, *arguments, stdin=stdin)
+    def argosy(self, *arguments: str, stdin: str | None = None, wait: float = 90) -> str:
+        done = self.tries(ARGOSY, *arguments, stdin=stdin, wait=wait)
         assert done.returncode == 0, f"argosy {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 

@@ -147,3 +147,24 @@ def test_a_host_that_joined_follows_the_root_of_the_mesh(hosts: tuple[Host, Host
     b.serve("another")
     a.asks("another")
     a.asks("web")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_new_root_reaches_a_host_that_has_no_workload(hosts: tuple[Host, Host]) -> None:
+    a, b = hosts
+    a.server()
+    join(b, token(a, *IDENTITIES))
+
+    def trusts() -> str:
+        return str(json.loads((b.state / "agent" / "host.svid").read_bytes())["bundle"])
+
+    before = trusts()
+    a.argosy("identity", "rotate-root", "--timeout=180s", wait=200)
+    assert trusts() != before
+    until(lambda: before not in trusts(), "the host has dropped the old root", 60)
+    os.kill(agent_pid(b), signal.SIGKILL)  # nothing but what is on the disk counts from here
+    b.serve("web")
+    a.serve("other", f"--bind={A}")
+    assert a.asks("web")["name"] == "web"
+    assert b.asks("other")["name"] == "other"

@@ -145,6 +145,7 @@ class Conversation:
             while (data := await self.incoming.get()) is not None:
                 if self.incoming.empty():
                     self.newer.clear()
+                await self.registrar.pace.wait(f"{self.entry.namespace}/{self.entry.name}")
                 await self._say(await self._answer(data))
                 self.tell_trust()
             reader.result()

@@ -24,6 +24,7 @@ from argosy.server import entries, starting
 from argosy.server.attendance import Attendance
 from argosy.server.bootstraps import ASKED, ROUTES, Bootstraps
 from argosy.server.entries import Json, entry_key
+from argosy.server.pace import Pace
 from argosy.server.verdict import Deliver
 from argosy.store.base import AlreadyExists, Conflict, Key, NotFound, Store, Stored
 from argosy.xds import start as wire
@@ -71,6 +72,7 @@ class Registrar:
         self.caught_up = caught_up
         self.bootstraps = bootstraps
         self.clock = clock
+        self.pace = Pace()
         self.on_left: Callable[[Key], None] = lambda _: None
         """Hears of each entry whose workload has left for good."""
 

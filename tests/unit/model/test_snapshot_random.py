@@ -19,6 +19,7 @@ from argosy.model.hostnames import patterns
 from argosy.model.reader import Reader
 from argosy.model.scope import ProxyType, Scope, scope_of
 from argosy.model.snapshot import Snapshot
+from argosy.model.tokens import KeySource
 from argosy.resources.meta import Object
 from tests.long.conftest import count
 from tests.unit.model.written import mesh_config, obj
@@ -42,6 +43,7 @@ PLACES = {
     "Gateway": (("default", "a"), ("shop", "b")),
     "PeerAuthentication": (("default", "a"), ("shop", "a"), ("shop", "b"), ("istio-system", "a")),
     "AuthorizationPolicy": (("default", "a"), ("shop", "a"), ("istio-system", "a"), ("istio-system", "b")),
+    "RequestAuthentication": (("default", "a"), ("shop", "a"), ("istio-system", "a"), ("istio-system", "b")),
     "Sidecar": (("default", "a"), ("default", "b"), ("istio-system", "a")),
     "EnvoyFilter": (("default", "a"), ("shop", "b"), ("istio-system", "a")),
 }
@@ -67,6 +69,7 @@ match = some(
     sourceLabels=labels,
     sourceNamespace=namespaces,
     gateways=st.sampled_from((["mesh"], ["a"], ["shop/b"])),
+    headers=st.just({"@request.auth.claims.sub": {"exact": "a"}}),
 )
 forward = st.builds(
     lambda match, to, more: {"match": match, "route": [{"destination": to}]} | more,
@@ -146,6 +149,12 @@ authorization_policy = st.builds(
     st.sampled_from(("ALLOW", "DENY", "AUDIT", "CUSTOM")),
     st.sampled_from(([], [{}], [{"from": [{"source": {"principals": ["cluster.local/ns/a/sa/b"]}}]}])),
 )
+KEYS_AT = ("https://a.example/keys", "https://b.example/keys")
+request_authentication = st.builds(
+    lambda selector, uris: selector | {"jwtRules": [{"issuer": uri[8:], "jwksUri": uri} for uri in uris]},
+    some(selector=labels.map(lambda found: {"matchLabels": found})),
+    st.lists(st.sampled_from(KEYS_AT), max_size=2),
+)
 egress = st.builds(
     lambda namespace, host, port: {"hosts": [f"{namespace}/{host}"]} | port,
     st.sampled_from(("*", ".", "shop", "~shop")),
@@ -186,6 +195,7 @@ SPECS = {
     "PeerAuthentication": peer_authentication,
     "EnvoyFilter": envoy_filter,
     "AuthorizationPolicy": authorization_policy,
+    "RequestAuthentication": request_authentication,
 }
 
 Change = Callable[["World"], set[Fact]]
@@ -199,6 +209,7 @@ class World:
         self.objects: dict[tuple[str, str, str], Object] = {}
         self.services: dict[str, ir.Service] = {}
         self.endpoints: dict[str, tuple[ir.Endpoint, ...]] = {}
+        self.keys: dict[str, str] = {}
 
     def oracle(self) -> Snapshot:
         made = Snapshot()
@@ -208,6 +219,8 @@ class World:
             made.put_endpoints(hostname, endpoints)
         for _, one in sorted(self.objects.items()):
             made.put_config(one)
+        for uri, keys in self.keys.items():
+            made.request_authentications.put_key_set(KeySource(uri), keys)
         return made
 
 
@@ -296,6 +309,20 @@ class PutEndpoints:
         return world.snapshot.put_endpoints(self.hostname, self.endpoints)
 
 
+class PutKeys:
+    ref = None
+
+    def __init__(self, uri: str, keys: str) -> None:
+        self.uri, self.keys = uri, keys
+
+    def __repr__(self) -> str:
+        return f"PutKeys({self.uri!r}, {self.keys!r})"
+
+    def __call__(self, world: World) -> set[Fact]:
+        world.keys[self.uri] = self.keys
+        return world.snapshot.request_authentications.put_key_set(KeySource(self.uri), self.keys)
+
+
 full = st.sampled_from(FULL)
 puts = st.sampled_from(sorted(SPECS)).flatmap(
     lambda kind: st.builds(
@@ -324,6 +351,7 @@ changes: st.SearchStrategy[Any] = st.one_of(
         st.sampled_from((("*",), ("shop",), ("~",))),
     ),
     st.builds(PutService, full, st.just(()), namespaces, st.just(("*",)), full),
+    st.builds(PutKeys, st.sampled_from(KEYS_AT), st.sampled_from(("", "one", "two"))),
     st.builds(RemoveService, full),
     st.builds(PutEndpoints, full, st.lists(st.sampled_from(PORTS), max_size=2)),
 )
@@ -356,6 +384,7 @@ def answers(made: Snapshot, seen: list[Scope]) -> Answers:
             ask("selectors", namespace, of)
             ask("peer_mtls", namespace, of, 80)
             ask("authorization", namespace, of)
+            ask("token_rules", namespace, of)
     for host in FULL:
         ask("service", host)
         ask("endpoints", host)
@@ -391,6 +420,8 @@ def answers(made: Snapshot, seen: list[Scope]) -> Answers:
 def spoken_of(world: World, change: Any) -> frozenset[Fact]:
     if isinstance(change, (Put, Remove)):
         return world.snapshot.facts_of(*change.ref)
+    if isinstance(change, PutKeys):
+        return frozenset((Fact(FactKind.KEY_SET, change.uri),))
     hostname = change.service.hostname if isinstance(change, PutService) else change.hostname
     own = {Fact(FactKind.SERVICE, hostname), Fact(FactKind.ENDPOINTS, hostname)}
     own |= {Fact(FactKind.SERVICE, one) for one in world.snapshot.aliases.chain(hostname)}

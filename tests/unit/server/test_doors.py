@@ -25,11 +25,12 @@ from argosy.identity.client import Refused, Svid, attest, channel, new_key_and_c
 from argosy.identity.limits import LONGEST_MESSAGE as LONGEST_AT_CA
 from argosy.identity.protocol import ATTEST, SIGN, AttestRequest, AttestResponse, SignRequest
 from argosy.server.attend import LONGEST_MESSAGE as LONGEST_OF_AGENT
+from argosy.server.pace import A_SECOND, AT_ONCE, MOST_REMEMBERED, Pace
 from argosy.server.process import ControlPlane
 from argosy.server.proxies import LONGEST_NAME, MOST_NAMES, MOST_STREAMS, MOST_TYPES
 from argosy.translate.resource import CLUSTER
 from argosy.xds import server as xds
-from argosy.xds.registration import ATTEND, ServerMessage
+from argosy.xds.registration import ATTEND, ServerMessage, Withdraw
 from argosy.xds.registration import Refused as Declined
 from argosy.xds.wire import Node, Request
 from tests.unit.server.whole_server import Attendance, identity, plane, register, until
@@ -177,6 +178,46 @@ async def test_a_message_of_an_agent_is_bounded(plane: ControlPlane, held: Svid)
         answer = msgspec.json.decode(await asyncio.wait_for(agent.call.read(), 10), type=ServerMessage)
         assert isinstance(answer, Declined)
         assert f"{LONGEST_OF_AGENT} bytes" in answer.message
+    finally:
+        await agent.close()
+
+
+async def test_a_workload_that_changes_again_and_again_is_answered_later_and_nobody_else() -> None:
+    now, slept = 100.0, []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    pace = Pace(lambda: now, sleep)
+    for _ in range(int(AT_ONCE)):
+        await pace.wait("default/rogue")
+    assert slept == []
+    await pace.wait("default/rogue")
+    await pace.wait("default/other")
+    assert slept == [1 / A_SECOND]
+    await pace.wait("default/rogue")
+    assert slept == [1 / A_SECOND, 2 / A_SECOND], "the next one waits longer, on another stream, too"
+    now += 10.0
+    await pace.wait("default/rogue")
+    assert len(slept) == 2, "it has room again"
+    for n in range(MOST_REMEMBERED + 10):
+        await pace.wait(f"default/w-{n}")
+    assert len(pace._left) == MOST_REMEMBERED
+
+
+async def test_every_message_of_an_agent_is_paced(plane: ControlPlane, held: Svid) -> None:
+    paced: list[str] = []
+
+    class Noting(Pace):
+        async def wait(self, name: str) -> None:
+            paced.append(name)
+
+    plane.registrar.pace = Noting()
+    agent = Attendance(plane.info.xds, held)
+    try:
+        await agent.ask(register("rogue-1", "rogue"))
+        await agent.ask(Withdraw(reason="a"))
+        assert paced == ["default/rogue-1"] * 2
     finally:
         await agent.close()
 
