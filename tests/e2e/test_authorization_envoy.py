@@ -183,6 +183,14 @@ def _rules_in_their_order(patch: Patch) -> None:
     patch.setattr(AuthorizationPolicy, "rule_name", lambda self, index: "")
 
 
+def _bugs(*bugs: Any, always: int) -> list[Any]:
+    """Each needs an Envoy for some seconds: the first few are looked for in every run, the rest in long ones."""
+    return [
+        pytest.param(bug, id=bug.__name__, marks=() if place < always else pytest.mark.long)
+        for place, bug in enumerate(bugs)
+    ]
+
+
 HEADERS = ("request.headers[x-user]", "request.headers[X-Group]", "request.headers[user-agent]")
 EVALUATOR: dict[Callable[[Patch], None], tuple[str, ...]] = {
     _prefix_as_exact: (),
@@ -208,7 +216,7 @@ EVALUATOR: dict[Callable[[Patch], None], tuple[str, ...]] = {
 """Each with what policies speak of where it shows."""
 
 
-@pytest.mark.parametrize("bug", EVALUATOR, ids=lambda bug: bug.__name__)
+@pytest.mark.parametrize("bug", _bugs(*EVALUATOR, always=3))
 async def test_a_bug_in_the_evaluator_is_found(
     envoy: Lab, monkeypatch: Patch, bug: Callable[[Patch], None]
 ) -> None:
@@ -312,7 +320,7 @@ TRANSLATION: dict[Callable[[rbac_pb2.RBAC], None], tuple[str, ...]] = {
 }
 
 
-@pytest.mark.parametrize("bug", TRANSLATION, ids=lambda bug: bug.__name__)
+@pytest.mark.parametrize("bug", _bugs(*TRANSLATION, always=3))
 async def test_a_bug_in_the_translation_is_found(envoy: Lab, bug: Callable[[rbac_pb2.RBAC], None]) -> None:
     envoy.mutate = _within(bug)
     assert await first_difference(envoy, SEED, TRANSLATION[bug]), (
@@ -320,7 +328,7 @@ async def test_a_bug_in_the_translation_is_found(envoy: Lab, bug: Callable[[rbac
     )
 
 
-@pytest.mark.parametrize("bug", [_one_rule_forgotten, _nothing_is_excepted], ids=lambda bug: bug.__name__)
+@pytest.mark.parametrize("bug", _bugs(_one_rule_forgotten, _nothing_is_excepted, always=1))
 async def test_a_bug_in_the_translation_of_connections_is_found(
     envoy: Lab, bug: Callable[[rbac_pb2.RBAC], None]
 ) -> None:
