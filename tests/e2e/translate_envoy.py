@@ -33,6 +33,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from argosy.agent import bootstrap as agent_bootstrap
 from argosy.model.facts import Fact
 from argosy.model.snapshot import Snapshot
+from argosy.resources.semantics import regex
 from argosy.translate import extension, names
 from argosy.translate.compiler import Compiler
 from argosy.translate.filters.authorization import Layer, Slot
@@ -125,6 +126,10 @@ def _secrets_placed(value: Any, known: Set[str]) -> Any:
     return found
 
 
+LIMITS = {"re2.max_program_size.error_level": regex.MAX_PROGRAM}
+"""As the agent's bootstrap has it."""
+
+
 def bootstrap(folder: Path, static: dict[str, Any], admin: int = 0) -> dict[str, Any]:
     clusters = [
         *static.get("clusters", []),
@@ -156,6 +161,7 @@ def bootstrap(folder: Path, static: dict[str, Any], admin: int = 0) -> dict[str,
         },
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": admin}}},
         "stats_flush_interval": "0.2s",
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": LIMITS}]},
         "static_resources": {**static, "clusters": clusters},
         "dynamic_resources": {
             "ads_config": {

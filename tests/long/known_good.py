@@ -23,6 +23,8 @@ Json = dict[str, Any]
 
 CREATED = tuple(kind for kind in SERVED if not kind.read_only)
 """Kinds of which a POST may be answered with 201."""
+ROOT_ALONE = frozenset(("Attestor",))
+"""Kinds whose objects stand in the root namespace alone."""
 KEPT = tuple(kind for kind in CREATED if not kind.virtual)
 """Kinds of which there are objects."""
 NAMESPACE, USER = (next(kind for kind in KEPT if kind.unique_name == name) for name in ("Namespace", "User"))
@@ -132,6 +134,8 @@ def plain(kind: Kind, api_version: str, namespace: str, name: str) -> Json:
     found: Json = head | copy.deepcopy(PLAIN[kind.unique_name])
     if "involvedObject" in found:  # an event is where its object is
         found["involvedObject"]["namespace"] = namespace
+    if kind.unique_name == "IdentityRegistration":  # gives accounts of its own namespace
+        found["spec"]["serviceAccounts"] = [f"{namespace}/reviews"]
     return found
 
 

@@ -207,8 +207,9 @@ def delimited(claims: Claims, rule: TokenRule) -> Claims:
 
 
 def _after(one: Judged, seen: Seen) -> Seen:
-    rule, headers = one.rule, dict(seen.headers)
+    rule, headers, path = one.rule, dict(seen.headers), seen.path
     if not rule.forward:
+        path = _without_parameters(path, rule.params)
         for header in rule.headers:
             if any(header.prefix in value for value in headers.get(header.name, ())):
                 headers.pop(header.name)
@@ -221,7 +222,15 @@ def _after(one: Judged, seen: Seen) -> Seen:
             value = value.get(part) if isinstance(value, dict) else None
         if (text := claim_text(value)) is not None:
             headers[claim.header] = (text,)
-    return replace(seen, headers=headers)
+    return replace(seen, headers=headers, path=path)
+
+
+def _without_parameters(path: str, names: tuple[str, ...]) -> str:
+    before, mark, query = path.partition("?")
+    if not mark or not names:
+        return path
+    left = [one for one in query.split("&") if one.partition("=")[0] not in names]
+    return f"{before}?{'&'.join(left)}" if left else before
 
 
 def claim_text(value: object) -> str | None:
