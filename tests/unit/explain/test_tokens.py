@@ -175,6 +175,14 @@ def test_two_rules_that_are_required_need_two_tokens_unless_the_first_leaves_it(
     assert claims(judged(bearing(GOOD), replace(required, forward=True), required)) == CLAIMS
 
 
+def test_a_token_of_the_query_is_taken_off_there() -> None:
+    found = judged(asked(f"/x?a=1&access_token={GOOD}&b=2"), RULE)
+    assert isinstance(found, Authenticated)
+    assert found.seen.path == "/x?a=1&b=2"
+    first = replace(RULE, required=True)
+    assert "is required, and there is none" in why(judged(asked(f"/x?access_token={GOOD}"), first, first))
+
+
 def test_the_token_is_taken_off_and_claims_become_headers() -> None:
     rule = replace(
         RULE,
