@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 import ssl
 import time
 from collections.abc import Iterator
@@ -77,8 +80,6 @@ def in_envoys(mesh: Mesh) -> list[tuple[list[str], int]]:
     """Of each Envoy: the serials of the roots that it trusts, and how many certificates of its own it shows."""
     found = []
     for workload in mesh.ps():
-        import asyncio
-
         shown = json.loads(asyncio.run(Admin(workload["admin_socket"]).get("/certs", 10.0)))
         roots = {one["serial_number"] for pair in shown["certificates"] for one in pair.get("ca_cert", [])}
         found.append((sorted(roots), len(shown["certificates"])))
@@ -145,9 +146,6 @@ def streams(mesh: Mesh) -> dict[str, dict[str, Any]]:
 
 
 def test_whoever_is_behind_is_named_and_keeps_the_old_root(world: World) -> None:
-    import os
-    import signal
-
     a, b = world.a, world.b
     pid = json.loads(b.argosy("ps", "-o", "json", "--agent"))["pid"]
     os.kill(pid, signal.SIGSTOP)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from msgspec import Struct
+
 from argosy.model.ir import Pairs
 from argosy.model.lower_envoy_filter import GATEWAY, GATEWAY_LABEL
 from argosy.model.lower_http import pairs
@@ -28,6 +30,24 @@ class Attached(Protocol):
 
     @property
     def target_refs(self) -> tuple[PolicyTargetReference, ...]: ...
+
+
+class AttachedRule(Struct, frozen=True, kw_only=True):
+    """What a policy has, whatever it says, once it is lowered."""
+
+    namespace: str
+    name: str
+    created: str = ""
+    selected: Selected = None
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        return (self.created, self.name, self.namespace)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Of the objects that the same workloads look at."""
+        return groups(self.namespace, self.selected)
 
 
 def selected(spec: Attached) -> Selected:

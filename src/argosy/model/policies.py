@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from argosy.model import attachment, ir
-from argosy.model.attachment import Selected
+from argosy.model.attachment import AttachedRule
 from argosy.model.ir.policies import (
     Action,
     Attribute,
@@ -38,21 +37,8 @@ POINTER = "cluster.local"
 """Means the mesh's own trust domain, however it is called."""
 
 
-class AuthorizationPolicyRule(Struct, frozen=True, kw_only=True):
-    namespace: str
-    name: str
-    created: str = ""
-    selected: Selected = None
+class AuthorizationPolicyRule(AttachedRule, frozen=True, kw_only=True):
     policy: AuthorizationPolicy
-
-    @property
-    def age(self) -> tuple[str, str, str]:
-        return (self.created, self.name, self.namespace)
-
-    @property
-    def groups(self) -> frozenset[str]:
-        """Of the objects that the same workloads look at."""
-        return attachment.groups(self.namespace, self.selected)
 
 
 Domains = tuple[str, ...]

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from argosy.model import attachment
-from argosy.model.attachment import Selected
+from argosy.model.attachment import AttachedRule
 from argosy.model.ir.tokens import TokenRule
 
 DEFAULT_TIMEOUT = 5000
@@ -37,21 +37,8 @@ class WrittenRule(Struct, frozen=True):
     timeout: int = DEFAULT_TIMEOUT  # of fetching, in milliseconds
 
 
-class RequestAuthenticationRule(Struct, frozen=True, kw_only=True):
-    namespace: str
-    name: str
-    created: str = ""
-    selected: Selected = None
+class RequestAuthenticationRule(AttachedRule, frozen=True, kw_only=True):
     rules: tuple[WrittenRule, ...] = ()
-
-    @property
-    def age(self) -> tuple[str, str, str]:
-        return (self.created, self.name, self.namespace)
-
-    @property
-    def groups(self) -> frozenset[str]:
-        """Of the objects that the same workloads look at."""
-        return attachment.groups(self.namespace, self.selected)
 
     @property
     def sources(self) -> frozenset[KeySource]:

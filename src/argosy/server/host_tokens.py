@@ -9,13 +9,11 @@ no stranger.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import hmac
 import re
 import secrets
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import msgspec
 from msgspec import Struct
@@ -28,6 +26,7 @@ from argosy.identity.attestors import Unproven
 from argosy.identity.host_token import HostToken
 from argosy.identity.proofs import HOST, Proven
 from argosy.runtime.log import logger
+from argosy.server.join_tokens import ID, hashed, moment
 from argosy.store.base import INTERNAL, Conflict, Key, NotFound, Store, StoreError
 
 RESOURCE = f"{INTERNAL}host-tokens"
@@ -37,7 +36,6 @@ REMEMBERED = 7 * 24 * 3600
 """Seconds for which a token that ended or was used is listed, and whoever comes with it is told apart in the log."""
 MOST_REQUEST = 1024
 
-_ID = re.compile(r"[0-9a-f]{12}")
 _HOST = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 log = logger("identity")
@@ -81,7 +79,7 @@ class HostTokens:
         token = HostToken(secrets.token_hex(6), host, secrets.token_urlsafe(32), roots, address)
         now = self.clock()
         expires = now + min(max(seconds, SHORTEST), LONGEST)
-        kept = Kept(host=host, sha256=_hash(token.secret), created=now, expires=expires)
+        kept = Kept(host=host, sha256=hashed(token.secret), created=now, expires=expires)
         await self.store.create(_key(token.id), msgspec.json.encode(kept))
         return token, expires
 
@@ -94,20 +92,20 @@ class HostTokens:
             raise Unproven(f"the join token cannot be looked up now: {error}") from error
 
     async def _use(self, id: str, secret: str, peer: str) -> Proven:
-        stored = await self.store.get(_key(id)) if _ID.fullmatch(id) else None
+        stored = await self.store.get(_key(id)) if ID.fullmatch(id) else None
         kept = _read(stored.body) if stored else None
         known = kept.sha256 if kept else ""
-        if not hmac.compare_digest(known.encode(), _hash(secret).encode()) or kept is None or stored is None:
+        if not hmac.compare_digest(known.encode(), hashed(secret).encode()) or kept is None or stored is None:
             raise Unproven(
                 "the join token is not known: invented, deleted, of another mesh, or ended long ago"
             )
         if kept.used_at:
             raise Unproven(
-                f"the join token {id} of host {kept.host} was used at {_moment(kept.used_at)} by {kept.used_by}, and "
+                f"the join token {id} of host {kept.host} was used at {moment(kept.used_at)} by {kept.used_by}, and "
                 f"now again by {peer}: one of the two has no right to it"
             )
         if kept.expires <= self.clock():
-            raise Unproven(f"the join token {id} of host {kept.host} ended at {_moment(kept.expires)}")
+            raise Unproven(f"the join token {id} of host {kept.host} ended at {moment(kept.expires)}")
         if problem := self.problem(kept.host):
             raise Unproven(f"the join token {id} is not used up: {problem}")
         used = msgspec.structs.replace(kept, used_at=self.clock(), used_by=peer)
@@ -194,7 +192,7 @@ def routes(
 
     async def delete(request: Request) -> Response:
         id = request.path_params["id"]
-        if not _ID.fullmatch(id) or not await tokens.delete(id):
+        if not ID.fullmatch(id) or not await tokens.delete(id):
             raise Refusal(404, f"there is no join token {id[:40]!r}")
         log.info("join token deleted", token=id)
         return Response(b"{}", media_type="application/json")
@@ -220,11 +218,3 @@ def _read(body: bytes) -> Kept | None:
 
 def _key(id: str) -> Key:
     return Key(RESOURCE, "", id)
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _moment(unix: float) -> str:
-    return datetime.fromtimestamp(int(unix), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -37,7 +37,7 @@ LONGEST_TEXT = 16 << 10
 REMEMBERED = 24 * 3600
 """Seconds for which a token that ended is known, so that whoever comes with it hears why it does not count."""
 
-_ID = re.compile(r"[0-9a-f]{12}")
+ID = re.compile(r"[0-9a-f]{12}")
 
 
 class NoToken(Exception):
@@ -71,7 +71,7 @@ def parse(text: str, origin: str) -> JoinToken:
         len(text) > LONGEST_TEXT
         or len(parts) not in (4, 5)
         or parts[0] != PREFIX
-        or not _ID.fullmatch(parts[1])
+        or not ID.fullmatch(parts[1])
     ):
         raise wrong
     try:
@@ -104,25 +104,25 @@ class JoinTokens:
         await self._forget()
         token = JoinToken(secrets.token_hex(6), secrets.token_urlsafe(32), root)
         expires = self.clock() + min(max(seconds, SHORTEST), LONGEST)
-        kept = _Kept(sha256=_hash(token.secret), expires=expires)
+        kept = _Kept(sha256=hashed(token.secret), expires=expires)
         await self.store.create(_key(token.id), msgspec.json.encode(kept))
         return token, expires
 
     async def use(self, id: str, secret: str, server: str) -> None:
         """Uses a token up. Raises NoToken, StoreError."""
         unknown = NoToken("the join token is not known here: it is of another mesh, or ended long ago")
-        if not _ID.fullmatch(id):
+        if not ID.fullmatch(id):
             raise unknown
         stored = await self.store.get(_key(id))
         kept = msgspec.json.decode(stored.body, type=_Kept) if stored else _Kept(sha256="", expires=0.0)
-        if not hmac.compare_digest(kept.sha256.encode(), _hash(secret).encode()) or stored is None:
+        if not hmac.compare_digest(kept.sha256.encode(), hashed(secret).encode()) or stored is None:
             raise unknown
         if kept.used_at:
             raise NoToken(
-                f"the join token was used by {kept.used_by} at {_moment(kept.used_at)}: it counts once"
+                f"the join token was used by {kept.used_by} at {moment(kept.used_at)}: it counts once"
             )
         if kept.expires <= self.clock():
-            raise NoToken(f"the join token ended at {_moment(kept.expires)}")
+            raise NoToken(f"the join token ended at {moment(kept.expires)}")
         used = msgspec.structs.replace(kept, used_at=self.clock(), used_by=server)
         try:
             await self.store.update(stored.key, msgspec.json.encode(used), stored.revision)
@@ -141,9 +141,9 @@ def _key(id: str) -> Key:
     return Key(RESOURCE, "", id)
 
 
-def _hash(secret: str) -> str:
+def hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _moment(unix: float) -> str:
+def moment(unix: float) -> str:
     return datetime.fromtimestamp(int(unix), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
