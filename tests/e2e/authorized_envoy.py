@@ -41,7 +41,7 @@ from argosy.translate.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, RO
 from tests.e2e.authorized_call import PORTS, Call
 from tests.e2e.authorized_policies import LABELS, PROVIDER, ROOT, SHOP
 from tests.e2e.explained_told import value_of
-from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap
+from tests.e2e.translate_envoy import OFTEN, Ads, Authority, bootstrap, launched
 from tests.ports import free_ports
 
 NAME = "web-v1"
@@ -219,12 +219,8 @@ class Lab:
         return resource(name, message)
 
     def _launch(self) -> None:
-        path = self.folder / "bootstrap.json"
-        path.write_text(json.dumps(bootstrap(self.folder, {"listeners": [_marker(self.marker)]}, self.admin)))
-        command = [str(ENVOY), "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning",
-                   "--file-flush-interval-msec", "20"]  # fmt: skip
-        with (self.folder / "envoy.log").open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        made = bootstrap(self.folder, {"listeners": [_marker(self.marker)]}, self.admin)
+        self.process = launched(self.folder, made, *OFTEN)
 
     async def _start(self) -> None:
         self._launch()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -73,7 +72,7 @@ from tests.e2e.explained_mesh import (
 from tests.e2e.explained_told import addresses, healthy, scope_at, socket_address, value_of
 from tests.e2e.explained_upstreams import Upstreams
 from tests.e2e.own_address import OWN_ADDRESS
-from tests.e2e.translate_envoy import ENVOY, Ads, Authority, bootstrap, no_policies
+from tests.e2e.translate_envoy import OFTEN, Ads, Authority, bootstrap, launched, no_policies
 from tests.ports import free_ports
 from tests.resolver import Resolver
 
@@ -181,17 +180,12 @@ class Lab:
             yield resource(listener.name, listener)
 
     def launch(self) -> None:
-        path = self.folder / "bootstrap.json"
         made = bootstrap(self.folder, {}, self.admin)
         made["typed_dns_resolver_config"] = {
             "name": "envoy.network.dns_resolver.cares",
             "typed_config": {"@type": RESOLVER, "resolvers": [socket_address(self.resolver.port)]},
         }
-        path.write_text(json.dumps(made))
-        command = [str(ENVOY), "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning",
-                   "--file-flush-interval-msec", "20"]  # fmt: skip
-        with (self.folder / "envoy.log").open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.process = launched(self.folder, made, *OFTEN)
 
     async def start(self) -> None:
         self.launch()

@@ -126,6 +126,28 @@ def _secrets_placed(value: Any, known: Set[str]) -> Any:
     return found
 
 
+OFTEN = ("--file-flush-interval-msec", "20")
+"""Options: access logs are written at once."""
+
+
+def launched(folder: Path, made: dict[str, Any], *options: str) -> subprocess.Popen[bytes]:
+    """An Envoy of a bootstrap; what it says goes to `envoy.log`."""
+    path = folder / "bootstrap.json"
+    path.write_text(json.dumps(made))
+    command = [
+        str(ENVOY),
+        "-c",
+        str(path),
+        "--concurrency",
+        "1",
+        "--disable-hot-restart",
+        "--log-level",
+        "warning",
+    ]
+    with (folder / "envoy.log").open("wb") as log:
+        return subprocess.Popen([*command, *options], stdout=log, stderr=log)
+
+
 LIMITS = {"re2.max_program_size.error_level": regex.MAX_PROGRAM}
 """As the agent's bootstrap has it."""
 
@@ -439,20 +461,7 @@ def running(
             ads.push(kind, _changed(held, listeners) if kind == LISTENER and listeners else held, set())
     assert not compiler.errors, compiler.errors
     ads.push(SECRET, authority.secrets(identity, "v1.client.client-v1.default.workload.mesh"), set())
-    path = folder / "bootstrap.json"
-    path.write_text(json.dumps(placed(bootstrap(folder, {}, admin), locality)))
-    with (folder / "envoy.log").open("wb") as log:
-        command = [
-            str(ENVOY),
-            "-c",
-            str(path),
-            "--concurrency",
-            "1",
-            "--disable-hot-restart",
-            "--log-level",
-            "warning",
-        ]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+    process = launched(folder, placed(bootstrap(folder, {}, admin), locality))
     found = Running(folder, snapshot, compiler, ads, admin, process, authority)
 
     def ready() -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from argosy.cli.explain import MeshConfig
 from argosy.cli.options import MaybeFiles, OfContext, StateDir, chosen_output, output
 from argosy.runtime.errors import Failure
 
@@ -92,15 +93,7 @@ def check(
         ),
     ] = "",
     filename: MaybeFiles = None,
-    mesh_config: Annotated[
-        str,
-        typer.Option(
-            "--mesh-config",
-            metavar="F",
-            help="With -f: mesh settings (YAML).",
-            show_default="Istio's defaults",
-        ),
-    ] = "",
+    mesh_config: MeshConfig = "",
     namespace: OfContext = "",
     form: Annotated[str, output(*FORMS)] = "text",
     state_dir: StateDir = "",

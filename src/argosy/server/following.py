@@ -6,6 +6,7 @@ Followed in the store, so that what is taken away counts at once. While the stor
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 
 from argosy.resources.kinds import decode
 from argosy.resources.meta import Object
@@ -17,7 +18,7 @@ RETRY_AFTER = 1.0
 log = logger("identity")
 
 
-class Following:
+class Following(ABC):
     """`put` and `drop` are told of each object; one that cannot be read is as good as gone."""
 
     resource: str
@@ -26,11 +27,11 @@ class Following:
         self.store = store
         self._known: set[Key] = set()
 
-    def put(self, key: Key, obj: Object) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def put(self, key: Key, obj: Object) -> None: ...
 
-    def drop(self, key: Key) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def drop(self, key: Key) -> None: ...
 
     async def load(self) -> int:
         """Reads all; the revision to watch from. Raises StoreError."""

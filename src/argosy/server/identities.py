@@ -31,7 +31,7 @@ from argosy.runtime.errors import Failure
 from argosy.runtime.log import logger
 from argosy.server.certificates import Certificates, Held
 from argosy.server.fleet import Fleet, Operations
-from argosy.server.operations import PREFIX
+from argosy.server.operations import PREFIX, as_json, rows_of_all
 from argosy.server.proxies import ProxyState
 from argosy.server.rotation import RotationReport, report
 from argosy.server.trust import Standing, TrustKeeper, short
@@ -197,12 +197,12 @@ class Identities:
 
 def routes(identities: Identities) -> tuple[BaseRoute, ...]:
     async def overview(_: Request) -> Response:
-        return _json(await identities.overview())
+        return as_json(await identities.overview())
 
     async def step(request: Request) -> Response:
         asked = await _body(request, Step)
         try:
-            return _json(await identities.step(asked))
+            return as_json(await identities.step(asked))
         except WrongStep as error:
             raise conflict(str(error)) from error
         except (BadRequest, ValueError) as error:
@@ -212,7 +212,7 @@ def routes(identities: Identities) -> tuple[BaseRoute, ...]:
 
     async def csr(_: Request) -> Response:
         try:
-            return _json({"csr": identities.keeper.pending_csr(), "server": identities.fleet.own.id})
+            return as_json({"csr": identities.keeper.pending_csr(), "server": identities.fleet.own.id})
         except Failure as failure:
             raise conflict(f"{failure.what} ({failure.remedy})") from failure
 
@@ -226,17 +226,10 @@ def routes(identities: Identities) -> tuple[BaseRoute, ...]:
             raise conflict(f"{failure.what} ({failure.remedy})") from failure
         log.warning("issuing certificate installed", root=short(root))
         await identities.keeper.tell()
-        return _json({"root": root, "server": identities.fleet.own.id})
+        return as_json({"root": root, "server": identities.fleet.own.id})
 
     async def certificates(request: Request) -> Response:
-        rows, silent = await identities.certificate_rows()
-        namespace = request.path_params.get("namespace")
-        response = _json([row for row in rows if namespace in (None, row.namespace)])
-        for address in silent:
-            response.raw_headers.append(
-                (b"warning", f'299 - "no answer from the control plane at {address}"'.encode())
-            )
-        return response
+        return rows_of_all(request, *await identities.certificate_rows())
 
     return (
         Route(f"{PREFIX}/trust", overview, methods=["GET"]),
@@ -305,7 +298,3 @@ def _certificate_row(name: str, held: Held | None, state: ProxyState | None, now
         late=bool(said and said.late) or bool(held and now > (held.issued_at + held.not_after) / 2),
         problem=said.problem if said else "",
     )
-
-
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -9,8 +9,8 @@ authentication): how proxies stand, and whether a change has arrived. And the wa
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 from starlette.requests import Request
@@ -36,21 +36,14 @@ DEFAULT_WAIT = 30.0
 
 def routes(operations: Operations) -> Sequence[BaseRoute]:
     async def list_proxies(request: Request) -> Response:
-        states, silent = await operations.proxies()
-        namespace = request.path_params.get("namespace")
-        response = _json([state for state in states if namespace in (None, state.namespace)])
-        for address in silent:
-            response.raw_headers.append(
-                (b"warning", f'299 - "no answer from the control plane at {address}"'.encode())
-            )
-        return response
+        return rows_of_all(request, *await operations.proxies())
 
     async def delivery(request: Request) -> Response:
         query = request.query_params
         key = object_key(query.get("object", ""))
         revision = queries.revision(query.get("revision", ""), "revision") or 0
         timeout = _number(query.get("timeout", str(DEFAULT_WAIT)), "timeout", LONGEST_WAIT)
-        return _json(await operations.deliver(key, revision, timeout))
+        return as_json(await operations.deliver(key, revision, timeout))
 
     return (
         Route(f"{PREFIX}/proxies", list_proxies, methods=["GET"]),
@@ -139,5 +132,21 @@ def _number(text: str, name: str, most: float) -> float:
     return value
 
 
-def _json(value: object) -> Response:
+def as_json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+class _Row(Protocol):
+    @property
+    def namespace(self) -> str: ...
+
+
+def rows_of_all(request: Request, rows: Iterable[_Row], silent: Iterable[str]) -> Response:
+    """Rows of all servers, of the namespace in the path if there is one; a warning names each server that is silent."""
+    namespace = request.path_params.get("namespace")
+    response = as_json([row for row in rows if namespace in (None, row.namespace)])
+    for address in silent:
+        response.raw_headers.append(
+            (b"warning", f'299 - "no answer from the control plane at {address}"'.encode())
+        )
+    return response
